@@ -1,0 +1,29 @@
+"""What is frozen, and the means to train, decode and save small parts on top of it.
+
+Names are imported on first use, so that reading an options dataclass does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder as ImageEncoder
+    from backbone.decoding import Decoding as Decoding
+    from backbone.gpt2 import Backbone as Backbone
+    from backbone.training import TrainConfig as TrainConfig
+    from backbone.training import fit as fit
+
+_HOME = {
+    "Backbone": "backbone.gpt2",
+    "Decoding": "backbone.decoding",
+    "ImageEncoder": "backbone.clip",
+    "TrainConfig": "backbone.training",
+    "fit": "backbone.training",
+}
+__all__ = ["Backbone", "Decoding", "ImageEncoder", "TrainConfig", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'backbone' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

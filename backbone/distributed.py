@@ -1,0 +1,108 @@
+"""One process or many: the process group, DDP, FSDP2, and sums over processes.
+
+Started by ``torchrun``, every process calls the same code; started plainly, none of this does anything.
+"""
+
+import atexit
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+from backbone.optim import repeated_blocks
+from backbone.train_config import TrainConfig
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together: this one's number, how many there are, and their device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and reports."""
+        return self.rank == 0
+
+    def sum(self, *values: float | Tensor) -> list[float]:
+        """Return each value summed over all processes, in float64 (float32 on MPS)."""
+        precision = torch.float32 if self.device.type == "mps" else torch.float64
+        tensors = [torch.as_tensor(v, device=self.device).detach().to(precision) for v in values]
+        total = torch.stack(tensors)
+        if self.size > 1:
+            dist.all_reduce(total)
+        return [float(v) for v in total.tolist()]
+
+    def barrier(self) -> None:
+        """Wait for every process."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def join_world(device: torch.device) -> World:
+    """Return this process's world, joining the process group that ``torchrun`` announces in the environment."""
+    if not dist.is_initialized() and "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(dist.destroy_process_group)
+    if dist.is_initialized():
+        return World(dist.get_rank(), dist.get_world_size(), device)
+    return World(0, 1, device)
+
+
+def parallelize(module: nn.Module, config: TrainConfig, world: World) -> nn.Module:
+    """Return the module to call in training: checkpointed, sharded or replicated, compiled as the options say.
+
+    ``module`` itself keeps the parameters (under FSDP2 they become sharded in place).
+    """
+    if config.activation_checkpointing:
+        for block in repeated_blocks(module):
+            # Replacing the bound method keeps parameter names as they are; a wrapper module would change them.
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+    if world.size > 1 and config.parallel == "fsdp":
+        mesh = init_device_mesh(world.device.type, (world.size,))
+        for block in repeated_blocks(module):
+            fully_shard(block, mesh=mesh)
+        fully_shard(module, mesh=mesh)
+    called = torch.compile(module) if config.compile else module
+    if world.size > 1 and config.parallel == "ddp":
+        ids = [world.device] if world.device.type == "cuda" else None
+        return DistributedDataParallel(called, device_ids=ids)
+    return called
+
+
+@contextmanager
+def gradient_sync(called: nn.Module, wanted: bool) -> Iterator[None]:
+    """Let the processes exchange gradients in this backward pass only if ``wanted`` (the last of a step)."""
+    if isinstance(called, FSDPModule):
+        called.set_requires_gradient_sync(wanted)
+        yield
+    elif isinstance(called, DistributedDataParallel) and not wanted:
+        with called.no_sync():
+            yield
+    else:
+        yield
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a plain tensor with all shards of ``tensor`` (every process must call)."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def trainable_tensors(module: nn.Module) -> dict[str, Any]:
+    """Return the parameters that training changes, by name, each once."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

@@ -1,0 +1,69 @@
+"""The order of training samples: a pure function of (seed, data digest, sample index)."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Batches(Protocol):
+    """What `fit` trains on: samples addressed by number, turned into batches on demand."""
+
+    @property
+    def digest(self) -> str:
+        """Name the data: two runs see the same samples exactly when their digests are equal."""
+
+    def __len__(self) -> int:
+        """Return the number of samples in one epoch."""
+
+    def collate(self, indices: Sequence[int]) -> Any:
+        """Return the batch of these samples; a pure function of the indices, on the CPU."""
+
+
+class SampleOrder:
+    """Shuffled epochs without state: position ``i`` of the endless stream is known without visiting the others.
+
+    Args:
+        samples: number of samples in one epoch.
+        seed: seed of the run.
+        digest: digest of the data, so that two data sets of one size are shuffled differently.
+    """
+
+    def __init__(self, samples: int, seed: int, digest: str) -> None:
+        if samples < 1:
+            raise ValueError("an order needs at least one sample")
+        self.samples = samples
+        key = hashlib.sha256(f"{seed}:{digest}".encode()).digest()
+        self._entropy = int.from_bytes(key[:16], "big")
+        # An epoch's permutation is needed for thousands of steps in a row; two stay because a batch may straddle.
+        self._permutation = lru_cache(maxsize=2)(self._make_permutation)
+
+    def _make_permutation(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        seeds = np.random.SeedSequence([self._entropy, epoch])
+        return np.random.Generator(np.random.PCG64(seeds)).permutation(self.samples)
+
+    def take(self, start: int, stop: int) -> list[int]:
+        """Return the sample numbers at positions ``start`` to ``stop`` (exclusive) of the stream."""
+        taken: list[int] = []
+        while start < stop:
+            epoch, offset = divmod(start, self.samples)
+            end = min(self.samples, offset + stop - start)
+            taken += self._permutation(epoch)[offset:end].tolist()
+            start += end - offset
+        return taken
+
+
+def split_evenly(items: Sequence[int], parts: int, part: int) -> Sequence[int]:
+    """Return block ``part`` of ``items`` cut into ``parts`` contiguous blocks whose sizes differ by one at most."""
+    size = len(items)
+    return items[size * part // parts : size * (part + 1) // parts]
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of the random numbers (dropout) of one step on one process.
+
+    Seeding each step anew replaces saved generator states: a resumed step draws what the unbroken one drew.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}:{step}:{rank}".encode()).digest()[:7], "big")

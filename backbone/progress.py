@@ -1,0 +1,82 @@
+"""What a training run tells: a bar on the terminal, one JSON line per report in ``log.jsonl``, TensorBoard."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from backbone.errors import PolygraftError
+
+
+class Reporter:
+    """Reports of one run; does nothing where ``active`` is false (every process but the first).
+
+    Args:
+        folder: where ``log.jsonl`` grows; None keeps no log.
+        start: the step a resumed run continues from; later lines of an earlier part are dropped.
+        total: what the bar counts to, in steps; None where only the clock bounds the run.
+        active: whether this process reports.
+        tensorboard: also write TensorBoard events under ``folder``.
+    """
+
+    def __init__(self, folder: Path | None, start: int, total: int | None, *, active: bool, tensorboard: bool) -> None:
+        self._log: TextIO | None = None
+        self._events: Any = None
+        self._bar = tqdm(
+            total=total, initial=start, unit="step", dynamic_ncols=True, disable=not (active and sys.stderr.isatty())
+        )
+        if active and folder:
+            self._log = _open_log(folder / "log.jsonl", start)
+            if tensorboard:
+                self._events = _event_writer(folder / "tensorboard")
+
+    def report(self, step: int, values: dict[str, float]) -> None:
+        """Write one line about ``step``."""
+        if self._log:
+            self._log.write(json.dumps({"step": step, **values}) + "\n")
+            self._log.flush()
+        if self._events:
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
+
+    def advance(self, shown: dict[str, float]) -> None:
+        """Move the bar by one step; ``shown`` stands behind it."""
+        if not self._bar.disable:
+            self._bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """End the bar and close the files."""
+        self._bar.close()
+        for target in (self._log, self._events):
+            if target:
+                target.close()
+
+
+def _open_log(path: Path, start: int) -> TextIO:
+    """Open the log for appending, without the lines that a resumed run will write again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = [line for line in read_log(path) if line["step"] <= start] if start else []
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    return path.open("a", encoding="utf-8")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a ``log.jsonl``; a last line cut off by a kill is left out."""
+    lines: list[dict[str, Any]] = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+def _event_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise PolygraftError('TensorBoard is not installed: pip install "polygraft[tensorboard]"') from None
+    return SummaryWriter(str(folder))

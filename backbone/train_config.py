@@ -1,0 +1,102 @@
+"""The options of a training run: one dataclass for every trainable part, torch-free so that help is quick."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from backbone.errors import UsageError
+
+# What may change between the start of a run and its resumption without changing what is learnt at each step.
+MAY_CHANGE = frozenset(
+    {
+        "steps", "epochs", "minutes", "micro_batch", "parallel", "activation_checkpointing", "compile",
+        "save_every", "eval_every", "log_every", "patience", "tensorboard",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a small part is trained. At least one of ``steps``, ``epochs`` and ``minutes`` bounds the run."""
+
+    steps: int = 0
+    """Optimiser steps at most; 0: no bound."""
+    epochs: float = 0.0
+    """Passes over the data at most; 0: no bound."""
+    minutes: float = 0.0
+    """Training time at most, earlier parts of a resumed run counted in; the schedule follows the clock. 0: no bound."""
+    batch_size: int = 64
+    """Samples per optimiser step, over all processes together."""
+    micro_batch: int = 0
+    """Samples per forward pass of one process; gradients accumulate over the rest. 0: no accumulation."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: Muon for hidden matrices, AdamW for embeddings, norms, biases and heads."""
+    lr: float = 3e-4
+    """Peak learning rate (for Muon with updates scaled to AdamW's root mean square)."""
+    beta1: float = 0.9
+    """AdamW's first decay rate."""
+    beta2: float = 0.98
+    """AdamW's second decay rate."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay; norms, biases and embeddings have none."""
+    schedule: Literal["cosine", "wsd", "constant"] = "cosine"
+    """After the warm-up: cosine; wsd (stable, then a linear decay); or constant."""
+    warmup: float = 0.03
+    """Share of the run in which the rate rises linearly from nothing."""
+    decay: float = 0.3
+    """Share of the run in which wsd decays."""
+    floor: float = 0.05
+    """Share of the peak rate left at the end."""
+    clip: float = 1.0
+    """Largest gradient norm; 0: no clipping."""
+    ema: float = 0.0
+    """Decay of the moving average of the weights that is evaluated and kept; 0: the weights themselves."""
+    seed: int = 0
+    """Seed of the sample order and of dropout."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: whole copies (DDP) or shards (FSDP2) on each process."""
+    activation_checkpointing: bool = False
+    """Recompute the activations of each block in the backward pass: less memory, more time."""
+    compile: bool = False
+    """Compile the module with torch.compile."""
+    save_every: int = 200
+    """Steps between saves of the resume folder; 0: only at the end."""
+    eval_every: int = 0
+    """Steps between evaluations; 0: never."""
+    log_every: int = 10
+    """Steps between log lines."""
+    patience: int = 0
+    """Evaluations without a better score before the run stops; 0: never."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+
+    def __post_init__(self) -> None:
+        if not (self.steps or self.epochs or self.minutes):
+            raise UsageError("training has no end: give --steps, --epochs or --minutes")
+        for name in ("steps", "epochs", "minutes", "micro_batch", "weight_decay", "clip", "save_every", "eval_every", "patience"):  # fmt: skip  # noqa: E501
+            _within(name, getattr(self, name), 0, float("inf"))
+        for name in ("warmup", "decay", "floor", "beta1", "beta2", "ema"):
+            _within(name, getattr(self, name), 0, 1)
+        _within("batch_size", self.batch_size, 1, float("inf"))
+        _within("log_every", self.log_every, 1, float("inf"))
+        if not self.lr > 0:
+            raise UsageError(f"lr is {self.lr}, allowed is anything above 0")
+        if self.schedule == "wsd" and self.warmup + self.decay > 1:
+            raise UsageError(
+                f"warmup {self.warmup} and decay {self.decay} together exceed the run: allowed is at most 1"
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that a resumed run must share with the run it continues."""
+        return {name: value for name, value in asdict(self).items() if name not in MAY_CHANGE}
+
+    def total_steps(self, samples: int) -> int | None:
+        """Return the number of steps for a data set of ``samples``; None where only the clock bounds the run."""
+        bounds = [self.steps] if self.steps else []
+        if self.epochs:
+            bounds.append(max(1, round(self.epochs * samples / self.batch_size)))
+        return min(bounds) if bounds else None
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {value}, allowed is {low} to {high}")

@@ -1,0 +1,1 @@
+"""A film becomes narrations, retrieved from a vocabulary."""
