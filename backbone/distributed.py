@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -72,17 +72,17 @@ def parallelize(module: nn.Module, config: TrainConfig, world: World) -> nn.Modu
     if config.activation_checkpointing:
         for block in repeated_blocks(module):
             # Replacing the bound method keeps parameter names as they are; a wrapper module would change them.
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
     if world.size > 1 and config.parallel == "fsdp":
         mesh = init_device_mesh(world.device.type, (world.size,))
         for block in repeated_blocks(module):
             fully_shard(block, mesh=mesh)
         fully_shard(module, mesh=mesh)
-    called = torch.compile(module) if config.compile else module
+    called: Any = torch.compile(module) if config.compile else module
     if world.size > 1 and config.parallel == "ddp":
         ids = [world.device] if world.device.type == "cuda" else None
         return DistributedDataParallel(called, device_ids=ids)
-    return called
+    return cast(nn.Module, called)
 
 
 @contextmanager

@@ -1,0 +1,306 @@
+"""ImageEncoder: a frozen image tower of open_clip. Pictures in, feature rows out.
+
+Shapes: B pictures, dv the width of the space that pictures and texts share, n grid tokens of width dg.
+"""
+
+import difflib
+import hashlib
+import logging
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from backbone.clip_tower import CONFIG, describe_preprocessing, pooled_and_grid, read_trained, tower_name, tower_tensors
+from backbone.device import pick_device, pick_dtype
+from backbone.errors import PolygraftError
+from backbone.starter import starter_path
+
+Preprocess = Callable[[Image.Image], Tensor]
+Tokenizer = Callable[[list[str]], Tensor]
+MakeTokenizer = Callable[[], Tokenizer]
+
+_MAX_ASPECT = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What the tower says of pictures, on the encoder's device."""
+
+    pooled: Tensor
+    """(B, dv) float32, L2-normalised: the picture's place in the space shared with texts."""
+    grid: Tensor | None = None
+    """(B, n, dg) float32, what the tower knows of places in the picture, or None if it was not asked for."""
+
+
+class ImageEncoder:
+    """A frozen open_clip model: its image tower, its own preprocessing and, where there is one, its text tower.
+
+    Grid features are what the tower has before it pools: for open_clip's vision transformers the class token, then
+    the patches row by row, after the final norm and before the projection; for ModifiedResNet the map that enters
+    attention pooling; for timm towers what ``forward_features`` gives. Maps are flattened row by row.
+
+    Attributes:
+        name: what `from_pretrained` was given.
+        device: where the model is.
+        dtype: the precision of its weights. Features are float32 always.
+    """
+
+    def __init__(self, model: nn.Module, preprocess: Preprocess, make_tokenizer: MakeTokenizer, name: str) -> None:
+        self.model: Any = model.requires_grad_(False).eval()
+        self.model.visual.to(memory_format=torch.channels_last)  # convolutions run up to twice as fast
+        self.name = name
+        self._preprocess = preprocess
+        self._make_tokenizer = make_tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path = "starter", *, device: str = "auto", dtype: str = "auto"
+    ) -> "ImageEncoder":
+        """Load a model.
+
+        Args:
+            name: ``starter``; ``MODEL:TAG``, a model of open_clip and one of its pretrained tags, fetched from the hub
+                once; ``MODEL:FILE`` with a local checkpoint (safetensors, or a torch file of nothing but tensors);
+                ``hf-hub:OWNER/NAME``; or a folder with ``open_clip_config.json`` and weights.
+            device: as in `pick_device`.
+            dtype: as in `pick_dtype`.
+
+        Raises:
+            PolygraftError: there is no such model, it cannot be fetched, or its weights are damaged, of another
+                model, or pickled objects.
+        """
+        place = pick_device(device)
+        model, source = _load(str(name))
+        preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        encoder = cls(model, preprocess, lambda: _tokenizer(source), str(name))
+        held = pick_dtype(place, dtype)
+        if held != torch.float32:
+            _ = encoder.digest  # of the weights as they were published, before they are rounded
+        encoder.model.to(device=place, dtype=held)
+        return encoder
+
+    @classmethod
+    def untrained(cls, folder: Path | str, *, seed: int = 0) -> "ImageEncoder":
+        """Build the model that the config of an open_clip folder describes, with fresh weights from ``seed``.
+
+        A tower that the config takes from a package comes with its weights. This is where training begins; the
+        weights that the folder may hold are not read.
+        """
+        folder = Path(folder)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model, source = _load_folder(folder, weights=False)
+        preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        return cls(model, preprocess, lambda: _tokenizer(source), str(folder))
+
+    @classmethod
+    def from_parts(
+        cls,
+        model: nn.Module,
+        preprocess: Preprocess,
+        tokenizer: Tokenizer | None = None,
+        *,
+        name: str,
+        device: str = "cpu",
+    ) -> "ImageEncoder":
+        """Wrap an open_clip model built elsewhere. Without a tokenizer it has no text side."""
+
+        def make_tokenizer() -> Tokenizer:
+            if tokenizer is None:
+                raise PolygraftError(f"the image encoder {name} was made without a tokenizer: it cannot encode texts")
+            return tokenizer
+
+        return cls(model.to(pick_device(device)), preprocess, make_tokenizer, name)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._any_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which precision the model computes."""
+        return self._any_weight.dtype
+
+    @property
+    def _any_weight(self) -> Tensor:
+        weight: Tensor = next(self.model.parameters())
+        return weight
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over image tower and preprocessing: equal digests give equal features.
+
+        Tensors enter sorted by name, with shape and float32 bytes, so neither device nor file format matters.
+        """
+        digest = hashlib.sha256(describe_preprocessing(self.model.visual, self._preprocess).encode())
+        for name, tensor in sorted(self.model.visual.state_dict().items()):
+            values = tensor.float() if tensor.is_floating_point() else tensor
+            digest.update(f"{name}:{values.dtype}:{tuple(values.shape)}:".encode())
+            digest.update(values.contiguous().cpu().numpy().data)
+        return digest.hexdigest()
+
+    @cached_property
+    def width(self) -> int:
+        """Width dv of pooled features."""
+        return self.encode([_blank()]).pooled.shape[1]
+
+    @property
+    def grid_width(self) -> int:
+        """Width dg of a grid token."""
+        return self._grid_shape[1]
+
+    @property
+    def grid_tokens(self) -> int:
+        """Number n of grid tokens of a picture."""
+        return self._grid_shape[0]
+
+    @cached_property
+    def _grid_shape(self) -> tuple[int, int]:
+        grid = self.encode([_blank()], grid=True).grid
+        assert grid is not None
+        return grid.shape[1], grid.shape[2]
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """Return the pixels (3, height, width) that the tower wants of an RGB picture, on the CPU; safe in threads."""
+        return self._preprocess(_tame(image))
+
+    def encode(self, images: Sequence[Image.Image], *, grid: bool = False, batch_size: int = 32) -> Features:
+        """Encode pictures in RGB, as `backbone.images.open_image` gives them."""
+        chunks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+        parts = [self.encode_pixels(torch.stack([self.prepare(i) for i in chunk]), grid=grid) for chunk in chunks]
+        if not parts:
+            empty = torch.zeros(0, *self._grid_shape, device=self.device) if grid else None
+            return Features(pooled=torch.zeros(0, self.width, device=self.device), grid=empty)
+        grids = [part.grid for part in parts if part.grid is not None]
+        return Features(pooled=torch.cat([part.pooled for part in parts]), grid=torch.cat(grids) if grid else None)
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels: Tensor, *, grid: bool = False) -> Features:
+        """Encode one batch of prepared pixels (B, 3, height, width)."""
+        pixels = pixels.to(self.device, self.dtype, non_blocking=True, memory_format=torch.channels_last)
+        pooled, tokens = pooled_and_grid(self.model.visual, pixels) if grid else (self.model.encode_image(pixels), None)
+        return Features(pooled=F.normalize(pooled.float(), dim=-1), grid=None if tokens is None else tokens.float())
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return self._make_tokenizer()
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
+        """Return texts as (N, dv) float32, L2-normalised: the dot product with pooled features is their likeness.
+
+        Raises:
+            PolygraftError: the model has no text side, or its tokenizer cannot be fetched.
+        """
+        chunks = [list(texts[start : start + batch_size]) for start in range(0, len(texts), batch_size)]
+        rows = [self.model.encode_text(self._tokenizer(chunk).to(self.device)).float() for chunk in chunks]
+        return F.normalize(torch.cat(rows), dim=-1) if rows else torch.zeros(0, self.width, device=self.device)
+
+
+def _blank() -> Image.Image:
+    return Image.new("RGB", (64, 64), "white")
+
+
+def _tame(image: Image.Image) -> Image.Image:
+    """Widen hair-thin pictures with white: resized by their short side they would fill the memory."""
+    width, height = image.size
+    least = -(-max(width, height) // _MAX_ASPECT)
+    if min(width, height) >= least:
+        return image
+    return ImageOps.pad(image, (max(width, least), max(height, least)), color="white")
+
+
+# Loading
+
+
+def _load(name: str) -> tuple[Any, str]:
+    """Return the model called ``name`` in float32 on the CPU, and what open_clip calls it."""
+    folder = starter_path("clip") if name == "starter" else Path(name)
+    if folder.is_dir():
+        return _load_folder(folder)
+    if name.startswith("hf-hub:"):
+        return _create(name, name, None), name
+    model, _, weights = name.partition(":")
+    if model not in open_clip.list_models():
+        close = difflib.get_close_matches(model, open_clip.list_models(), n=4, cutoff=0.4)
+        raise PolygraftError(
+            f"there is no image encoder {name!r}: give `starter`, a folder with {CONFIG}, or MODEL:TAG with a model of "
+            f"open_clip{', like ' + ', '.join(close) if close else ''}"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if weights not in tags and not Path(weights).is_file():
+        raise PolygraftError(
+            f"the image encoder {name!r} names neither a checkpoint file nor pretrained weights of {model}: give "
+            f"{model}:FILE or {model}:TAG with one of {', '.join(tags) or '(none)'}"
+        )
+    # the published models of some tags need QuickGELU although the model's own config says GELU
+    quick = weights in tags and bool(open_clip.get_pretrained_cfg(model, weights).get("quick_gelu"))
+    return _create(name, model, weights, force_quick_gelu=quick), model
+
+
+def _load_folder(folder: Path, *, weights: bool = True) -> tuple[Any, str]:
+    """Load an open_clip folder, completed by a packaged image tower where its config names one."""
+    source = f"local-dir:{folder}"
+    if not (folder / CONFIG).is_file():
+        raise PolygraftError(f"the folder {folder} holds no image encoder: it has no {CONFIG}")
+    tower = tower_name(folder)
+    if not tower and weights:
+        return _create(str(folder), source, None), source
+    model = _create(str(folder), source, None, load_weights=False, require=False)
+    tensors = read_trained(folder, model.state_dict(), tower) if weights else model.state_dict()
+    if tower:
+        tensors |= tower_tensors(tower, model.state_dict())
+    model.load_state_dict(tensors)
+    return model, source
+
+
+def _create(asked: str, model: str, weights: str | None, *, require: bool = True, **options: Any) -> Any:
+    """Build a model of open_clip; whatever goes wrong there becomes one sentence."""
+    try:
+        with _silent_logs():
+            return open_clip.create_model(model, weights, require_pretrained=require, weights_only=True, **options)
+    except pickle.UnpicklingError:
+        raise PolygraftError(
+            f"the weights of {asked} hold pickled objects besides tensors, which is not safe to read: convert them to "
+            "safetensors"
+        ) from None
+    except Exception as error:  # hub, file, config and shape errors come as a dozen unrelated classes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        hint = (
+            "; with no network give a local file or `starter`" if "ownload" in reason or "hub" in reason.lower() else ""
+        )
+        raise PolygraftError(f"the image encoder {asked} cannot be loaded: {reason[:300]}{hint}") from None
+
+
+def _tokenizer(source: str) -> Tokenizer:
+    try:
+        with _silent_logs():
+            return open_clip.get_tokenizer(source)  # type: ignore[no-any-return]
+    except Exception as error:  # as above
+        reason = " ".join(str(error).split())
+        raise PolygraftError(f"the tokenizer of {source} cannot be loaded: {reason[:300]}") from None
+
+
+@contextmanager
+def _silent_logs() -> Iterator[None]:
+    """Keep open_clip and the hub from writing to the terminal, and from installing a handler on the root logger."""
+    root, handler, level = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
+    root.addHandler(handler)
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+        root.removeHandler(handler)

@@ -1,0 +1,120 @@
+"""The options of decoding: how texts are drawn from a language model. Torch-free, so that help is quick."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Annotated, Literal
+
+import tyro
+
+from backbone.errors import UsageError
+
+Method = Literal["greedy", "sampling", "beam", "contrastive"]
+
+# Smallest and largest value of each option that has bounds of its own.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "max_tokens": (1, inf),
+    "min_tokens": (0, inf),
+    "num_return": (1, inf),
+    "beams": (1, inf),
+    "length_penalty": (-10, 10),
+    "temperature": (0, 100),
+    "top_k": (0, inf),
+    "top_p": (0.01, 1),
+    "contrastive": (0, 1),
+    "candidates": (1, inf),
+    "repetition_penalty": (1, 100),
+    "no_repeat_ngram": (0, inf),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How texts are drawn from the language model: greedily, unless one of the three other methods is asked for.
+
+    ``temperature`` above 0 samples, ``beams`` above 1 is beam search, ``contrastive`` is contrastive search. Settings
+    that contradict each other, or would do nothing, raise a `UsageError` that names them.
+    """
+
+    max_tokens: int = 24
+    """Tokens of a text at most, the end-of-text token counted."""
+    min_tokens: int = 0
+    """Tokens of a text at least: the text does not end before."""
+    num_return: Annotated[int, tyro.conf.arg(aliases=("--num-captions",))] = 1
+    """Texts for each input; more than one needs beams or a temperature."""
+    beams: int = 1
+    """Beam search with so many beams; 1: none."""
+    length_penalty: float = 1.0
+    """Beams are ranked by log-probability / length ** this: above 0 favours long texts, below 0 short ones."""
+    temperature: float = 0.0
+    """Sample, with log-probabilities divided by this; 0: no sampling."""
+    top_k: int = 0
+    """Sample among the most likely tokens only, so many of them; 0: all."""
+    top_p: float = 1.0
+    """Sample among the fewest tokens that together have this probability; 1: all."""
+    contrastive: float | None = None
+    """Contrastive search (Su and Collier, 2022) with this degeneration penalty, such as 0.6."""
+    candidates: int = 4
+    """Tokens that contrastive search chooses from at each step."""
+    repetition_penalty: float = 1.0
+    """Log-probabilities of tokens already in the text are multiplied by this; 1: no penalty."""
+    no_repeat_ngram: int = 0
+    """No sequence of so many tokens appears twice in a text; 0: no limit."""
+    seed: int = 0
+    """Seed of sampling."""
+    cache: bool = True
+    """Keep keys and values from step to step; without, all is computed anew each time, for comparison."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                allowed = f"at least {low}" if high == inf else f"{low} to {high}"
+                raise UsageError(f"{name} is {value}, allowed is {allowed}")
+        if self.min_tokens > self.max_tokens:
+            raise UsageError(f"min_tokens {self.min_tokens} exceeds max_tokens {self.max_tokens}")
+        self._check_methods()
+        self._check_idle_settings()
+        self._check_num_return()
+
+    @property
+    def method(self) -> Method:
+        """Which of the four algorithms these options ask for."""
+        if self.contrastive is not None:
+            return "contrastive"
+        if self.beams > 1:
+            return "beam"
+        return "sampling" if self.temperature > 0 else "greedy"
+
+    def _check_methods(self) -> None:
+        asked = {
+            "beams": self.beams > 1,
+            "temperature": self.temperature > 0,
+            "contrastive": self.contrastive is not None,
+        }
+        names = [f"{name} {getattr(self, name)}" for name, wanted in asked.items() if wanted]
+        if len(names) > 1:
+            raise UsageError(f"{' and '.join(names)} contradict each other: give one of them")
+
+    def _check_idle_settings(self) -> None:
+        """Refuse a setting that belongs to a method not asked for, since it would silently do nothing."""
+        owners: dict[str, tuple[Method, str]] = {
+            "length_penalty": ("beam", "beams above 1"),
+            "top_k": ("sampling", "a temperature above 0, such as 1"),
+            "top_p": ("sampling", "a temperature above 0, such as 1"),
+            "candidates": ("contrastive", "contrastive, such as 0.6"),
+        }
+        for name, (method, cure) in owners.items():
+            value = getattr(self, name)
+            if value != getattr(type(self), name) and self.method != method:
+                raise UsageError(f"{name} {value} does nothing in {self.method} decoding: it needs {cure}")
+
+    def _check_num_return(self) -> None:
+        if self.num_return == 1 or self.method == "sampling":
+            return
+        if self.method != "beam":
+            raise UsageError(
+                f"num_return is {self.num_return}, but {self.method} decoding finds 1 text: "
+                "give beams, or a temperature above 0"
+            )
+        if self.num_return > self.beams:
+            raise UsageError(f"num_return {self.num_return} exceeds beams {self.beams}")

@@ -1,0 +1,290 @@
+"""Backbone: the frozen language model that every small part is grafted onto, with its tokenizer.
+
+Shapes: B rows, k positions of a prefix, T tokens, d width of the model, V tokens of the vocabulary.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbone.decoding import Decoding
+from backbone.device import pick_device, pick_dtype
+from backbone.digest import model_digest
+from backbone.errors import PolygraftError
+from backbone.files import atomic_folder
+from backbone.pretrained import is_tied, load_model, new_cache, replace_vocabulary, save_model
+from backbone.search import search
+from backbone.sequences import flush_right, positions_from_mask
+from backbone.starter import starter_path
+from backbone.tokens import Tokens as Tokens
+from backbone.tokens import encode, special_ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """A generated text."""
+
+    text: str
+    """Without blanks at its ends; bytes that are no UTF-8 become U+FFFD."""
+    ids: tuple[int, ...]
+    """Its tokens, without the end-of-text token."""
+    score: float
+    """Mean log-probability (nats) of its tokens under the model, the end-of-text token counted if there is one."""
+
+
+class Backbone:
+    """A causal language model of transformers that is never trained, and its tokenizer.
+
+    Frozen means: no parameter requires a gradient, the model is in evaluation mode, and it is no part of the modules
+    grafted onto it, so that their ``parameters()``, ``train()`` and ``state_dict()`` do not reach it. Gradients flow
+    through it to prefixes.
+
+    Args:
+        model: any model with a linear head on its last hidden states that takes ``inputs_embeds``; frozen in place.
+        tokenizer: its tokenizer. No id is added to either: where there is no padding token, padding is some other
+            id under a mask, and token 0 is an ordinary token.
+        name: where it came from: a hub name, a folder, ``starter``.
+        digest: see `digest`; None: it is computed from the weights when asked for.
+
+    Raises:
+        PolygraftError: the tokenizer has ids that the model does not know, or there is no end-of-text token.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, digest: str | None = None) -> None:
+        self.model = model.requires_grad_(False).eval()
+        self.tokenizer = tokenizer
+        self.name = name
+        self._digest = digest
+        embedding: Tensor = model.get_input_embeddings().weight
+        self.device, self.dtype = embedding.device, embedding.dtype
+        self.vocabulary_size, self.width = embedding.shape
+        self.context: int = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+        self.eos_id, self.bos_id, self.pad_id = special_ids(tokenizer, model.config, self.vocabulary_size, name)
+
+    @classmethod
+    def from_pretrained(cls, name: str = "starter", *, device: str = "auto", dtype: str = "auto") -> "Backbone":
+        """Load a model by its name on the hub, from a folder in transformers' format, or the ``starter``.
+
+        Args:
+            name: hub name, folder or ``starter``.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+            dtype: ``auto`` (bfloat16 on GPUs that compute in it, else float32), ``float32``, ``float16``, ``bfloat16``.
+
+        Raises:
+            PolygraftError: there is no such model, its files are damaged, or it cannot serve as a backbone.
+        """
+        place = pick_device(device)
+        precision = pick_dtype(place, dtype)
+        model, tokenizer = load_model(str(starter_path("gpt2") if name == "starter" else name))
+        # only rounding to half precision loses what the digest is made of, so it is then taken before
+        digest = _digest(model, tokenizer) if precision.itemsize == 2 and precision != model.dtype else None
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(precision)  # not model.to(): rotary tables stay in float32
+        return cls(model.to(place), tokenizer, name=str(name), digest=digest)
+
+    @classmethod
+    def from_parts(cls, model: Any, tokenizer: Any, *, name: str, device: str = "cpu") -> "Backbone":
+        """Freeze a model made in memory, in its own dtype, and move it to ``device``."""
+        return cls(model.to(pick_device(device)), tokenizer, name=name)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the weights as float16 values and the vocabulary; see `backbone.digest.model_digest`.
+
+        It is that of the weights as stored: the same in float32 on a CPU and in bfloat16 on a GPU, and the same again
+        after `save_pretrained` and loading, unless the weights were rounded on loading (float32 in the file, half
+        precision in memory), for then the saved model is another. Computed once for each instance.
+        """
+        if self._digest is None:
+            self._digest = _digest(self.model, self.tokenizer)
+        return self._digest
+
+    @cached_property
+    def embedding_norm(self) -> float:
+        """Mean Euclidean norm of the rows of the input embedding: the scale that a prefix should have."""
+        return float(self.model.get_input_embeddings().weight.float().norm(dim=-1).mean())
+
+    # Text and tokens
+
+    def encode(self, texts: Sequence[str], *, max_tokens: int, eos: bool = True) -> Tokens:
+        """Turn texts into token ids on the CPU, padded to the longest.
+
+        Names of special tokens within a text are read as plain characters.
+
+        Args:
+            texts: B texts.
+            max_tokens: longest row. A text that is longer is cut and has then no end-of-text token.
+            eos: whether the end-of-text token is appended.
+        """
+        eos_id = self.eos_id if eos else None
+        return encode(self.tokenizer, texts, max_tokens=max_tokens, eos_id=eos_id, pad_id=self.pad_id)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Turn token ids into text, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the input embeddings of token ids: (B, T) -> (B, T, d)."""
+        embedded: Tensor = self.model.get_input_embeddings()(ids.to(self.device))
+        return embedded
+
+    # The forward pass
+
+    def hidden(
+        self, embeds: Tensor, mask: Tensor | None = None, *, positions: Tensor | None = None, cache: Any = None
+    ) -> Tensor:
+        """Return the last hidden states of a sequence of embeddings, causally: (B, T, d) -> (B, T, d).
+
+        Args:
+            embeds: (B, T, d).
+            mask: (B, T) bool, False at padding, which may stand left, right or between; with a cache (B, t + T).
+                What comes out at padding means nothing. Or an additive (B, 1, T, t + T) mask, with ``positions``.
+            positions: (B, T) int64; by default real positions are counted from 0.
+            cache: from `new_cache`: keys and values of t earlier positions, to which these are added.
+        """
+        if positions is None and mask is not None:
+            positions = positions_from_mask(mask)
+        output = self.model.base_model(
+            inputs_embeds=embeds.to(self.device, self.dtype),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Return the logits for the token after each hidden state, in float32: (..., d) -> (..., V)."""
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
+        return logits.float()
+
+    def new_cache(self) -> Any:
+        """Return an empty cache of keys and values for `hidden`."""
+        return new_cache()
+
+    def logits(self, prefix: Tensor, ids: Tensor, *, prefix_mask: Tensor | None = None) -> Tensor:
+        """Return the logits that predict each of ``ids``, float32: position k - 1 predicts the first.
+
+        Args:
+            prefix: (B, k, d) with k at least 1.
+            ids: (B, T).
+            prefix_mask: (B, k) bool, False at padding; None: no padding.
+
+        Returns:
+            (B, T, V).
+        """
+        return self.head(self._predicting(prefix, ids, prefix_mask))
+
+    def loss(
+        self, prefix: Tensor, ids: Tensor, mask: Tensor, *, prefix_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the summed cross-entropy (nats) of the real tokens after a prefix, and their number.
+
+        Every token under the mask counts: token 0 like any other, and the end-of-text token. Logits are computed for
+        these alone, since those of a batch are far larger than anything else in memory.
+
+        Args:
+            prefix: (B, k, d); the gradient flows to it.
+            ids: (B, T).
+            mask: (B, T) bool, False at padding.
+            prefix_mask: (B, k) bool, False at padding; None: no padding.
+        """
+        mask = mask.to(self.device)
+        targets = ids.to(self.device)[mask]
+        logits = self.head(self._predicting(prefix, ids, prefix_mask)[mask])
+        return F.cross_entropy(logits, targets, reduction="sum"), mask.sum()
+
+    def _predicting(self, prefix: Tensor, ids: Tensor, prefix_mask: Tensor | None) -> Tensor:
+        """Return the hidden states at positions k - 1 to k + T - 2, (B, T, d)."""
+        self._check_room(prefix, prefix_mask, ids.shape[1])
+        # the last token predicts nothing that is asked for
+        inputs = self.embed(ids[:, :-1])
+        prefix, mask = prefix.to(inputs), None
+        if prefix_mask is not None:
+            prefix, prefix_mask = flush_right(prefix, prefix_mask.to(self.device))
+            mask = F.pad(prefix_mask, (0, inputs.shape[1]), value=True)
+        return self.hidden(torch.cat([prefix, inputs], dim=1), mask)[:, prefix.shape[1] - 1 :]
+
+    def _check_room(self, prefix: Tensor, mask: Tensor | None, tokens: int) -> None:
+        longest = prefix.shape[1] if mask is None or not len(mask) else int(mask.sum(dim=1).amax())
+        # the last token is never fed back
+        if longest + tokens - 1 > self.context:
+            raise PolygraftError(
+                f"{longest} positions of prefix and {tokens} tokens do not fit into the {self.context} positions of "
+                f"{self.name}: ask for fewer tokens or shorten the prefix"
+            )
+
+    @torch.inference_mode()
+    def generate(
+        self, prefix: Tensor, decoding: Decoding, *, prefix_mask: Tensor | None = None
+    ) -> list[list[Generation]]:
+        """Continue prefixes with text. A batch gives what each of its rows gives alone.
+
+        Sampling too draws for a row what it would draw for that row alone: its random numbers depend on the seed, on
+        the number of the text among ``decoding.num_return`` and on the likely tokens, not on the place in the batch.
+        Settings of the model's own ``generation_config`` are never looked at.
+
+        Args:
+            prefix: (B, k, d) embeddings; a prompt is a prefix of `embed`-ded tokens.
+            decoding: how.
+            prefix_mask: (B, k) bool, False at padding, which may stand anywhere; None: no padding.
+
+        Returns:
+            For each row ``decoding.num_return`` texts: best beam first, or samples in their order.
+
+        Raises:
+            PolygraftError: prefix and ``max_tokens`` together exceed the model's context.
+        """
+        mask = None if prefix_mask is None else prefix_mask.to(self.device, torch.bool)
+        self._check_room(prefix, mask, decoding.max_tokens)
+        found = search(self, prefix.to(self.device, self.dtype), mask, decoding)
+        return [
+            [Generation(text=self.decode(one.ids).strip(), ids=tuple(one.ids), score=one.score) for one in row]
+            for row in found
+        ]
+
+    # Other vocabularies, and the disk
+
+    def with_vocabulary(self, tokenizer: Any, matrix: Tensor, *, head: Tensor | None = None) -> "Backbone":
+        """Return a backbone with another vocabulary on the same body, whose tensors are shared and not copied.
+
+        Args:
+            tokenizer: the new tokenizer.
+            matrix: (V', d) input embeddings of its tokens.
+            head: (V', d) output embeddings; None: the same as ``matrix``, for models that tie the two.
+
+        Raises:
+            PolygraftError: a matrix has another width than the model, or the model's own head is not tied to its
+                embedding and none is given.
+        """
+        if head is None and not is_tied(self.model):
+            raise PolygraftError(f"{self.name} has an output embedding of its own: a new vocabulary needs one too")
+        needed = (len(matrix), self.width)
+        for given in (matrix, matrix if head is None else head):
+            if given.shape != needed:
+                found = tuple(given.shape)
+                raise PolygraftError(f"embeddings of shape {found} do not fit {self.name}: needed is {needed}")
+        model = replace_vocabulary(self.model, tokenizer, matrix, head)
+        return Backbone(model, tokenizer, name=self.name)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model and tokenizer in transformers' format, weights as safetensors in the dtype they are held in.
+
+        Raises:
+            PolygraftError: ``folder`` exists and is not empty.
+        """
+        with atomic_folder(folder) as partial:
+            save_model(self.model, self.tokenizer, partial)
+
+
+def _digest(model: Any, tokenizer: Any) -> str:
+    heads = getattr(model.config, "num_attention_heads", 0)
+    return model_digest(model.state_dict(), tokenizer.get_vocab(), heads)

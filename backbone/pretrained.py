@@ -1,0 +1,208 @@
+"""The door to transformers: causal language models and tokenizers read, written and given another vocabulary."""
+
+import copy
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GenerationConfig
+from transformers.utils import logging
+
+from backbone.errors import PolygraftError
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
+_ALTERNATIVES = "give a local folder, or `starter`, the small model that needs no network"
+_LOGGING: Any = logging  # partly untyped
+
+
+def load_model(name: str) -> tuple[Any, Any]:
+    """Load a language model, on the CPU and in the dtype of its files, and its tokenizer.
+
+    A model that the hub's cache on this machine holds is taken from there without asking the hub. Only safetensors
+    are read, and no code that comes with a model is run.
+
+    Args:
+        name: a folder in transformers' format, or a name on the hub.
+
+    Raises:
+        PolygraftError: there is no such model, it is not whole, or it cannot serve as a backbone.
+    """
+    folder = _local_folder(name)
+    if folder is not None:
+        _check_folder(folder)
+    try:
+        found = _read_here_or_from_hub(name) if folder is None else _read(str(folder), local_files_only=True)
+    except PolygraftError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError and others
+        reason = " ".join(str(error).split(". ")[0].split()).rstrip(".")
+        raise PolygraftError(f"{name} cannot be loaded as a language model: {reason}") from error
+    model, tokenizer = found
+    if model.config.model_type != "gpt2":
+        _check_causal(model, name)
+    return model, tokenizer
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a model, weights as safetensors in its dtype, and its tokenizer in transformers' format."""
+    with _quiet(bars=False):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def new_cache() -> Any:
+    """Return an empty cache of keys and values that grows without bound."""
+    return DynamicCache()
+
+
+def is_tied(model: Any) -> bool:
+    """Whether input and output embedding are one tensor."""
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def replace_vocabulary(model: Any, tokenizer: Any, matrix: Tensor, head: Tensor | None) -> Any:
+    """Return a model with other embeddings on the same body, whose tensors are shared and not copied.
+
+    Args:
+        model: left as it is.
+        tokenizer: names the special tokens of the new vocabulary.
+        matrix: (V, d) input embeddings.
+        head: (V, d) output embeddings; None: tied to ``matrix``.
+    """
+    # deepcopy takes what the memo names as it is, so only the structure around the tensors is copied
+    memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    renewed = copy.deepcopy(model, memo)
+    old: Tensor = model.get_input_embeddings().weight
+    vocabulary, width = matrix.shape
+    embedding = nn.Embedding(vocabulary, width, _weight=matrix.detach().to(old, copy=True))
+    output = nn.Linear(width, vocabulary, bias=False, device="meta")
+    output.weight = embedding.weight if head is None else nn.Parameter(head.detach().to(old, copy=True))
+    renewed.set_input_embeddings(embedding)
+    renewed.set_output_embeddings(output)
+    config = renewed.config
+    config.vocab_size, config.tie_word_embeddings = vocabulary, head is None
+    for role in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(config, role, getattr(tokenizer, role))
+    renewed.generation_config = GenerationConfig.from_model_config(config)
+    renewed.all_tied_weights_keys = renewed.get_expanded_tied_weights_keys(all_submodels=True)
+    return renewed
+
+
+def _local_folder(name: str) -> Path | None:
+    """Return the folder that ``name`` means; None where it reads like the name of a model on the hub."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise PolygraftError(f"{name} is a file, but a model is a folder with config.json and *.safetensors")
+    if name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1 or not name.strip():
+        raise PolygraftError(f"there is no model folder {name!r}: give a folder, a name on the hub, or `starter`")
+    return None
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds no whole model in safetensors, in words that transformers would not find."""
+    if not (folder / "config.json").is_file():
+        raise PolygraftError(f"{folder} holds no model: it has no config.json")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights and any(file for pattern in _PICKLES for file in folder.glob(pattern)):
+        raise PolygraftError(
+            f"{folder} has its weights only as a pickle, which could run any code and is not opened: "
+            "convert them to safetensors"
+        )
+    if not weights:
+        raise PolygraftError(f"{folder} has a config.json but no *.safetensors: its weights are missing")
+    for file in weights:
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise PolygraftError(f"{file} is truncated or damaged ({error}): copy or train it again") from error
+
+
+def _read_here_or_from_hub(name: str) -> tuple[Any, Any]:
+    try:
+        return _read(name, local_files_only=True)
+    except OSError:
+        _ask_hub(name)
+        return _read(name, local_files_only=False)
+
+
+def _ask_hub(name: str) -> None:
+    """Refuse a model that the hub does not have or give, or a hub out of reach, at once and not after ten retries."""
+    try:
+        huggingface_hub.model_info(name, timeout=10)
+    except GatedRepoError as error:
+        found = "the hub gives it only to those who have accepted its terms and are logged in"
+        raise PolygraftError(f"no model {name!r} on this machine, and {found}") from error
+    except RepositoryNotFoundError as error:
+        raise PolygraftError(f"there is no model {name!r}, here or on the hub: {_ALTERNATIVES}") from error
+    except Exception as error:  # what a failed connection raises depends on the HTTP library below
+        found = f"the model hub is out of reach ({type(error).__name__})"
+        raise PolygraftError(f"no model {name!r} on this machine, and {found}: {_ALTERNATIVES}") from error
+
+
+def _read(source: str, *, local_files_only: bool) -> tuple[Any, Any]:
+    bars = not local_files_only and sys.stderr.isatty()  # a download may take long
+    with _quiet(bars=bars):
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype="auto",
+            use_safetensors=True,
+            output_loading_info=True,
+            local_files_only=local_files_only,
+            trust_remote_code=False,
+        )
+    model, report = loaded
+    _check_complete(source, report)
+    return model, tokenizer
+
+
+def _check_complete(source: str, report: Mapping[str, Any]) -> None:
+    """Refuse weights that transformers would have filled in at random."""
+    absent = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if absent:
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        raise PolygraftError(f"{source} lacks weights that its config.json asks for: {', '.join(absent[:3])}{more}")
+
+
+@torch.inference_mode()
+def _check_causal(model: Any, name: str) -> None:
+    """Refuse what is no causal language model with a linear head that takes embeddings, by trying it."""
+    lacking = {"inputs_embeds", "position_ids", "past_key_values"} - {
+        *inspect.signature(model.base_model.forward).parameters
+    }
+    if lacking:
+        raise PolygraftError(f"{name} cannot be a backbone: it takes no {', '.join(sorted(lacking))}")
+    # two rows that differ in their last token alone
+    embeds = model.get_input_embeddings()(torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]]))
+    states = model.base_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+    logits = model(inputs_embeds=embeds, use_cache=False).logits
+    if not torch.allclose(states[0, :-1], states[1, :-1], rtol=1e-2, atol=1e-3):
+        raise PolygraftError(f"{name} cannot be a backbone: it is not causal, tokens change earlier ones")
+    if not torch.allclose(model.get_output_embeddings()(states), logits, rtol=1e-2, atol=1e-2):
+        raise PolygraftError(f"{name} cannot be a backbone: its logits are not a linear map of its states")
+
+
+@contextmanager
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """Keep transformers' warnings, and its bars unless wanted, off the terminal; what matters we check ourselves."""
+    verbosity, had_bars = _LOGGING.get_verbosity(), _LOGGING.is_progress_bar_enabled()
+    _LOGGING.set_verbosity_error()
+    if not bars:
+        _LOGGING.disable_progress_bar()
+    try:
+        yield
+    finally:
+        _LOGGING.set_verbosity(verbosity)
+        if had_bars:
+            _LOGGING.enable_progress_bar()

@@ -1,0 +1,28 @@
+"""Where the models that ship with the package lie: small ones, for trying everything without a network."""
+
+import os
+from pathlib import Path
+
+from backbone.errors import PolygraftError
+
+STARTER_KINDS = ("gpt2", "clip", "captioner")
+
+
+def starter_root() -> Path:
+    """Return the folder of the starter models: ``POLYGRAFT_STARTER`` if set, else the one in the package."""
+    override = os.environ.get("POLYGRAFT_STARTER")
+    return Path(override) if override else Path(__file__).resolve().parent / "starter_models"
+
+
+def starter_path(kind: str) -> Path:
+    """Return the folder of one starter model: ``gpt2``, ``clip`` or ``captioner``.
+
+    Raises:
+        PolygraftError: there is no such model, or it has not been built.
+    """
+    if kind not in STARTER_KINDS:
+        raise PolygraftError(f"there is no starter {kind!r}: choose one of {', '.join(STARTER_KINDS)}")
+    folder = starter_root() / kind
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise PolygraftError(f"the starter {kind} is not in {folder}: make it with `polygraft build starter`")
+    return folder

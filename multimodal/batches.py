@@ -1,0 +1,127 @@
+"""Pictures and their captions as training sees them: image features beside padded token ids."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backbone.errors import PolygraftError
+from backbone.features import CachedFeatures, FeatureCache
+from backbone.gpt2 import Backbone, Tokens
+from multimodal.posts import Post
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionBatch:
+    """B pictures with one caption each."""
+
+    pooled: Tensor
+    """(B, dv) float32, L2-normalised."""
+    ids: Tensor
+    """(B, T) int64, end of text included, padded on the right."""
+    mask: Tensor
+    """(B, T) bool, true where a token is real."""
+
+    def to(self, device: torch.device) -> "CaptionBatch":
+        """Return the batch on ``device``."""
+        parts = [part.to(device, non_blocking=True) for part in (self.pooled, self.ids, self.mask)]
+        return CaptionBatch(pooled=parts[0], ids=parts[1], mask=parts[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionSet:
+    """Pictures and captions: ``texts[i]`` belongs to picture ``rows[i]`` of ``features``."""
+
+    features: CachedFeatures
+    """Each picture once; every one has a caption."""
+    rows: tuple[int, ...]
+    texts: tuple[str, ...]
+
+    def references(self, pictures: Iterable[int]) -> list[list[str]]:
+        """Return all captions of each of ``pictures``."""
+        found: list[list[str]] = [[] for _ in range(len(self.features))]
+        for row, text in zip(self.rows, self.texts, strict=True):
+            found[row].append(text)
+        return [found[picture] for picture in pictures]
+
+    def without(self, other: "CaptionSet") -> "CaptionSet":
+        """Return this set without the pictures that ``other`` holds too, under whatever name; both from one cache."""
+        theirs = set(other.features.rows.tolist())
+        kept = [i for i, row in enumerate(self.rows) if int(self.features.rows[row]) not in theirs]
+        return CaptionSet(
+            features=self.features,
+            rows=tuple(self.rows[i] for i in kept),
+            texts=tuple(self.texts[i] for i in kept),
+        )
+
+
+def gather(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str], None]) -> CaptionSet:
+    """Encode the pictures of ``posts``, each once.
+
+    Args:
+        posts: pictures and texts.
+        cache: holds features, or makes them.
+        report: called with one sentence about each picture that cannot be read; its posts are left out.
+
+    Raises:
+        PolygraftError: no picture can be read.
+    """
+    images = list(dict.fromkeys(post.image for post in posts))
+    features = cache.features(images)
+    for sentence in features.unreadable.values():
+        report(sentence)
+    if not features.paths:
+        raise PolygraftError(f"none of the {len(images)} pictures can be read: there is nothing to learn from")
+    numbers = {path: number for number, path in enumerate(features.paths)}
+    kept = [post for post in posts if post.image in numbers]
+    return CaptionSet(
+        features=features,
+        rows=tuple(numbers[post.image] for post in kept),
+        texts=tuple(post.text for post in kept),
+    )
+
+
+class CaptionBatches:
+    """The samples of a training: one caption and its picture each. Batches are cut to their longest caption.
+
+    Args:
+        data: pictures and captions.
+        tokens: the captions tokenised, in the same order.
+    """
+
+    def __init__(self, data: CaptionSet, tokens: Tokens) -> None:
+        self._features = data.features
+        self._rows = data.rows
+        # 32 bits hold any id, so that hundreds of thousands of posts stay in memory
+        self._ids = tokens.ids.to("cpu", torch.int32)
+        self._lengths = tokens.mask.sum(dim=1).cpu()
+        self.digest = self._compute_digest()
+
+    @classmethod
+    def tokenize(cls, data: CaptionSet, backbone: Backbone, max_tokens: int) -> "CaptionBatches":
+        """Tokenise the captions for ``backbone``, each cut at ``max_tokens``, the end of text included."""
+        return cls(data, backbone.encode(data.texts, max_tokens=max_tokens))
+
+    def __len__(self) -> int:
+        """Return the number of captions."""
+        return len(self._rows)
+
+    def collate(self, indices: Sequence[int]) -> CaptionBatch:
+        """Return the batch of these captions, on the CPU."""
+        chosen = torch.tensor(list(indices), dtype=torch.int64)
+        lengths = self._lengths[chosen]
+        width = int(lengths.max())
+        return CaptionBatch(
+            pooled=self._features.take([self._rows[index] for index in indices]).pooled,
+            ids=self._ids[chosen, :width].long(),
+            mask=torch.arange(width) < lengths[:, None],
+        )
+
+    def _compute_digest(self) -> str:
+        """Return a digest of contents, not of features: those of another machine may differ in a last bit."""
+        digest = hashlib.sha256(f"{self._features.digest}:{self._rows}".encode())
+        for tensor in (self._ids, self._lengths):
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()

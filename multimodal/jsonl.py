@@ -1,0 +1,37 @@
+"""Lines of JSON objects, read strictly: what is wrong is said with the number of the line."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from backbone.errors import PolygraftError
+
+
+def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the object of each line that is not blank, with its place ("captions.jsonl, line 3") for messages.
+
+    Args:
+        data: the whole file; a byte order mark is passed over.
+        source: what the file is called in messages.
+        shape: what a line should look like, the end of a message.
+
+    Raises:
+        PolygraftError: a line is not UTF-8, not JSON, or another JSON value than an object.
+    """
+    # cut at \n alone: JSON strings may hold other characters that Python takes for line ends
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if line.strip():
+            place = f"{source}, line {number}"
+            yield place, _parse(line, place, shape)
+
+
+def _parse(line: bytes, place: str, shape: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise PolygraftError(f"{place} is not JSON ({error}): {shape}") from None
+    if not isinstance(record, dict):
+        raise PolygraftError(f"{place} is a {type(record).__name__}, not an object: {shape}")
+    return record

@@ -1,0 +1,86 @@
+"""What is measured on held-out pictures while a captioner is trained, and when it is done."""
+
+import copy
+import math
+
+import torch
+
+from backbone.decoding import Decoding
+from backbone.distributed import join_world, trainable_tensors, whole
+from multimodal.batches import CaptionBatches, CaptionSet
+from multimodal.captioner import Captioner
+from multimodal.guard import CollapseGuard, distinct_share
+from multimodal.metrics import score
+
+GUARDED = 64
+"""Pictures that the collapse guard looks at (fewer where there are fewer)."""
+
+FIGURES = ("loss", "distinct", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d")
+
+# Where CIDEr-D is equal (nothing for anybody at first), the loss decides which weights are kept.
+_TIE = 1e-3
+
+
+class Validation:
+    """Measures a captioner in training: the ``evaluate`` of `backbone.training.fit`.
+
+    The figures are ``loss`` (nats a token), ``distinct`` (share of different captions among 64 pictures), the metrics
+    of greedy captions, and ``score``, by which the best weights are kept: CIDEr-D, and where that is equal the loss.
+
+    Args:
+        captioner: whose mapper is trained.
+        data: held-out pictures and their captions.
+        grace: see `CollapseGuard`.
+        pictures: how many pictures are captioned at most, spread evenly over ``data``; the loss takes all.
+        batch_size: pictures at a time.
+    """
+
+    def __init__(
+        self, captioner: Captioner, data: CaptionSet, *, grace: int = 4, pictures: int = 256, batch_size: int = 64
+    ) -> None:
+        self._trained = captioner.mapper
+        # a copy of its own: under FSDP2 the weights in training are shards, and only `forward` puts them together
+        own = copy.deepcopy(captioner.mapper).eval()
+        self._captioner = Captioner(captioner.encoder, captioner.backbone, own, captioner.config)
+        self._batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens)
+        self._batch_size = batch_size
+        shown = range(0, len(data.features), math.ceil(len(data.features) / pictures))
+        self._pooled = data.features.take(shown).pooled
+        self._references = data.references(shown)
+        self.guard = CollapseGuard([texts[0] for texts in self._references[:GUARDED]], grace=grace)
+        self._world = join_world(captioner.backbone.device)
+
+    def __call__(self) -> dict[str, float]:
+        """Return the figures of the weights as they are; every process must call.
+
+        Raises:
+            CollapseError: see `CollapseGuard`.
+        """
+        weights = {name: whole(tensor.detach()) for name, tensor in trainable_tensors(self._trained).items()}
+        with torch.no_grad():
+            for name, own in self._captioner.mapper.named_parameters():
+                own.copy_(weights[name])
+            # The first process measures for all, so that all draw the same conclusions, to the last bit.
+            found = self._measure() if self._world.first else dict.fromkeys(FIGURES, 0.0)
+        figures = dict(zip(FIGURES, self._world.sum(*(found[name] for name in FIGURES)), strict=True))
+        self.guard.check(figures["distinct"])
+        return figures | {"score": figures["cider_d"] - _TIE * figures["loss"]}
+
+    def _measure(self) -> dict[str, float]:
+        """Return the figures but for ``score``."""
+        rows = self._captioner.caption(self._pooled, Decoding(), batch_size=self._batch_size)
+        texts = {str(number): row[0] for number, row in enumerate(rows)}
+        scores = score(texts, {str(number): truths for number, truths in enumerate(self._references)})
+        shown = [row[0] for row in rows[:GUARDED]]
+        return {"loss": self._loss(), "distinct": distinct_share(shown)} | {
+            name: scores[name] or 0.0 for name in FIGURES if name in scores
+        }
+
+    def _loss(self) -> float:
+        """Return the mean loss of a token over all captions."""
+        total, tokens = 0.0, 0.0
+        for start in range(0, len(self._batches), self._batch_size):
+            stop = min(start + self._batch_size, len(self._batches))
+            loss, weight = self._captioner.loss(self._batches.collate(range(start, stop)))
+            total, tokens = total + float(loss), tokens + float(weight)
+        return total / max(1.0, tokens)

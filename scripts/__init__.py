@@ -1,0 +1,1 @@
+"""The commands: one readable file each; `python -m scripts` lists them."""

@@ -1,0 +1,39 @@
+"""The console command ``polygraft``, also ``python -m scripts``: finds the command and runs it."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from scripts._cli import emit, guard, run
+from scripts._commands import find_commands, listing, split_words
+
+TITLE = "polygraft: small trained parts on one frozen GPT-2, to caption pictures, narrate films and learn languages."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that ``argv`` names (the arguments of this process by default). Returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return guard(lambda: _dispatch(arguments))
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if list(argv) == ["--version"]:
+        emit(f"polygraft {_version()}")
+        return 0
+    commands = find_commands()
+    name, rest = split_words(commands, argv)
+    if name in commands:
+        return run(commands[name], rest)
+    emit(listing(commands, name) if name else f"{TITLE}\n\n{listing(commands)}")
+    return 0
+
+
+def _version() -> str:
+    try:
+        return version("polygraft")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

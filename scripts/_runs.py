@@ -1,0 +1,83 @@
+"""The ``--out`` folder of a training command: the run while it lasts, the checkpoint once it is done.
+
+A run keeps ``run.json`` (its settings) beside what `backbone.training.fit` keeps. The checkpoint takes the folder's
+place in one step, so the folder is at any moment an unfinished run or a finished checkpoint.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from backbone.checkpoint import CARD, CONFIG, RECORD, WEIGHTS, read_header
+from backbone.errors import PolygraftError, UsageError
+from backbone.files import atomic_folder, read_json, write_json
+
+RUN = "run.json"
+_RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard"}
+_CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, WEIGHTS}
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether ``folder`` is a checkpoint and no run is going on in it.
+
+    Raises:
+        PolygraftError: it holds something else, or a damaged checkpoint, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise PolygraftError(f"{folder} is a file, but --out must be a folder")
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if strange := sorted(found - _RUN_PARTS - _CHECKPOINT_PARTS):
+        raise PolygraftError(f"{folder} holds {strange[0]}, which is no part of a training run: choose another --out")
+    if CONFIG not in found or RUN in found:
+        return False
+    read_header(folder)
+    return True
+
+
+def begin(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+    """Make ``folder`` the place of a run with these settings; return whether it goes on from an earlier call.
+
+    Args:
+        folder: what `is_finished` has looked at. A checkpoint in it stays usable until the run is done.
+        settings: what makes it the same run.
+        overwrite: whether a run with other settings is thrown away.
+
+    Raises:
+        UsageError: a run with other settings is unfinished there.
+    """
+    settings = json.loads(json.dumps(settings, default=str))
+    if (folder / RUN).is_file():
+        changed = _changes(read_json(folder / RUN), settings)
+        if not changed:
+            return True
+        if not overwrite:
+            raise UsageError(
+                f"{folder} holds an unfinished run with {', '.join(changed)}: give the same settings to go on, or "
+                "--overwrite to start anew"
+            )
+        _discard(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN, settings)
+    return False
+
+
+def finish(folder: Path, save: Callable[[Path], object]) -> None:
+    """Replace the run in ``folder`` by the checkpoint that ``save`` writes into an empty folder."""
+    with atomic_folder(folder, replace=True) as partial:
+        save(partial)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    return [f"{name} {before.get(name)!r} (now {now.get(name)!r})" for name in names]
+
+
+def _discard(folder: Path) -> None:
+    for name in _RUN_PARTS:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

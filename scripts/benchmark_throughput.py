@@ -1,0 +1,146 @@
+"""polygraft benchmark throughput --repeats 3
+
+Measure captions a second: batch 1 and 32, with and without the KV cache, for the starter and a GPT-2 small.
+
+The GPT-2 small has random weights, which cost the same time as trained ones. Every caption is made exactly as long,
+so that settings compare; rows are measured in turn, several times over, and the median is printed. The last rows add
+the reading and encoding of the pictures.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from backbone.errors import UsageError
+from scripts._cli import Device, Json, emit, progress, run_file
+
+if TYPE_CHECKING:
+    from backbone.gpt2 import Backbone
+    from multimodal.captioner import Captioner
+
+GPT2_SMALL = {"context": 1024, "width": 768, "layers": 12, "heads": 12}
+GPT2_VOCABULARY = 50257
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to measure."""
+
+    images: tyro.conf.Positional[tuple[str, ...]] = ("examples/pictures",)
+    """Pictures, repeated until a batch is full."""
+    tokens: int = 20
+    """Tokens of each caption."""
+    batch_sizes: tuple[int, ...] = (1, 32)
+    """Captions at a time."""
+    repeats: int = 5
+    """Measurements of each row."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "repeats"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, allowed is 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: what runs, and how many captions one run makes."""
+
+    model: str
+    batch: int
+    cache: str
+    part: str
+    captions: int
+    run: Callable[[], object]
+
+
+def main(options: Options) -> int:
+    """Print the table."""
+    import torch
+
+    torch.manual_seed(0)
+    rows = _rows(options)
+    for row in rows:
+        row.run()  # warm-up: allocators, kernels, file caches
+    seconds: list[list[float]] = [[] for _ in rows]
+    for _ in progress(range(options.repeats), options.repeats, "benchmark"):
+        for row, measured in zip(rows, seconds, strict=True):
+            began = time.perf_counter()
+            row.run()
+            measured.append(time.perf_counter() - began)
+    _print(rows, [statistics.median(measured) for measured in seconds], options)
+    return 0
+
+
+def _rows(options: Options) -> list[Row]:
+    """Lay out the measurements: text alone for two models, then the starter with its pictures."""
+    from backbone.images import list_images
+    from multimodal.captioner import Captioner
+
+    starter = Captioner.from_pretrained(device=options.device)
+    small = Captioner.build(starter.encoder, _gpt2_small(starter.backbone), starter.config)
+    paths = list_images(options.images)
+    rows = [
+        _text_row(name, captioner, batch, cache, options.tokens)
+        for name, captioner in (("starter", starter), ("GPT-2 small, random weights", small))
+        for batch in options.batch_sizes
+        for cache in (True, False)
+    ]
+    return rows + [_whole_row(starter, paths, batch, options.tokens) for batch in options.batch_sizes]
+
+
+def _gpt2_small(starter: "Backbone") -> "Backbone":
+    from backbone.gpt2 import Backbone
+    from crosslingual.tokenizers import blank_gpt2
+
+    model = blank_gpt2(starter.tokenizer, **GPT2_SMALL, vocab_size=GPT2_VOCABULARY)
+    return Backbone.from_parts(model, starter.tokenizer, name="random", device=str(starter.device))
+
+
+def _text_row(name: str, captioner: "Captioner", batch: int, cache: bool, tokens: int) -> Row:
+    """Return the row that captions features that are there already."""
+    import torch
+
+    from backbone.decoding import Decoding
+
+    pooled = torch.nn.functional.normalize(torch.randn(batch, captioner.encoder.width), dim=-1)
+    decoding = Decoding(max_tokens=tokens, min_tokens=tokens, cache=cache)
+    return Row(
+        model=name, batch=batch, cache="on" if cache else "off", part="text", captions=batch,
+        run=lambda: captioner.caption(pooled, decoding, batch_size=batch),
+    )  # fmt: skip
+
+
+def _whole_row(captioner: "Captioner", paths: Sequence[Path], batch: int, tokens: int) -> Row:
+    """Return the row that reads, encodes and captions files."""
+    from backbone.decoding import Decoding
+
+    files = [paths[number % len(paths)] for number in range(max(batch, 8))]
+    decoding = Decoding(max_tokens=tokens, min_tokens=tokens)
+    return Row(
+        model="starter", batch=batch, cache="on", part="pictures and text", captions=len(files),
+        run=lambda: captioner.caption(files, decoding, batch_size=batch),
+    )  # fmt: skip
+
+
+def _print(rows: list[Row], medians: list[float], options: Options) -> None:
+    if not options.json:
+        emit("| model | measured | batch | KV cache | captions a second |\n|---|---|---|---|---|")
+    for row, seconds in zip(rows, medians, strict=True):
+        rate = row.captions / seconds
+        if options.json:
+            fields = {"model": row.model, "part": row.part, "batch": row.batch, "cache": row.cache}
+            emit(json.dumps(fields | {"captions_per_second": round(rate, 2)}))
+        else:
+            emit(f"| {row.model} | {row.part} | {row.batch} | {row.cache} | {rate:.1f} |")
+
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -1,0 +1,167 @@
+"""polygraft caption photo.jpg
+
+Caption pictures: one line each, the path, a tab and the caption.
+
+Folders are searched at every depth, patterns such as 'photos/*.jpg' are expanded, and - reads a list of paths from
+standard input. A picture that cannot be read is named on standard error and the rest is done; the exit code is then 1.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from backbone.decoding import Decoding
+from backbone.errors import PolygraftError, UsageError
+from scripts._cli import Device, Json, emit, progress, remark, run_file
+
+if TYPE_CHECKING:
+    from multimodal.sidecars import SidecarWriter
+    from multimodal.streaming import Captioned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which pictures, by which model, and how."""
+
+    images: tyro.conf.Positional[tuple[str, ...]]
+    """Pictures, folders or patterns; - reads a list of them, one a line."""
+    model: str = "starter"
+    """Folder of a captioner, or starter for the small one that comes with the package."""
+    backbone: str = ""
+    """Where the captioner's language model lies, if not where it was when the captioner was trained."""
+    clip: str = ""
+    """Where its image encoder lies, likewise."""
+    decoding: Decoding = field(default_factory=Decoding)
+    batch_size: int = 32
+    """Pictures at a time."""
+    write_txt: bool = False
+    """Also write the captions of photo.jpg into photo.txt."""
+    overwrite: bool = False
+    """Let --write-txt replace text files that are there."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise UsageError("no picture named: give files, folders, patterns, or - for a list on standard input")
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size is {self.batch_size}, allowed is 1 or more")
+        if self.overwrite and not self.write_txt:
+            raise UsageError("--overwrite has nothing to overwrite without --write-txt")
+
+
+def main(options: Options) -> int:
+    """Caption the pictures; 1 if any of them failed."""
+    from multimodal.sidecars import SidecarWriter
+
+    complaints = _Complaints()
+    sidecars = SidecarWriter(overwrite=options.overwrite) if options.write_txt else None
+    paths = _find(options.images, complaints)
+    if sidecars:
+        paths = _writable(paths, sidecars, complaints)
+    listed = None if "-" in options.images else list(paths)
+    waiting = paths if listed is None else iter(listed)
+    first = next(waiting, None)
+    # whether there is anything to do is known before the models are loaded
+    if first is not None:
+        for done in _caption(options, chain([first], waiting), len(listed) if listed else None):
+            try:
+                _deliver(done, options.json, sidecars)
+            except PolygraftError as error:
+                complaints.add(str(error))
+    elif not complaints.count:
+        complaints.add("standard input names no picture: give one path a line")
+    return 1 if complaints.count else 0
+
+
+class _Complaints:
+    """What failed: each told at once, all counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, sentence: str) -> None:
+        remark(f"polygraft: {sentence}")
+        self.count += 1
+
+
+def _find(names: tuple[str, ...], complaints: _Complaints) -> Iterator[Path]:
+    """Yield each picture that ``names`` name, once; names that lead nowhere are told."""
+    from backbone.images import list_images
+
+    seen: set[Path] = set()
+    for name in chain.from_iterable(_read_list() if name == "-" else [name] for name in names):
+        try:
+            found = [path for path in list_images([name]) if path not in seen]
+        except PolygraftError as error:
+            complaints.add(str(error))
+            continue
+        seen.update(found)
+        yield from found
+
+
+def _read_list() -> Iterator[str]:
+    return (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+
+
+def _writable(paths: Iterator[Path], sidecars: "SidecarWriter", complaints: _Complaints) -> Iterator[Path]:
+    """Yield the pictures beside which a caption may be written; the others are told."""
+    for path in paths:
+        if refusal := sidecars.refusal(path):
+            complaints.add(refusal)
+        else:
+            yield path
+
+
+def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iterable["Captioned"]:
+    """Load the models and yield captions as they are made."""
+    from multimodal.captioner import Captioner
+    from multimodal.streaming import caption_files
+
+    captioner = Captioner.from_pretrained(
+        options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
+    )
+    done = caption_files(captioner, paths, options.decoding, batch_size=options.batch_size)
+    return progress(done, total, "caption")
+
+
+def _deliver(done: "Captioned", as_json: bool, sidecars: "SidecarWriter | None") -> None:
+    """Print and write the captions of one picture.
+
+    Raises:
+        PolygraftError: it could not be read, or its captions cannot be written beside it.
+    """
+    from multimodal.streaming import one_line
+
+    if done.error:
+        raise PolygraftError(done.error)
+    lines = [one_line(caption.text) for caption in done.captions]
+    if as_json:
+        captions = [{"text": caption.text, "score": _plain(caption.score)} for caption in done.captions]
+        emit(json.dumps({"path": str(done.path), "captions": captions}, ensure_ascii=False))
+    else:
+        for line in lines:
+            emit(f"{_escape(str(done.path))}\t{line}")
+    if sidecars:
+        sidecars.write(done.path, lines)
+
+
+def _plain(score: float) -> float | None:
+    """Return a score as JSON can say it."""
+    return round(score, 4) if math.isfinite(score) else None
+
+
+def _escape(path: str) -> str:
+    """Return a path that stays in its column."""
+    return path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+if __name__ == "__main__":
+    run_file(__file__)

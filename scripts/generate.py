@@ -1,0 +1,97 @@
+"""polygraft generate "The cat sat on" --max-tokens 20
+
+Continue a text with any language model.
+
+Prints each text with its continuation on one line, line breaks turned into blanks. `-` takes each line of standard
+input as a text. An empty text starts from nothing.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import tyro
+
+from backbone.decoding import Decoding
+from backbone.errors import UsageError
+from scripts._cli import Device, Json, emit, remark, run_file
+
+if TYPE_CHECKING:
+    from backbone import Backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which texts, which model, and how."""
+
+    prompts: tyro.conf.Positional[tuple[str, ...]]
+    """Texts to continue; `-`: the lines of standard input."""
+    model: str = "starter"
+    """Language model: a name on the hub, a folder in transformers' format, or starter."""
+    decoding: Decoding = field(default_factory=Decoding)
+    batch_size: int = 32
+    """Texts continued at once."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size is {self.batch_size}, allowed is at least 1")
+        if not self.prompts:
+            raise UsageError('no text to continue: give one, such as "The cat sat on", or - for standard input')
+
+
+def main(options: Options) -> int:
+    """Continue every text; 1 if one was too long for the model."""
+    from backbone import Backbone
+
+    backbone = Backbone.from_pretrained(options.model, device=options.device)
+    failed = False
+    batch: list[tuple[str, list[int]]] = []
+    for prompt in _read(options.prompts):
+        ids = backbone.tokenizer(prompt)["input_ids"] or [backbone.bos_id]
+        if len(ids) + options.decoding.max_tokens - 1 > backbone.context:
+            remark(f"skipped, since {len(ids)} tokens leave no room in {backbone.context} positions: {prompt[:60]!r}")
+            failed = True
+            continue
+        batch.append((prompt, ids))
+        if len(batch) == options.batch_size:
+            _continue(backbone, batch, options)
+            batch = []
+    _continue(backbone, batch, options)
+    return int(failed)
+
+
+def _read(prompts: Sequence[str]) -> Iterator[str]:
+    for prompt in prompts:
+        if prompt == "-":
+            yield from (line.rstrip("\n") for line in sys.stdin)
+        else:
+            yield prompt
+
+
+def _continue(backbone: "Backbone", batch: Sequence[tuple[str, list[int]]], options: Options) -> None:
+    """Print the continuations of prompts and their token ids, which differ in length: they are padded and masked."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    if not batch:
+        return
+    rows = [torch.tensor(ids) for _, ids in batch]
+    padded = pad_sequence(rows, batch_first=True, padding_value=backbone.pad_id)
+    mask = pad_sequence([torch.ones_like(row, dtype=torch.bool) for row in rows], batch_first=True)
+    found = backbone.generate(backbone.embed(padded), options.decoding, prefix_mask=mask)
+    for (prompt, ids), generations in zip(batch, found, strict=True):
+        for generation in generations:
+            text = backbone.decode([*ids, *generation.ids])
+            if options.json:
+                result = {"prompt": prompt, "text": text, "score": generation.score}
+                emit(json.dumps(result, ensure_ascii=False))
+            else:
+                emit(" ".join(text.split()))
+
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -1,0 +1,134 @@
+"""polygraft info backbone/starter_models/captioner
+
+Tell what a folder holds, and from what it was made.
+
+Knows checkpoints of trained parts, language models in transformers' format, open_clip models and training runs.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from backbone.checkpoint import CARD, CONFIG, RECORD, read_header
+from backbone.errors import PolygraftError
+from backbone.files import read_json
+from backbone.progress import read_log
+from scripts._cli import Json, emit, run_file
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which folder."""
+
+    folder: tyro.conf.Positional[Path]
+    """The folder."""
+    json: Json = False
+
+
+def main(options: Options) -> int:
+    """Print one line for each fact."""
+    facts = {"folder": str(options.folder), **_facts(options.folder)}
+    if options.json:
+        emit(json.dumps(facts, ensure_ascii=False))
+        return 0
+    for name, value in _flat(facts):
+        emit(f"{name:24} {value}")
+    return 0
+
+
+def _facts(folder: Path) -> Facts:
+    if not folder.is_dir():
+        raise PolygraftError(f"there is no folder {folder}: give one that a polygraft command has written")
+    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    if "format" in config:
+        return _checkpoint(folder)
+    if "model_type" in config:
+        return {"kind": f"language model ({config['model_type']})", **_model(folder), "config": _sizes(config)}
+    if (folder / "open_clip_config.json").is_file():
+        sizes = _sizes(read_json(folder / "open_clip_config.json").get("model_cfg", {}))
+        return {"kind": "image-text model (open_clip)", **_model(folder), "config": sizes}
+    if (folder / "resume").is_dir() or (folder / "log.jsonl").is_file():
+        return _training_run(folder)
+    raise PolygraftError(
+        f"{folder} holds no checkpoint, no language model, no open_clip model and no training run: "
+        f"none of {CONFIG}, open_clip_config.json, log.jsonl and resume/ is there"
+    )
+
+
+def _checkpoint(folder: Path) -> Facts:
+    header = read_header(folder)
+    frozen = {role: f"{part.name} (SHA-256 {part.sha256[:12]})" for role, part in header.frozen.items()}
+    return {
+        "kind": header.kind,
+        "format": header.format,
+        **_model(folder),
+        "needs": frozen,
+        "config": header.config,
+    }
+
+
+def _model(folder: Path) -> Facts:
+    """Return what the card, the weights and the record of training say."""
+    made_with = read_json(folder / RECORD).get("made_with", {}) if (folder / RECORD).is_file() else {}
+    return {**_card(folder / CARD), "weights": _weights(folder), "made_with": made_with}
+
+
+def _card(path: Path) -> Facts:
+    """Return title and licence as the card gives them."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    starts = {"title": "# ", "licence": "license: "}
+    found = {name: [line.removeprefix(s) for line in lines if line.startswith(s)] for name, s in starts.items()}
+    return {name: values[0].strip('"') for name, values in found.items() if values}
+
+
+def _weights(folder: Path) -> Facts:
+    """Count the parameters from the headers of the safetensors files, without reading the tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    count, dtypes, size = 0, set(), 0
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                rows = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118  (no mapping)
+        except SafetensorError as error:
+            raise PolygraftError(f"{path} is truncated or damaged ({error}): copy or train it again") from error
+        count += sum(math.prod(row.get_shape()) for row in rows)
+        dtypes |= {row.get_dtype() for row in rows}
+        size += path.stat().st_size
+    return {"parameters": count, "types": ", ".join(sorted(dtypes)), "megabytes": round(size / 1e6, 1)}
+
+
+def _sizes(config: Facts) -> Facts:
+    """Keep the numbers of a foreign config: sizes, not file names and switches."""
+    return {name: value for name, value in config.items() if type(value) in (int, float)}
+
+
+def _training_run(folder: Path) -> Facts:
+    saved = sorted((folder / "resume").glob("step-*"))
+    reports = read_log(folder / "log.jsonl")
+    return {
+        "kind": "training run",
+        "saved": saved[-1].name if saved else "nothing yet",
+        "last_report": reports[-1] if reports else "none yet",
+    }
+
+
+def _flat(facts: Facts, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+if __name__ == "__main__":
+    run_file(__file__)

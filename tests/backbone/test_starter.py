@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from backbone.errors import PolygraftError
+from backbone.starter import STARTER_KINDS, starter_path, starter_root
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("POLYGRAFT_STARTER", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", STARTER_KINDS)
+def test_a_starter_is_a_folder_under_the_root(root, kind):
+    (root / kind).mkdir()
+    (root / kind / "config.json").touch()
+    assert starter_path(kind) == root / kind
+
+
+def test_the_starters_lie_in_the_package_unless_said_otherwise(monkeypatch):
+    monkeypatch.delenv("POLYGRAFT_STARTER", raising=False)
+    assert starter_root().parts[-2:] == ("backbone", "starter_models")
+    assert starter_root().is_absolute()
+
+
+def test_a_starter_that_is_not_built_names_the_command_that_builds_it(root):
+    (root / "gpt2").mkdir()  # empty, as a build that was stopped leaves it
+    with pytest.raises(PolygraftError, match="polygraft build starter"):
+        starter_path("gpt2")
+
+
+def test_an_unknown_starter_lists_the_known_ones(root):
+    with pytest.raises(PolygraftError, match="gpt2, clip, captioner"):
+        starter_path("dalle")

@@ -1,0 +1,271 @@
+"""The captioner: its loss, frozen parts that stay frozen, folders that come back as they were, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from backbone.clip import ImageEncoder
+from backbone.decoding import Decoding
+from backbone.errors import PolygraftError
+from backbone.gpt2 import Backbone
+from backbone.training import TrainConfig, fit
+from multimodal.batches import CaptionBatches
+from multimodal.captioner import Captioner, CaptionObjective
+from multimodal.config import CaptionerConfig
+from multimodal.training import train_captioner
+from tests.backbone.tiny import tiny_backbone
+from tests.backbone.tiny_clip import tiny_image_encoder
+from tests.multimodal.tiny_captioner import paint, tiny_captioner, tiny_config, tiny_set, write_captioner, write_starter
+
+KINDS = ("mlp", "transformer")
+
+
+@pytest.fixture(scope="module")
+def captioner():
+    return tiny_captioner()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, captioner):
+    return tiny_set(tmp_path_factory.mktemp("posts"), captioner)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [paint(seed) for seed in range(5)]
+
+
+@pytest.fixture
+def starter(tmp_path, monkeypatch):
+    monkeypatch.setenv("POLYGRAFT_STARTER", str(tmp_path / "starter"))
+    (tmp_path / "starter").mkdir()
+    return write_starter(tmp_path / "starter")
+
+
+# The loss
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_equals_one_written_out_token_by_token(data, kind):
+    captioner = tiny_captioner(mapper=kind)
+    batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate([3, 0, 7])
+    total = 0.0
+    for row in range(3):
+        ids = batch.ids[row][batch.mask[row]]
+        prefix = captioner.prefix(batch.pooled[row : row + 1])
+        for position, target in enumerate(ids):
+            embeds = torch.cat([prefix, captioner.backbone.embed(ids[None, :position])], dim=1)
+            logits = captioner.backbone.model(inputs_embeds=embeds).logits[0, -1]
+            total -= logits.log_softmax(dim=0)[target].item()
+    loss, weight = captioner.loss(batch)
+    assert loss.item() == pytest.approx(total, rel=1e-4)
+    assert weight == batch.mask.sum()
+
+
+def test_padding_changes_no_loss(captioner, data):
+    batches = CaptionBatches.tokenize(data, captioner.backbone, 16)
+    together, _ = captioner.loss(batches.collate(range(8)))
+    alone = [captioner.loss(batches.collate([i]))[0] for i in range(8)]
+    torch.testing.assert_close(together, torch.stack(alone).sum())
+
+
+def test_captions_are_scored_to_the_end_of_text_and_cut_without_it(captioner, data):
+    eos = captioner.backbone.eos_id
+    for limit in (16, 4):
+        batch = CaptionBatches.tokenize(data, captioner.backbone, limit).collate([0])
+        ids = batch.ids[0][batch.mask[0]].tolist()
+        assert (ids[-1] == eos, len(ids) <= limit) == (limit == 16, True)
+
+
+def test_the_objective_is_the_loss_and_trains_the_mapper_alone(captioner, data):
+    objective = CaptionObjective(captioner)
+    batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate([1, 2])
+    torch.testing.assert_close(objective(batch), captioner.loss(batch))
+    assert {name.split(".")[0] for name in objective.state_dict()} == {"mapper"}
+    assert objective.health()["prefix_over_embedding"] == pytest.approx(1.0, rel=0.1)
+
+
+def test_batches_are_a_function_of_their_indices(captioner, data):
+    batches = [CaptionBatches.tokenize(data, captioner.backbone, 16) for _ in range(2)]
+    first, second = (one.collate([4, 9]) for one in batches)
+    assert torch.equal(first.ids, second.ids)
+    assert torch.equal(first.pooled, data.features.take([4, 9]).pooled)
+    assert batches[0].digest == batches[1].digest != CaptionBatches.tokenize(data, captioner.backbone, 5).digest
+
+
+def test_pictures_that_are_held_out_leave_the_training_under_any_name(tmp_path, captioner):
+    data = tiny_set(tmp_path, captioner, count=6)
+    (tmp_path / "copy.png").write_bytes((tmp_path / "02.png").read_bytes())
+    held = tiny_set(tmp_path, captioner, count=2)
+    assert data.without(held).texts == data.texts[2:]
+
+
+# Training
+
+
+@pytest.fixture(scope="module")
+def overfit(data):
+    config = TrainConfig(steps=120, batch_size=32, lr=1e-2)
+    return train_captioner(tiny_captioner(), data, config).captioner
+
+
+def token_accuracy(captioner, data, shift=0):
+    """Share of tokens that are the likeliest one after the true ones, with each picture's own or another's features."""
+    batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate(range(32))
+    with torch.no_grad():
+        logits = captioner.backbone.logits(captioner.prefix(batch.pooled.roll(shift, dims=0)), batch.ids)
+    right = logits.argmax(dim=-1) == batch.ids
+    return right[batch.mask].float().mean().item()
+
+
+def test_32_pairs_are_learned_by_heart_and_still_known_after_loading(overfit, data, tmp_path):
+    overfit.save_pretrained(tmp_path / "folder")
+    parts = {"backbone": overfit.backbone, "encoder": overfit.encoder}
+    loaded = Captioner.from_pretrained(tmp_path / "folder", **parts)
+    assert token_accuracy(loaded, data) > 0.95
+    assert [row[0] for row in loaded.caption(data.features.take().pooled)] == list(data.texts)
+
+
+def test_another_pictures_features_lose(overfit, data):
+    assert token_accuracy(overfit, data, shift=1) < token_accuracy(overfit, data) - 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_changes_the_mapper_and_no_bit_of_the_frozen_parts(data, kind):
+    captioner = tiny_captioner(mapper=kind)
+    before = [p.clone() for m in (captioner.backbone.model, captioner.encoder.model) for p in m.parameters()]
+    mapper = {name: p.clone() for name, p in captioner.mapper.named_parameters()}
+    batches = CaptionBatches.tokenize(data, captioner.backbone, 16)
+    fit(CaptionObjective(captioner), batches, TrainConfig(steps=50, batch_size=4, lr=1e-3))
+    after = [p for m in (captioner.backbone.model, captioner.encoder.model) for p in m.parameters()]
+    assert all(torch.equal(old, new) and new.grad is None for old, new in zip(before, after, strict=True))
+    assert all(not torch.equal(mapper[name], p) for name, p in captioner.mapper.named_parameters())
+
+
+# Captions
+
+
+@pytest.mark.parametrize("decoding", [Decoding(), Decoding(beams=3, num_return=2), Decoding(contrastive=0.6)])
+def test_a_batch_of_pictures_gives_what_each_gives_alone(captioner, pictures, decoding):
+    together = captioner.caption(pictures, decoding)
+    assert together == [captioner.caption([picture], decoding)[0] for picture in pictures]
+    assert together == captioner.caption(pictures, decoding, batch_size=2)
+    assert {len(row) for row in together} == {decoding.num_return}
+
+
+def test_features_are_captioned_like_their_pictures(captioner, pictures):
+    pooled = captioner.encoder.encode(pictures).pooled
+    assert captioner.caption(pooled) == captioner.caption(pictures)
+
+
+def test_files_and_bytes_are_captioned_like_pictures(captioner, pictures, tmp_path):
+    pictures[0].save(tmp_path / "a.png")
+    path = tmp_path / "a.png"
+    assert captioner.caption([path, str(path), path.read_bytes()]) == captioner.caption([pictures[0]]) * 3
+
+
+def test_no_pictures_have_no_captions(captioner):
+    assert captioner.caption([]) == []
+
+
+# Folders
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_a_saved_captioner_comes_back_the_same(tmp_path, kind, calibrate, pictures):
+    captioner = tiny_captioner(mapper=kind, calibrate=calibrate)
+    captioner.save_pretrained(tmp_path / "folder")
+    loaded = Captioner.from_pretrained(tmp_path / "folder", backbone=captioner.backbone, encoder=captioner.encoder)
+    assert loaded.config == captioner.config
+    assert loaded.caption(pictures) == captioner.caption(pictures)
+    names = set(load_file(tmp_path / "folder" / "model.safetensors"))
+    assert names == set(captioner.mapper.state_dict())
+
+
+def test_the_starter_finds_its_frozen_parts_by_name(starter, pictures):
+    write_captioner(starter)
+    captioner = Captioner.from_pretrained(device="cpu")
+    assert (captioner.backbone.name, captioner.encoder.name) == ("starter", "starter")
+    assert len(captioner.caption(pictures)) == 5
+
+
+def saved_on_folders(starter, folder):
+    """Save a captioner whose frozen parts were loaded from folders named relative to the working directory."""
+    encoder, backbone = (
+        ImageEncoder.from_pretrained("clip", device="cpu"),
+        Backbone.from_pretrained("gpt2", device="cpu"),
+    )
+    Captioner.build(encoder, backbone, tiny_config()).save_pretrained(folder)
+
+
+def test_frozen_folders_are_found_from_another_working_directory(starter, tmp_path, monkeypatch):
+    monkeypatch.chdir(starter)
+    saved_on_folders(starter, tmp_path / "folder")
+    monkeypatch.chdir(tmp_path)
+    assert Captioner.from_pretrained(tmp_path / "folder", device="cpu").backbone.name == str(starter / "gpt2")
+
+
+def test_a_frozen_folder_that_moved_is_named_with_the_option_that_helps(starter, tmp_path, monkeypatch):
+    monkeypatch.chdir(starter)
+    saved_on_folders(starter, tmp_path / "folder")
+    (starter / "gpt2").rename(starter / "moved")
+    with pytest.raises(PolygraftError, match=r"needs the language_model .*gpt2.*--backbone \(Python: backbone=\)"):
+        Captioner.from_pretrained(tmp_path / "folder", device="cpu")
+    moved = Captioner.from_pretrained(tmp_path / "folder", device="cpu", backbone=str(starter / "moved"))
+    assert moved.backbone.name == str(starter / "moved")
+
+
+def test_another_frozen_base_is_refused_by_name(captioner, tmp_path):
+    captioner.save_pretrained(tmp_path / "folder")
+    own = {"backbone": captioner.backbone, "encoder": captioner.encoder}
+    others = {"backbone": tiny_backbone(seed=1), "encoder": tiny_image_encoder(seed=1)}
+    for option, named in (("backbone", "language_model 'tiny'"), ("encoder", "image_encoder 'tiny-0'.*'tiny-1'")):
+        with pytest.raises(PolygraftError, match=f"trained on the {named}"):
+            Captioner.from_pretrained(tmp_path / "folder", **own | {option: others[option]})
+
+
+def damage_config(folder, **changes):
+    content = json.loads((folder / "config.json").read_text())
+    content["config"] |= changes
+    (folder / "config.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"colour": 1}, "has no colour: it knows mapper, prefix_length"),
+        ({"mapper": "rnn"}, "mapper is 'rnn'"),
+        ({"prefix_length": 4}, "weights do not fit"),
+        ({"text_width": 64}, "weights do not fit"),
+        ({"prefix_length": 0}, "prefix_length is 0"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_one_sentence(captioner, tmp_path, changes, told):
+    captioner.save_pretrained(tmp_path / "folder")
+    damage_config(tmp_path / "folder", **changes)
+    with pytest.raises(PolygraftError, match=told):
+        Captioner.from_pretrained(tmp_path / "folder", backbone=captioner.backbone, encoder=captioner.encoder)
+
+
+def test_a_mapper_of_other_widths_is_refused(captioner):
+    config = CaptionerConfig(image_width=99, text_width=32)
+    with pytest.raises(PolygraftError, match="image encoder of width 99, but 'tiny-0' has 24"):
+        Captioner(captioner.encoder, captioner.backbone, captioner.mapper, config)
+
+
+def test_a_prefix_longer_than_the_language_model_reads_is_refused():
+    with pytest.raises(PolygraftError, match="need 96 positions, but the language model 'tiny' has 64"):
+        tiny_captioner(prefix_length=80)
+
+
+def test_weights_with_a_missing_name_are_refused(captioner, tmp_path):
+    captioner.save_pretrained(tmp_path / "folder")
+    file = tmp_path / "folder" / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["calibration.gain"]
+    save_file(tensors, file)
+    with pytest.raises(PolygraftError, match=r"missing: calibration\.gain"):
+        Captioner.from_pretrained(tmp_path / "folder", backbone=captioner.backbone, encoder=captioner.encoder)

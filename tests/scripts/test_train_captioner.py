@@ -1,0 +1,213 @@
+"""`polygraft train captioner`: from posts to a folder that captions, through interruptions and odd data."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from multimodal.captioner import Captioner
+from scripts._runs import begin, is_finished
+from tests.multimodal.tiny_captioner import paint, write_posts
+
+SMALL = ("--prefix-length", 3, "--max-tokens", 16, "--batch-size", 8, "--lr", 1e-2, "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory):
+    return write_posts(tmp_path_factory.mktemp("posts"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def train(polygraft, posts, cache, tmp_path):
+    def call(*flags, source=posts, out=tmp_path / "out", steps=6):
+        return polygraft("train", "captioner", source, "--out", out, "--cache", cache, "--steps", steps, *SMALL, *flags)
+
+    return call
+
+
+@pytest.fixture
+def odd_posts(posts, tmp_path):
+    """A copy of the posts with lines of its own."""
+    shutil.copytree(posts.parent, tmp_path / "odd")
+
+    def write(*lines):
+        kept = posts.read_text(encoding="utf-8").splitlines()
+        text = "\n".join([*kept, *(json.dumps(line) for line in lines)])
+        (tmp_path / "odd" / "posts.jsonl").write_text(text, encoding="utf-8")
+        return tmp_path / "odd" / "posts.jsonl"
+
+    return write
+
+
+def test_a_training_leaves_a_checkpoint_that_captions(train, polygraft, tmp_path, posts):
+    called = train(steps=60)
+    assert called.code == 0
+    assert {"steps\t60", f"out\t{tmp_path / 'out'}"} < set(called.out)
+    entries = {entry.name for entry in (tmp_path / "out").iterdir()}
+    assert entries == {"config.json", "model.safetensors", "README.md", "training.json"}
+    captioned = polygraft("caption", posts.parent / "00.png", "--model", tmp_path / "out", "--device", "cpu")
+    assert [captioned.code, len(captioned.out)] == [0, 1]
+
+
+def test_the_record_and_the_card_tell_how_it_was_made(train, tmp_path):
+    figures = json.loads(train("--json").out[0])
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["options"]["train"]["steps"] == figures["steps"] == 6
+    assert record["figures"]["cider_d"] == figures["cider_d"]
+    assert "29 captions of 29 pictures from `posts.jsonl`" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_finished_run_says_so_and_is_left_alone_unless_told_otherwise(train, tmp_path):
+    train()
+    before = load_file(tmp_path / "out" / "model.safetensors")
+    again = train()
+    assert (again.code, again.out) == (0, [])
+    assert "is finished" in again.err[0]
+    assert train("--overwrite", "--seed", 1).code == 0
+    after = load_file(tmp_path / "out" / "model.safetensors")
+    assert any((before[name] != after[name]).any() for name in before)
+
+
+def interrupt_after(log, lines):
+    """Send this process SIGINT once a log has so many lines."""
+
+    def watch():
+        for _ in range(3000):
+            if log.exists() and len(log.read_text().splitlines()) >= lines:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.01)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(train, tmp_path):
+    flags, steps = ("--log-every", 1, "--save-every", 5), 60
+    interrupt_after(tmp_path / "out" / "log.jsonl", 12)
+    assert train(*flags, steps=steps).code == 130
+    assert not is_finished(tmp_path / "out")
+    resumed = train(*flags, steps=steps)
+    assert "going on" in resumed.err[0]
+    train(*flags, steps=steps, out=tmp_path / "whole")
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "whole"))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_an_unfinished_run_with_other_settings_is_refused_by_name(train, tmp_path):
+    begin(tmp_path / "out", {"model": {"mapper": "transformer"}}, overwrite=False)
+    refused = train()
+    assert refused.code == 2
+    assert "model {'mapper': 'transformer'} (now {'mapper': 'mlp'" in refused.err[0]
+    assert train("--overwrite").code == 0
+    assert is_finished(tmp_path / "out")
+
+
+def test_a_folder_with_other_things_is_not_touched(train, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    refused = train()
+    assert (refused.code, list((tmp_path / "out").iterdir())) == (1, [tmp_path / "out" / "thesis.txt"])
+    assert "thesis.txt" in refused.err[0]
+
+
+def test_a_folder_of_pictures_with_texts_trains_too(train, tmp_path):
+    for number in range(8):
+        paint(number).resize((40, 40)).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text(f"picture {number}")
+    paint(9).save(tmp_path / "bare.png")
+    called = train(source=tmp_path)
+    assert called.code == 0
+    assert "1 picture without a text" in called.err[0]
+
+
+@pytest.mark.parametrize("mapper", ["mlp", "transformer"])
+@pytest.mark.parametrize(
+    "flags", [("--val-share", 0), ("--split-by", "user", "--val-share", 0.25), ("--no-calibrate",)]
+)
+def test_every_choice_trains(train, mapper, flags):
+    assert train("--mapper", mapper, "--layers", 1, *flags, steps=2).code == 0
+
+
+def test_a_captioner_without_validation_is_not_measured(train, tmp_path):
+    train("--val-share", 0, steps=2)
+    assert "nothing was held out" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_held_out_posts_may_be_named_and_are_never_learned_from(train, odd_posts, tmp_path):
+    shutil.copytree(odd_posts().parent, tmp_path / "held")
+    lines = (tmp_path / "held" / "posts.jsonl").read_text().splitlines()[:4]
+    (tmp_path / "held" / "posts.jsonl").write_text("\n".join(lines))
+    called = train("--validation", tmp_path / "held" / "posts.jsonl")
+    assert "4 captions left out of training" in called.err[0]
+    assert "28 captions of 28 pictures" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_odd_posts_are_reported_and_the_rest_is_learned(train, odd_posts):
+    lines = [
+        {"image": "00.png", "text": "x" * 1_000_000},
+        {"image": "gone.png", "text": "a ghost"},
+        {"image": "broken.png", "text": "a wreck"},
+        {"image": "01.png", "text": "a blue cat!", "user": "u1"},
+    ]
+    source = odd_posts(*lines)
+    (source.parent / "broken.png").write_bytes((source.parent / "02.png").read_bytes()[:60])
+    called = train(source=source)
+    assert called.code == 0
+    for told in ("twice", "1 text cut at 2000", "1 picture missing", "broken.png cannot be decoded"):
+        assert sum(told in line for line in called.err) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "holds no post"),
+        (b'{"image": "a.png", "caption": "x"}', "line 1 has no 'text'"),
+        (b'{"image": "a.png", "text": "x"}\n\xff', "line 2 is not UTF-8"),
+        (b'{"image": "a.png", "text": "x"}', "none of the 1 pictures"),
+    ],
+)
+def test_posts_that_cannot_be_used_are_one_sentence(train, tmp_path, content, told):
+    (tmp_path / "posts.jsonl").write_bytes(content)
+    called = train(source=tmp_path / "posts.jsonl")
+    assert [called.code, len(called.err), told in called.err[0]] == [1, 1, True]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--val-share", 1.5), "val_share is 1.5"),
+        (("--lr", -1), "lr is -1"),
+        (("--prefix-length", 0), "prefix_length is 0"),
+        (("--mapper", "rnn"), "rnn"),
+    ],
+)
+def test_wrong_usage_leaves_with_two(train, flags, told):
+    called = train(*flags)
+    assert called.code == 2
+    assert told in " ".join(called.err)
+
+
+def test_without_a_bound_the_training_makes_30_passes():
+    from scripts.train_captioner import Training
+
+    assert Training().bounded().epochs == 30
+    assert Training(minutes=3).bounded().epochs == 0
+
+
+def test_the_overfit_checkpoint_says_what_it_learned(train, posts, tmp_path):
+    train("--val-share", 0, "--batch-size", 32, steps=120)
+    captioner = Captioner.from_pretrained(tmp_path / "out", device="cpu")
+    known = [json.loads(line) for line in posts.read_text().splitlines()]
+    said = captioner.caption([posts.parent / post["image"] for post in known])
+    assert sum(one == [post["text"]] for one, post in zip(said, known, strict=True)) >= 31
