@@ -29,10 +29,13 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How texts are drawn from the language model: greedily, unless one of the three other methods is asked for.
+    """How texts are drawn from the language model.
 
-    ``temperature`` above 0 samples, ``beams`` above 1 is beam search, ``contrastive`` is contrastive search. Settings
-    that contradict each other, or would do nothing, raise a `UsageError` that names them.
+    Greedily, unless one of three other methods is asked for: temperature above 0 samples, beams above 1 is beam
+    search, contrastive is contrastive search. Settings that contradict each other, or would do nothing, are refused.
+
+    Raises:
+        UsageError: names the settings and what is allowed.
     """
 
     max_tokens: int = 24
@@ -52,7 +55,7 @@ class Decoding:
     top_p: float = 1.0
     """Sample among the fewest tokens that together have this probability; 1: all."""
     contrastive: float | None = None
-    """Contrastive search (Su and Collier, 2022) with this degeneration penalty, such as 0.6."""
+    """Contrastive search (Su et al., 2022) with this degeneration penalty, such as 0.6."""
     candidates: int = 4
     """Tokens that contrastive search chooses from at each step."""
     repetition_penalty: float = 1.0

@@ -50,11 +50,12 @@ def _sort_parameters(module: nn.Module, muon: bool) -> tuple[list[Tensor], list[
     # Embeddings first: a head tied to an embedding is an embedding.
     owners = sorted(module.modules(), key=lambda m: not isinstance(m, _NO_DECAY))
     for owner in owners:
-        for parameter in owner.parameters(recurse=False):
+        for name, parameter in owner.named_parameters(recurse=False):
             if not parameter.requires_grad or id(parameter) in seen:
                 continue
             seen.add(id(parameter))
-            if parameter.ndim < 2 or isinstance(owner, _NO_DECAY):
+            # a matrix that is no weight of a layer is a table of learned vectors, such as queries: an embedding too
+            if parameter.ndim < 2 or isinstance(owner, _NO_DECAY) or not name.endswith("weight"):
                 plain.append(parameter)
             elif muon and parameter.ndim == 2 and id(parameter) in blocks:
                 matrices.append(parameter)

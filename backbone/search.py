@@ -64,13 +64,13 @@ class Sampling:
     def choose(self, sequences: Sequences, scores: Tensor) -> Tensor:
         """See `Chooser`."""
         options = narrow(scores / self.decoding.temperature, self.decoding.top_k, self.decoding.top_p)
-        exponentials = torch.empty_like(options)
+        uniform = torch.empty_like(options)
         generator = torch.Generator(device=scores.device)
         for row, leaders in enumerate(scores.topk(min(self.LEADERS, scores.shape[1])).indices.tolist()):
             self.streams[row].update(repr(leaders).encode())
             generator.manual_seed(int.from_bytes(self.streams[row].digest()[:7], "big"))
-            exponentials[row].exponential_(generator=generator)
-        tokens = (options - exponentials.log()).argmax(dim=-1)
+            uniform[row].uniform_(generator=generator)
+        tokens = (options - uniform.log().neg().log()).argmax(dim=-1)
         sequences.add(tokens)
         return tokens
 

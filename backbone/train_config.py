@@ -5,13 +5,25 @@ from typing import Any, Literal
 
 from backbone.errors import UsageError
 
-# What may change between the start of a run and its resumption without changing what is learnt at each step.
+# What may change when a run is resumed: its bounds, which the schedule then follows, and how the work is laid out.
 MAY_CHANGE = frozenset(
     {
         "steps", "epochs", "minutes", "micro_batch", "parallel", "activation_checkpointing", "compile",
         "save_every", "eval_every", "log_every", "patience", "tensorboard",
     }
 )  # fmt: skip
+
+_COUNTS = (
+    "steps",
+    "epochs",
+    "minutes",
+    "micro_batch",
+    "weight_decay",
+    "clip_norm",
+    "save_every",
+    "eval_every",
+    "patience",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +58,7 @@ class TrainConfig:
     """Share of the run in which wsd decays."""
     floor: float = 0.05
     """Share of the peak rate left at the end."""
-    clip: float = 1.0
+    clip_norm: float = 1.0
     """Largest gradient norm; 0: no clipping."""
     ema: float = 0.0
     """Decay of the moving average of the weights that is evaluated and kept; 0: the weights themselves."""
@@ -72,7 +84,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not (self.steps or self.epochs or self.minutes):
             raise UsageError("training has no end: give --steps, --epochs or --minutes")
-        for name in ("steps", "epochs", "minutes", "micro_batch", "weight_decay", "clip", "save_every", "eval_every", "patience"):  # fmt: skip  # noqa: E501
+        for name in _COUNTS:
             _within(name, getattr(self, name), 0, float("inf"))
         for name in ("warmup", "decay", "floor", "beta1", "beta2", "ema"):
             _within(name, getattr(self, name), 0, 1)

@@ -279,7 +279,7 @@ class _Run:
         parameters = [p for p in self.parameters.values() if p.grad is not None]
         for parameter in parameters:
             parameter.grad.mul_(scale)
-        limit = self.config.clip or math.inf
+        limit = self.config.clip_norm or math.inf
         return float(whole(torch.nn.utils.clip_grad_norm_(parameters, limit)))
 
     def _health(self) -> dict[str, float]:

@@ -54,8 +54,8 @@ class Captioner:
     """
 
     def __init__(self, encoder: ImageEncoder, backbone: Backbone, mapper: nn.Module, config: CaptionerConfig) -> None:
-        _check_width("image encoder", encoder.name, encoder.width, config.image_width)
-        _check_width("language model", backbone.name, backbone.width, config.text_width)
+        _check_width("an image encoder", encoder.name, encoder.width, config.image_width)
+        _check_width("a language model", backbone.name, backbone.width, config.text_width)
         self.encoder = encoder
         self.backbone = backbone
         self.mapper = mapper.to(backbone.device)
@@ -211,7 +211,7 @@ class CaptionObjective(nn.Module):
 
 def _check_width(part: str, name: str, found: int, wanted: int) -> None:
     if found != wanted:
-        raise PolygraftError(f"the captioner needs an {part} of width {wanted}, but {name!r} has {found}")
+        raise PolygraftError(f"the captioner needs {part} of width {wanted}, but {name!r} has {found}")
 
 
 def _lasting(name: str) -> str:

@@ -27,7 +27,7 @@ class Calibration(nn.Module):
     def __init__(self, width: int, norm: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.gain = nn.Parameter(torch.tensor(norm / width**0.5))
+        self.gain = nn.Parameter(torch.tensor([norm / width**0.5]))  # FSDP2 takes no scalars
 
     def forward(self, prefix: Tensor) -> Tensor:
         """Map (B, k, d) to (B, k, d)."""

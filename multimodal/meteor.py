@@ -59,7 +59,8 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, ti
         except (OSError, ValueError) as error:
             late = not timer.is_alive()
             complaints.seek(0)
-            reason = f"no answer in {seconds:.0f} seconds" if late else complaints.read().strip()[-200:] or str(error)
+            said = " ".join(complaints.read().split())[-200:] or str(error)
+            reason = f"no answer in {seconds:.0f} seconds" if late else said
             raise PolygraftError(f"METEOR is left out: Java failed ({reason})") from error
         finally:
             timer.cancel()

@@ -9,10 +9,11 @@ into one. Without --steps, --epochs or --minutes the training makes 30 passes at
 on when the same command is given again; under torchrun it uses all processes.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -33,9 +34,6 @@ _PASSES = 30.0
 @dataclass(frozen=True, kw_only=True)
 class Training(TrainConfig):
     """How the mapper is trained."""
-
-    clip: Annotated[float, tyro.conf.arg(name="clip-norm")] = 1.0
-    """Largest gradient norm; 0: no clipping."""
 
     def __post_init__(self) -> None:
         self.bounded()
@@ -92,7 +90,7 @@ def main(options: Options) -> int:
     tell = remark if world.first else lambda _: None
     training, held = _posts(options, tell)
     captioner = _untrained(options)
-    if world.first and begin(options.out, _settings(options), overwrite=options.overwrite):
+    if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
         tell(f"going on with the run in {options.out}")
     world.barrier()
     trained = _train(options, captioner, training, held, tell)
@@ -102,10 +100,17 @@ def main(options: Options) -> int:
     return 0
 
 
-def _settings(options: Options) -> dict[str, Any]:
-    """Return what must not change when a run goes on; data and training options are checked with the state."""
-    names = ("posts", "validation", "val_share", "split_by", "backbone", "clip", "model")
-    return {name: value for name, value in asdict(options).items() if name in names}
+def _settings(options: Options, training: "list[Post]", held: "list[Post]") -> dict[str, Any]:
+    """Return what makes it the same run: other data, frozen models or options of learning make another."""
+    model = {f"model.{name}": value for name, value in asdict(options.model).items()}
+    train = {f"train.{name}": value for name, value in options.train.bounded().identity().items()}
+    data = {"data": _digest(training), "held-out data": _digest(held)}
+    return {"backbone": options.backbone, "clip": options.clip, **model, **train, **data}
+
+
+def _digest(posts: "list[Post]") -> str:
+    rows = "\0".join(f"{post.image.name}\0{post.text}" for post in posts)
+    return hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _posts(options: Options, tell: "Report") -> "tuple[list[Post], list[Post]]":

@@ -46,16 +46,18 @@ def concept(caption: str, lexicon: Lexicon) -> str:
 
     "A brown hen." is about a hen, "dog face" and "guide dog" about a dog, "two slices of pizza" about pizza, "man cook"
     about a cook, "woman: red hair" about a person. The key is coarse on purpose, because it decides what may stand on
-    both sides of a split: rather one dog too few in training than a dog in the test that was seen.
+    both sides of a split: rather one dog too few in training than a dog in the test that was seen. A caption without
+    words is about "".
     """
-    words = tokens(re.split(r"[:;—–(]", caption.lstrip("—– "))[0])
-    while "of" in words[1:] and lexicon.singular(words[words.index("of", 1) - 1]) in _MEASURES:
+    parts = map(tokens, re.split(r"[:;—–(]", caption))
+    words = next(filter(None, parts), [])
+    while "of" in words[1:-1] and lexicon.singular(words[words.index("of", 1) - 1]) in _MEASURES:
         words = words[words.index("of", 1) + 1 :]
     if set(words) & _PEOPLE and set(words) <= _ASIDES:
         return "person"
     words = [word for word in words if word not in _ASIDES and not word.isdigit()] or words
     phrase = _first_phrase(words, lexicon)
-    head = next((word for word in reversed(phrase) if lexicon.is_noun(word)), phrase[-1])
+    head = next((word for word in reversed(phrase) if lexicon.is_noun(word)), "".join(phrase[-1:]))
     return lexicon.singular(head)
 
 

@@ -155,6 +155,7 @@ def clean_title(title: str, author: str, lexicon: Lexicon) -> str:
     Taken out: file-name artefacts, numbers, the author's name, words about the file. A title with a word that the
     lexicon does not know is given up: it is misspelt, a name, or another language.
     """
+    title = title.replace("_", " ")
     monochrome = re.search(r"\bb ?(?:and|&|n) ?w\b|\bbw\b", title, re.IGNORECASE)
     title = re.sub(r"^clip ?art by [^-]* - ", "", title, flags=re.IGNORECASE)
     title = re.sub(r"\bb ?(?:and|&|n) ?w\b|\b(?:by|remix of)\b.*", " ", title, flags=re.IGNORECASE)

@@ -156,7 +156,7 @@ def _apt_options(folder: Path) -> list[str]:
 
 
 def _call(command: list[str], wanted: str, cwd: Path | None = None) -> None:
-    program = Path(command[0]).name
+    program = "pip" if "pip" in command else Path(command[0]).name
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     except FileNotFoundError:

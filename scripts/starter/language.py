@@ -177,7 +177,7 @@ def _card(record: dict[str, Any]) -> ModelCard:
         f"its own byte-level BPE of {VOCABULARY:,}; GPT-2 architecture, transformers' own format.",
         data="Austen's novels, three Bibles, Wikibooks recipes, WordNet's glosses, LibreOffice's help, Debian's "
         "package descriptions, fortunes and Endless Sky. About 1 % of the documents was set aside before the tokenizer "
-        "was trained. No document has a line that is the caption of a picture.",
+        "was trained. No text it saw has a line that is the caption of a test picture.",
         use="Trying polygraft offline. For real work name `gpt2` or a larger model.",
         limits="Trained for about an hour on two cores: phrases, not facts.",
         metrics="Held-out documents, bits per UTF-8 byte (weights in half precision):\n\n"

@@ -48,6 +48,12 @@ def test_a_head_tied_to_an_embedding_does_not_decay():
     assert [decay for _, decay, _ in groups(module, weight_decay=0.5)] == [0.0]
 
 
+def test_learned_vectors_do_not_decay():
+    module = nn.Linear(3, 3)
+    module.queries = nn.Parameter(torch.zeros(5, 3))
+    assert [id(p) for _, decay, p in groups(module, weight_decay=0.5) if decay] == [id(module.weight)]
+
+
 @pytest.mark.parametrize(
     ("schedule", "points"),
     [

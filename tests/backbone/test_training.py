@@ -23,7 +23,7 @@ def test_training_lowers_the_loss():
     assert result.losses[-1] < 0.7 * result.losses[0]
 
 
-@pytest.mark.parametrize("options", [{"optimizer": "muon"}, {"schedule": "wsd"}, {"ema": 0.9}, {"clip": 0.0}])
+@pytest.mark.parametrize("options", [{"optimizer": "muon"}, {"schedule": "wsd"}, {"ema": 0.9}, {"clip_norm": 0.0}])
 def test_every_option_trains(options):
     assert train(steps=40, **options).losses[-1] < train(steps=1).losses[0]
 

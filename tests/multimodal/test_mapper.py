@@ -109,3 +109,8 @@ def test_a_calibrated_prefix_starts_with_the_length_of_word_embeddings(kind):
 def test_impossible_settings_are_refused_by_name(changes, named):
     with pytest.raises(UsageError, match=named):
         small("transformer", **changes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_parameter_is_a_scalar_which_sharding_does_not_take(kind):
+    assert all(parameter.ndim for parameter in build_mapper(small(kind, calibrate=True)).parameters())

@@ -4,7 +4,7 @@ import json
 
 from PIL import Image, ImageDraw
 
-from scripts.opendata.lexicon import Lexicon
+from scripts.opendata.lexicon import Lexicon, word_set
 
 NOUNS = (
     "apple ball balloon bear building cat cook dance dancing dog face hat hen joy leaf leaves moon pair person pizza "
@@ -12,9 +12,9 @@ NOUNS = (
 )
 LEXICON = Lexicon(
     spelling={word: word for word in f"{NOUNS} red blue big sleeping straw".split()} | {"saturn": "Saturn"},
-    nouns=frozenset(f"{NOUNS} saturn".split()),
-    things=frozenset("building stocking".split()),
-    verbs=frozenset("build dance play stock surf sleep".split()),
+    nouns=word_set(f"{NOUNS} saturn"),
+    things=word_set("building stocking"),
+    verbs=word_set("build dance play stock surf sleep"),
     irregular={"feet": "foot", "women": "woman"},
 )
 

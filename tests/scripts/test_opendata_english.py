@@ -84,8 +84,9 @@ def test_fortunes_lose_attributions_and_wrapping(tmp_path):
 
 
 def test_endless_sky_gathers_the_passages_of_a_block(tmp_path):
-    data = 'planet Ada\n\tlandscape land/1\n\tdescription `A planet of canyons and wind.`\nship "X"\n\tdescription "A small and rather slow ship."\n'
-    write(tmp_path, {"usr/share/games/endless-sky/data/map.txt": data})
+    planet = "planet Ada\n\tlandscape land/1\n\tdescription `A planet of canyons and wind.`\n"
+    ship = 'ship "X"\n\tdescription "A small and rather slow ship."\n'
+    write(tmp_path, {"usr/share/games/endless-sky/data/map.txt": planet + ship})
     assert [text for text in texts(english.endless_sky(tmp_path)).values() if text] == [
         "A planet of canyons and wind.",
         "A small and rather slow ship.",

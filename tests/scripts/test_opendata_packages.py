@@ -58,7 +58,7 @@ def test_a_half_written_folder_is_replaced(tmp_path, client):
 
 def test_an_archive_that_writes_outside_its_folder_is_refused(tmp_path, client):
     client("npm", f'cp {packed(tmp_path, "../escaped.txt")} "$5"')
-    with pytest.raises(PolygraftError, match="made.tgz cannot be unpacked"):
+    with pytest.raises(PolygraftError, match=r"made\.tgz cannot be unpacked"):
         fetch(NPM, tmp_path / "root")
     assert not list(tmp_path.rglob("escaped.txt"))
 
@@ -100,3 +100,9 @@ def test_the_data_root_follows_the_environment(tmp_path, monkeypatch):
     assert data_root() == tmp_path
     monkeypatch.delenv("POLYGRAFT_DATA")
     assert data_root().parts[-3:] == (".cache", "polygraft", "data")
+
+
+def test_a_package_that_pip_does_not_find_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(PolygraftError, match="pip could not fetch made-up==9"):
+        fetch(Package(registry="pypi", name="made-up", version="9"), tmp_path)

@@ -9,7 +9,7 @@ from scripts.opendata.pictures import draw_svg, emoji, stamp_caption, stamps
 from tests.scripts.opendata_trees import LEXICON, clip_svg, clip_trees, emoji_trees, paint, write
 
 STAMPS = "usr/share/tuxpaint/stamps"
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="20pt" height="10pt"><rect width="9" height="9"/></svg>'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="400pt" height="200pt"><rect width="9" height="9"/></svg>'
 
 
 def test_emoji_come_in_two_hands_without_flags_letters_and_skin_tones(tmp_path):
@@ -36,12 +36,13 @@ def test_a_stamp_that_is_svg_only_is_drawn(tmp_path):
     write(tmp_path, {f"{STAMPS}/hat.txt": "A hat.", f"{STAMPS}/hat.svg": SVG})
     [stamp] = stamps(tmp_path, tmp_path / "drawn", LEXICON)
     with Image.open(stamp.image) as drawn:
-        assert drawn.size == (256, 128)
+        assert drawn.width == 256
+        assert drawn.height in (128, 129)  # a size in points is rounded to pixels on the way
 
 
 def test_a_broken_drawing_is_named(tmp_path):
     pytest.importorskip("resvg_py")
-    with pytest.raises(PolygraftError, match="hat.svg cannot be drawn"):
+    with pytest.raises(PolygraftError, match=r"hat\.svg cannot be drawn"):
         draw_svg(write(tmp_path, {"hat.svg": "<svg"}) / "hat.svg", tmp_path / "hat.png")
 
 
@@ -66,6 +67,7 @@ def test_a_stamp_is_called_by_its_first_sentence(note, caption):
         ("SleepingDog", "sleeping dog"),
         ("ball red", "red ball"),
         ("Apple (B and W)", "apple in black and white"),
+        ("apple_bw_01", "apple in black and white"),
         ("Clipart by Ann Lee - hat", "hat"),
         ("ann_lee_apple", "apple"),
         ("saturn", "Saturn"),

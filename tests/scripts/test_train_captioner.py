@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from multimodal.captioner import Captioner
-from scripts._runs import begin, is_finished
+from scripts._runs import is_finished
 from tests.multimodal.tiny_captioner import paint, write_posts
 
 SMALL = ("--prefix-length", 3, "--max-tokens", 16, "--batch-size", 8, "--lr", 1e-2, "--device", "cpu")
@@ -103,12 +103,16 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(train, tmp_path):
     assert all((one[name] == other[name]).all() for name in one)
 
 
-def test_an_unfinished_run_with_other_settings_is_refused_by_name(train, tmp_path):
-    begin(tmp_path / "out", {"model": {"mapper": "transformer"}}, overwrite=False)
-    refused = train()
-    assert refused.code == 2
-    assert "model {'mapper': 'transformer'} (now {'mapper': 'mlp'" in refused.err[0]
-    assert train("--overwrite").code == 0
+def test_an_unfinished_run_with_other_settings_is_refused_by_name(train, odd_posts, tmp_path):
+    interrupt_after(tmp_path / "out" / "log.jsonl", 3)
+    assert train("--log-every", 1, steps=500).code == 130
+    refusals = {"train.lr 0.01 (now 0.02)": ("--lr", 0.02), "model.layers 8 (now 3)": ("--layers", 3)}
+    for told, flags in refusals.items():
+        refused = train(*flags)
+        assert (refused.code, told in refused.err[0]) == (2, True)
+    other = odd_posts({"image": "00.png", "text": "one more"})
+    assert "with data" in train(source=other).err[0]
+    assert train("--overwrite", source=other).code == 0
     assert is_finished(tmp_path / "out")
 
 
