@@ -197,6 +197,10 @@ class ImageEncoder:
     def _tokenizer(self) -> Tokenizer:
         return self._make_tokenizer()
 
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Return texts as the text tower's token ids (N, context length), on the CPU."""
+        return self._tokenizer(list(texts))
+
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
         """Return texts as (N, dv) float32, L2-normalised: the dot product with pooled features is their likeness.
@@ -204,8 +208,8 @@ class ImageEncoder:
         Raises:
             PolygraftError: the model has no text side, or its tokenizer cannot be fetched.
         """
-        chunks = [list(texts[start : start + batch_size]) for start in range(0, len(texts), batch_size)]
-        rows = [self.model.encode_text(self._tokenizer(chunk).to(self.device)).float() for chunk in chunks]
+        chunks = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+        rows = [self.model.encode_text(self.tokenize(chunk).to(self.device)).float() for chunk in chunks]
         return F.normalize(torch.cat(rows), dim=-1) if rows else torch.zeros(0, self.width, device=self.device)
 
 

@@ -4,7 +4,7 @@ Train captioners on the starter's training pictures and compare them with contro
 
 Controls see no picture (the best single caption; the captioner's own captions dealt to other pictures) or do not write
 (the caption of the nearest training picture). Fetches some 350 MB of packages the first time. The table gives the mean
-over the seeds and their standard deviation; intervals of CIDEr-D are bootstrapped over concepts.
+over the seeds and their standard deviation.
 """
 
 import json
@@ -34,8 +34,8 @@ class Options:
     """Seeds of weights and sample order."""
     mappers: tuple[str, ...] = MAPPERS
     """mlp, transformer."""
-    beams: int = 5
-    """Beams of the captions that are scored."""
+    beams: int = 1
+    """Beams of the captions that are scored; 1: greedy decoding."""
     work: Path = Path("~/.cache/polygraft/starter")
     """Folder of features and unfinished runs."""
     data: Path = Path("~/.cache/polygraft/data")

@@ -24,3 +24,11 @@ def tiny_backbone():
     from tests.backbone.tiny import tiny_backbone
 
     return tiny_backbone
+
+
+@pytest.fixture
+def pictures():
+    """Return three small pictures."""
+    from PIL import Image
+
+    return [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue")]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STARTER = "starter"
 SPLITS = ("train", "validation", "test")
-EPOCHS = 15
+EPOCHS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def starter_run(data: dict[str, CaptionData], work: Path, *, mapper: str, seed: 
     seed_everything(seed)
     fresh = Captioner.build(encoder, backbone, CaptionerConfig(mapper=mapper))  # type: ignore[arg-type]
     config = TrainConfig(
-        epochs=EPOCHS, batch_size=64, lr=1e-3, weight_decay=0.05, ema=0.99, eval_every=100, patience=6, seed=seed
+        epochs=EPOCHS, batch_size=64, lr=1e-3, weight_decay=0.05, ema=0.99, eval_every=50, patience=5, seed=seed
     )
     validation = data["validation"].captions
     training = data["train"].captions.without(validation)

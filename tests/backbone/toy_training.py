@@ -28,7 +28,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x):
-        mixed = x.cumsum(1) / torch.arange(1, x.shape[1] + 1).view(1, -1, 1)
+        mixed = x.cumsum(1) / torch.arange(1, x.shape[1] + 1, device=x.device).view(1, -1, 1)
         return x + self.dropout(self.down(torch.relu(self.up(self.norm(x + mixed)))))
 
 
@@ -44,6 +44,7 @@ class Toy(nn.Module):
 
     def forward(self, rows):
         time.sleep(self.delay)
+        rows = rows.to(self.embedding.weight.device)
         x = self.embedding(rows[:, :-1])
         for block in self.blocks:
             x = block(x)

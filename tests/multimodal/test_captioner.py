@@ -107,7 +107,7 @@ def test_pictures_that_are_held_out_leave_the_training_under_any_name(tmp_path, 
 
 @pytest.fixture(scope="module")
 def overfit(data):
-    config = TrainConfig(steps=120, batch_size=32, lr=1e-2)
+    config = TrainConfig(steps=200, batch_size=32, lr=1e-2)
     return train_captioner(tiny_captioner(), data, config).captioner
 
 
