@@ -10,10 +10,10 @@ STAMP := .venv/.installed
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo "$$name" && break; done)
 
-.PHONY: help setup check test demo bench docs clean
+.PHONY: help setup check test demo bench bench-captions docs clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup: $(STAMP) ## Make .venv and install everything (3 minutes and 6 GB the first time)
 
@@ -38,8 +38,12 @@ demo: $(STAMP) ## Caption the example pictures with the model that ships with th
 
 bench: $(STAMP) ## Measure speed, and captions against controls (fetches 350 MB, trains for half an hour)
 	$(BIN)/polygraft benchmark throughput
-	$(BIN)/pip install --quiet ".[build]"
+	$(BIN)/python -m pip install --quiet --editable ".[build]"
 	$(BIN)/polygraft benchmark captions
+
+bench-captions: $(STAMP) ## Measure personal captions against impersonal ones (fetches 400 MB, trains for some hours)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/polygraft benchmark personal --out docs
 
 docs: $(STAMP) ## Write docs/cli.md from the help texts
 	$(BIN)/python -m scripts._docs docs/cli.md

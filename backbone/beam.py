@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backbone.constraints import constrain
 from backbone.decoding import Decoding
-from backbone.sequences import Found, LanguageModel, Sequences
+from backbone.sequences import Found, Sequences
 
 
 @dataclass
@@ -51,7 +51,7 @@ class _Continuations:
         return _Continuations(*(part[rows].gather(1, columns) for part in parts))
 
 
-def beam_search(model: LanguageModel, sequences: Sequences, decoding: Decoding) -> list[list[Found]]:
+def beam_search(sequences: Sequences, decoding: Decoding) -> list[list[Found]]:
     """Keep the ``beams`` best open sequences of each prefix, and rank those that end.
 
     Equal to the beam search of transformers with its defaults (``early_stopping=False``): a sequence is ranked by
@@ -60,14 +60,13 @@ def beam_search(model: LanguageModel, sequences: Sequences, decoding: Decoding) 
     A settled prefix leaves the batch. The prefix is computed once, not once a beam.
 
     Args:
-        model: the language model.
         sequences: one for each prefix; used up.
         decoding: beams, length_penalty, num_return and the constraints.
 
     Returns:
         For each prefix the ``num_return`` best sequences, best first.
     """
-    beams, device = decoding.beams, sequences.state().device
+    beams, device, eos_id = decoding.beams, sequences.state().device, sequences.model.eos_id
     results = [_Prefix(beams) for _ in range(sequences.rows)]
     alive = torch.arange(sequences.rows, device=device)
     sequences.select(alive.repeat_interleave(beams))
@@ -77,8 +76,8 @@ def beam_search(model: LanguageModel, sequences: Sequences, decoding: Decoding) 
     totals[:, 0] = 0
     raw = totals
     for length in range(1, decoding.max_tokens + 1):
-        best = _continue(model, sequences, history, totals, raw, decoding)
-        _collect_ended(best, history, [results[row] for row in alive.tolist()], length, decoding, model.eos_id)
+        best = _continue(sequences, history, totals, raw, decoding)
+        _collect_ended(best, history, [results[row] for row in alive.tolist()], length, decoding, eos_id)
         if length == decoding.max_tokens:
             break
         _, columns = best.totals.masked_fill(best.done, -inf).topk(beams)
@@ -95,11 +94,9 @@ def beam_search(model: LanguageModel, sequences: Sequences, decoding: Decoding) 
     return [[found for _, found in result.ended[: decoding.num_return]] for result in results]
 
 
-def _continue(
-    model: LanguageModel, sequences: Sequences, history: Tensor, totals: Tensor, raw: Tensor, decoding: Decoding
-) -> _Continuations:
-    log_probabilities = model.head(sequences.state()).log_softmax(dim=-1)
-    scores = constrain(log_probabilities, history, model.eos_id, decoding)
+def _continue(sequences: Sequences, history: Tensor, totals: Tensor, raw: Tensor, decoding: Decoding) -> _Continuations:
+    log_probabilities = sequences.log_probabilities()
+    scores = constrain(log_probabilities, history, sequences.model.eos_id, decoding)
     vocabulary = scores.shape[1]
     summed = (totals.view(-1, 1) + scores).view(len(totals), -1)
     # each beam has one way to end, so among 2n continuations n go on
@@ -107,7 +104,7 @@ def _continue(
     parents, tokens = index // vocabulary, index % vocabulary
     gained = log_probabilities.view(len(totals), -1).gather(1, index)
     last = history.shape[1] + 1 == decoding.max_tokens
-    done = torch.ones_like(tokens, dtype=torch.bool) if last else tokens == model.eos_id
+    done = torch.ones_like(tokens, dtype=torch.bool) if last else tokens == sequences.model.eos_id
     return _Continuations(best, raw.gather(1, parents) + gained, parents, tokens, done)
 
 

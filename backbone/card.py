@@ -10,8 +10,8 @@ from pathlib import Path
 
 LANGUAGE_MODEL = "language-model"
 
-# what a hub accepts as a repository name
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+# what a hub accepts as a repository name, and no path that begins with ./
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 def command_line() -> str:
@@ -100,5 +100,8 @@ def _bases(frozen: Mapping[str, FrozenPart]) -> str:
     if not frozen:
         return "None: these weights are the whole model."
     rows = [f"| {role} | `{part.name}` | `{part.sha256}` |" for role, part in sorted(frozen.items())]
-    intro = "These frozen models are needed beside this folder, exactly these, and are not in it."
+    intro = (
+        "These frozen models are needed, exactly these. They are not in this folder, but for those whose name begins "
+        "with `./`."
+    )
     return "\n".join([intro, "", "| role | name | SHA-256 |", "|---|---|---|", *rows])

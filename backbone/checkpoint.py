@@ -6,7 +6,7 @@ A folder appears whole or not at all, is loaded strictly, and nothing in it is e
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from json import dumps, loads
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # so that reading a config does not wait for torch
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "model.safetensors", "README.md", "training.json"
+TABLES = "tables.json"
+INSIDE = "./"  # begins the name of a frozen model that lies in the checkpoint folder itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class Checkpoint:
     frozen: dict[str, FrozenPart]
     tensors: "dict[str, Tensor]"
     """Trained weights by name, nothing of the frozen models."""
+    tables: dict[str, Any] = field(default_factory=dict)
+    """What else was learned, as JSON: the words of the training users. Kept in ``tables.json`` where there is any."""
 
 
 def save_checkpoint(
@@ -81,6 +85,8 @@ def save_checkpoint(
             text = card.render(checkpoint.kind, checkpoint.frozen, _weights_line(tensors))
             (partial / CARD).write_text(text, encoding="utf-8")
             write_json(partial / RECORD, _record(record or {}))
+            if checkpoint.tables:
+                write_json(partial / TABLES, checkpoint.tables)
     except OSError as error:
         kept = "; the older checkpoint is untouched" if replace else ""
         raise PolygraftError(f"the checkpoint {folder} could not be saved: {error.strerror}{kept}") from error
@@ -97,7 +103,7 @@ def _is_ours(folder: Path) -> bool:
     """Return whether ``folder`` is a checkpoint that may be replaced; refuse one that holds anything else."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return False
-    strange = sorted({entry.name for entry in folder.iterdir()} - {CONFIG, WEIGHTS, CARD, RECORD})
+    strange = sorted({entry.name for entry in folder.iterdir()} - {CONFIG, WEIGHTS, CARD, RECORD, TABLES})
     if strange:
         raise PolygraftError(f"{folder} is not replaced, since it holds {strange[0]}: save to another folder")
     try:
@@ -153,7 +159,7 @@ def read_header(folder: str | Path) -> Header:
 
 
 def load_checkpoint(folder: str | Path, *, kind: str) -> Checkpoint:
-    """Load a checkpoint folder onto the CPU.
+    """Load a checkpoint folder onto the CPU; names of frozen models inside it become paths that lead there.
 
     Raises:
         PolygraftError: there is none, it is of another kind or format, or its files are damaged.
@@ -162,7 +168,19 @@ def load_checkpoint(folder: str | Path, *, kind: str) -> Checkpoint:
     header = read_header(folder)
     if header.kind != kind:
         raise PolygraftError(f"{folder} holds a {header.kind}, but a {kind} is asked for")
-    return Checkpoint(kind=kind, config=header.config, frozen=header.frozen, tensors=load_tensors(folder / WEIGHTS))
+    frozen = {role: _found_inside(folder, part) for role, part in header.frozen.items()}
+    return Checkpoint(
+        kind=kind,
+        config=header.config,
+        frozen=frozen,
+        tensors=load_tensors(folder / WEIGHTS),
+        tables=read_json(folder / TABLES) if (folder / TABLES).is_file() else {},
+    )
+
+
+def _found_inside(folder: Path, part: FrozenPart) -> FrozenPart:
+    inside = part.name.startswith(INSIDE)
+    return FrozenPart(name=str(folder / part.name), sha256=part.sha256) if inside else part
 
 
 def load_tensors(path: Path) -> "dict[str, Tensor]":
@@ -176,9 +194,10 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
 
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-        # a zip archive (torch.save) or a bare pickle of protocol 2 to 5
-        if start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
+            start = file.read(9)
+        # a zip archive (torch.save) or a bare pickle of protocol 2 to 5, and no length of a JSON header with such bytes
+        pickled = start[:4] == b"PK\x03\x04" or start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        if pickled and start[8:] != b"{":
             raise PolygraftError(
                 f"{path} is a pickle, not a safetensors file, and is not opened: it could run any code"
             )

@@ -39,8 +39,18 @@ class Features:
 
     pooled: Tensor
     """(B, dv) float32, L2-normalised: the picture's place in the space shared with texts."""
+    norm: Tensor | None = None
+    """(B,) float32, length of the rows before they were normalised, or None where it was not kept, as in a cache."""
     grid: Tensor | None = None
     """(B, n, dg) float32, what the tower knows of places in the picture, or None if it was not asked for."""
+
+    def take(self, rows: slice) -> "Features":
+        """Return the features of some pictures."""
+        return Features(
+            pooled=self.pooled[rows],
+            norm=None if self.norm is None else self.norm[rows],
+            grid=None if self.grid is None else self.grid[rows],
+        )
 
 
 class ImageEncoder:
@@ -182,16 +192,27 @@ class ImageEncoder:
         parts = [self.encode_pixels(torch.stack([self.prepare(i) for i in chunk]), grid=grid) for chunk in chunks]
         if not parts:
             empty = torch.zeros(0, *self._grid_shape, device=self.device) if grid else None
-            return Features(pooled=torch.zeros(0, self.width, device=self.device), grid=empty)
+            none = torch.zeros(0, self.width, device=self.device)
+            return Features(pooled=none, norm=none.norm(dim=-1), grid=empty)
         grids = [part.grid for part in parts if part.grid is not None]
-        return Features(pooled=torch.cat([part.pooled for part in parts]), grid=torch.cat(grids) if grid else None)
+        norms = [part.norm for part in parts if part.norm is not None]
+        return Features(
+            pooled=torch.cat([part.pooled for part in parts]),
+            norm=torch.cat(norms),
+            grid=torch.cat(grids) if grid else None,
+        )
 
     @torch.no_grad()
     def encode_pixels(self, pixels: Tensor, *, grid: bool = False) -> Features:
         """Encode one batch of prepared pixels (B, 3, height, width)."""
         pixels = pixels.to(self.device, self.dtype, non_blocking=True, memory_format=torch.channels_last)
         pooled, tokens = pooled_and_grid(self.model.visual, pixels) if grid else (self.model.encode_image(pixels), None)
-        return Features(pooled=F.normalize(pooled.float(), dim=-1), grid=None if tokens is None else tokens.float())
+        pooled = pooled.float()
+        return Features(
+            pooled=F.normalize(pooled, dim=-1),
+            norm=pooled.norm(dim=-1),
+            grid=None if tokens is None else tokens.float(),
+        )
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

@@ -19,9 +19,9 @@ from backbone.device import pick_device, pick_dtype
 from backbone.digest import model_digest
 from backbone.errors import PolygraftError
 from backbone.files import atomic_folder
-from backbone.pretrained import is_tied, load_model, new_cache, replace_vocabulary, save_model
+from backbone.pretrained import cache_argument, is_tied, load_model, new_cache, replace_vocabulary, save_model
 from backbone.search import search
-from backbone.sequences import flush_right, positions_from_mask
+from backbone.sequences import LanguageModel, flush_right, positions_from_mask
 from backbone.starter import starter_path
 from backbone.tokens import Tokens as Tokens
 from backbone.tokens import encode, special_ids
@@ -62,6 +62,7 @@ class Backbone:
         self.tokenizer = tokenizer
         self.name = name
         self._digest = digest
+        self._cache_argument = cache_argument(model)
         embedding: Tensor = model.get_input_embeddings().weight
         self.device, self.dtype = embedding.device, embedding.dtype
         self.vocabulary_size, self.width = embedding.shape
@@ -155,8 +156,8 @@ class Backbone:
             inputs_embeds=embeds.to(self.device, self.dtype),
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=cache is not None,
+            **{self._cache_argument: cache},
         )
         states: Tensor = output.last_hidden_state
         return states
@@ -170,6 +171,10 @@ class Backbone:
         """Return an empty cache of keys and values for `hidden`."""
         return new_cache()
 
+    def select(self, rows: Tensor) -> "Backbone":
+        """Return the backbone itself, which is the same for all rows; see `backbone.sequences.LanguageModel`."""
+        return self
+
     def logits(self, prefix: Tensor, ids: Tensor, *, prefix_mask: Tensor | None = None) -> Tensor:
         """Return the logits that predict each of ``ids``, float32: position k - 1 predicts the first.
 
@@ -181,7 +186,7 @@ class Backbone:
         Returns:
             (B, T, V).
         """
-        return self.head(self._predicting(prefix, ids, prefix_mask))
+        return self.head(self.predicting(prefix, ids, prefix_mask=prefix_mask))
 
     def loss(
         self, prefix: Tensor, ids: Tensor, mask: Tensor, *, prefix_mask: Tensor | None = None
@@ -199,11 +204,20 @@ class Backbone:
         """
         mask = mask.to(self.device)
         targets = ids.to(self.device)[mask]
-        logits = self.head(self._predicting(prefix, ids, prefix_mask)[mask])
+        logits = self.head(self.predicting(prefix, ids, prefix_mask=prefix_mask)[mask])
         return F.cross_entropy(logits, targets, reduction="sum"), mask.sum()
 
-    def _predicting(self, prefix: Tensor, ids: Tensor, prefix_mask: Tensor | None) -> Tensor:
-        """Return the hidden states at positions k - 1 to k + T - 2, (B, T, d)."""
+    def predicting(
+        self, prefix: Tensor, ids: Tensor, *, prefix_mask: Tensor | None = None, model: LanguageModel | None = None
+    ) -> Tensor:
+        """Return the hidden states that predict each of ``ids``: those at positions k - 1 to k + T - 2, (B, T, d).
+
+        Args:
+            prefix: (B, k, d) with k at least 1.
+            ids: (B, T).
+            prefix_mask: (B, k) bool, False at padding; None: no padding.
+            model: what runs in the backbone's place, as in `generate`.
+        """
         self._check_room(prefix, prefix_mask, ids.shape[1])
         # the last token predicts nothing that is asked for
         inputs = self.embed(ids[:, :-1])
@@ -211,7 +225,8 @@ class Backbone:
         if prefix_mask is not None:
             prefix, prefix_mask = flush_right(prefix, prefix_mask.to(self.device))
             mask = F.pad(prefix_mask, (0, inputs.shape[1]), value=True)
-        return self.hidden(torch.cat([prefix, inputs], dim=1), mask)[:, prefix.shape[1] - 1 :]
+        states = (model or self).hidden(torch.cat([prefix, inputs], dim=1), mask)
+        return states[:, prefix.shape[1] - 1 :]
 
     def _check_room(self, prefix: Tensor, mask: Tensor | None, tokens: int) -> None:
         longest = prefix.shape[1] if mask is None or not len(mask) else int(mask.sum(dim=1).amax())
@@ -224,7 +239,12 @@ class Backbone:
 
     @torch.inference_mode()
     def generate(
-        self, prefix: Tensor, decoding: Decoding, *, prefix_mask: Tensor | None = None
+        self,
+        prefix: Tensor,
+        decoding: Decoding,
+        *,
+        prefix_mask: Tensor | None = None,
+        model: LanguageModel | None = None,
     ) -> list[list[Generation]]:
         """Continue prefixes with text. A batch gives what each of its rows gives alone.
 
@@ -236,6 +256,7 @@ class Backbone:
             prefix: (B, k, d) embeddings; a prompt is a prefix of `embed`-ded tokens.
             decoding: how.
             prefix_mask: (B, k) bool, False at padding, which may stand anywhere; None: no padding.
+            model: what is searched in the backbone's place: one that steers it row by row.
 
         Returns:
             For each row ``decoding.num_return`` texts: best beam first, or samples in their order.
@@ -245,7 +266,7 @@ class Backbone:
         """
         mask = None if prefix_mask is None else prefix_mask.to(self.device, torch.bool)
         self._check_room(prefix, mask, decoding.max_tokens)
-        found = search(self, prefix.to(self.device, self.dtype), mask, decoding)
+        found = search(model or self, prefix.to(self.device, self.dtype), mask, decoding)
         return [
             [Generation(text=self.decode(one.ids).strip(), ids=tuple(one.ids), score=one.score) for one in row]
             for row in found

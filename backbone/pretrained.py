@@ -63,6 +63,15 @@ def new_cache() -> Any:
     return DynamicCache()
 
 
+def cache_argument(model: Any) -> str:
+    """Return the name under which the model takes a cache: transformers 5.24 renamed ``past_key_values``."""
+    return "cache" if "cache" in _forward_arguments(model) else "past_key_values"
+
+
+def _forward_arguments(model: Any) -> set[str]:
+    return set(inspect.signature(model.base_model.forward).parameters)
+
+
 def is_tied(model: Any) -> bool:
     """Whether input and output embedding are one tensor."""
     return model.get_output_embeddings().weight is model.get_input_embeddings().weight
@@ -178,9 +187,7 @@ def _check_complete(source: str, report: Mapping[str, Any]) -> None:
 @torch.inference_mode()
 def _check_causal(model: Any, name: str) -> None:
     """Refuse what is no causal language model with a linear head that takes embeddings, by trying it."""
-    lacking = {"inputs_embeds", "position_ids", "past_key_values"} - {
-        *inspect.signature(model.base_model.forward).parameters
-    }
+    lacking = {"inputs_embeds", "position_ids", cache_argument(model)} - _forward_arguments(model)
     if lacking:
         raise PolygraftError(f"{name} cannot be a backbone: it takes no {', '.join(sorted(lacking))}")
     # two rows that differ in their last token alone

@@ -143,11 +143,11 @@ def search(model: LanguageModel, prefix: Tensor, mask: Tensor | None, decoding: 
         prefix, mask = flush_right(prefix, mask)
     sequences = Sequences(model, prefix, mask, cache=decoding.cache)
     if decoding.method == "beam":
-        return beam_search(model, sequences, decoding)
+        return beam_search(sequences, decoding)
     copies = decoding.num_return
     if copies > 1:
         sequences.select(torch.arange(len(prefix), device=prefix.device).repeat_interleave(copies))
-    found = _extend(model, sequences, _chooser(decoding, sequences.rows), decoding)
+    found = _extend(sequences, _chooser(decoding, sequences.rows), decoding)
     return [found[start : start + copies] for start in range(0, len(found), copies)]
 
 
@@ -159,7 +159,7 @@ def _chooser(decoding: Decoding, rows: int) -> Chooser:
     return Greedy()
 
 
-def _extend(model: LanguageModel, sequences: Sequences, chooser: Chooser, decoding: Decoding) -> list[Found]:
+def _extend(sequences: Sequences, chooser: Chooser, decoding: Decoding) -> list[Found]:
     """Extend each sequence token by token until it ends; those that have ended leave the batch."""
     found = [Found([], 0.0)] * sequences.rows
     alive = list(range(sequences.rows))
@@ -167,11 +167,11 @@ def _extend(model: LanguageModel, sequences: Sequences, chooser: Chooser, decodi
     history = torch.empty(len(alive), 0, dtype=torch.int64, device=device)
     totals = torch.zeros(len(alive), device=device)
     for length in range(1, decoding.max_tokens + 1):
-        log_probabilities = model.head(sequences.state()).log_softmax(dim=-1)
-        tokens = chooser.choose(sequences, constrain(log_probabilities, history, model.eos_id, decoding))
+        log_probabilities = sequences.log_probabilities()
+        tokens = chooser.choose(sequences, constrain(log_probabilities, history, sequences.model.eos_id, decoding))
         totals = totals + log_probabilities.gather(1, tokens[:, None])[:, 0]
         history = torch.cat([history, tokens[:, None]], dim=1)
-        ended = tokens == model.eos_id
+        ended = tokens == sequences.model.eos_id
         done = ended if length < decoding.max_tokens else torch.ones_like(ended)
         finished = done.nonzero()[:, 0].tolist()
         for row in finished:

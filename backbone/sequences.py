@@ -23,7 +23,9 @@ class Found(NamedTuple):
 class LanguageModel(Protocol):
     """What decoding needs of a language model; `backbone.gpt2.Backbone` is one."""
 
-    eos_id: int
+    @property
+    def eos_id(self) -> int:
+        """The end-of-text token."""
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the embeddings of token ids."""
@@ -38,6 +40,9 @@ class LanguageModel(Protocol):
 
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values."""
+
+    def select(self, rows: Tensor) -> "LanguageModel":
+        """Return the model for the sequences with these numbers; a model that knows no rows is the same for all."""
 
 
 def positions_from_mask(mask: Tensor) -> Tensor:
@@ -88,12 +93,17 @@ class Sequences:
             self._last = self._feed(self.model.embed(ids[:, None]), torch.ones_like(ids[:, None], dtype=torch.bool))
         return self._last
 
+    def log_probabilities(self) -> Tensor:
+        """Return those of the next token of each sequence, (R, V) float32."""
+        return self.model.head(self.state()).log_softmax(dim=-1)
+
     def add(self, ids: Tensor) -> None:
         """Append a token to each sequence, (R,). It is computed when `state` is asked for, so possibly never."""
         self._pending = ids
 
     def select(self, rows: Tensor) -> None:
         """Keep the sequences with these numbers, in this order; a number may come up several times."""
+        self.model = self.model.select(rows)
         if self._cache is not None:
             self._cache.batch_select_indices(rows)
         self._past = self._past[rows]
@@ -136,8 +146,8 @@ class Sequences:
         each = torch.arange(self.rows, device=choice.device)
         if self._cache is not None:
             for layer in self._cache.layers:
-                layer.keys = _keep_one(layer.keys, self.length, choice)
-                layer.values = _keep_one(layer.values, self.length, choice)
+                layer.keys = _keep_one(layer.keys, self._branches.shape[1], choice)
+                layer.values = _keep_one(layer.values, self._branches.shape[1], choice)
         else:
             self._past = torch.cat([self._past, self._branches[each, choice, None]], dim=1)
         self._extend(1, torch.ones_like(choice[:, None], dtype=torch.bool))
@@ -186,7 +196,8 @@ def tree_mask(real: Tensor, candidates: int, dtype: torch.dtype) -> Tensor:
     return blank.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
 
 
-def _keep_one(states: Tensor, length: int, choice: Tensor) -> Tensor:
-    """Return keys or values (R, heads, length + c, h) with one of the last c kept: (R, heads, length + 1, h)."""
+def _keep_one(states: Tensor, candidates: int, choice: Tensor) -> Tensor:
+    """Return keys or values (R, heads, t + c, h) with one of the last c kept: (R, heads, t + 1, h)."""
+    length = states.shape[2] - candidates
     index = (length + choice)[:, None, None, None].expand(-1, states.shape[1], 1, states.shape[3])
     return torch.cat([states[:, :, :length], states.gather(2, index)], dim=2)

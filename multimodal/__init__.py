@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from multimodal.captioner import Captioner as Captioner
     from multimodal.captioner import CaptionerConfig as CaptionerConfig
     from multimodal.posts import Post as Post
+    from multimodal.profile import Profile as Profile
 
 _HOME = {
     "Captioner": "multimodal.captioner",
     "CaptionerConfig": "multimodal.captioner",
     "Post": "multimodal.posts",
+    "Profile": "multimodal.profile",
 }
-__all__ = ["Captioner", "CaptionerConfig", "Post"]
+__all__ = ["Captioner", "CaptionerConfig", "Post", "Profile"]
 
 
 def __getattr__(name: str) -> Any:

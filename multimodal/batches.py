@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from backbone.errors import PolygraftError
 from backbone.features import CachedFeatures, FeatureCache
 from backbone.gpt2 import Backbone, Tokens
 from multimodal.posts import Post
+from multimodal.user_batch import UserBatch, UserTensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,21 @@ class CaptionBatch:
     """(B, T) int64, end of text included, padded on the right."""
     mask: Tensor
     """(B, T) bool, true where a token is real."""
+    grid: Tensor | None = None
+    """(B, n, dg) float32, where the mapper reads it."""
+    user: UserBatch | None = None
+    """What is shown of the authors, where the mapper knows users."""
 
     def to(self, device: torch.device) -> "CaptionBatch":
         """Return the batch on ``device``."""
         parts = [part.to(device, non_blocking=True) for part in (self.pooled, self.ids, self.mask)]
-        return CaptionBatch(pooled=parts[0], ids=parts[1], mask=parts[2])
+        return CaptionBatch(
+            pooled=parts[0],
+            ids=parts[1],
+            mask=parts[2],
+            grid=None if self.grid is None else self.grid.to(device, non_blocking=True),
+            user=None if self.user is None else self.user.to(device),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +49,8 @@ class CaptionSet:
     """Each picture once; every one has a caption."""
     rows: tuple[int, ...]
     texts: tuple[str, ...]
+    posts: tuple[Post, ...] = ()
+    """The post of each caption."""
 
     def references(self, pictures: Iterable[int]) -> list[list[str]]:
         """Return all captions of each of ``pictures``."""
@@ -49,11 +62,15 @@ class CaptionSet:
     def without(self, other: "CaptionSet") -> "CaptionSet":
         """Return this set without the pictures that ``other`` holds too, under whatever name; both from one cache."""
         theirs = set(other.features.rows.tolist())
-        kept = [i for i, row in enumerate(self.rows) if int(self.features.rows[row]) not in theirs]
-        return CaptionSet(
-            features=self.features,
+        return self.take([i for i, row in enumerate(self.rows) if int(self.features.rows[row]) not in theirs])
+
+    def take(self, kept: Sequence[int]) -> "CaptionSet":
+        """Return the set with these captions alone, in this order; pictures that lose theirs stay in ``features``."""
+        return replace(
+            self,
             rows=tuple(self.rows[i] for i in kept),
             texts=tuple(self.texts[i] for i in kept),
+            posts=tuple(self.posts[i] for i in kept) if self.posts else (),
         )
 
 
@@ -80,6 +97,7 @@ def gather(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str]
         features=features,
         rows=tuple(numbers[post.image] for post in kept),
         texts=tuple(post.text for post in kept),
+        posts=tuple(kept),
     )
 
 
@@ -89,9 +107,11 @@ class CaptionBatches:
     Args:
         data: pictures and captions.
         tokens: the captions tokenised, in the same order.
+        users: what is shown of the author of each caption; None: the mapper knows no users.
     """
 
-    def __init__(self, data: CaptionSet, tokens: Tokens) -> None:
+    def __init__(self, data: CaptionSet, tokens: Tokens, users: UserTensors | None = None) -> None:
+        self._users = users
         self._features = data.features
         self._rows = data.rows
         # 32 bits hold any id, so that hundreds of thousands of posts stay in memory
@@ -100,9 +120,11 @@ class CaptionBatches:
         self.digest = self._compute_digest()
 
     @classmethod
-    def tokenize(cls, data: CaptionSet, backbone: Backbone, max_tokens: int) -> "CaptionBatches":
+    def tokenize(
+        cls, data: CaptionSet, backbone: Backbone, max_tokens: int, users: UserTensors | None = None
+    ) -> "CaptionBatches":
         """Tokenise the captions for ``backbone``, each cut at ``max_tokens``, the end of text included."""
-        return cls(data, backbone.encode(data.texts, max_tokens=max_tokens))
+        return cls(data, backbone.encode(data.texts, max_tokens=max_tokens), users)
 
     def __len__(self) -> int:
         """Return the number of captions."""
@@ -113,10 +135,13 @@ class CaptionBatches:
         chosen = torch.tensor(list(indices), dtype=torch.int64)
         lengths = self._lengths[chosen]
         width = int(lengths.max())
+        features = self._features.take([self._rows[index] for index in indices])
         return CaptionBatch(
-            pooled=self._features.take([self._rows[index] for index in indices]).pooled,
+            pooled=features.pooled,
+            grid=features.grid,
             ids=self._ids[chosen, :width].long(),
             mask=torch.arange(width) < lengths[:, None],
+            user=None if self._users is None else self._users.batch(indices),
         )
 
     def _compute_digest(self) -> str:
@@ -124,4 +149,6 @@ class CaptionBatches:
         digest = hashlib.sha256(f"{self._features.digest}:{self._rows}".encode())
         for tensor in (self._ids, self._lengths):
             digest.update(tensor.contiguous().numpy().data)
+        if self._users is not None:
+            digest.update(self._users.digest.encode())
         return digest.hexdigest()

@@ -1,81 +1,100 @@
 """The captioner: a frozen image encoder, a small trained mapper and a frozen language model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from backbone.checkpoint import (
+    INSIDE,
     Checkpoint,
     FrozenPart,
     ModelCard,
-    check_frozen,
     config_from_dict,
     load_checkpoint,
     load_strict,
     save_checkpoint,
 )
-from backbone.clip import ImageEncoder
+from backbone.clip import Features, ImageEncoder
 from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
+from backbone.files import atomic_folder
 from backbone.gpt2 import Backbone, Generation
 from backbone.images import open_image
 from backbone.starter import starter_path
 from multimodal.batches import CaptionBatch
+from multimodal.conditions import Conditions
 from multimodal.config import CaptionerConfig as CaptionerConfig
+from multimodal.frozen import STARTER, check_width, frozen_part, lasting_name
 from multimodal.mapper import build_mapper
+from multimodal.profile import Context, ContextLimits, Profile
+from multimodal.user_batch import UserBatch, UserTensors
+from multimodal.user_mapper import ImageInput, Prefix
+from multimodal.words import WordTable
 
 KIND = "captioner"
-STARTER = "starter"
-_OPTIONS = {"language_model": "--backbone (Python: backbone=)", "image_encoder": "--clip (Python: encoder=)"}
-
-Frozen = TypeVar("Frozen", Backbone, ImageEncoder)
 
 Picture = Path | str | bytes | Image.Image
-Pictures = Sequence[Picture] | Tensor
-"""Pictures, or their pooled features (N, dv)."""
+Pictures = Sequence[Picture] | Features | Tensor
+"""Pictures; or their features, or pooled features (N, dv) as `Captioner.image` takes them."""
+Users = Profile | Sequence[Context] | None
+"""Whose captions: one user's for all pictures, or what is shown of a user for each picture; None: nobody's."""
 
 
 class Captioner:
-    """Pictures become captions.
+    """Pictures become captions, in the voice of a user where the mapper knows users.
 
     Args:
         encoder: frozen, pictures to features.
         backbone: frozen language model.
-        mapper: trained, features (B, dv) to a prefix (B, k, d); moved to the language model's device.
+        mapper: trained, features to a prefix (B, k, d); moved to the language model's device.
         config: what ``mapper`` was built from.
+        table: the words by which users are known; None: no words are.
 
     Raises:
         PolygraftError: the frozen models have other widths than ``config``.
     """
 
-    def __init__(self, encoder: ImageEncoder, backbone: Backbone, mapper: nn.Module, config: CaptionerConfig) -> None:
-        _check_width("an image encoder", encoder.name, encoder.width, config.image_width)
-        _check_width("a language model", backbone.name, backbone.width, config.text_width)
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        backbone: Backbone,
+        mapper: nn.Module,
+        config: CaptionerConfig,
+        table: WordTable | None = None,
+    ) -> None:
+        check_width("an image encoder", encoder.name, encoder.width, config.image_width)
+        check_width("a language model", backbone.name, backbone.width, config.text_width)
         self.encoder = encoder
         self.backbone = backbone
         self.mapper = mapper.to(backbone.device)
         self.config = config
+        self.table = table or WordTable(words=(), frequencies=(), users=0)
 
     @classmethod
-    def build(cls, encoder: ImageEncoder, backbone: Backbone, config: CaptionerConfig) -> "Captioner":
+    def build(
+        cls, encoder: ImageEncoder, backbone: Backbone, config: CaptionerConfig, table: WordTable | None = None
+    ) -> "Captioner":
         """Return an untrained captioner; the widths of ``config`` are taken from the frozen models.
 
         Raises:
             PolygraftError: prefix and caption are too long for the language model, or a width does not fit.
         """
-        config = replace(config, image_width=encoder.width, text_width=backbone.width)
-        needed = config.prefix_length + config.max_tokens
+        config = _with_widths(config, encoder, backbone)
+        shown = config.prompt_posts * config.past_tokens if config.knows_users else 0
+        needed = config.prefix_length + shown + config.max_tokens
         if needed > backbone.context:
             raise PolygraftError(
                 f"prefix_length {config.prefix_length} and max_tokens {config.max_tokens} need {needed} positions, "
                 f"but the language model {backbone.name!r} has {backbone.context}"
             )
-        return cls(encoder, backbone, build_mapper(config, embedding_norm=backbone.embedding_norm), config)
+        mapper = build_mapper(config, embedding_norm=backbone.embedding_norm)
+        return cls(encoder, backbone, mapper.eval(), config, table)
 
     @classmethod
     def from_pretrained(
@@ -102,21 +121,27 @@ class Captioner:
         path = starter_path(KIND) if folder == STARTER else Path(folder)
         checkpoint = load_checkpoint(path, kind=KIND)
         config = config_from_dict(CaptionerConfig, checkpoint.config)
-        language_model = _frozen_part(
+        language_model = frozen_part(
             checkpoint,
             "language_model",
             backbone,
             lambda name: Backbone.from_pretrained(name, device=device, dtype=dtype),
         )
-        image_encoder = _frozen_part(
+        image_encoder = frozen_part(
             checkpoint, "image_encoder", encoder, lambda name: ImageEncoder.from_pretrained(name, device=device)
         )
         mapper = build_mapper(config)
         load_strict(mapper, checkpoint.tensors)
-        return cls(image_encoder, language_model, mapper.eval(), config)
+        table = WordTable.from_json(checkpoint.tables.get("words")) if config.knows_users else None
+        return cls(image_encoder, language_model, mapper.eval(), config, table)
 
     def save_pretrained(
-        self, folder: str | Path, *, card: ModelCard | None = None, record: Mapping[str, Any] | None = None
+        self,
+        folder: str | Path,
+        *,
+        card: ModelCard | None = None,
+        record: Mapping[str, Any] | None = None,
+        with_language_model: bool = False,
     ) -> Path:
         """Write the checkpoint folder: the mapper's weights, the config, and which frozen models they belong to.
 
@@ -124,114 +149,187 @@ class Captioner:
             folder: where; an older checkpoint there is replaced.
             card: what people should know; a plain one by default.
             record: how it was trained, for ``training.json``.
+            with_language_model: put the language model into the folder too, in transformers' format; for one that is
+                nowhere else. The folder must then be new or empty.
         """
+        name = f"{INSIDE}language_model" if with_language_model else lasting_name(self.backbone.name)
         checkpoint = Checkpoint(
             kind=KIND,
             config=asdict(self.config),
             frozen={
-                "language_model": FrozenPart(name=_lasting(self.backbone.name), sha256=self.backbone.digest),
-                "image_encoder": FrozenPart(name=_lasting(self.encoder.name), sha256=self.encoder.digest),
+                "language_model": FrozenPart(name=name, sha256=self.backbone.digest),
+                "image_encoder": FrozenPart(name=lasting_name(self.encoder.name), sha256=self.encoder.digest),
             },
             tensors=self.mapper.state_dict(),
+            tables={"words": self.table.to_json()} if self.config.knows_users else {},
         )
         card = card or ModelCard(title=Path(folder).name, summary="A captioner: pictures become text.")
-        return save_checkpoint(folder, checkpoint, card=card, record=record)
+        if not with_language_model:
+            return save_checkpoint(folder, checkpoint, card=card, record=record)
+        with atomic_folder(folder) as partial:
+            save_checkpoint(partial, checkpoint, card=card, record=record)
+            self.backbone.save_pretrained(partial / name)
+        return Path(folder)
 
-    def prefix(self, pooled: Tensor) -> Tensor:
-        """Map pooled features (B, dv) to the prefix (B, k, d) that the language model reads."""
-        prefix: Tensor = self.mapper(pooled.to(self.backbone.device, torch.float32))
-        return prefix
+    # From pictures and users to prefixes
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """What turns features and users into conditions of the language model."""
+        return Conditions(self.backbone, self.mapper, self.config, self.table)
+
+    @property
+    def limits(self) -> ContextLimits:
+        """How much of a user the mapper reads."""
+        return ContextLimits(words=self.config.words, posts=self.config.past_posts)
+
+    def image(self, features: Features | Tensor) -> ImageInput:
+        """Return features as the mapper takes them: of length 1, or as long as the encoder gives them.
+
+        Args:
+            features: of B pictures; or pooled features (B, dv) that are already so.
+
+        Raises:
+            PolygraftError: their length or grid features are needed and are not there.
+        """
+        if isinstance(features, Tensor):
+            features = Features(pooled=features, norm=torch.ones_like(features[:, 0]))
+        if self.config.features == "grid" and features.grid is None:
+            raise PolygraftError("this captioner reads grid features: give it the pictures, or features with a grid")
+        if not self.config.normalize and features.norm is None:
+            raise PolygraftError(
+                "this captioner takes image features that are not normalised, and a cache keeps no others: "
+                "give it the pictures themselves"
+            )
+        length = 1.0 if self.config.normalize or features.norm is None else features.norm[:, None]
+        return ImageInput(pooled=features.pooled * length, grid=features.grid)
+
+    def users(self, users: Users, features: Features | Tensor) -> UserBatch | None:
+        """Return what is shown of a user for each of B pictures, as the mapper takes it; None for nobody.
+
+        Raises:
+            PolygraftError: the mapper knows no users, or the profile's features come from another encoder.
+        """
+        if users is None:
+            return None
+        if not self.config.knows_users:
+            raise PolygraftError("this captioner knows no users: train one with --preset default")
+        if isinstance(users, Profile):
+            if users.pooled is not None and users.encoder != self.encoder.digest:
+                raise PolygraftError(
+                    f"the profile of {users.user!r} was made with another image encoder: make it again from the posts"
+                )
+            pooled = features if isinstance(features, Tensor) else features.pooled
+            users = [users.context(row, self.table, self.limits) for row in pooled.float().cpu().numpy()]
+        tensors = UserTensors(users, self.backbone, self.config.past_tokens)
+        return tensors.batch(range(len(users)))
+
+    def prefix(self, features: Features | Tensor, users: Users = None) -> Prefix:
+        """Map features of B pictures to what the language model reads; see `users`."""
+        return self.conditions.prefix(self.image(features), self.users(users, features))
+
+    # Learning and scoring
 
     def loss(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of the captions summed over their tokens, and the number of tokens.
 
         The targets are the caption's tokens and the end of text; prefix and padding are no targets.
         """
-        batch = batch.to(self.backbone.device)
-        return self.backbone.loss(self.prefix(batch.pooled), batch.ids, batch.mask)
+        return self.conditions.likelihoods(batch).loss()
+
+    @torch.no_grad()
+    def score(
+        self, pictures: Pictures, texts: Sequence[str], users: Users = None, *, batch_size: int = 32
+    ) -> list[float]:
+        """Return the log-probability (nats) of one text for each picture, its end included."""
+        found: list[float] = []
+        tokens = self.backbone.encode(texts, max_tokens=self.config.max_tokens)
+        for rows, features in self._features(pictures, batch_size):
+            image = self.image(features)
+            batch = CaptionBatch(
+                pooled=image.pooled, grid=image.grid, ids=tokens.ids[rows], mask=tokens.mask[rows],
+                user=self.users(_some(users, rows), features),
+            )  # fmt: skip
+            found += self.conditions.likelihoods(batch).by_row().tolist()
+        return found
+
+    # Captions
 
     @torch.no_grad()
     def generate(
-        self, pictures: Pictures, decoding: Decoding | None = None, *, batch_size: int = 32
+        self,
+        pictures: Pictures,
+        decoding: Decoding | None = None,
+        *,
+        users: Users = None,
+        personal: float = 1.0,
+        batch_size: int = 32,
     ) -> list[list[Generation]]:
         """Caption pictures; returns for each its ``decoding.num_return`` captions with tokens and scores.
 
         Args:
-            pictures: files, bytes or images of Pillow; or pooled features (N, dv), which are not encoded again.
+            pictures: files, bytes or images of Pillow; or features, which are not encoded again.
             decoding: how to search for the text; greedy by default.
+            users: in whose voice.
+            personal: how much so: 0 like nobody, 1 as it was learned, above 1 more than that (guidance).
             batch_size: pictures at a time.
 
         Raises:
-            PolygraftError: a picture cannot be read.
+            PolygraftError: a picture cannot be read, or see `users`.
         """
         found: list[list[Generation]] = []
-        for pooled in self._features(pictures, batch_size):
-            found += self.backbone.generate(self.prefix(pooled), decoding or Decoding())
-        return found
+        for rows, features in self._features(pictures, batch_size):
+            user = self.users(_some(users, rows), features)
+            found += self.conditions.generate(self.image(features), user, decoding or Decoding(), personal)
+        return [[self._ended(generation) for generation in row] for row in found] if self.config.full_stop else found
 
-    def caption(self, pictures: Pictures, decoding: Decoding | None = None, *, batch_size: int = 32) -> list[list[str]]:
+    def _ended(self, generation: Generation) -> Generation:
+        """Return a generation up to its first full stop; its score is still that of the whole."""
+        stop = int(self.backbone.encode(["."], max_tokens=1, eos=False).ids[0, 0])
+        if stop not in generation.ids:
+            return generation
+        ids = generation.ids[: generation.ids.index(stop) + 1]
+        return replace(generation, ids=ids, text=self.backbone.decode(ids).strip())
+
+    def caption(
+        self,
+        pictures: Pictures,
+        decoding: Decoding | None = None,
+        *,
+        users: Users = None,
+        personal: float = 1.0,
+        batch_size: int = 32,
+    ) -> list[list[str]]:
         """Caption pictures as `generate` does; returns the texts alone, ``decoding.num_return`` for each picture."""
-        found = self.generate(pictures, decoding, batch_size=batch_size)
+        found = self.generate(pictures, decoding, users=users, personal=personal, batch_size=batch_size)
         return [[generation.text for generation in row] for row in found]
 
-    def _features(self, pictures: Pictures, batch_size: int) -> Iterator[Tensor]:
-        """Yield pooled features, a batch at a time."""
-        for start in range(0, len(pictures), batch_size):
-            batch = pictures[start : start + batch_size]
-            if isinstance(batch, Tensor):
-                yield batch
+    def _features(self, pictures: Pictures, batch_size: int) -> Iterator[tuple[range, Features | Tensor]]:
+        """Yield the numbers and the features of a batch of pictures at a time."""
+        count = len(pictures.pooled) if isinstance(pictures, Features) else len(pictures)
+        for start in range(0, count, batch_size):
+            rows = range(start, min(count, start + batch_size))
+            if isinstance(pictures, Tensor):
+                yield rows, pictures[start : rows.stop]
+            elif isinstance(pictures, Features):
+                yield rows, pictures.take(slice(start, rows.stop))
             else:
-                yield self.encoder.encode([open_image(picture) for picture in batch]).pooled
+                opened = [open_image(pictures[row]) for row in rows]
+                yield rows, self.encoder.encode(opened, grid=self.config.features == "grid")
 
 
-class CaptionObjective(nn.Module):
-    """What `fit` trains: the mapper, judged by the frozen language model, which is no submodule.
-
-    Args:
-        captioner: its mapper is trained in place.
-    """
-
-    def __init__(self, captioner: Captioner) -> None:
-        super().__init__()
-        self.mapper = captioner.mapper
-        self.backbone = captioner.backbone
-        self._prefix_norm = torch.zeros(())
-
-    def forward(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
-        """Return the summed loss of a batch and its number of tokens."""
-        batch = batch.to(self.backbone.device)
-        prefix = self.mapper(batch.pooled)
-        self._prefix_norm = prefix.detach().norm(dim=-1).mean()
-        return self.backbone.loss(prefix, batch.ids, batch.mask)
-
-    def health(self) -> dict[str, float]:
-        """Return the length of the last prefixes over that of word embeddings: near 1 is healthy."""
-        return {"prefix_over_embedding": float(self._prefix_norm) / self.backbone.embedding_norm}
+def _some(users: Users, rows: range) -> Users:
+    return users if users is None or isinstance(users, Profile) else users[rows.start : rows.stop]
 
 
-def _check_width(part: str, name: str, found: int, wanted: int) -> None:
-    if found != wanted:
-        raise PolygraftError(f"the captioner needs {part} of width {wanted}, but {name!r} has {found}")
-
-
-def _lasting(name: str) -> str:
-    """Return a name that holds from another working directory: files and folders by their full path."""
-    model, colon, file = name.rpartition(":")
-    return f"{model}{colon}{Path(file).resolve()}" if name != STARTER and Path(file).exists() else name
-
-
-def _frozen_part(
-    checkpoint: Checkpoint, role: str, given: str | Frozen | None, load: Callable[[str], Frozen]
-) -> Frozen:
-    """Return the frozen model of ``role``: the one given, or loaded by the name given or kept in the checkpoint."""
-    if given is None or isinstance(given, str):
-        if role not in checkpoint.frozen:
-            raise PolygraftError(f"this {checkpoint.kind} names no {role}: it was saved by something else")
-        name = given or checkpoint.frozen[role].name
-        try:
-            given = load(name)
-        except PolygraftError as error:
-            advice = f"if it lies elsewhere, say where with {_OPTIONS[role]}"
-            raise PolygraftError(f"this {checkpoint.kind} needs the {role} {name!r}, but {error} ({advice})") from error
-    check_frozen(checkpoint, role, given.name, given.digest)
-    return given
+def _with_widths(config: CaptionerConfig, encoder: ImageEncoder, backbone: Backbone) -> CaptionerConfig:
+    grid = config.features == "grid" and config.knows_users
+    sizes = backbone.model.config
+    return replace(
+        config,
+        image_width=encoder.width,
+        grid_width=encoder.grid_width if grid else 0,
+        text_width=backbone.width,
+        text_layers=sizes.num_hidden_layers if config.deep else 0,
+        text_heads=sizes.num_attention_heads if config.deep else 0,
+    )

@@ -1,42 +1,137 @@
 """What a captioner is: the record that builds it, is saved with it and gives its command its flags (torch-free)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import tyro
 
 from backbone.errors import UsageError
+
+_COUNTS = ("prefix_length", "clip_length", "layers", "heads", "max_tokens", "past_tokens")
+_SIZES = ("width", "words", "past_posts", "prompt_posts", "deep", "mapping_layers", "fusion_layers")
+_WIDTHS = ("image_width", "grid_width", "text_width", "text_layers", "text_heads")
+_LARGEST_BOTTLENECK = 512
+
+Preset = Literal["clipcap", "default", "paper"]
+
+PRESETS: dict[Preset, dict[str, Any]] = {
+    "clipcap": {},
+    "default": {"mapper": "user", "prefix_length": 20},
+    "paper": {
+        "mapper": "user", "prefix_length": 20, "clip_length": 1, "width": -1, "mapping_layers": 5, "fusion_layers": 5,
+        "past_posts": 0, "style": False, "copy": False, "user_dropout": 0.0,
+    },
+}  # fmt: skip
+"""Settings by name: ClipCap's mapper, which knows no user; ours; and the published design alone, at full width."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionerConfig:
     """The trained part of a captioner: a network that turns image features into a prefix for the language model."""
 
-    mapper: Literal["mlp", "transformer"] = "mlp"
-    """ClipCap's mapping network: mlp, or transformer (8 layers attending to the picture)."""
+    mapper: Literal["mlp", "transformer", "user"] = "mlp"
+    """ClipCap's mapping network: mlp, or transformer (8 layers attending to the picture); user: the user-aware one."""
     prefix_length: int = 10
-    """Prefix vectors that the language model reads before the caption."""
+    """Prefix vectors that the language model reads before the caption; the user mapper's queries."""
     clip_length: int = 10
-    """Slots that the transformer mapper unfolds the picture into."""
+    """Slots that the transformer and the user mapper unfold the picture into."""
     layers: int = 8
     """Layers of the transformer mapper."""
     heads: int = 8
-    """Attention heads of the transformer mapper."""
+    """Attention heads of the mapper."""
     calibrate: bool = True
     """Give prefix vectors the length of word embeddings, by a norm and a learned gain; off: ClipCap's own form."""
     max_tokens: int = 40
     """Tokens of a caption that are learned, end of text included; longer ones are cut."""
+    width: int = 0
+    """Width of the user mapper; 0: the language model's, 512 at most; -1: the language model's."""
+    features: Literal["pooled", "grid"] = "pooled"
+    """What the user mapper sees of a picture: one vector, or places in it too."""
+    mapping_layers: int = 2
+    """Layers in which the user mapper's queries read the picture."""
+    fusion_layers: int = 2
+    """Layers in which they meet what is known of the user."""
+    dropout: float = 0.1
+    """Dropout in the user mapper."""
+    words: int = 60
+    """Words of a user, by TF-IDF, that are shown."""
+    user_encoder: Literal["embedding", "hidden"] = "embedding"
+    """A word's vector: the mean of its tokens' embeddings, or of the language model's hidden states on them."""
+    past_posts: int = 3
+    """Past captions that are shown: those of the user's most similar pictures."""
+    past_tokens: int = 16
+    """Tokens of a past caption that are shown."""
+    style: bool = True
+    """Show how the user writes: length, case, tags, emoji, punctuation."""
+    prefix: Literal["queries", "all"] = "queries"
+    """What the language model reads of the fused rows: those of the queries, or all."""
+    prompt_posts: int = 0
+    """Past captions that the language model reads as text after the prefix, of those that are shown."""
+    copy: bool = True
+    """Let tokens of past captions be copied."""
+    deep: int = 0
+    """Rows of the prefix that also give keys and values to every layer of the language model."""
+    user_dropout: float = 0.15
+    """Share of training captions whose user is hidden, so that the captioner works without one."""
+    negatives: int = 0
+    """Other users whose prefix must make a caption less likely than its author's does, for each caption."""
+    negative_weight: float = 0.1
+    """Weight of that loss."""
+    normalize: tyro.conf.Suppress[bool] = True
+    """Whether the mapper takes image features of length 1, or as long as the encoder gives them (most of ClipCap's)."""
+    full_stop: tyro.conf.Suppress[bool] = False
+    """Whether a caption ends with its first full stop, for weights that learned no end of text (ClipCap's)."""
     image_width: tyro.conf.Suppress[int] = 0
     """Width of the image features; read from the image encoder."""
+    grid_width: tyro.conf.Suppress[int] = 0
+    """Width of its grid features, where they are used."""
     text_width: tyro.conf.Suppress[int] = 0
     """Width of the language model; read from it."""
+    text_layers: tyro.conf.Suppress[int] = 0
+    """Its layers, where a deep prefix needs them."""
+    text_heads: tyro.conf.Suppress[int] = 0
+    """Its attention heads, likewise."""
 
     def __post_init__(self) -> None:
-        for name in ("prefix_length", "clip_length", "layers", "heads", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is 1 or more")
-        for name in ("image_width", "text_width"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is 0 (not known yet) or more")
-        if self.mapper == "transformer" and self.text_width % self.heads:
-            raise UsageError(f"heads is {self.heads}, allowed is a divisor of the model's width {self.text_width}")
+        for name in _COUNTS:
+            _at_least(name, getattr(self, name), 1)
+        for name in (*_SIZES, *_WIDTHS):
+            _at_least(name, getattr(self, name), -1 if name == "width" else 0)
+        for name in ("dropout", "user_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, allowed is 0 up to, not including, 1")
+        _at_least("negatives", self.negatives, 0)
+        if self.prompt_posts > self.past_posts:
+            raise UsageError(f"prompt_posts {self.prompt_posts} exceeds past_posts {self.past_posts}, which it is of")
+        if self.deep > self.prefix_length:
+            raise UsageError(f"deep {self.deep} exceeds prefix_length {self.prefix_length}, whose rows it takes")
+        width = self.mapper_width if self.mapper == "user" else self.text_width
+        if self.mapper != "mlp" and width % self.heads:
+            raise UsageError(f"heads is {self.heads}, allowed is a divisor of the mapper's width {width}")
+
+    @property
+    def mapper_width(self) -> int:
+        """Width of the user mapper, once that of the language model is known."""
+        if self.width > 0:
+            return self.width
+        return self.text_width if self.width else min(self.text_width, _LARGEST_BOTTLENECK)
+
+    @property
+    def knows_users(self) -> bool:
+        """Whether captions depend on who asks."""
+        return self.mapper == "user"
+
+    @property
+    def copies(self) -> bool:
+        """Whether there is something to copy from."""
+        return self.copy and self.past_posts > 0
+
+    def preset(self, name: Preset) -> "CaptionerConfig":
+        """Return this config with the settings of a preset, but for those that differ from the defaults already."""
+        own = {field.name for field in fields(self) if getattr(self, field.name) != field.default}
+        return replace(self, **{key: value for key, value in PRESETS[name].items() if key not in own})
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} is {value}, allowed is {least} or more")

@@ -1,4 +1,4 @@
-"""The trained part of a captioner: image features become prefix embeddings of the frozen language model.
+"""The mappers that know no user: image features become prefix embeddings of the frozen language model.
 
 Both networks are ClipCap's (Mokady et al., 2021, "ClipCap: CLIP Prefix for Image Captioning", section 3.2). Their
 parameters carry the names of the published weights below ``clip_project.``.
@@ -8,31 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from multimodal.calibration import Calibration
 from multimodal.config import CaptionerConfig
+from multimodal.user_mapper import UserMapper
 
 # The published networks have no other ratio.
 _MLP_RATIO = 2
-
-
-class Calibration(nn.Module):
-    """Bring prefix vectors to the length of word embeddings: LayerNorm, then one learned gain.
-
-    Without it the first steps of a training are spent on finding the scale that the language model reads.
-
-    Args:
-        width: width of the prefix vectors.
-        norm: mean length of the language model's word embeddings, the length that the vectors start with.
-    """
-
-    def __init__(self, width: int, norm: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.gain = nn.Parameter(torch.tensor([norm / width**0.5]))  # FSDP2 takes no scalars
-
-    def forward(self, prefix: Tensor) -> Tensor:
-        """Map (B, k, d) to (B, k, d)."""
-        calibrated: Tensor = self.norm(prefix) * self.gain
-        return calibrated
 
 
 class MLPMapper(nn.Module):
@@ -157,7 +138,9 @@ def build_mapper(config: CaptionerConfig, *, embedding_norm: float = 1.0) -> nn.
     norm = embedding_norm if config.calibrate else None
     if config.mapper == "mlp":
         return MLPMapper(config.image_width, config.text_width, prefix_length=config.prefix_length, norm=norm)
-    return TransformerMapper(config, norm=norm)
+    if config.mapper == "transformer":
+        return TransformerMapper(config, norm=norm)
+    return UserMapper(config, norm=norm)
 
 
 def _calibration(width: int, norm: float | None) -> nn.Module:

@@ -7,6 +7,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 ORDERS = (1, 2, 3, 4)
 
 NGrams = Counter[tuple[str, ...]]
@@ -75,12 +78,41 @@ class CiderD:
             found.append(10.0 * similarity / len(truths))
         return found
 
+    def pairwise(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The value of each text (row) against each text as the only reference (column), in 0..10, shape (N, N).
+
+        The weights stay those of the references. It is what `each` computes, for all pairs of a few texts at once.
+        """
+        similar = np.zeros((len(texts), len(texts)))
+        for order in ORDERS:
+            similar += self._cosines([count_ngrams(text, (order,)) for text in texts])
+        lengths = np.array([max(0, len(text.split()) - 1) for text in texts], dtype=np.float64)
+        differences = lengths[:, None] - lengths
+        return 10.0 * similar / len(ORDERS) * np.exp(-(differences**2) / (2 * self.SIGMA**2))
+
+    def _cosines(self, counted: Sequence[NGrams]) -> NDArray[np.float64]:
+        """The clipped cosines of all pairs of texts (N, N), from their n-grams of one order."""
+        place = {ngram: at for at, ngram in enumerate(dict.fromkeys(ngram for each in counted for ngram in each))}
+        counts = np.zeros((len(counted), len(place)))
+        for row, each in zip(counts, counted, strict=True):
+            row[[place[ngram] for ngram in each]] = list(each.values())
+        worth = np.array([self._worth(ngram) for ngram in place])
+        weights = counts * worth
+        # the smaller of two counts is the number of thresholds 1, 2, ... that both reach
+        products = np.zeros((len(counted), len(counted)))
+        for threshold in range(1, int(counts.max(initial=0)) + 1):
+            reached = counts >= threshold
+            products += (reached * worth) @ (reached * weights).T
+        norms = np.sqrt((weights**2).sum(axis=1))
+        scale = np.outer(norms, norms)
+        return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+
+    def _worth(self, ngram: tuple[str, ...]) -> float:
+        """The weight of one occurrence: the logarithm of how rare the n-gram is among the pictures."""
+        return self._log_total - math.log(max(1, self._pictures[ngram]))
+
     def _vector(self, counts: NGrams) -> "_Vector":
-        weights = {
-            ngram: count * (self._log_total - math.log(max(1, self._pictures[ngram])))
-            for ngram, count in counts.items()
-        }
-        return _Vector(weights, counts)
+        return _Vector({ngram: count * self._worth(ngram) for ngram, count in counts.items()}, counts)
 
     def _similarity(self, guess: "_Vector", truth: "_Vector") -> float:
         """The mean over n of the clipped cosine, less for a difference in length."""

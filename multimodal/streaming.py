@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,11 @@ from backbone.errors import PolygraftError
 from backbone.gpt2 import Generation
 from backbone.images import open_image
 from multimodal.captioner import Captioner
+from multimodal.profile import Profile
 
 _THREADS = 4  # that open files; each holds one picture in full, the rest of the batch is prepared pixels
 
+Choice = Callable[[Sequence[str]], int]
 Opened = Tensor | str  # prepared pixels (3, height, width), or why there are none
 
 
@@ -31,8 +33,28 @@ class Captioned:
     error: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """In whose voice captions are made, and which of several are given."""
+
+    profile: Profile | None = None
+    """None: nobody's."""
+    personal: float = 1.0
+    """How much so, see `Captioner.generate`."""
+    choose: Choice | None = None
+    """Which of the captions of a picture is given, by its place among them; None: all are."""
+
+
+NOBODYS = Voice()
+
+
 def caption_files(
-    captioner: Captioner, paths: Iterable[Path], decoding: Decoding, *, batch_size: int = 32
+    captioner: Captioner,
+    paths: Iterable[Path],
+    decoding: Decoding,
+    *,
+    voice: Voice = NOBODYS,
+    batch_size: int = 32,
 ) -> Iterator[Captioned]:
     """Caption files in the order given, each batch as soon as it is done; one that cannot be read fails alone.
 
@@ -44,22 +66,31 @@ def caption_files(
         batch.append((path, opened))
         pictures += isinstance(opened, Tensor)
         if pictures == batch_size:
-            yield from _caption_batch(captioner, batch, decoding)
+            yield from _caption_batch(captioner, batch, decoding, voice)
             batch, pictures = [], 0
-    yield from _caption_batch(captioner, batch, decoding)
+    yield from _caption_batch(captioner, batch, decoding, voice)
 
 
-def _caption_batch(captioner: Captioner, batch: list[tuple[Path, Opened]], decoding: Decoding) -> Iterator[Captioned]:
+def _caption_batch(
+    captioner: Captioner, batch: list[tuple[Path, Opened]], decoding: Decoding, voice: Voice
+) -> Iterator[Captioned]:
     pixels = [opened for _, opened in batch if isinstance(opened, Tensor)]
     captions: Iterator[list[Generation]] = iter(())
     if pixels:
-        pooled = captioner.encoder.encode_pixels(torch.stack(pixels)).pooled
-        captions = iter(captioner.generate(pooled, decoding, batch_size=len(pixels)))
+        features = captioner.encoder.encode_pixels(torch.stack(pixels), grid=captioner.config.features == "grid")
+        made = captioner.generate(
+            features, decoding, users=voice.profile, personal=voice.personal, batch_size=len(pixels)
+        )
+        captions = iter(made if voice.choose is None else [_chosen(row, voice.choose) for row in made])
     for path, opened in batch:
         if isinstance(opened, Tensor):
             yield Captioned(path=path, captions=tuple(next(captions)))
         else:
             yield Captioned(path=path, error=opened)
+
+
+def _chosen(captions: Sequence[Generation], choose: Choice) -> list[Generation]:
+    return [captions[choose([caption.text for caption in captions])]]
 
 
 def _open_ahead(encoder: ImageEncoder, paths: Iterable[Path], ahead: int) -> Iterator[tuple[Path, Opened]]:

@@ -1,5 +1,6 @@
 """From pictures and captions to a trained captioner, its figures and its card."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,18 @@ from backbone.checkpoint import ModelCard, load_strict
 from backbone.train_config import TrainConfig
 from backbone.training import FitResult, fit
 from multimodal.batches import CaptionBatches, CaptionSet
-from multimodal.captioner import Captioner, CaptionObjective
+from multimodal.captioner import Captioner
 from multimodal.mapper import build_mapper
+from multimodal.objective import CaptionObjective
+from multimodal.profile import Context
+from multimodal.user_batch import UserTensors
 from multimodal.validation import Validation
+
+_SOURCES = {
+    "mlp": "an MLP, ClipCap, Mokady et al. 2021",
+    "transformer": "a transformer, ClipCap, Mokady et al. 2021",
+    "user": "user-aware, the design of Wang et al. 2023",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +44,8 @@ def train_captioner(
     *,
     validation: CaptionSet | None = None,
     folder: Path | None = None,
+    users: Sequence[Context] | None = None,
+    validation_users: Sequence[Context] | None = None,
 ) -> Trained:
     """Train the mapper of ``captioner``.
 
@@ -43,19 +55,22 @@ def train_captioner(
         config: how; ``eval_every`` and ``patience`` need ``validation``.
         validation: held-out pictures: they choose the weights that are kept and stop a collapsed training.
         folder: keeps the log and the state to resume from; calling again with it continues.
+        users: what is shown of the author of each caption of ``data``, where the mapper knows users.
+        validation_users: likewise of ``validation``.
 
     Raises:
         CollapseError: the captioner says the same about nearly all validation pictures.
         PolygraftError: see `backbone.training.fit`.
     """
-    evaluate = Validation(captioner, validation) if validation else None
-    batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens)
+    evaluate = Validation(captioner, validation, users=validation_users) if validation else None
+    shown = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
+    batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, shown)
     result = fit(CaptionObjective(captioner), batches, config, folder=folder, evaluate=evaluate)
     # a fresh mapper: under FSDP2 the one that was trained stays in shards, while the result is whole on every process
     mapper = build_mapper(captioner.config)
     load_strict(mapper, {name.removeprefix("mapper."): tensor for name, tensor in result.tensors.items()})
     return Trained(
-        captioner=Captioner(captioner.encoder, captioner.backbone, mapper.eval(), captioner.config),
+        captioner=Captioner(captioner.encoder, captioner.backbone, mapper.eval(), captioner.config, captioner.table),
         result=result,
         collapsed=evaluate is not None and evaluate.guard.is_low(result.metrics["distinct"]),
         captions=len(data.rows),
@@ -79,7 +94,7 @@ def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
     return ModelCard(
         title=title,
         summary=(
-            f"A captioner: a mapper ({config.mapper}, ClipCap, Mokady et al. 2021) turns the features of a picture "
+            f"A captioner: a mapper ({_SOURCES[config.mapper]}) turns the features of a picture "
             f"into {config.prefix_length} prefix vectors for a frozen language model."
         ),
         data=f"{trained.captions} captions of {trained.pictures} pictures from `{source}`.",

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -11,6 +12,8 @@ from multimodal.batches import CaptionBatches, CaptionSet
 from multimodal.captioner import Captioner
 from multimodal.guard import CollapseGuard, distinct_share
 from multimodal.metrics import score
+from multimodal.profile import Context
+from multimodal.user_batch import UserTensors
 
 GUARDED = 64
 """Pictures that the collapse guard looks at (fewer where there are fewer)."""
@@ -30,23 +33,35 @@ class Validation:
     Args:
         captioner: whose mapper is trained.
         data: held-out pictures and their captions.
+        users: what is shown of the author of each caption. Then each caption is a sample, with one truth; else each
+            picture is, with all its captions as truths.
         grace: see `CollapseGuard`.
         pictures: how many pictures are captioned at most, spread evenly over ``data``; the loss takes all.
         batch_size: pictures at a time.
     """
 
     def __init__(
-        self, captioner: Captioner, data: CaptionSet, *, grace: int = 4, pictures: int = 256, batch_size: int = 64
+        self,
+        captioner: Captioner,
+        data: CaptionSet,
+        *,
+        users: Sequence[Context] | None = None,
+        grace: int = 4,
+        pictures: int = 256,
+        batch_size: int = 64,
     ) -> None:
         self._trained = captioner.mapper
         # a copy of its own: under FSDP2 the weights in training are shards, and only `forward` puts them together
         own = copy.deepcopy(captioner.mapper).eval()
-        self._captioner = Captioner(captioner.encoder, captioner.backbone, own, captioner.config)
-        self._batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens)
+        self._captioner = Captioner(captioner.encoder, captioner.backbone, own, captioner.config, captioner.table)
+        tensors = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
+        self._batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, tensors)
         self._batch_size = batch_size
-        shown = range(0, len(data.features), math.ceil(len(data.features) / pictures))
-        self._pooled = data.features.take(shown).pooled
-        self._references = data.references(shown)
+        samples = len(data.features) if users is None else len(data.rows)
+        shown = range(0, samples, math.ceil(samples / pictures))
+        self._users = None if users is None else [users[row] for row in shown]
+        self._features = data.features.take(shown if users is None else [data.rows[row] for row in shown])
+        self._references = data.references(shown) if users is None else [[data.texts[row]] for row in shown]
         self.guard = CollapseGuard([texts[0] for texts in self._references[:GUARDED]], grace=grace)
         self._world = join_world(captioner.backbone.device)
 
@@ -68,7 +83,7 @@ class Validation:
 
     def _measure(self) -> dict[str, float]:
         """Return the figures but for ``score``."""
-        rows = self._captioner.caption(self._pooled, Decoding(), batch_size=self._batch_size)
+        rows = self._captioner.caption(self._features, Decoding(), users=self._users, batch_size=self._batch_size)
         texts = {str(number): row[0] for number, row in enumerate(rows)}
         scores = score(texts, {str(number): truths for number, truths in enumerate(self._references)})
         shown = [row[0] for row in rows[:GUARDED]]

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from backbone.checkpoint import CARD, CONFIG, RECORD, WEIGHTS, read_header
+from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
 from backbone.errors import PolygraftError, UsageError
 from backbone.files import atomic_folder, read_json, write_json
 
 RUN = "run.json"
 _RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard"}
-_CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, WEIGHTS}
+_CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, TABLES, WEIGHTS}
 
 
 def is_finished(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """polygraft benchmark throughput --repeats 3
 
-Measure captions a second: batch 1 and 32, with and without the KV cache, for the starter and a GPT-2 small.
+Measure captions a second: batch 1 and 32, with and without the KV cache, greedy and with beams, for the starter and a
+GPT-2 small.
 
 The GPT-2 small has random weights, which cost the same time as trained ones. Every caption is made exactly as long,
 so that settings compare; rows are measured in turn, several times over, and the median is printed. The last rows add
@@ -11,7 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from backbone.errors import UsageError
 from scripts._cli import Device, Json, emit, progress, run_file
 
 if TYPE_CHECKING:
+    from backbone.decoding import Decoding
     from backbone.gpt2 import Backbone
     from multimodal.captioner import Captioner
 
@@ -36,6 +38,9 @@ class Options:
     """Pictures, repeated until a batch is full."""
     tokens: int = 20
     """Tokens of each caption."""
+    beams: int = 5
+    """Beams of the rows with beam search: the largest batch with the cache, and, as ClipCap's own loop does it, one
+    picture at a time without."""
     batch_sizes: tuple[int, ...] = (1, 32)
     """Captions at a time."""
     repeats: int = 5
@@ -44,9 +49,9 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "repeats"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is 1 or more")
+        for name, least in (("tokens", 1), ("repeats", 1), ("beams", 2)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +60,7 @@ class Row:
 
     model: str
     batch: int
-    cache: str
+    cache: bool
     part: str
     captions: int
     run: Callable[[], object]
@@ -81,17 +86,21 @@ def main(options: Options) -> int:
 
 def _rows(options: Options) -> list[Row]:
     """Lay out the measurements: text alone for two models, then the starter with its pictures."""
+    from backbone.decoding import Decoding
     from backbone.images import list_images
     from multimodal.captioner import Captioner
 
     starter = Captioner.from_pretrained(device=options.device)
     small = Captioner.build(starter.encoder, _gpt2_small(starter.backbone), starter.config)
     paths = list_images(options.images)
+    greedy = Decoding(max_tokens=options.tokens, min_tokens=options.tokens)
+    beams = replace(greedy, beams=options.beams)
+    settings = [(batch, replace(greedy, cache=cache)) for batch in options.batch_sizes for cache in (True, False)]
+    settings += [(max(options.batch_sizes), beams), (1, replace(beams, cache=False))]
     rows = [
-        _text_row(name, captioner, batch, cache, options.tokens)
+        _text_row(name, captioner, batch, decoding)
         for name, captioner in (("starter", starter), ("GPT-2 small, random weights", small))
-        for batch in options.batch_sizes
-        for cache in (True, False)
+        for batch, decoding in settings
     ]
     return rows + [_whole_row(starter, paths, batch, options.tokens) for batch in options.batch_sizes]
 
@@ -104,16 +113,14 @@ def _gpt2_small(starter: "Backbone") -> "Backbone":
     return Backbone.from_parts(model, starter.tokenizer, name="random", device=str(starter.device))
 
 
-def _text_row(name: str, captioner: "Captioner", batch: int, cache: bool, tokens: int) -> Row:
+def _text_row(name: str, captioner: "Captioner", batch: int, decoding: "Decoding") -> Row:
     """Return the row that captions features that are there already."""
     import torch
 
-    from backbone.decoding import Decoding
-
     pooled = torch.nn.functional.normalize(torch.randn(batch, captioner.encoder.width), dim=-1)
-    decoding = Decoding(max_tokens=tokens, min_tokens=tokens, cache=cache)
+    part = f"text, {decoding.beams} beams" if decoding.beams > 1 else "text"
     return Row(
-        model=name, batch=batch, cache="on" if cache else "off", part="text", captions=batch,
+        model=name, batch=batch, cache=decoding.cache, part=part, captions=batch,
         run=lambda: captioner.caption(pooled, decoding, batch_size=batch),
     )  # fmt: skip
 
@@ -125,21 +132,24 @@ def _whole_row(captioner: "Captioner", paths: Sequence[Path], batch: int, tokens
     files = [paths[number % len(paths)] for number in range(max(batch, 8))]
     decoding = Decoding(max_tokens=tokens, min_tokens=tokens)
     return Row(
-        model="starter", batch=batch, cache="on", part="pictures and text", captions=len(files),
+        model="starter", batch=batch, cache=True, part="pictures and text", captions=len(files),
         run=lambda: captioner.caption(files, decoding, batch_size=batch),
     )  # fmt: skip
 
 
 def _print(rows: list[Row], medians: list[float], options: Options) -> None:
-    if not options.json:
-        emit("| model | measured | batch | KV cache | captions a second |\n|---|---|---|---|---|")
-    for row, seconds in zip(rows, medians, strict=True):
-        rate = row.captions / seconds
-        if options.json:
-            fields = {"model": row.model, "part": row.part, "batch": row.batch, "cache": row.cache}
+    rates = [row.captions / seconds for row, seconds in zip(rows, medians, strict=True)]
+    if options.json:
+        for row, rate in zip(rows, rates, strict=True):
+            fields = {"model": row.model, "part": row.part, "batch": row.batch, "cache": "on" if row.cache else "off"}
             emit(json.dumps(fields | {"captions_per_second": round(rate, 2)}))
-        else:
-            emit(f"| {row.model} | {row.part} | {row.batch} | {row.cache} | {rate:.1f} |")
+        return
+    emit("| model | measured | batch | KV cache | captions a second |\n|---|---|---|---|---|")
+    for row, rate in zip(rows, rates, strict=True):
+        emit(f"| {row.model} | {row.part} | {row.batch} | {'on' if row.cache else 'off'} | {rate:.1f} |")
+    for name in dict.fromkeys(row.model for row in rows):
+        beams = [rate for row, rate in zip(rows, rates, strict=True) if row.model == name and "beams" in row.part]
+        emit(f"\n{name}: with beams, batched and cached {beams[0] / beams[1]:.1f} times the rate of one by one without")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,17 @@ Caption pictures: one line each, the path, a tab and the caption.
 
 Folders are searched at every depth, patterns such as 'photos/*.jpg' are expanded, and - reads a list of paths from
 standard input. A picture that cannot be read is named on standard error and the rest is done; the exit code is then 1.
+
+With --user captions are in that user's voice, known by past posts: a folder of pictures with a .txt file beside each, a
+JSONL file with lines of {"image": "a.jpg", "text": "..."} or of {"text": "..."} alone, or a profile that --save-profile
+wrote. That takes no training, but a captioner that knows users.
 """
 
 import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +26,11 @@ from backbone.errors import PolygraftError, UsageError
 from scripts._cli import Device, Json, emit, progress, remark, run_file
 
 if TYPE_CHECKING:
+    from multimodal.captioner import Captioner
+    from multimodal.pasts import Past
+    from multimodal.profile import Profile
     from multimodal.sidecars import SidecarWriter
-    from multimodal.streaming import Captioned
+    from multimodal.streaming import Captioned, Voice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +45,25 @@ class Options:
     """Where the captioner's language model lies, if not where it was when the captioner was trained."""
     clip: str = ""
     """Where its image encoder lies, likewise."""
-    decoding: Decoding = field(default_factory=Decoding)
+    user: Path | None = None
+    """Past posts of the user in whose voice captions are, or their saved profile; without it nobody's."""
+    user_name: str = ""
+    """Whose of the posts, where they are by several users."""
+    personal: float = 1.0
+    """How much in that voice, 0 to 2: 0 like nobody, 1 as it was learned, above 1 more than that."""
+    save_profile: Path | None = None
+    """Write the user's profile to this file, so that --user can read it in place of the posts."""
+    consensus: int = 0
+    """Draw so many captions, at temperature 1 unless one is given, and give the one most like the others; 0: no."""
+    decoding: Decoding = field(default_factory=lambda: Decoding(no_repeat_ngram=2))
     batch_size: int = 32
     """Pictures at a time."""
     write_txt: bool = False
     """Also write the captions of photo.jpg into photo.txt."""
     overwrite: bool = False
     """Let --write-txt replace text files that are there."""
+    cache: Path = Path("~/.cache/polygraft")
+    """Folder of users' profiles and features of their pictures, kept between calls."""
     device: Device = "auto"
     json: Json = False
 
@@ -55,6 +74,37 @@ class Options:
             raise UsageError(f"batch_size is {self.batch_size}, allowed is 1 or more")
         if self.overwrite and not self.write_txt:
             raise UsageError("--overwrite has nothing to overwrite without --write-txt")
+        self._check_user()
+        self._check_consensus()
+
+    def _check_user(self) -> None:
+        if not 0 <= self.personal <= 2:
+            raise UsageError(f"personal is {self.personal}, allowed is 0 to 2")
+        idle = {"user_name": self.user_name, "personal": self.personal != 1, "save_profile": self.save_profile}
+        for name, given in idle.items():
+            if given and self.user is None:
+                raise UsageError(f"{name} {getattr(self, name)} does nothing without --user")
+
+    def _check_consensus(self) -> None:
+        if self.consensus == 0:
+            return
+        if self.consensus < 2:
+            raise UsageError(f"consensus is {self.consensus}, allowed is 0, or 2 or more")
+        for name, given in {
+            "beams": self.decoding.beams > 1,
+            "contrastive": self.decoding.contrastive is not None,
+            "num_return": self.decoding.num_return > 1,
+        }.items():
+            if given:
+                value = getattr(self.decoding, name)
+                raise UsageError(f"consensus draws captions and gives one, so {name} {value} contradicts it")
+
+    @property
+    def search(self) -> Decoding:
+        """How captions are searched for: as asked, or so many samples."""
+        if not self.consensus:
+            return self.decoding
+        return replace(self.decoding, temperature=self.decoding.temperature or 1.0, num_return=self.consensus)
 
 
 def main(options: Options) -> int:
@@ -125,11 +175,47 @@ def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iter
     from multimodal.captioner import Captioner
     from multimodal.streaming import caption_files
 
+    past = _past(options)
     captioner = Captioner.from_pretrained(
         options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
     )
-    done = caption_files(captioner, paths, options.decoding, batch_size=options.batch_size)
+    voice = _voice(options, captioner, past)
+    done = caption_files(captioner, paths, options.search, voice=voice, batch_size=options.batch_size)
     return progress(done, total, "caption")
+
+
+def _past(options: Options) -> "Past | None":
+    """Return the user's past posts, before anything large is loaded."""
+    from multimodal.pasts import is_replaceable, read_past
+
+    if options.save_profile and not is_replaceable(options.save_profile):
+        raise PolygraftError(f"{options.save_profile} is there and holds no profile: save it to another file")
+    return read_past(options.user, options.user_name, report=remark) if options.user else None
+
+
+def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "Voice":
+    """Return whose voice it is, and which of several captions is given."""
+    from multimodal.consensus import Likeness, consensus
+    from multimodal.streaming import Voice
+
+    utility = Likeness()
+    return Voice(
+        profile=_profile(options, captioner, past) if past else None,
+        personal=options.personal,
+        choose=(lambda texts: consensus(texts, utility)) if options.consensus else None,
+    )
+
+
+def _profile(options: Options, captioner: "Captioner", past: "Past") -> "Profile":
+    if not captioner.config.knows_users:
+        raise PolygraftError(
+            f"the captioner {options.model} knows no users: leave --user out, or train one that does with "
+            "`polygraft train captioner --preset default`"
+        )
+    profile = past.profile(captioner.encoder, options.cache.expanduser(), report=remark)
+    if options.save_profile:
+        profile.save(options.save_profile)
+    return profile
 
 
 def _deliver(done: "Captioned", as_json: bool, sidecars: "SidecarWriter | None") -> None:

@@ -7,28 +7,41 @@ or a folder of pictures with a .txt file beside each. A part is held out before 
 weights that are kept (best CIDEr-D, or lower loss where that is equal) and stops a training whose captions collapse
 into one. Without --steps, --epochs or --minutes the training makes 30 passes at most. A run that was interrupted goes
 on when the same command is given again; under torchrun it uses all processes.
+
+Where the posts are by two users or more the captioner learns to write as each of them does, from their past posts:
+--preset default, which knows users, is then taken in place of --preset clipcap, which does not; paper is the published
+design alone. A preset sets those options that are left at their usual value.
+Posts marked "split": "test1" or "test2", or drawn by --test-users and --test-posts, are never learned from; evaluate
+caption measures on them. Posts marked "validation" are the part held out, if there are any.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from backbone.errors import UsageError
+from backbone.errors import PolygraftError, UsageError
 from backbone.train_config import TrainConfig
-from multimodal.config import CaptionerConfig
+from multimodal.config import CaptionerConfig, Preset
+from multimodal.holdout import Holdout
+from multimodal.posts import LayoutName
+from multimodal.profile import ContextMode
 from scripts._cli import Device, Json, emit, remark, run_file
 from scripts._runs import begin, finish, is_finished
 
 if TYPE_CHECKING:
+    from backbone.checkpoint import ModelCard
+    from multimodal.batches import CaptionSet
     from multimodal.captioner import Captioner
     from multimodal.posts import Post, Report
+    from multimodal.profile import Context
     from multimodal.training import Trained
 
 _PASSES = 30.0
+_OTHER = {"default": " (--preset clipcap: a captioner that knows none)", "clipcap": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +64,18 @@ class Options:
     """What to learn from, what to build on, and where to keep it."""
 
     posts: tyro.conf.Positional[Path]
-    """JSONL file of posts, or folder of pictures with .txt files."""
+    """JSONL file of posts, folder of pictures with .txt files, or a public data set."""
     out: Path
     """Folder: the run while it lasts, the checkpoint once it is done."""
+    layout: LayoutName = "auto"
+    """How the posts lie there."""
     validation: Path | None = None
-    """Posts to hold out, in the same form; without it --val-share of POSTS is."""
-    val_share: float = 0.1
-    """Share of the pictures (or users) held out; 0: none, and nothing chooses or guards."""
-    split_by: Literal["post", "user"] = "post"
-    """Whether a picture or a user is never on both sides."""
+    """Posts to hold out, in the same form; without it those of POSTS marked validation, or else --val-share of it."""
+    holdout: Holdout = field(default_factory=Holdout)
+    preset: Preset | None = None
+    """Settings by name, for options left at their usual value; without it the posts decide."""
+    context: ContextMode = "leave-one-out"
+    """What is shown of an author: all other posts, or earlier ones; paper: the words of the very caption too."""
     backbone: str = "starter"
     """Language model: starter, a folder, or a name on a hub such as gpt2."""
     clip: str = "starter"
@@ -73,10 +89,6 @@ class Options:
     device: Device = "auto"
     json: Json = False
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.val_share < 1:
-            raise UsageError(f"val_share is {self.val_share}, allowed is 0 up to, not including, 1")
-
 
 def main(options: Options) -> int:
     """Train, or go on training; the folder holds the checkpoint then."""
@@ -89,6 +101,7 @@ def main(options: Options) -> int:
     world = join_world(pick_device(options.device))
     tell = remark if world.first else lambda _: None
     training, held = _posts(options, tell)
+    options = _decided(options, training, tell)
     captioner = _untrained(options)
     if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
         tell(f"going on with the run in {options.out}")
@@ -105,22 +118,45 @@ def _settings(options: Options, training: "list[Post]", held: "list[Post]") -> d
     model = {f"model.{name}": value for name, value in asdict(options.model).items()}
     train = {f"train.{name}": value for name, value in options.train.bounded().identity().items()}
     data = {"data": _digest(training), "held-out data": _digest(held)}
-    return {"backbone": options.backbone, "clip": options.clip, **model, **train, **data}
+    known = {"preset": options.preset, "context": options.context}
+    return {"backbone": options.backbone, "clip": options.clip, **known, **model, **train, **data}
 
 
 def _digest(posts: "list[Post]") -> str:
-    rows = "\0".join(f"{post.image.name}\0{post.text}" for post in posts)
+    rows = "\0".join(f"{post.image.name}\0{post.text}\0{post.user}\0{post.time}" for post in posts)
     return hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _posts(options: Options, tell: "Report") -> "tuple[list[Post], list[Post]]":
-    """Return the posts to learn from and those held out."""
-    from multimodal.posts import load_posts, split_posts
+    """Return the posts to learn from and those held out; posts for tests are in neither."""
+    from multimodal.posts import load_posts
 
-    posts = load_posts(options.posts, report=tell)
-    if options.validation:
-        return posts, load_posts(options.validation, report=tell)
-    return split_posts(posts, options.val_share, by=options.split_by, seed=options.train.seed)
+    holdout = replace(options.holdout, val_share=0.0) if options.validation else options.holdout
+    found = load_posts(options.posts, options.layout, report=tell)
+    marked = holdout.mark(found, seed=options.train.seed, report=tell)
+    training = [post for post in marked if post.split == "train"]
+    held = [post for post in marked if post.split == "validation"]
+    if not training:
+        raise PolygraftError(f"no post of {options.posts} is for training: all are marked for validation or tests")
+    if tests := len(marked) - len(training) - len(held):
+        tell(f"{tests} posts left out: they are for tests")
+    return training, load_posts(options.validation, report=tell) if options.validation else held
+
+
+def _decided(options: Options, training: "list[Post]", tell: "Report") -> Options:
+    """Return the options with the preset that the posts call for, unless one was given, and its settings."""
+    preset = options.preset
+    if preset is None:
+        users = len({post.user for post in training} - {""})
+        asked: dict[str, Preset] = {"user": "default", "transformer": "clipcap"}
+        preset = asked.get(options.model.mapper, "default" if users > 1 else "clipcap")
+        tell(f"preset {preset}: the posts are by {users} named users" + _OTHER[preset])
+    model = options.model.preset(preset)
+    if options.context != "leave-one-out" and not model.knows_users:
+        raise UsageError(
+            f"context {options.context} does nothing for a captioner that knows no users: --preset default"
+        )
+    return replace(options, preset=preset, model=model)
 
 
 def _untrained(options: Options) -> "Captioner":
@@ -143,21 +179,60 @@ def _train(
     from multimodal.batches import gather
     from multimodal.training import train_captioner
 
-    cache = FeatureCache(options.cache.expanduser(), captioner.encoder)
+    cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")
     data = gather(training, cache, report=tell)
     validation = gather(held, cache, report=tell) if held else None
     if validation:
         data, before = data.without(validation), len(data.rows)
         if len(data.rows) < before:
             tell(f"{before - len(data.rows)} captions left out of training: their pictures are held out, as copies")
-    return train_captioner(captioner, data, options.train.bounded(), validation=validation, folder=options.out)
+    shown = _Shown()
+    if captioner.config.knows_users:
+        captioner, shown = _with_users(options, captioner, data, validation)
+    return train_captioner(
+        captioner,
+        data,
+        options.train.bounded(),
+        validation=validation,
+        folder=options.out,
+        users=shown.training,
+        validation_users=shown.validation,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """What is shown of the author of each caption; None where the captioner knows no users."""
+
+    training: "list[Context] | None" = None
+    validation: "list[Context] | None" = None
+
+
+def _with_users(
+    options: Options, captioner: "Captioner", data: "CaptionSet", validation: "CaptionSet | None"
+) -> "tuple[Captioner, _Shown]":
+    """Return the captioner with the words of the training users, and what is shown of users.
+
+    Users are known by their training posts; who has none there, by their other posts that are held out.
+    """
+    from multimodal.captioner import Captioner
+    from multimodal.known import Known, learned_words, pasts
+
+    table, encoder = learned_words(data), captioner.encoder.digest
+    held = pasts(validation, encoder) if validation else {}
+    known = Known(past=held | pasts(data, encoder), table=table, limits=captioner.limits, mode=options.context)
+    return (
+        Captioner(captioner.encoder, captioner.backbone, captioner.mapper, captioner.config, table),
+        _Shown(
+            training=known.shown(data, vary=options.train.seed),
+            validation=known.shown(validation) if validation else None,
+        ),
+    )
 
 
 def _keep(options: Options, trained: "Trained") -> None:
     """Put the checkpoint in the run's place and print the figures."""
-    from multimodal.training import describe
-
-    card = describe(trained, title=options.out.name, source=options.posts.name)
+    card = _card(options, trained)
     figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics
     record = {"options": asdict(options), "figures": figures}
     finish(options.out, lambda folder: trained.captioner.save_pretrained(folder, card=card, record=record))
@@ -168,6 +243,21 @@ def _keep(options: Options, trained: "Trained") -> None:
         return
     for name, value in {"out": options.out, **figures}.items():
         emit(f"{name}\t{value:.4g}" if isinstance(value, float) else f"{name}\t{value}")
+
+
+def _card(options: Options, trained: "Trained") -> "ModelCard":
+    """Return the card, which also says whether the captioner knows users."""
+    from multimodal.training import describe
+
+    card = describe(trained, title=options.out.name, source=options.posts.name)
+    if not trained.captioner.config.knows_users:
+        return replace(card, limits=f"{card.limits} It knows no users: captions are nobody's.")
+    table = trained.captioner.table
+    told = (
+        f"It knows users by their past posts (`--user POSTS`), {len(table):,} words of {table.users:,} training users "
+        "among them; a new user costs no training, and without one captions are nobody's."
+    )
+    return replace(card, use=f"{card.use} {told}")
 
 
 if __name__ == "__main__":

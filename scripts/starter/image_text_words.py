@@ -1,5 +1,6 @@
 """The English that the small text tower learns from: WordNet's names and explanations, and the tokenizer over them."""
 
+import random
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -8,7 +9,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from backbone.files import write_json
-from scripts.opendata.captions import normalise
+from scripts.opendata.captions import concept, normalise
+from scripts.opendata.lexicon import Lexicon
 
 PAD, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
 END_ID = 2
@@ -55,6 +57,37 @@ def _entries(file: Path) -> Iterator[tuple[list[str], str]]:
         names = [words[4 + 2 * number].replace("_", " ") for number in range(int(words[3], 16))]
         common = [name for name in names if _NAME.fullmatch(name) and len(name.split()) <= _MAX_NAME_WORDS]
         yield common, explanation
+
+
+def composed_captions(
+    captions: Iterable[str], names: Iterable[str], lexicon: Lexicon, forbidden: Collection[str], *, seed: int = 0
+) -> list[str]:
+    """Return captions with another thing in place of their own: "A red hen." and "kettle" give "A red kettle."
+
+    Args:
+        captions: training captions; those of one word, or whose concept is not a word of theirs, are left aside.
+        names: what may be put in; names that are not of things are left aside, and every second one of the rest.
+        lexicon: tells things from other words.
+        forbidden: as in `dictionary_texts`.
+        seed: of the choice.
+    """
+    frames = [frame for caption in captions if (frame := _frame(caption, lexicon))]
+    things = [name for name in names if "," not in name and name.split()[-1] in lexicon.things]
+    draw = random.Random(seed)
+    texts: dict[str, None] = {}
+    for thing in things[::2] if frames else []:
+        before, after = draw.choice(frames)
+        if normalise(text := f"{before}{thing}{after}") not in forbidden:
+            texts[text] = None
+    return list(texts)
+
+
+def _frame(caption: str, lexicon: Lexicon) -> tuple[str, str] | None:
+    """Return what stands before and after the thing that a caption is about, or None where that cannot be told."""
+    thing = re.escape(concept(caption, lexicon))
+    found = re.search(rf"\b{thing}\b", caption) if thing else None
+    frame = (caption[: found.start()], caption[found.end() :]) if found else ("", "")
+    return frame if any(frame) else None
 
 
 def train_tokenizer(texts: Iterable[str], size: int, folder: Path, *, context: int) -> Tokenizer:

@@ -131,7 +131,7 @@ def transformers_beams(backbone, prefix, beams, **options):
 
 def test_one_beam_is_greedy(backbone, prefix):
     decoding = Decoding(max_tokens=20)
-    found = beam_search(backbone, Sequences(backbone, prefix, None, cache=True), decoding)
+    found = beam_search(Sequences(backbone, prefix, None, cache=True), decoding)
     assert ids_of(found) == ids_of(backbone.generate(prefix, decoding))
 
 

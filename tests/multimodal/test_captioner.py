@@ -12,8 +12,9 @@ from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from backbone.training import TrainConfig, fit
 from multimodal.batches import CaptionBatches
-from multimodal.captioner import Captioner, CaptionObjective
+from multimodal.captioner import Captioner
 from multimodal.config import CaptionerConfig
+from multimodal.objective import CaptionObjective
 from multimodal.training import train_captioner
 from tests.backbone.tiny import tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
@@ -54,7 +55,7 @@ def test_the_loss_equals_one_written_out_token_by_token(data, kind):
     total = 0.0
     for row in range(3):
         ids = batch.ids[row][batch.mask[row]]
-        prefix = captioner.prefix(batch.pooled[row : row + 1])
+        prefix = captioner.prefix(batch.pooled[row : row + 1]).embeds
         for position, target in enumerate(ids):
             embeds = torch.cat([prefix, captioner.backbone.embed(ids[None, :position])], dim=1)
             logits = captioner.backbone.model(inputs_embeds=embeds).logits[0, -1]
@@ -115,7 +116,7 @@ def token_accuracy(captioner, data, shift=0):
     """Share of tokens that are the likeliest one after the true ones, with each picture's own or another's features."""
     batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate(range(32))
     with torch.no_grad():
-        logits = captioner.backbone.logits(captioner.prefix(batch.pooled.roll(shift, dims=0)), batch.ids)
+        logits = captioner.backbone.logits(captioner.prefix(batch.pooled.roll(shift, dims=0)).embeds, batch.ids)
     right = logits.argmax(dim=-1) == batch.ids
     return right[batch.mask].float().mean().item()
 

@@ -1,6 +1,7 @@
-"""Posts from files and folders as people have them, and splits that leak nothing."""
+"""Posts from files and folders as people have them, odd and hostile ones among them."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from backbone.errors import PolygraftError
-from multimodal.posts import MAX_TEXT, Post, load_posts, split_posts
+from multimodal.posts import MAX_TEXT, Post, load_posts
 
 
 def picture(folder: Path, name: str) -> Path:
@@ -38,8 +39,8 @@ def row(image="a.png", text="a dog", **more):
 
 
 def test_a_line_is_a_post_with_its_picture_beside_the_file(posts_file, tmp_path):
-    (post,) = load_posts(posts_file(row("sub/b.png", " Hi! ", user=7, time="2020", id="x")))
-    assert post == Post(image=tmp_path / "sub/b.png", text="Hi!", user="7", time="2020", id="x")
+    (post,) = load_posts(posts_file(row("sub/b.png", " Hi! ", user=7, time="2020", id="x", split="test1")))
+    assert post == Post(image=tmp_path / "sub/b.png", text="Hi!", user="7", time="2020", id="x", split="test1")
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
@@ -68,6 +69,10 @@ def test_a_folder_takes_the_text_beside_each_picture(tmp_path):
         ([row(), {"picture": "a.png", "text": "x"}], "line 2 has no 'image', only picture, text"),
         ([row(), {"image": "a.png"}], "line 2 has no 'text', only image"),
         ([row(text=5)], "line 1 has '5' for 'text'"),
+        ([row(user=["anna"])], "line 1 has .* for 'user', which must be a text or a number"),
+        ([row(id=True)], "line 1 has 'True' for 'id'"),
+        ([row(split="dev")], "line 1 has 'dev' for 'split': .* one of train, validation, test1, test2"),
+        ([row(image="a" * 5000)], "none of the 1 pictures"),
         ([row(image="")], "line 1 names no picture"),
         ([row(image="a\0.png")], "line 1 names no picture"),
         ([row(), b'{"image": "a.png", "te'], "line 2 is not JSON"),
@@ -118,34 +123,60 @@ def test_any_text_comes_back_as_it_was_written(tmp_path_factory, text, user):
     assert [post.text, post.user] == written
 
 
-def some_posts(folder="f", captions=2):
-    return [
-        Post(image=Path(folder, f"{number}.png"), text=f"{number} {caption}", user=f"user{number % 7}")
-        for number in range(40)
-        for caption in range(captions)
-    ]
+def test_a_post_without_an_id_gets_one_that_its_folder_and_order_do_not_change(posts_file, tmp_path):
+    lines = [row(), row(text="a cat"), row("sub/b.png"), row(user="anna")]
+    ids = [post.id for post in load_posts(posts_file(*lines))]
+    assert len(set(ids)) == 4
+    assert all(id_.startswith(line["image"]) for id_, line in zip(ids, lines, strict=True))
+    picture(tmp_path / "elsewhere", "a.png"), picture(tmp_path / "elsewhere", "sub/b.png")
+    moved = posts_file(*lines[::-1]).rename(tmp_path / "elsewhere/moved.jsonl")
+    assert [post.id for post in load_posts(moved)] == ids[::-1]
 
 
-@pytest.mark.parametrize("by", ["post", "user"])
-def test_no_picture_and_no_user_stands_on_both_sides(by):
-    train, held = split_posts(some_posts(), 0.2, by=by)
-    keys = [{post.image if by == "post" else post.user for post in side} for side in (train, held)]
-    assert not keys[0] & keys[1]
-    assert [len(keys[1]), len(train) + len(held)] == [8 if by == "post" else 1, 80]
+def test_an_id_does_not_name_the_machine(posts_file, tmp_path):
+    (post,) = load_posts(posts_file(row(str(tmp_path / "a.png"))))
+    assert post.id.startswith("a.png#")
 
 
-def test_a_split_depends_on_the_seed_alone():
-    def held(posts, seed=0):
-        return {post.image.name for post in split_posts(posts, 0.2, seed=seed)[1]}
-
-    assert held(some_posts()) == held(some_posts("elsewhere")[::-1]) != held(some_posts(), seed=1)
-
-
-def test_a_share_of_nothing_keeps_all_for_training():
-    assert split_posts(some_posts(), 0.0) == (some_posts(), [])
+def test_posts_that_share_an_id_are_kept_and_told_apart(posts_file):
+    remarks = []
+    lines = [row(text=str(number), id=id_) for number, id_ in enumerate(["x", "x", "x~2", "x", 7, "7"])]
+    posts = load_posts(posts_file(*lines), report=remarks.append)
+    assert [post.id for post in posts] == ["x", "x~3", "x~2", "x~4", "7", "7~2"]
+    assert remarks == ["2 ids shared by posts, told apart by ~2, ~3 and so on: x, 7"]
 
 
-@pytest.mark.parametrize(("posts", "by"), [(some_posts()[:2], "post"), (some_posts()[:2], "user")])
-def test_a_split_that_leaves_one_side_empty_is_refused(posts, by):
-    with pytest.raises(PolygraftError, match="cannot be split"):
-        split_posts(posts, 0.1, by=by)
+def test_a_missing_picture_changes_no_id(posts_file, tmp_path):
+    file = posts_file(row(text="1", id="x"), row("sub/b.png", text="2", id="x"))
+    (tmp_path / "a.png").unlink()
+    assert [post.id for post in load_posts(file)] == ["x~2"]
+
+
+@pytest.mark.parametrize("text", ["😀", "👩‍👩‍👧 ❤️", "مرحبا بالعالم", "\u202eשלום", "日本"])
+def test_texts_without_latin_letters_are_texts(posts_file, text):
+    (post,) = load_posts(posts_file(row(text=text)))
+    assert post.text == text
+
+
+def test_a_cut_post_keeps_the_rest(posts_file):
+    (post,) = load_posts(posts_file(row(text="x" * 3000, user="anna", id="1", time="2020", split="train")))
+    assert (post.user, post.id, post.time, post.split) == ("anna", "1", "2020", "train")
+
+
+def test_users_may_be_any_numbers_and_hold_anything(posts_file):
+    users = [7, -1.5, 10**30, "a\0b", "a\nb", None]
+    posts = load_posts(posts_file(*(row(text=str(number), user=user) for number, user in enumerate(users))))
+    assert [post.user for post in posts] == ["7", "-1.5", str(10**30), "a\0b", "a\nb", ""]
+
+
+def test_a_lone_surrogate_in_a_name_is_a_picture_that_is_missing(posts_file):
+    posts = load_posts(posts_file(row(), rb'{"image": "\ud83d.png", "text": "x", "user": "\ud83d", "id": "\ud83d"}'))
+    assert [post.text for post in posts] == ["a dog"]
+
+
+def test_one_user_may_have_a_hundred_thousand_posts(posts_file):
+    file = posts_file(*(row(["a.png", "sub/b.png"][n % 2], f"post {n}", user="anna") for n in range(100_000)))
+    begin = time.monotonic()
+    posts = load_posts(file)
+    assert len({post.id for post in posts}) == 100_000
+    assert time.monotonic() - begin < 30

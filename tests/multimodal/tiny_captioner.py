@@ -25,16 +25,16 @@ TEXTS = tuple(f"a {color} {animal}!" for animal in ANIMALS for color in COLORS)
 
 
 @cache
-def reading_backbone() -> Backbone:
-    """Return a tiny language model that knows `TEXTS` and has learned to be told by a prefix which of them to say.
+def reading_backbone(texts: tuple[str, ...] = TEXTS) -> Backbone:
+    """Return a tiny language model that knows ``texts`` and has learned to be told by a prefix which of them to say.
 
     Only so can a mapper learn them in a few steps; the prefixes that it was taught with are thrown away.
     """
     model, tokenizer = tiny_model(), tiny_tokenizer()
     backbone = Backbone.from_parts(model, tokenizer, name="tiny")
-    tokens = backbone.encode(TEXTS, max_tokens=16)
+    tokens = backbone.encode(texts, max_tokens=16)
     model.requires_grad_(True)
-    prefixes = torch.randn(len(TEXTS), 3, backbone.width, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    prefixes = torch.randn(len(texts), 3, backbone.width, generator=torch.Generator().manual_seed(0)).requires_grad_()
     optimizer = torch.optim.AdamW([*model.parameters(), prefixes], lr=1e-2)
     for _ in range(60):
         loss, weight = backbone.loss(0.3 * prefixes, tokens.ids, tokens.mask)

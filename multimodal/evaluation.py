@@ -1,0 +1,248 @@
+"""A captioner measured on posts that it has not learned from: against what was written, and against other users.
+
+A sample is a picture and an author; its truths are all that the author wrote of it. Figures of words are of tokens as
+`multimodal.metrics` makes them, with an emoji as one word (`multimodal.style.emoji_words`), which would be lost there.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from backbone.clip import Features
+from backbone.decoding import Decoding
+from multimodal import ptb
+from multimodal.batches import CaptionSet
+from multimodal.captioner import Captioner
+from multimodal.contexts import UserPosts
+from multimodal.known import Known
+from multimodal.metrics import bootstrap, score, score_each
+from multimodal.personal_metrics import copy_rate, diversity, identification
+from multimodal.posts import Post, Report
+from multimodal.profile import Context, ContextMode
+from multimodal.style import emoji_words, style_distance
+
+Watch = Callable[[Sequence[range], str], Iterable[range]]
+"""Passes batches on and shows how far it is; the text says what is done."""
+
+
+class Figure(NamedTuple):
+    """A value, and where it is a mean over users the bounds of its interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+Figures = dict[str, Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Pictures to caption, each for its author."""
+
+    data: CaptionSet
+    """A caption for each sample: the first that the author wrote of the picture."""
+    truths: tuple[tuple[str, ...], ...]
+    """All of them."""
+
+    @classmethod
+    def of(cls, data: CaptionSet, *, limit: int = 0) -> "Samples":
+        """Put the captions of one picture by one author together; keep at most ``limit``, evenly spread (0: all)."""
+        found: dict[tuple[int, str], list[int]] = {}
+        for at, (row, post) in enumerate(zip(data.rows, data.posts, strict=True)):
+            found.setdefault((row, post.user), []).append(at)
+        groups = list(found.values())
+        kept = groups[:: math.ceil(len(groups) / limit)] if limit else groups
+        truths = tuple(tuple(data.texts[at] for at in group) for group in kept)
+        return cls(data=data.take([group[0] for group in kept]), truths=truths)
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+    @property
+    def users(self) -> list[str]:
+        """The author of each sample, "" where it is not known."""
+        return [post.user for post in self.data.posts]
+
+    def by_user(self, values: Sequence[float]) -> dict[str, list[float]]:
+        """Return values by author, for `bootstrap`; samples of nobody stand for themselves."""
+        found: dict[str, list[float]] = {}
+        for number, (user, value) in enumerate(zip(self.users, values, strict=True)):
+            found.setdefault(f"user {user}" if user else f"sample {number}", []).append(value)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """A captioner with the way in which it is asked."""
+
+    captioner: Captioner
+    decoding: Decoding
+    personal: float = 1.0
+    batch_size: int = 32
+    watch: Watch = lambda batches, _: batches
+
+    def captions(self, samples: Samples, users: Sequence[Context] | None, label: str) -> list[str]:
+        """Return a caption for each sample, in the voice of the user that is shown."""
+        found: list[str] = []
+        for rows in self._batches(samples, label):
+            made = self.captioner.caption(
+                self._pictures(samples, rows),
+                self.decoding,
+                users=None if users is None else users[rows.start : rows.stop],
+                personal=self.personal,
+                batch_size=self.batch_size,
+            )
+            found += [texts[0] for texts in made]
+        return found
+
+    def log_likelihoods(self, samples: Samples, users: Sequence[Context], label: str) -> list[float]:
+        """Return the log-probability of each sample's first truth, given the user that is shown."""
+        found: list[float] = []
+        for rows in self._batches(samples, label):
+            shown, texts = users[rows.start : rows.stop], samples.data.texts[rows.start : rows.stop]
+            pictures = self._pictures(samples, rows)
+            found += self.captioner.score(pictures, texts, shown, batch_size=self.batch_size)
+        return found
+
+    def _batches(self, samples: Samples, label: str) -> Iterable[range]:
+        starts = range(0, len(samples), self.batch_size)
+        return self.watch([range(start, min(start + self.batch_size, len(samples))) for start in starts], label)
+
+    def _pictures(self, samples: Samples, rows: range) -> Features | list[Path]:
+        """Return features, or the files where the captioner takes features that no cache keeps."""
+        if self.captioner.config.normalize:
+            return samples.data.features.take(samples.data.rows[rows.start : rows.stop])
+        return [post.image for post in samples.data.posts[rows.start : rows.stop]]
+
+
+# What is measured
+
+
+def quality(
+    captions: Sequence[str], samples: Samples, *, meteor: bool = False, report: Report | None = None, seed: int = 0
+) -> Figures:
+    """Return how near captions are to the truths, and how varied."""
+    hypotheses, references = _for_metrics(captions, samples)
+    scores = score(hypotheses, references, meteor=meteor, report=report)
+    found = {name: Figure(value) for name, value in scores.items() if value is not None}
+    tokens = ptb.tokenize(list(hypotheses.values()))
+    varied = {name: Figure(value) for name, value in diversity(tokens).items()}
+    return found | nearness(captions, samples, seed=seed) | varied
+
+
+def nearness(captions: Sequence[str], samples: Samples, *, seed: int = 0) -> Figures:
+    """Return the figures that are means over users, or over samples where no user is known."""
+    each = list(score_each(*_for_metrics(captions, samples)).values())
+    found = {
+        name: _interval(samples.by_user([values[name] for values in each]), seed) for name in ("rouge_l", "cider_d")
+    }
+    said, wanted = _texts_by_user(captions, samples)
+    distances = {user: [style_distance(texts, wanted[user])] for user, texts in said.items()}
+    return found | {"style_distance": _interval(distances, seed)}
+
+
+def copying(
+    captions: Sequence[str], samples: Samples, past: Iterable[Post], mode: ContextMode, training: Sequence[str]
+) -> Figures:
+    """Return the shares of n-grams and of whole captions that the user, or anybody in training, has written before.
+
+    Args:
+        captions: of each sample.
+        samples: pictures and authors.
+        past: all posts of the authors; those of a sample's own picture are left out.
+        mode: ``history``: later ones are left out too.
+        training: all texts that were learned from.
+    """
+    by_user: dict[str, list[Post]] = {}
+    for post in past:
+        by_user.setdefault(post.user, []).append(post)
+    histories = [_history(post, by_user.get(post.user, []), mode) for post in samples.data.posts]
+    rates = copy_rate(captions, histories, training)
+    wanted = {"own": any(histories), "training": bool(training)}
+    return {f"copied_{name}": Figure(rate) for name, rate in rates.items() if wanted[name.partition("_")[0]]}
+
+
+def _history(post: Post, posts: Iterable[Post], mode: ContextMode) -> list[str]:
+    others = (other for other in posts if post.user and other.image != post.image)
+    return [other.text for other in others if mode != "history" or other.time < post.time]
+
+
+def identified(
+    speaker: Speaker, samples: Samples, known: Known, shown: Sequence[Context], *, among: int = 10, seed: int = 0
+) -> Figures:
+    """Return how often the true author explains a text best, among others with pasts drawn by ``seed``.
+
+    Samples of whose author nothing is known do not count. Nothing is returned where there are too few users.
+    """
+    rows = [row for row, context in enumerate(shown) if context.known]
+    among = min(among, len(known.past))
+    if among < 2 or not rows:
+        return {}
+    told = replace(samples, data=samples.data.take(rows), truths=tuple(samples.truths[row] for row in rows))
+    suspects = [_others(known.past, user, among - 1, (seed, row)) for row, user in zip(rows, told.users, strict=True)]
+    scores = [speaker.log_likelihoods(told, [shown[row] for row in rows], "the author")]
+    for number in range(among - 1):
+        users = known.shown(told.data, authors=[others[number] for others in suspects])
+        scores.append(speaker.log_likelihoods(told, users, f"other user {number + 1}"))
+    found = identification(np.array(scores).T, [0] * len(rows))
+    return {
+        "identified": _interval(told.by_user([float(right) for right in found.right]), seed),
+        "identified_by_chance": Figure(found.chance),
+    }
+
+
+def strangers(samples: Samples, known: Known, *, seed: int = 0) -> list[Context] | None:
+    """Return what is shown of another user for each sample, drawn by ``seed``; None if there is no other."""
+    if len(known.past) < 2:
+        return None
+    drawn = [_others(known.past, user, 1, (seed, row)) for row, user in enumerate(samples.users)]
+    return known.shown(samples.data, authors=[others[0] for others in drawn])
+
+
+def write_predictions(file: Path, captions: Sequence[str], samples: Samples) -> None:
+    """Write a line of JSON a sample; ``reference`` is a list where the author wrote several texts of the picture.
+
+    `polygraft metrics` takes the file as hypotheses.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    with partial.open("w", encoding="utf-8") as lines:
+        for text, post, truths in zip(captions, samples.data.posts, samples.truths, strict=True):
+            reference = truths[0] if len(truths) == 1 else list(truths)
+            row = {"id": post.id, "user": post.user, "text": text, "reference": reference}
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+    partial.replace(file)
+
+
+def _for_metrics(captions: Sequence[str], samples: Samples) -> tuple[dict[str, str], dict[str, list[str]]]:
+    hypotheses = {str(number): emoji_words(text) for number, text in enumerate(captions)}
+    return hypotheses, {str(number): list(map(emoji_words, texts)) for number, texts in enumerate(samples.truths)}
+
+
+def _texts_by_user(captions: Sequence[str], samples: Samples) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return captions and truths by author, those of nobody together."""
+    said: dict[str, list[str]] = {}
+    wanted: dict[str, list[str]] = {}
+    for user, text, truths in zip(samples.users, captions, samples.truths, strict=True):
+        said.setdefault(user, []).append(text)
+        wanted.setdefault(user, []).extend(truths)
+    return said, wanted
+
+
+def _interval(values: Mapping[str, Sequence[float]], seed: int) -> Figure:
+    if len(values) < 2:  # of one group nothing can be said about others
+        return Figure(statistics.fmean(value for group in values.values() for value in group))
+    return Figure(*bootstrap(values, seed=seed))
+
+
+def _others(past: Mapping[str, UserPosts], user: str, count: int, seed: tuple[int, int]) -> list[str]:
+    names = sorted(past.keys() - {user})
+    drawn = np.random.default_rng(seed).permutation(len(names))[:count]
+    return [names[at] for at in drawn]

@@ -1,0 +1,193 @@
+"""Profile: what is known of a user, and what of it is shown to the captioner for one picture.
+
+A profile is made of past posts alone: a new user costs no training.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from backbone.errors import PolygraftError
+from backbone.files import read_json, write_json
+from multimodal.style import Style
+from multimodal.words import Counts, WordTable
+
+FORMAT = 1
+MAX_POSTS = 5_000
+"""Past posts that are kept of a user: the latest, or the last in their list."""
+STYLE_POSTS = 32
+"""Past posts whose style is measured, spread evenly over the past."""
+SAME_PICTURE = 0.999
+"""Cosine from which two feature rows are one picture: nobody is shown their own caption of it."""
+
+ContextMode = Literal["leave-one-out", "history", "paper"]
+
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextLimits:
+    """How much of a profile is shown for a picture."""
+
+    words: int = 60
+    """TF-IDF words."""
+    posts: int = 3
+    """Past captions, those of the most similar pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What is shown of a user for one picture."""
+
+    words: tuple[tuple[int, float], ...] = ()
+    """Numbers of words in the table, with weights in 0..1, the greatest first."""
+    posts: tuple[tuple[str, float], ...] = ()
+    """Past captions and the cosine of their pictures with this one, the greatest first."""
+    style: tuple[float, ...] = (0.0,) * Style.SIZE
+    """`Style.as_vector` of the past captions."""
+    known: bool = False
+    """Whether there is any past post."""
+
+
+NOBODY = Context()
+"""Nothing is known of the user."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Profile:
+    """Past posts of a user."""
+
+    user: str = ""
+    texts: tuple[str, ...] = ()
+    """The captions, oldest first."""
+    pooled: Vectors | None = None
+    """(N, dv) features of their pictures, L2-normalised; None: only texts are known, and the latest are shown."""
+    encoder: str = ""
+    """Digest of the image encoder that made ``pooled``."""
+
+    def __post_init__(self) -> None:
+        if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != len(self.texts)):
+            raise PolygraftError(f"the profile of {self.user!r} has {len(self.texts)} texts, and features of others")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def style(self) -> Style:
+        """How the user writes."""
+        return Style.of(self.texts)
+
+    @cached_property
+    def _numbers(self) -> dict[int, tuple[WordTable, list[Counts]]]:
+        return {}
+
+    def _words(self, table: WordTable) -> list[Counts]:
+        """Return the word numbers of each text; they are looked up once for each table."""
+        if id(table) not in self._numbers:
+            # kept with the table: while it lives, no other one has its id
+            self._numbers[id(table)] = (table, [table.numbers(text) for text in self.texts])
+        return self._numbers[id(table)][1]
+
+    def context(
+        self,
+        query: Vectors,
+        table: WordTable,
+        limits: ContextLimits,
+        *,
+        hidden: Flags | None = None,
+        hidden_words: Flags | None = None,
+    ) -> Context:
+        """Choose what is shown for a picture.
+
+        A past post of the very same picture is never shown.
+
+        Args:
+            query: (dv,) features of the picture, L2-normalised.
+            table: the words that the captioner knows.
+            limits: how much is shown.
+            hidden: (N,) posts that must not be seen: the one to be captioned, its near duplicates, later ones.
+            hidden_words: (N,) posts whose words must not be seen; by default ``hidden``. The published protocol
+                counts the words of every post, and so of the very caption that is to be written.
+        """
+        if not self.texts:
+            return NOBODY
+        likeness = self.pooled @ query if self.pooled is not None else np.zeros(len(self.texts), dtype=np.float32)
+        unseen = likeness >= SAME_PICTURE
+        if hidden is not None:
+            unseen = unseen | hidden
+        kept = np.flatnonzero(~unseen)
+        counted = kept if hidden_words is None else np.flatnonzero(~hidden_words)
+        if not len(kept) and not len(counted):
+            return NOBODY
+        words = self._words(table)
+        numbers = np.concatenate([words[at] for at in counted]) if len(counted) else np.zeros(0, dtype=np.int64)
+        # the latest of equally similar ones first
+        nearest = kept[np.lexsort((-kept, -likeness[kept]))][: limits.posts]
+        sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)] if len(kept) else kept
+        return Context(
+            words=tuple(table.top(numbers, limits.words)) if limits.words else (),
+            posts=tuple((self.texts[at], float(likeness[at])) for at in nearest),
+            style=tuple(Style.of([self.texts[at] for at in sampled]).as_vector()),
+            known=True,
+        )
+
+    # The disk
+
+    def save(self, file: Path) -> None:
+        """Write the profile as JSON; features are kept in half precision, as base-64 text."""
+        content: dict[str, Any] = {"format": FORMAT, "user": self.user, "texts": list(self.texts)}
+        if self.pooled is not None:
+            rows = base64.b64encode(self.pooled.astype("<f2").tobytes()).decode("ascii")
+            content["features"] = {"encoder": self.encoder, "width": self.pooled.shape[1], "rows": rows}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".{file.name}.partial")
+        write_json(partial, content)
+        partial.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> "Profile":
+        """Read what `save` wrote.
+
+        Raises:
+            PolygraftError: it is missing, damaged, or of another format.
+        """
+        content = read_json(file)
+        if content.get("format") != FORMAT:
+            raise PolygraftError(f"{file} is no profile of format {FORMAT}: make it again from the posts")
+        texts, features = content.get("texts"), content.get("features")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise PolygraftError(f"{file} is a damaged profile: its texts are no list of texts")
+        pooled, encoder = None, ""
+        if features is not None:
+            pooled, encoder = _read_rows(features, len(texts), file), str(features["encoder"])
+        return cls(user=str(content.get("user", "")), texts=tuple(texts), pooled=pooled, encoder=encoder)
+
+
+def _read_rows(features: Any, count: int, file: Path) -> Vectors:
+    try:
+        raw = base64.b64decode(features["rows"], validate=True)
+        rows = np.frombuffer(raw, dtype="<f2").reshape(count, features["width"]).astype(np.float32)
+        _ = features["encoder"]
+    except (ValueError, KeyError, TypeError):
+        raise PolygraftError(f"{file} is a damaged profile: its features do not fit its texts") from None
+    if not np.isfinite(rows).all():
+        raise PolygraftError(f"{file} is a damaged profile: its features hold NaN or infinity")
+    return normalised(rows)
+
+
+def normalised(rows: Vectors) -> Vectors:
+    """Return rows of length 1."""
+    scaled: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return scaled.astype(np.float32)
+
+
+def latest(order: Sequence[str], limit: int = MAX_POSTS) -> list[int]:
+    """Return the positions of the latest posts, oldest first, by their times; posts without time keep their order."""
+    positions = sorted(range(len(order)), key=lambda at: (order[at], at))
+    return positions[-limit:]

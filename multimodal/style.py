@@ -1,0 +1,142 @@
+"""How texts are written, whatever they say: length, case, emoji, hashtags, punctuation, shortcodes, first person."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+# pictographs with what modifies them (variant, skin tone, tags) and what a joiner ties to them; flags; keycaps
+_PICTURE = (
+    "(?:[\u231a\u231b\u2328\u23cf\u23e9-\u23fa\u2600-\u27bf\u2934\u2935\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55"
+    "\u3297\u3299\U0001f000-\U0001faff]|[^\\w\\s]\ufe0f)[\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*"
+)
+EMOJI = re.compile(f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_PICTURE}(?:\u200d{_PICTURE})*")
+"""One emoji, however many characters it is made of."""
+
+_HASHTAG = re.compile(r"(?<!\w)#\w")
+_SHORTCODE = re.compile(r"_|:[^\s:\d][^\s:]*:")
+# in capitals it is a country more often than a pronoun
+_FIRST_PERSON = re.compile(r"\b(?!US\b)(?i:i|me|my|mine|myself|we|us|our|ours|ourselves)\b")
+_COUNTED_ELSEWHERE = frozenset("#_:")
+_CACHED = 1 << 16  # texts whose counts are kept: a profile is made again for each post that it leaves out
+
+_Counts = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """Means and shares over a set of texts, each 0 where there is nothing to count.
+
+    Shares of words, letters and characters are of all the texts together, so long texts count for more in them.
+    Words are what blanks separate; case and characters are those that were written.
+    """
+
+    words: float
+    """A text's words, on average."""
+    characters: float
+    """A text's characters (code points), on average, with one blank between words."""
+    emoji: float
+    """Share of words that hold an emoji."""
+    hashtags: float
+    """Share of words that hold a hashtag."""
+    capitals: float
+    """Share of capitals among the letters that have a case."""
+    punctuation: float
+    """Share of punctuation among the characters that are no blanks; ``#``, ``_`` and ``:`` count elsewhere."""
+    shortcodes: float
+    """Share of words with an underscore or between colons, as in ``dog_face`` or ``:dog:``."""
+    first_person: float
+    """Share of words that hold an English pronoun of the first person."""
+
+    UNITS: ClassVar[dict[str, float]] = {
+        "words": 10.0,
+        "characters": 60.0,
+        "emoji": 0.5,
+        "hashtags": 0.5,
+        "capitals": 1.0,
+        "punctuation": 0.2,
+        "shortcodes": 0.5,
+        "first_person": 0.5,
+    }
+    """Of each figure, how much is a large difference: about what sets one community's captions apart from another's."""
+    NAMES: ClassVar[tuple[str, ...]] = tuple(UNITS)
+    SIZE: ClassVar[int] = len(UNITS)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Style":
+        """Measure texts, none at all included."""
+        counts = [_count(text) for text in texts]
+        words, written, visible, cased, capitals, punctuation, *held = (
+            (sum(column) for column in zip(*counts, strict=True)) if counts else (0,) * 10
+        )
+        emoji, hashtags, shortcodes, first_person = held
+        return cls(
+            words=_share(words, len(counts)),
+            characters=_share(written, len(counts)),
+            emoji=_share(emoji, words),
+            hashtags=_share(hashtags, words),
+            capitals=_share(capitals, cased),
+            punctuation=_share(punctuation, visible),
+            shortcodes=_share(shortcodes, words),
+            first_person=_share(first_person, words),
+        )
+
+    def as_vector(self) -> list[float]:
+        """Return the figures in the order of `NAMES`, in their units and cut to 0..1: always finite."""
+        return [min(1.0, max(0.0, value)) for value in self._in_units()]
+
+    def _in_units(self) -> list[float]:
+        values = asdict(self)
+        return [values[name] / unit for name, unit in self.UNITS.items()]
+
+    def distance(self, other: "Style") -> float:
+        """Return the mean absolute difference of the figures, each in its unit of `UNITS`; 0 for the same style."""
+        pairs = zip(self._in_units(), other._in_units(), strict=True)
+        return sum(abs(own - theirs) for own, theirs in pairs) / self.SIZE
+
+
+def style_distance(first: Iterable[str], second: Iterable[str]) -> float:
+    """Return how differently two sets of texts are written: `Style.distance` of their styles."""
+    return Style.of(first).distance(Style.of(second))
+
+
+@lru_cache(maxsize=_CACHED)
+def _count(text: str) -> _Counts:
+    """Count in one text what the shares are made of, in the order in which `Style.of` names them."""
+    words = text.split()
+    visible = "".join(words)
+    capitals = sum(map(str.isupper, visible))
+    kinds = (EMOJI, _HASHTAG, _SHORTCODE, _FIRST_PERSON)
+    return (
+        len(words),
+        len(" ".join(words)),
+        len(visible),
+        capitals + sum(map(str.islower, visible)),
+        capitals,
+        sum(map(_is_punctuation, visible)),
+        *(sum(kind.search(word) is not None for word in words) for kind in kinds),
+    )
+
+
+def _is_punctuation(character: str) -> bool:
+    return character not in _COUNTED_ELSEWHERE and unicodedata.category(character).startswith("P")
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def emoji_words(text: str) -> str:
+    """Replace each emoji by one ASCII word, as 😀 by `` emoji_grinning_face ``, for metrics that would drop it.
+
+    The Penn Treebank tokenizer drops characters beyond U+FFFF and leaves these words whole. An emoji of several
+    characters (flag, skin tone, family) is named by all of them; one that Python does not know yet, by its number.
+    """
+    return EMOJI.sub(lambda found: f" {_emoji_word(found[0])} ", text)
+
+
+def _emoji_word(emoji: str) -> str:
+    names = (unicodedata.name(part, f"u{ord(part):x}") for part in emoji if part not in "\u200d\ufe0f")
+    return re.sub("[^a-z0-9]+", "_", " ".join(("emoji", *names)).lower())

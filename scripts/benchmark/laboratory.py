@@ -1,0 +1,202 @@
+"""Where the benchmark's captioners are trained and their captions kept, so that nothing is done twice."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backbone.decoding import Decoding
+from backbone.files import write_json
+from scripts._cli import remark
+from scripts.benchmark.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
+from scripts.benchmark.figures import Run, counterfactual_accuracy
+from scripts.benchmark.sets import Benchmark, load_authors, load_voices
+from scripts.benchmark.systems import MAX_TOKENS, SYSTEMS, Schedule, size_of, train_system
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
+    from multimodal.contexts import UserPosts
+    from multimodal.training import Trained
+
+GREEDY = Decoding(max_tokens=MAX_TOKENS)
+IDENTIFIED = 300
+"""Posts whose author is told from nine other users."""
+USERS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How captions are drawn."""
+
+    decoding: Decoding = GREEDY
+    personal: float = 1.0
+    consensus: bool = False
+    """Of several samples the one most like the others."""
+
+
+@dataclass(kw_only=True)
+class Laboratory:
+    """One set of posts, the frozen models, and a work folder."""
+
+    name: str
+    bench: Benchmark
+    frozen: "tuple[ImageEncoder, Backbone]"
+    folder: Path
+    schedule: Schedule
+
+    DECODINGS: ClassVar[Mapping[str, Search]] = {
+        "guidance 1.5": Search(personal=1.5),
+        "beams 5": Search(decoding=Decoding(max_tokens=MAX_TOKENS, beams=5)),
+        "consensus of 20 samples": Search(
+            decoding=Decoding(max_tokens=MAX_TOKENS, temperature=0.8, num_return=20), consensus=True
+        ),
+    }
+
+    @classmethod
+    def open(cls, name: str, data: Path, work: Path, *, schedule: Schedule, device: str) -> "Laboratory":
+        """Load the frozen models and encode the posts of a set."""
+        from backbone.clip import ImageEncoder
+        from backbone.features import FeatureCache
+        from backbone.gpt2 import Backbone
+
+        encoder, backbone = ImageEncoder.from_pretrained(device=device), Backbone.from_pretrained(device=device)
+        cache = FeatureCache(work / "features", encoder)
+        bench: Benchmark = load_voices(data, cache) if name == "voices" else load_authors(data, cache)
+        models = hashlib.sha256(f"{encoder.digest}{backbone.digest}{asdict(schedule)}".encode()).hexdigest()[:12]
+        return cls(
+            name=name, bench=bench, frozen=(encoder, backbone), folder=work / f"{name}-{models}", schedule=schedule
+        )
+
+    @cached_property
+    def _trained(self) -> dict[str, "Trained"]:
+        return {}
+
+    def trained(self, system: str, seed: int) -> "Trained":
+        """Train a system, or read what was trained."""
+        key = _file_name(system, seed)
+        if key not in self._trained:
+            remark(f"{self.name}: {system}, seed {seed}")
+            made = train_system(
+                SYSTEMS[system], self.bench.data, self.frozen, self.folder / "runs" / key,
+                schedule=self.schedule, seed=seed,
+            )  # fmt: skip
+            trained, everything = size_of(made.captioner)
+            remark(f"{trained:,} of {everything:,} parameters trained in {made.result.seconds / 60:.1f} minutes")
+            self._trained[key] = made
+        return self._trained[key]
+
+    def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> Run:
+        """Return the captions of a system under a condition; they are kept."""
+        search = decoding or Search()
+        key = hashlib.sha256(repr((system, seed, condition, search)).encode()).hexdigest()[:16]
+        file = self.folder / "captions" / f"{_file_name(system, seed)}-{key}.json"
+        posts = self.bench.data.splits[condition.split].posts
+        if not file.exists():
+            captions = self._captions(system, seed, condition, search)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            write_json(partial, {"system": system, "seed": seed, "condition": asdict(condition), "captions": captions})
+            partial.replace(file)
+        return Run(posts=posts, captions=json.loads(file.read_text(encoding="utf-8"))["captions"])
+
+    def _captions(self, system: str, seed: int, condition: Condition, search: Search) -> list[str]:
+        captioner = self.trained(system, seed).captioner
+        contexts = shown_contexts(condition, SYSTEMS[system], captioner, self.bench)
+        data = tested(condition, SYSTEMS[system], self.bench)
+        features = data.features.take(data.rows)
+        made = captioner.caption(features, search.decoding, users=contexts, personal=search.personal, batch_size=128)
+        return [_agreed(texts) if search.consensus else texts[0] for texts in made]
+
+    def baselines(self, split: str, told: "dict[str, UserPosts]") -> dict[str, list[str]]:
+        """Return the captions of the baselines that copy."""
+        from scripts.benchmark.baselines import baseline_captions
+
+        return baseline_captions(self.bench, split, told)
+
+    def nearest_own(self, split: str, told: "dict[str, UserPosts]") -> list[str]:
+        """Return the caption of the nearest picture of the user's own past."""
+        from scripts.benchmark.baselines import nearest_own
+
+        data = self.bench.data.splits[split]
+        queries = data.features.take(data.rows).pooled.numpy()
+        return nearest_own([post.user for post in data.posts], queries, told)
+
+    def personal_figures(self, system: str, seed: int) -> dict[str, Any]:
+        """Return how well users are told apart by a system, and how its captions are like theirs."""
+        from multimodal.metrics import bootstrap
+        from multimodal.personal_metrics import diversity
+        from multimodal.style import style_distance
+
+        run = self.run(system, seed, MAIN)
+        right = self.identified(system, seed)
+        interval = bootstrap(right)
+        figures: dict[str, Any] = {
+            f"author told from {USERS} users": f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}), "
+            f"chance {1 / USERS:.3f}",
+            "style distance to the truths": round(style_distance(run.captions, [post.text for post in run.posts]), 3),
+            **{name: round(value, 3) for name, value in diversity(list(run.captions)).items()},
+            "copied from the own past, whole": round(self._copied(run), 3),
+        }
+        if self.name == "voices":
+            key = {post.id: post.id.split("/")[-2] for post in run.posts}
+            figures["counterfactual accuracy"] = round(counterfactual_accuracy(run, key), 3)
+        return figures
+
+    def _copied(self, run: Run) -> float:
+        told = pasts(MAIN, self.bench)
+        texts = {user: set(past.profile.texts) for user, past in told.items()}
+        return sum(c in texts[p.user] for c, p in zip(run.captions, run.posts, strict=True)) / len(run.captions)
+
+    def identified(self, system: str, seed: int) -> dict[str, list[float]]:
+        """Return by user whether each of some posts is likeliest under its own author's past, among ten users."""
+        import numpy as np
+
+        from multimodal.contexts import contexts
+        from multimodal.personal_metrics import identification
+
+        captioner = self.trained(system, seed).captioner
+        data = self.bench.data.splits[MAIN.split]
+        rows = np.linspace(0, len(data.posts) - 1, min(IDENTIFIED, len(data.posts))).astype(int).tolist()
+        some = data.take(rows)
+        told = pasts(MAIN, self.bench)
+        columns = []
+        asked = [_others(post.user, told, row) for row, post in zip(rows, some.posts, strict=True)]
+        for place in range(len(asked[0])):
+            posts = {post.id: told[users[place]] for post, users in zip(some.posts, asked, strict=True)}
+            shown = [
+                contexts(some.take([at]), {post.user: posts[post.id]}, self.bench.data.table, captioner.limits)[0]
+                for at, post in enumerate(some.posts)
+            ]
+            columns.append(captioner.score(some.features.take(some.rows), some.texts, shown, batch_size=64))
+        found = identification(np.array(columns).T, [0] * len(some.posts))
+        by_user: dict[str, list[float]] = {}
+        for post, right in zip(some.posts, found.right, strict=True):
+            by_user.setdefault(post.user, []).append(float(right))
+        return by_user
+
+
+def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:
+    """Return the user and nine others, of other voices where there are voices, drawn by the row."""
+    import numpy as np
+
+    voice = user.partition("/")[0]
+    by_voice: dict[str, str] = {}
+    for other in np.random.default_rng((PAST_SEED, row)).permutation(sorted(told)).tolist():
+        if other.partition("/")[0] != voice:
+            by_voice.setdefault(other.partition("/")[0], other)
+    return [user, *list(by_voice.values())[: USERS - 1]]
+
+
+def _agreed(texts: Sequence[str]) -> str:
+    """Return the text that is most like all the others."""
+    from multimodal.consensus import Likeness, consensus
+
+    return texts[consensus(texts, Likeness())]
+
+
+def _file_name(system: str, seed: int) -> str:
+    return f"{''.join(c if c.isalnum() else '-' for c in system)}-{seed}"

@@ -1,0 +1,147 @@
+"""The captioners that the benchmark compares: all are trained on the same features and the same language model."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multimodal.config import CaptionerConfig, Preset
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
+    from multimodal.captioner import Captioner
+    from multimodal.contexts import UserPosts
+    from multimodal.training import Trained
+    from scripts.benchmark.sets import PersonalSet
+
+MAX_TOKENS = 32
+OURS, PAPER, BLIND = "ours", "UAPT, paper preset", "ours, without the picture"
+MLP, TRANSFORMER = "ClipCap MLP", "ClipCap transformer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A captioner to train."""
+
+    preset: Preset
+    settings: dict[str, Any]
+    """What differs from the preset."""
+    sees: bool = True
+    """Whether it is shown the picture."""
+
+    @property
+    def config(self) -> CaptionerConfig:
+        """The captioner's options."""
+        return replace(CaptionerConfig(max_tokens=MAX_TOKENS).preset(self.preset), **self.settings)
+
+
+# Where texts are as short as here, fewer words and queries halve the time; set before anything was tested.
+_OURS: dict[str, Any] = {"words": 30, "past_posts": 5, "prefix_length": 10}
+
+SYSTEMS = {
+    MLP: System(preset="clipcap", settings={}),
+    TRANSFORMER: System(preset="clipcap", settings={"mapper": "transformer"}),
+    PAPER: System(preset="paper", settings={}),
+    OURS: System(preset="default", settings=_OURS),
+    BLIND: System(preset="default", settings=_OURS, sees=False),
+}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "without words": {"words": 0},
+    "without past captions": {"past_posts": 0},
+    "without copying": {"copy": False},
+    "without style": {"style": False},
+    "without user dropout": {"user_dropout": 0.0},
+    "1 past caption": {"past_posts": 1},
+    "past captions as text too": {"prompt_posts": 2},
+    "negatives": {"negatives": 1},
+    "deep prefix": {"deep": 4},
+    "grid features": {"features": "grid"},
+}
+for _name, _settings in ABLATIONS.items():
+    SYSTEMS[f"ours, {_name}"] = System(preset="default", settings={**_OURS, **_settings})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long a captioner is trained."""
+
+    steps: int = 800
+    """Optimiser steps of every captioner."""
+    batch_size: int = 64
+    """Captions of a step."""
+    lr: float = 1e-3
+    """Peak learning rate of the mappers that know no users, by AdamW as the starter's are."""
+    user_lr: float = 4e-3
+    """Peak learning rate of the mappers that do, by Muon."""
+
+
+def train_system(
+    system: System,
+    data: "PersonalSet",
+    frozen: "tuple[ImageEncoder, Backbone]",
+    folder: Path,
+    *,
+    schedule: Schedule,
+    seed: int,
+) -> "Trained":
+    """Train one captioner; called again, it goes on, or reads what was trained.
+
+    Args:
+        system: what to train.
+        data: the posts.
+        frozen: image encoder and language model.
+        folder: keeps the run.
+        schedule: how long.
+        seed: of weights, sample order, and how many past posts each training caption is left with.
+    """
+    from backbone.device import seed_everything
+    from backbone.train_config import TrainConfig
+    from multimodal.captioner import Captioner
+    from multimodal.contexts import contexts
+    from multimodal.training import train_captioner
+
+    seed_everything(seed)
+    config = system.config
+    fresh = Captioner.build(*frozen, config, data.table if config.knows_users else None)
+    train, validation = (seen_by(system, data.splits[split]) for split in ("train", "validation"))
+    shown, shown_validation = None, None
+    if config.knows_users:
+        past = pasts_for(system, data.past)
+        groups = data.groups("train")
+        shown = contexts(train, past, data.table, fresh.limits, groups=groups, vary=seed)
+        shown_validation = contexts(validation, past, data.table, fresh.limits)
+    training = TrainConfig(
+        steps=schedule.steps, batch_size=schedule.batch_size, weight_decay=0.05, ema=0.99,
+        optimizer="muon" if config.knows_users else "adamw",
+        lr=schedule.user_lr if config.knows_users else schedule.lr,
+        eval_every=max(1, schedule.steps // 4), save_every=100, seed=seed,
+    )  # fmt: skip
+    return train_captioner(
+        fresh, train, training, validation=validation, folder=folder, users=shown, validation_users=shown_validation
+    )
+
+
+def seen_by(system: System, data: Any) -> Any:
+    """Return posts as the system sees them: a blank in place of each picture where it sees none."""
+    import numpy as np
+
+    if system.sees:
+        return data
+    features = data.features
+    blank = np.full((1, features.pooled_table.shape[1]), features.pooled_table.shape[1] ** -0.5, dtype=np.float16)
+    rows = np.zeros_like(features.rows)
+    return replace(data, features=replace(features, rows=rows, pooled_table=blank, grid_table=None))
+
+
+def pasts_for(system: System, pasts: "dict[str, UserPosts]") -> "dict[str, UserPosts]":
+    """Return the pasts as the system sees them: texts alone where it sees no pictures."""
+    if system.sees:
+        return pasts
+    return {user: replace(past, profile=replace(past.profile, pooled=None)) for user, past in pasts.items()}
+
+
+def size_of(captioner: "Captioner") -> tuple[int, int]:
+    """Return the number of trained parameters and of all."""
+    trained = sum(parameter.numel() for parameter in captioner.mapper.parameters())
+    frozen = sum(p.numel() for model in (captioner.encoder.model, captioner.backbone.model) for p in model.parameters())
+    return trained, trained + frozen

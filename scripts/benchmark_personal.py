@@ -1,0 +1,187 @@
+"""polygraft benchmark personal --sets voices --seeds 0 1 2
+
+Train personal and impersonal captioners on words of real communities, and compare them with one another and controls.
+
+Voices: the same emoji in the words of many communities; users are voices with a past of 10 posts up to all. Authors:
+clip art with titles and keywords of those who drew it. All systems read the same features by the same frozen models.
+Fetches some 400 MB of packages the first time. Interrupted, it goes on when the command is given again: what was
+trained and captioned is kept in the work folder.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from backbone.errors import UsageError
+from scripts._cli import Device, Json, emit, remark, run_file
+from scripts.benchmark.systems import ABLATIONS, BLIND, MLP, OURS, PAPER, TRANSFORMER, Schedule
+
+if TYPE_CHECKING:
+    from scripts.benchmark.laboratory import Laboratory
+
+Part = Literal["table", "controls", "curve", "ablations", "pictures"]
+PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "pictures")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to measure, and where to keep it."""
+
+    sets: tuple[Literal["voices", "authors"], ...] = ("voices", "authors")
+    """The sets of posts."""
+    parts: tuple[Part, ...] = PARTS
+    """table: systems and baselines; controls: ours with wrong users and pictures; curve: by number of past posts;
+    ablations: ours without each part, or with one more, on the validation posts; pictures: a grid of examples."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of training; ablations, controls and curve use the first."""
+    train: Schedule = field(default_factory=Schedule)
+    ablations: tuple[str, ...] = tuple(ABLATIONS)
+    """Which ablations."""
+    out: Path | None = None
+    """Folder for the plot and the grid of examples; without it none is made."""
+    work: Path = Path("~/.cache/polygraft/benchmark")
+    """Folder of features, runs and captions."""
+    data: Path = Path("~/.cache/polygraft/data")
+    """Folder of fetched packages."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise UsageError("seeds is empty: give at least one")
+        if unknown := sorted(set(self.ablations) - set(ABLATIONS)):
+            raise UsageError(f"ablations holds {unknown[0]!r}, allowed are {', '.join(ABLATIONS)}")
+
+
+def main(options: Options) -> int:
+    """Train, caption, compare and print."""
+    from scripts.benchmark.laboratory import Laboratory
+
+    for name in options.sets:
+        laboratory = Laboratory.open(
+            name, options.data.expanduser(), options.work.expanduser(), schedule=options.train, device=options.device
+        )
+        parts = {"table": _table, "controls": _controls, "curve": _curve, "ablations": _ablations, "pictures": _grid}
+        for part in options.parts:
+            if name == "voices" or part in ("table", "controls"):
+                parts[part](laboratory, options)
+    return 0
+
+
+def _table(laboratory: "Laboratory", options: Options) -> None:
+    """Print baselines and systems under the main conditions, and how many times ours is each of them."""
+    from scripts.benchmark.conditions import CONDITIONS, pasts
+    from scripts.benchmark.figures import Run, compared, summary
+
+    bench = laboratory.bench
+    systems = [MLP, TRANSFORMER, PAPER, BLIND, OURS]
+    for condition in CONDITIONS:
+        if condition.split not in bench.data.splits:
+            continue
+        told = pasts(condition, bench)
+        posts = bench.data.splits[condition.split].posts
+        rows = {name: [Run(posts=posts, captions=c)] for name, c in laboratory.baselines(condition.split, told).items()}
+        rows |= {name: [laboratory.run(name, seed, condition) for seed in options.seeds] for name in systems}
+        against = {name: compared(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
+        _print(
+            options,
+            f"{laboratory.name}, {condition.name} ({len(posts)} posts)",
+            {name: summary(runs) for name, runs in rows.items()},
+            against,
+        )
+
+
+def _controls(laboratory: "Laboratory", options: Options) -> None:
+    """Print ours with wrong users and pictures, and what tells users apart."""
+    from scripts.benchmark.conditions import CONTROLS, MAIN
+    from scripts.benchmark.figures import compared, summary
+
+    rows = {MAIN.name: [laboratory.run(OURS, seed, MAIN) for seed in options.seeds]}
+    for control in CONTROLS:
+        rows[control.name] = [laboratory.run(OURS, seed, control) for seed in options.seeds]
+    against = {name: compared(rows[MAIN.name], runs) for name, runs in rows.items() if name != MAIN.name}
+    table = {name: summary(runs) for name, runs in rows.items()}
+    _print(options, f"{laboratory.name}, controls of {OURS}", table, against)
+    for name, value in laboratory.personal_figures(OURS, options.seeds[0]).items():
+        emit(
+            json.dumps({"set": laboratory.name, "figure": name, "value": value}) if options.json else f"{name}: {value}"
+        )
+
+
+def _curve(laboratory: "Laboratory", options: Options) -> None:
+    """Print quality against the number of past posts, and plot it."""
+    from scripts.benchmark.conditions import CURVE, pasts
+    from scripts.benchmark.figures import Run, summary
+    from scripts.benchmark.pictures import plot_curve
+
+    seed = options.seeds[0]
+    posts = laboratory.bench.data.splits["test2"].posts
+    lines: dict[str, list[float]] = {OURS: [], PAPER: [], "nearest picture, own past": []}
+    for condition in CURVE:
+        captions = laboratory.nearest_own(condition.split, pasts(condition, laboratory.bench) if condition.past else {})
+        runs = {name: laboratory.run(name, seed, condition) for name in (OURS, PAPER)}
+        runs["nearest picture, own past"] = Run(posts=posts, captions=captions)
+        for name, run in runs.items():
+            lines[name].append(run.figures()["cider_d"])
+        _print(options, f"{laboratory.name}, {condition.name}", {n: summary([run]) for n, run in runs.items()}, {})
+    lines[MLP] = [laboratory.run(MLP, seed, CURVE[-1]).figures()["cider_d"]] * len(CURVE)
+    if options.out:
+        remark(f"wrote {plot_curve([condition.name for condition in CURVE], lines, options.out)}")
+
+
+def _ablations(laboratory: "Laboratory", options: Options) -> None:
+    """Print ours without each of its parts, on the validation posts, which decide."""
+    from scripts.benchmark.conditions import VALIDATION
+    from scripts.benchmark.figures import compared, summary
+
+    seed = options.seeds[0]
+    names = [OURS, *(f"ours, {name}" for name in options.ablations)]
+    rows = {name: [laboratory.run(name, seed, VALIDATION)] for name in names}
+    for title, decoding in laboratory.DECODINGS.items():
+        rows[f"ours, {title}"] = [laboratory.run(OURS, seed, VALIDATION, decoding=decoding)]
+    against = {name: compared(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
+    table = {name: summary(runs) for name, runs in rows.items()}
+    _print(options, f"{laboratory.name}, ablations, validation posts", table, against)
+
+
+def _grid(laboratory: "Laboratory", options: Options) -> None:
+    """Draw the same pictures captioned for two users."""
+    from scripts.benchmark.conditions import MAIN
+    from scripts.benchmark.pictures import draw_grid
+
+    if options.out:
+        run = laboratory.run(OURS, options.seeds[0], MAIN)
+        remark(f"wrote {draw_grid(run, options.out, seed=options.seeds[0])}")
+
+
+def _print(
+    options: Options,
+    title: str,
+    table: dict[str, dict[str, tuple[float, float | None]]],
+    against: dict[str, dict[str, float]],
+) -> None:
+    """Print a table as markdown, or as one JSON object."""
+    if options.json:
+        rows = {name: {key: value for key, (value, _) in row.items()} for name, row in table.items()}
+        emit(json.dumps({"table": title, "rows": rows, "ours over": against}, ensure_ascii=False))
+        return
+    figures = list(next(iter(table.values())))
+    emit(f"\n**{title}**\n\n| captions | {' | '.join(figures)} | ours over it |\n{'|---' * (len(figures) + 2)}|")
+    for name, row in table.items():
+        emit(f"| {name} | {' | '.join(_cell(*row[key]) for key in figures)} | {_ratio(against.get(name))} |")
+
+
+def _cell(mean: float, deviation: float | None) -> str:
+    return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else "")
+
+
+def _ratio(found: dict[str, float] | None) -> str:
+    if not found:
+        return ""
+    chance = f", p {found['p']:.4f}" if "p" in found else ""
+    return f"{found['ratio']:.2f} ({found['low']:.2f} to {found['high']:.2f}){chance}"
+
+
+if __name__ == "__main__":
+    run_file(__file__)

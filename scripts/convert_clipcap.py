@@ -1,0 +1,163 @@
+"""polygraft convert clipcap coco.pt --mapper mlp --prefix-length 10 --out coco
+
+Make a captioner of published ClipCap weights: a folder that --model takes, as if it had been trained here.
+
+WEIGHTS is a state dict of ClipCap (github.com/rmokady/CLIP_prefix_caption), saved by torch or as safetensors; nothing
+but tensors is read from it. Its sizes are read from the tensors and compared with the options. Where the language model
+was tuned too, --keep-language-model puts it into the folder; without, captions are worse. The image encoder must be the
+one that the weights were trained with: ViT-B-32:openai (width 512) or RN50x4:openai (width 640) for the published ones.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from backbone.errors import PolygraftError, UsageError
+from scripts._cli import Json, emit, remark, run_file
+
+if TYPE_CHECKING:
+    from backbone.gpt2 import Backbone
+    from multimodal.captioner import Captioner
+    from multimodal.clipcap import ClipCap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which weights, what they are, and where to keep the captioner."""
+
+    weights: tyro.conf.Positional[Path]
+    """File of a ClipCap state dict, such as coco_weights.pt."""
+    mapper: Literal["mlp", "transformer"]
+    """ClipCap's --mapping_type."""
+    prefix_length: int
+    """ClipCap's --prefix_length: 10 for coco_weights.pt, 40 for the published transformer."""
+    out: Path
+    """Folder of the captioner; new or empty."""
+    clip_length: int = 0
+    """ClipCap's --prefix_length_clip, for the transformer; 0: read from the weights."""
+    backbone: str = "gpt2"
+    """Language model that the weights were trained with: a folder, or a name on a hub."""
+    clip: str = "ViT-B-32:openai"
+    """Image encoder that the weights were trained with: MODEL:TAG of open_clip, or a folder."""
+    keep_language_model: bool = False
+    """Put the language model of the weights into the folder."""
+    normalized: bool = False
+    """The weights were trained with ClipCap's --normalize_prefix."""
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("prefix_length", 1), ("clip_length", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
+        if self.clip_length and self.mapper != "transformer":
+            raise UsageError(f"clip_length {self.clip_length} does nothing with --mapper {self.mapper}: leave it out")
+
+
+def main(options: Options) -> int:
+    """Convert the weights and print what was read."""
+    _check_free(options.out)
+    from backbone.gpt2 import Backbone
+    from multimodal.clipcap import load_state_dict, tuned_backbone
+
+    tensors = load_state_dict(options.weights)
+    backbone = Backbone.from_pretrained(options.backbone, device="cpu", dtype="float32")
+    try:
+        found = _read(options, tensors, backbone.width)
+        tuned = tuned_backbone(backbone, found.language_model)
+    except PolygraftError as error:
+        raise PolygraftError(f"{options.weights}: {error}") from error
+    keep = _keep(options, found, is_tuned=tuned is not backbone)
+    captioner = _captioner(options, found, tuned if keep else backbone)
+    captioner.save_pretrained(
+        options.out, card=_card(options), record={"options": asdict(options)}, with_language_model=keep
+    )
+    _tell(options, captioner, kept=keep)
+    return 0
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise PolygraftError(f"{out} exists already and is not replaced: choose another --out or remove it")
+
+
+def _read(options: Options, tensors: dict[str, Any], text_width: int) -> "ClipCap":
+    from multimodal.clipcap import Expected, read_clipcap
+
+    expected = Expected(
+        mapper=options.mapper,
+        prefix_length=options.prefix_length,
+        clip_length=options.clip_length,
+        text_width=text_width,
+        normalized=options.normalized,
+    )
+    return read_clipcap(tensors, expected)
+
+
+def _keep(options: Options, found: "ClipCap", *, is_tuned: bool) -> bool:
+    """Return whether the folder gets a language model of its own; tell what is lost without."""
+    if options.keep_language_model and not found.language_model:
+        raise PolygraftError(f"{options.weights} holds no language model: leave out --keep-language-model")
+    if is_tuned and not options.keep_language_model:
+        remark(
+            f"the tuned language model in {options.weights} is dropped, so captions will be worse: "
+            "--keep-language-model keeps it"
+        )
+    return options.keep_language_model
+
+
+def _captioner(options: Options, found: "ClipCap", backbone: "Backbone") -> "Captioner":
+    from backbone.checkpoint import load_strict
+    from backbone.clip import ImageEncoder
+    from multimodal.captioner import Captioner
+    from multimodal.mapper import build_mapper
+
+    encoder = ImageEncoder.from_pretrained(options.clip, device="cpu", dtype="float32")
+    if encoder.width != found.config.image_width:
+        raise PolygraftError(
+            f"{options.weights} takes image features of width {found.config.image_width}, but {options.clip!r} gives "
+            f"{encoder.width}: name the image encoder that they were trained with by --clip"
+        )
+    mapper = build_mapper(found.config)
+    load_strict(mapper, found.mapper)
+    return Captioner(encoder, backbone, mapper.eval(), found.config)
+
+
+def _card(options: Options) -> Any:
+    from backbone.checkpoint import ModelCard
+
+    features = "image features of length 1" if options.normalized else "image features as the encoder gives them"
+    return ModelCard(
+        title=options.out.name,
+        summary=f"A captioner: ClipCap weights (Mokady et al., 2021) from `{options.weights.name}`.",
+        data="Whatever the weights were trained on; they do not tell.",
+        use=f"Captions pictures with `polygraft caption --model`. The {options.mapper} mapper takes {features}.",
+        limits="The weights learned no end of text: a caption ends with its first full stop, or at its longest.",
+        licence="unknown",
+    )
+
+
+def _tell(options: Options, captioner: "Captioner", *, kept: bool) -> None:
+    config = captioner.config
+    transformer = {"clip_length": config.clip_length, "layers": config.layers}
+    facts = {
+        "out": str(options.out),
+        "mapper": config.mapper,
+        "prefix_length": config.prefix_length,
+        **(transformer if config.mapper == "transformer" else {}),
+        "image_width": config.image_width,
+        "text_width": config.text_width,
+        "parameters": sum(parameter.numel() for parameter in captioner.mapper.parameters()),
+        "language_model": "of the weights" if kept else options.backbone,
+    }
+    if options.json:
+        emit(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        emit(f"{name}\t{value}")
+
+
+if __name__ == "__main__":
+    run_file(__file__)

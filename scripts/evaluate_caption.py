@@ -1,0 +1,227 @@
+"""polygraft evaluate caption runs/captioner posts.jsonl --split test1
+
+Measure a captioner on posts that it has not learned from: words, style, and whether captions are personal.
+
+Posts are taken as train captioner takes them, and are parted as they were parted there: by marks of their own, or by
+the same --test-users, --test-posts, --val-share, --split-by and --seed. A captioner that knows users is shown the other
+posts of a picture's author, those for training and for tests alike, and never the post itself or another of the same
+picture.
+
+Figures beside the usual metrics: distinct n-grams; style_distance, between what was said and what the users wrote;
+copied_own and copied_training, how many n-grams (1 to 4, and whole captions) the user, or anybody in training, wrote
+before; identified, how often the true author among --identify users explains a text best. Controls: stranger, the same
+pictures with another user's posts; nobody, with none. Intervals hold 95 % and draw whole users. METEOR needs Java.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from backbone.decoding import Decoding
+from backbone.errors import PolygraftError, UsageError
+from multimodal.holdout import Holdout
+from multimodal.posts import SPLITS, LayoutName
+from multimodal.profile import ContextMode
+from scripts._cli import Device, Json, emit, progress, remark, run_file
+
+if TYPE_CHECKING:
+    from multimodal.captioner import Captioner
+    from multimodal.evaluation import Figures, Samples, Speaker
+    from multimodal.known import Known
+    from multimodal.posts import Post
+    from multimodal.profile import Context
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which captioner, on which posts, and what is measured."""
+
+    model: tyro.conf.Positional[str]
+    """Folder of a captioner, or starter for the one that comes with the package."""
+    posts: tyro.conf.Positional[Path]
+    """JSONL file of posts, folder of pictures with .txt files, or a public data set."""
+    split: Literal["test1", "test2", "validation", "all"]
+    """Posts of users unseen in training; unseen posts of other users; those held out; or all, whatever they are for."""
+    layout: LayoutName = "auto"
+    """How the posts lie there."""
+    holdout: Holdout = field(default_factory=Holdout)
+    context: ContextMode = "leave-one-out"
+    """What is shown of an author: all other posts, or earlier ones; paper: the words of the very caption too."""
+    personal: float = 1.0
+    """How much in the user's voice, 0 to 2: 0 like nobody, 1 as it was learned, above 1 more than that."""
+    identify: int = 10
+    """Users among whom the author of a text is to be told by the captioner; 0: not measured."""
+    limit: int = 0
+    """Pictures at most, evenly spread; 0: all."""
+    meteor: bool = False
+    """Measure METEOR too, which starts Java: many seconds, up to 2 GB of memory."""
+    predictions: Path | None = None
+    """Write the captions to this file, a line of JSON each: id, user, text, reference."""
+    backbone: str = ""
+    """Where the captioner's language model lies, if not where it was when the captioner was trained."""
+    clip: str = ""
+    """Where its image encoder lies, likewise."""
+    decoding: Decoding = field(default_factory=Decoding)
+    batch_size: int = 32
+    """Pictures at a time."""
+    cache: Path = Path("~/.cache/polygraft/features")
+    """Folder of image features, kept between runs."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.personal <= 2:
+            raise UsageError(f"personal is {self.personal}, allowed is 0 to 2")
+        if self.identify < 0 or self.identify == 1:
+            raise UsageError(f"identify is {self.identify}, allowed is 0, or 2 or more")
+        for name, least in {"limit": 0, "batch_size": 1}.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
+        if self.decoding.num_return > 1:
+            raise UsageError(f"num_return is {self.decoding.num_return}, but one caption of each picture is measured")
+
+
+def main(options: Options) -> int:
+    """Print the figures."""
+    from multimodal.captioner import Captioner
+    from multimodal.evaluation import Speaker, copying, quality, write_predictions
+
+    posts, chosen = _posts(options)
+    captioner = Captioner.from_pretrained(
+        options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
+    )
+    if options.personal != 1 and not captioner.config.knows_users:
+        raise UsageError(f"personal {options.personal} does nothing: the captioner {options.model} knows no users")
+    samples, known = _known(options, captioner, posts, chosen)
+    shown = known.shown(samples.data) if known else None
+    speaker = Speaker(
+        captioner=captioner,
+        decoding=options.decoding,
+        personal=options.personal,
+        batch_size=options.batch_size,
+        watch=_watch,
+    )
+    captions = speaker.captions(samples, shown, "caption")
+    if options.predictions:
+        write_predictions(options.predictions, captions, samples)
+    seed = options.decoding.seed
+    figures = quality(captions, samples, meteor=options.meteor, report=remark, seed=seed)
+    training = [post.text for post in posts if post.split == "train" and options.split != "all"]
+    figures |= copying(captions, samples, posts, options.context, training)
+    if known and shown:
+        figures |= _personal(options, speaker, samples, known, shown)
+    _tell(options, samples, figures)
+    return 0
+
+
+def _posts(options: Options) -> "tuple[list[Post], list[Post]]":
+    """Return all posts, marked, and those to measure on."""
+    from multimodal.posts import load_posts
+
+    holdout = options.holdout
+    if options.split != "validation":  # the posts may be those of tests alone, of which none can be held out
+        holdout = replace(holdout, val_share=0.0)
+    found = load_posts(options.posts, options.layout, report=remark)
+    posts = holdout.mark(found, seed=options.decoding.seed, report=remark)
+    chosen = [post for post in posts if options.split in ("all", post.split)]
+    if not chosen:
+        counts = {split: sum(post.split == split for post in posts) for split in SPLITS}
+        held = ", ".join(f"{count} {split}" for split, count in counts.items() if count)
+        raise PolygraftError(
+            f"no post of {options.posts} is in the split {options.split} ({held}): choose another --split, or give "
+            "--test-users and --test-posts as in training"
+        )
+    return posts, chosen
+
+
+def _known(
+    options: Options, captioner: "Captioner", posts: "list[Post]", chosen: "list[Post]"
+) -> "tuple[Samples, Known | None]":
+    """Encode the pictures; return what is measured on, and what is known of the authors."""
+    from backbone.features import FeatureCache
+    from multimodal.batches import gather
+    from multimodal.evaluation import Samples
+    from multimodal.known import Known, pasts
+
+    cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")
+    authors = _authors(options, posts, chosen) if captioner.config.knows_users else set()
+    wanted = {post.id for post in chosen}
+    told = gather([post for post in posts if post.id in wanted or post.user in authors], cache, report=remark)
+    samples = Samples.of(
+        told.take([at for at, post in enumerate(told.posts) if post.id in wanted]), limit=options.limit
+    )
+    if not len(samples):
+        raise PolygraftError(f"no picture of the split {options.split} can be read: there is nothing to measure on")
+    if not captioner.config.knows_users:
+        return samples, None
+    past = pasts(told, captioner.encoder.digest)
+    return samples, Known(past=past, table=captioner.table, limits=captioner.limits, mode=options.context)
+
+
+def _authors(options: Options, posts: "list[Post]", chosen: "list[Post]") -> set[str]:
+    """Return the users whose pasts are needed: those of the split, and others where they are too few to be told apart.
+
+    More are not taken, since all their pictures are encoded.
+    """
+    import numpy as np
+
+    authors = {post.user for post in chosen} - {""}
+    others = sorted({post.user for post in posts} - authors - {""})
+    drawn = np.random.default_rng(options.decoding.seed).permutation(len(others))
+    return authors | {others[at] for at in drawn[: max(0, options.identify - len(authors))]}
+
+
+def _personal(
+    options: Options, speaker: "Speaker", samples: "Samples", known: "Known", shown: "Sequence[Context]"
+) -> "Figures":
+    """Return whether texts betray their authors, and the controls."""
+    from multimodal.evaluation import identified, nearness, strangers
+    from multimodal.profile import NOBODY
+
+    seed = options.decoding.seed
+    found: Figures = {}
+    if options.identify and any(context.known for context in shown):
+        if len(known.past) < options.identify:
+            remark(f"authors are told among {len(known.past)} users, not {options.identify}: there are no more")
+        found |= identified(speaker, samples, known, shown, among=options.identify, seed=seed)
+    controls = {"stranger": strangers(samples, known, seed=seed), "nobody": [NOBODY] * len(samples)}
+    for name, users in controls.items():
+        if users is not None:
+            captions = speaker.captions(samples, users, name)
+            values = nearness(captions, samples, seed=seed)
+            found |= {f"{name}_{figure}": value for figure, value in values.items()}
+    return found
+
+
+def _watch(batches: Sequence[range], label: str) -> Iterable[range]:
+    return progress(batches, len(batches), label)
+
+
+def _tell(options: Options, samples: "Samples", figures: "Figures") -> None:
+    """Print one object of JSON, or a table."""
+    facts: dict[str, Any] = {
+        "model": options.model,
+        "posts": str(options.posts),
+        "split": options.split,
+        "context": options.context,
+        "samples": len(samples),
+        "users": len(set(samples.users) - {""}),
+    }
+    if options.json:
+        values = {name: figure.value for name, figure in figures.items()}
+        intervals = {name: [figure.low, figure.high] for name, figure in figures.items() if figure.low is not None}
+        emit(json.dumps(facts | {"figures": values, "intervals": intervals}, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        emit(f"{name:24} {value}")
+    for name, figure in figures.items():
+        bounds = "" if figure.low is None else f"  {figure.low:.4f} to {figure.high:.4f}"
+        emit(f"{name:24} {figure.value:9.4f}{bounds}")
+
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -1,0 +1,201 @@
+"""`polygraft caption --user`: in whose voice, known from what, and what becomes of odd pasts."""
+
+import json
+import shutil
+
+import pytest
+
+from backbone.gpt2 import Generation
+from multimodal.captioner import Captioner
+from multimodal.profile import Profile
+from tests.multimodal.tiny_captioner import paint
+from tests.scripts.tiny_users import write_lines, write_user_captioner, write_users_posts
+
+
+@pytest.fixture(scope="module")
+def model(starter_root, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYGRAFT_STARTER", str(starter_root))
+        return write_user_captioner(tmp_path_factory.mktemp("model") / "captioner")
+
+
+@pytest.fixture
+def past(tmp_path):
+    """A folder of three pictures with texts."""
+    (tmp_path / "past").mkdir()
+    for number in range(3):
+        paint(number).save(tmp_path / "past" / f"{number}.png")
+        (tmp_path / "past" / f"{number}.txt").write_text(f"my #{number} 😀", encoding="utf-8")
+    return tmp_path / "past"
+
+
+@pytest.fixture
+def many(tmp_path):
+    return write_users_posts(tmp_path / "many")
+
+
+@pytest.fixture
+def caption(polygraft, model, tmp_path):
+    paint(9).save(tmp_path / "new.png")
+    always = ("--model", model, "--cache", tmp_path / "cache", "--device", "cpu", "--max-tokens", 12)
+    return lambda *flags: polygraft("caption", tmp_path / "new.png", *always, *flags)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The keywords of each call of the captioner."""
+    calls = []
+    generate = Captioner.generate
+
+    def record(self, pictures, decoding=None, **keywords):
+        calls.append(keywords | {"decoding": decoding})
+        return generate(self, pictures, decoding, **keywords)
+
+    monkeypatch.setattr(Captioner, "generate", record)
+    return calls
+
+
+def one_sentence(called, told, code=1):
+    assert [called.code, called.out, len(called.err)] == [code, [], 1]
+    assert told in called.err[0]
+
+
+def test_a_folder_of_past_posts_is_a_user(caption, past, seen):
+    called = caption("--user", past, "--personal", 1.5)
+    assert [called.code, called.err, len(called.out)] == [0, [], 1]
+    assert sorted(seen[0]["users"].texts) == ["my #0 😀", "my #1 😀", "my #2 😀"]
+    assert seen[0]["personal"] == 1.5
+
+
+def test_the_past_decides_what_is_said(caption, many):
+    nobody = caption("--json").out[0]  # with the score, in which an untrained mapper's users differ
+    users = {caption("--json", "--user", many, "--user-name", user).out[0] for user in ("ann", "bob", "eve")}
+    assert len({*users, nobody}) == 4
+    assert caption("--json", "--user", many, "--user-name", "ann", "--personal", 0).out == [nobody]
+
+
+def test_of_several_users_one_is_named(caption, many, seen):
+    one_sentence(caption("--user", many), "posts of 4 users: name one with --user-name (ann, bob, eve, zoë)")
+    one_sentence(caption("--user", many, "--user-name", "joe"), "no post of 'joe': its users are ann, bob, eve, zoë")
+    assert caption("--user", many, "--user-name", "eve").code == 0
+    assert seen[0]["users"].texts == ("😀🎈",) * 4
+
+
+def test_posts_of_nobody_are_one_users(caption, many, seen):
+    lines = [json.loads(line) for line in many.read_text(encoding="utf-8").splitlines()]
+    write_lines(many, [{"image": line["image"], "text": line["text"]} for line in lines])
+    assert caption("--user", many).code == 0
+    assert len(seen[0]["users"]) == 16
+    one_sentence(caption("--user", many, "--user-name", "ann"), "no post of 'ann': its users are not named")
+
+
+def test_a_past_of_texts_alone_is_known_without_pictures(caption, tmp_path, seen):
+    rows = [{"text": "hello 😀", "time": "2"}, {"text": " "}, {"text": "שלום", "time": "1"}]
+    assert caption("--user", write_lines(tmp_path / "texts.jsonl", rows)).code == 0
+    assert (seen[0]["users"].texts, seen[0]["users"].pooled) == (("שלום", "hello 😀"), None)
+    one_sentence(caption("--user", write_lines(tmp_path / "texts.jsonl", [{"text": 3}])), "line 1 has no text")
+
+
+def test_a_saved_profile_says_what_the_posts_say(caption, past, tmp_path):
+    first = caption("--user", past, "--save-profile", tmp_path / "deep" / "me.json")
+    shutil.rmtree(past)
+    assert first.code == 0
+    assert caption("--user", tmp_path / "deep" / "me.json").out == first.out
+
+
+def test_a_profile_is_made_once_for_the_same_posts(caption, past, tmp_path, monkeypatch):
+    first = caption("--user", past)
+    (file,) = (tmp_path / "cache" / "profiles").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("multimodal.pasts.make_profile", None)
+        assert caption("--user", past).out == first.out
+    (past / "0.txt").write_text("something else")
+    assert caption("--user", past).code == 0
+    assert len(list(file.parent.iterdir())) == 2
+
+
+def test_an_unreadable_past_picture_is_told_each_time_and_the_rest_is_used(caption, past, seen):
+    (past / "1.png").write_bytes((past / "1.png").read_bytes()[:90])
+    for call in range(2):
+        called = caption("--user", past)
+        assert [called.code, len(called.out), len(called.err)] == [0, 1, 1]
+        assert "1.png cannot be decoded" in called.err[0]
+        assert len(seen[call]["users"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("gone", None, "gone is missing"),
+        ("posts.jsonl", b"", "holds no post"),
+        ("posts.jsonl", b'{"text": "x"}\n\xff\xfe', "line 2 is not UTF-8"),
+        ("posts.jsonl", b'{"text": ""}', "no post of"),
+        ("posts.jsonl", b'{"image": "a.png", "text": "x"}', "none of the 1 pictures"),
+        ("me.json", b'{"format": 1, "te', "damaged"),
+        ("me", b'{"format": 1, "te', "damaged"),
+        ("me.json", b'{"format": 9}', "no profile of format 1"),
+        ("me.json", b'{"format": 1, "texts": ["a"], "features": {"rows": "AAAA"}}', "damaged profile"),
+        ("me.json", b"[]", "JSON object is expected"),
+    ],
+)
+def test_a_past_that_cannot_be_used_is_one_sentence(caption, tmp_path, name, content, told):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    one_sentence(caption("--user", tmp_path / name), told)
+
+
+def test_a_folder_without_posts_is_one_sentence(caption, tmp_path):
+    (tmp_path / "past").mkdir()
+    one_sentence(caption("--user", tmp_path / "past"), "no pictures in")
+
+
+def test_a_profile_of_another_encoder_is_one_sentence(caption, past, tmp_path):
+    caption("--user", past, "--save-profile", tmp_path / "me.json")
+    profile = Profile.load(tmp_path / "me.json")
+    Profile(user="me", texts=profile.texts, pooled=profile.pooled, encoder="another").save(tmp_path / "me.json")
+    one_sentence(caption("--user", tmp_path / "me.json"), "made with another image encoder")
+
+
+def test_a_captioner_that_knows_no_users_is_one_sentence(caption, past):
+    one_sentence(caption("--user", past, "--model", "starter"), "the captioner starter knows no users")
+
+
+def test_a_profile_replaces_profiles_alone(caption, past, tmp_path):
+    (tmp_path / "thesis.json").write_text("years of work")
+    one_sentence(caption("--user", past, "--save-profile", tmp_path / "thesis.json"), "holds no profile")
+    for _ in range(2):
+        assert caption("--user", past, "--save-profile", tmp_path / "me.json").code == 0
+
+
+def test_a_consensus_is_one_of_the_samples(caption, past, seen):
+    flags = ("--user", past, "--temperature", 1, "--seed", 3)
+    samples = caption(*flags, "--num-captions", 5).out
+    called = caption("--user", past, "--consensus", 5, "--seed", 3)
+    assert (called.code, len(called.out), called.out[0] in samples) == (0, 1, True)
+    assert [seen[-1]["decoding"].num_return, seen[-1]["decoding"].temperature] == [5, 1.0]
+
+
+def test_the_consensus_is_the_caption_most_like_the_others_and_odd_texts_survive(caption, monkeypatch):
+    texts = ("a cat", "👩‍🚀🎈 של", "👩‍🚀🎈 שלו", "👩‍🚀🎈 שלום")
+    found = [Generation(text=text, ids=(), score=0.0) for text in texts]
+    monkeypatch.setattr(Captioner, "generate", lambda *_, **__: [found])
+    assert caption("--consensus", 4).out[0].endswith("\t👩‍🚀🎈 שלו")
+    assert [line.partition("\t")[2] for line in caption().out] == list(texts)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--user", "x", "--personal", 3), "personal is 3.0, allowed is 0 to 2"),
+        (("--user", "x", "--personal", -1), "personal is -1.0"),
+        (("--personal", 0.5), "does nothing without --user"),
+        (("--user-name", "ann"), "does nothing without --user"),
+        (("--save-profile", "me.json"), "does nothing without --user"),
+        (("--consensus", 1), "consensus is 1"),
+        (("--consensus", 4, "--beams", 2), "beams 2 contradicts"),
+        (("--consensus", 4, "--contrastive", 0.6), "contrastive 0.6 contradicts"),
+        (("--consensus", 4, "--temperature", 1, "--num-captions", 2), "num_return 2 contradicts"),
+    ],
+)
+def test_wrong_usage_leaves_with_two(caption, flags, told):
+    one_sentence(caption(*flags), told, code=2)
