@@ -35,7 +35,7 @@ from multimodal.mapper import build_mapper
 from multimodal.profile import Context, ContextLimits, Profile
 from multimodal.user_batch import UserBatch, UserTensors
 from multimodal.user_mapper import ImageInput, Prefix
-from multimodal.words import WordTable
+from multimodal.words import NO_WORDS, WordTable
 
 KIND = "captioner"
 
@@ -74,7 +74,7 @@ class Captioner:
         self.backbone = backbone
         self.mapper = mapper.to(backbone.device)
         self.config = config
-        self.table = table or WordTable(words=(), frequencies=(), users=0)
+        self.table = table or NO_WORDS
 
     @classmethod
     def build(
@@ -86,12 +86,12 @@ class Captioner:
             PolygraftError: prefix and caption are too long for the language model, or a width does not fit.
         """
         config = _with_widths(config, encoder, backbone)
-        shown = config.prompt_posts * config.past_tokens if config.knows_users else 0
-        needed = config.prefix_length + shown + config.max_tokens
+        needed = config.prefix_rows + config.max_tokens
         if needed > backbone.context:
             raise PolygraftError(
-                f"prefix_length {config.prefix_length} and max_tokens {config.max_tokens} need {needed} positions, "
-                f"but the language model {backbone.name!r} has {backbone.context}"
+                f"a prefix of {config.prefix_rows} rows (prefix_length {config.prefix_length}) and max_tokens "
+                f"{config.max_tokens} need {needed} positions, but the language model {backbone.name!r} has "
+                f"{backbone.context}"
             )
         mapper = build_mapper(config, embedding_norm=backbone.embedding_norm)
         return cls(encoder, backbone, mapper.eval(), config, table)

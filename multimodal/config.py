@@ -117,6 +117,14 @@ class CaptionerConfig:
         return self.text_width if self.width else min(self.text_width, _LARGEST_BOTTLENECK)
 
     @property
+    def prefix_rows(self) -> int:
+        """Rows at most that the language model reads before the caption."""
+        if not self.knows_users:
+            return self.prefix_length
+        user = 2 + self.words + self.past_posts if self.prefix == "all" else 0
+        return self.prefix_length + user + self.prompt_posts * self.past_tokens
+
+    @property
     def knows_users(self) -> bool:
         """Whether captions depend on who asks."""
         return self.mapper == "user"

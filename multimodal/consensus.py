@@ -1,48 +1,24 @@
-"""Which of several captions the others agree with most: minimum-Bayes-risk choice, by CIDEr-D or by likeness."""
+"""Which of several captions the others agree with most: minimum-Bayes-risk choice, with CIDEr-D as utility."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backbone.errors import PolygraftError
-from multimodal.personal_metrics import likeness
+from multimodal.ngrams import CiderD
 
 _DIGITS = 9  # utilities that agree so far are equal: what is left is rounding
 
 
-class Utility(Protocol):
-    """How alike captions are: `multimodal.ngrams.CiderD`, or `Likeness`."""
-
-    def pairwise(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The value of each text (row) against each text as the only truth (column), 0 or more, shape (N, N)."""
-
-
-class Likeness:
-    """`multimodal.personal_metrics.likeness` as a utility, in 0..1, of captions as they are written.
-
-    It needs no set of captions to weigh words by. CIDEr-D does: with a single picture and a user of few past captions
-    its weights are 0, or are those of a handful of words; and captions of a word or two have no longer n-grams.
-    """
-
-    def pairwise(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """See `Utility`."""
-        found = np.zeros((len(texts), len(texts)))
-        for row, text in enumerate(texts):
-            for column, other in enumerate(texts[: row + 1]):
-                found[row, column] = found[column, row] = likeness(text, other)
-        return found
-
-
-def consensus(candidates: Sequence[str], utility: Utility, *, weights: Sequence[float] | None = None) -> int:
+def consensus(candidates: Sequence[str], utility: CiderD, *, weights: Sequence[float] | None = None) -> int:
     """Choose the candidate with the highest expected utility, the first of equals (Kumar and Byrne 2004).
 
     Args:
         candidates: captions of one picture, for CIDEr-D tokenized as its own were (see `multimodal.ptb`); they may be
             empty or occur twice, and a single one is chosen.
         utility: made once, so that words weigh the same for every picture: ``CiderD([[text] for text in captions])``
-            of the training captions, or ``CiderD(candidates_of_each_picture)``; or ``Likeness()``.
+            of the training captions, or ``CiderD(candidates_of_each_picture)``.
         weights: see `expected_utility`.
 
     Returns:
@@ -55,7 +31,7 @@ def consensus(candidates: Sequence[str], utility: Utility, *, weights: Sequence[
 
 
 def expected_utility(
-    candidates: Sequence[str], utility: Utility, *, weights: Sequence[float] | None = None
+    candidates: Sequence[str], utility: CiderD, *, weights: Sequence[float] | None = None
 ) -> NDArray[np.float64]:
     """Average the similarity of each candidate to all others, taken as the truth in turn.
 

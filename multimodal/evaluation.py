@@ -21,10 +21,11 @@ from multimodal.batches import CaptionSet
 from multimodal.captioner import Captioner
 from multimodal.contexts import UserPosts
 from multimodal.known import Known
-from multimodal.metrics import bootstrap, score, score_each
+from multimodal.metrics import score, score_each
 from multimodal.personal_metrics import copy_rate, diversity, identification
 from multimodal.posts import Post, Report
 from multimodal.profile import Context, ContextMode
+from multimodal.resampling import bootstrap
 from multimodal.style import emoji_words, style_distance
 
 Watch = Callable[[Sequence[range], str], Iterable[range]]

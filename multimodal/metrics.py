@@ -4,22 +4,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from backbone.errors import PolygraftError
 from multimodal import ptb
 from multimodal.meteor import meteor as meteor_of
 from multimodal.ngrams import CiderD, bleu
 
 _NAMED = 3  # how many of many are named in a message
-
-
-class Interval(NamedTuple):
-    """A mean and the bounds between which it lies with the confidence asked for."""
-
-    mean: float
-    low: float
-    high: float
 
 
 class _Captions(NamedTuple):
@@ -113,36 +103,6 @@ def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> i
         matched = row & places.get(word, 0)
         row = (row + matched | row - matched) & mask
     return len(first) - row.bit_count()
-
-
-def bootstrap(
-    values_by_group: Mapping[str, Sequence[float]], *, level: float = 0.95, samples: int = 1000, seed: int = 0
-) -> Interval:
-    """The mean of all values and its percentile interval, drawing whole groups: a user's captions are not independent.
-
-    Args:
-        values_by_group: for each group (a user, an author) the values of its items, such as CIDEr-D by picture, or the
-            differences of two systems on the same pictures.
-        level: the confidence, between 0 and 1.
-        samples: how many times as many groups as there are are drawn, with replacement.
-        seed: of the draws.
-
-    Raises:
-        PolygraftError: there is no value, or `level` is not between 0 and 1.
-    """
-    groups = [values for values in values_by_group.values() if len(values)]
-    if not groups:
-        raise PolygraftError("there is no value to average: every group is empty")
-    if not 0 < level < 1:
-        raise PolygraftError(f"the level of an interval is {level}: it lies between 0 and 1, as 0.95 does")
-    sums, sizes = (np.array([of(values) for values in groups], dtype=float) for of in (np.sum, len))
-    generator = np.random.default_rng(seed)
-    means = np.empty(samples)
-    for at in range(samples):
-        drawn = generator.integers(len(groups), size=len(groups))
-        means[at] = sums[drawn].sum() / sizes[drawn].sum()
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(sums.sum() / sizes.sum()), float(low), float(high))
 
 
 def _tokenized(hypotheses: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> _Captions:

@@ -22,6 +22,7 @@ MAX_POSTS = 5_000
 """Past posts that are kept of a user: the latest, or the last in their list."""
 STYLE_POSTS = 32
 """Past posts whose style is measured, spread evenly over the past."""
+_DIGITS = 4
 SAME_PICTURE = 0.999
 """Cosine from which two feature rows are one picture: nobody is shown their own caption of it."""
 
@@ -94,6 +95,17 @@ class Profile:
             self._numbers[id(table)] = (table, [table.numbers(text) for text in self.texts])
         return self._numbers[id(table)][1]
 
+    def _likeness(self, query: Vectors) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the cosine of each past picture with this one.
+
+        It is rounded, so that the order of sums (threads, another machine) does not change what is shown: a run that is
+        resumed must see the same data.
+        """
+        if self.pooled is None:
+            return np.zeros(len(self.texts))
+        cosines: np.ndarray[Any, np.dtype[np.float64]] = self.pooled.astype(np.float64) @ query.astype(np.float64)
+        return cosines.round(_DIGITS)
+
     def context(
         self,
         query: Vectors,
@@ -117,7 +129,7 @@ class Profile:
         """
         if not self.texts:
             return NOBODY
-        likeness = self.pooled @ query if self.pooled is not None else np.zeros(len(self.texts), dtype=np.float32)
+        likeness = self._likeness(query)
         unseen = likeness >= SAME_PICTURE
         if hidden is not None:
             unseen = unseen | hidden

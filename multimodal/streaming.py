@@ -1,8 +1,9 @@
 """Captions for any number of picture files: decoded ahead in threads, captioned in batches, bad files set apart."""
 
+import math
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,13 @@ from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Generation
 from backbone.images import open_image
+from multimodal.agreement import KNOWN, VOTERS, Agreement
 from multimodal.captioner import Captioner
-from multimodal.profile import Profile
+from multimodal.profile import NOBODY, Context, ContextLimits, Profile, Vectors
+from multimodal.words import NO_WORDS
 
 _THREADS = 4  # that open files; each holds one picture in full, the rest of the batch is prepared pixels
 
-Choice = Callable[[Sequence[str]], int]
 Opened = Tensor | str  # prepared pixels (3, height, width), or why there are none
 
 
@@ -41,8 +43,8 @@ class Voice:
     """None: nobody's."""
     personal: float = 1.0
     """How much so, see `Captioner.generate`."""
-    choose: Choice | None = None
-    """Which of the captions of a picture is given, by its place among them; None: all are."""
+    agreement: Agreement | None = None
+    """How one of several captions, or a past one, is agreed on; None: all captions are given."""
 
 
 NOBODYS = Voice()
@@ -81,7 +83,10 @@ def _caption_batch(
         made = captioner.generate(
             features, decoding, users=voice.profile, personal=voice.personal, batch_size=len(pixels)
         )
-        captions = iter(made if voice.choose is None else [_chosen(row, voice.choose) for row in made])
+        if voice.agreement is not None:
+            pooled = features.pooled.float().cpu().numpy()
+            made = [[_agreed(row, query, voice, voice.agreement)] for row, query in zip(made, pooled, strict=True)]
+        captions = iter(made)
     for path, opened in batch:
         if isinstance(opened, Tensor):
             yield Captioned(path=path, captions=tuple(next(captions)))
@@ -89,8 +94,17 @@ def _caption_batch(
             yield Captioned(path=path, error=opened)
 
 
-def _chosen(captions: Sequence[Generation], choose: Choice) -> list[Generation]:
-    return [captions[choose([caption.text for caption in captions])]]
+def _agreed(drawn: Sequence[Generation], query: Vectors, voice: Voice, agreement: Agreement) -> Generation:
+    """Return the caption that is agreed on; a past one has no tokens and no score."""
+    shown: Context = NOBODY
+    known: Sequence[str] = ()
+    if voice.profile is not None:
+        shown = voice.profile.context(query, NO_WORDS, ContextLimits(words=0, posts=VOTERS))
+        known = voice.profile.texts[-KNOWN:]
+    chosen = agreement.choose([one.text for one in drawn], shown, known)
+    if chosen < len(drawn):
+        return drawn[chosen]
+    return Generation(text=shown.posts[chosen - len(drawn)][0], ids=(), score=math.nan)
 
 
 def _open_ahead(encoder: ImageEncoder, paths: Iterable[Path], ahead: int) -> Iterator[tuple[Path, Opened]]:

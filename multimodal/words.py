@@ -107,3 +107,7 @@ class WordTable:
         if not sound or len(words) != len(frequencies) or len(set(words)) != len(words):
             raise PolygraftError("the table of users' words is damaged: it needs words, their frequencies and users")
         return cls(words=tuple(words), frequencies=tuple(frequencies), users=users)
+
+
+NO_WORDS = WordTable(words=(), frequencies=(), users=0)
+"""For captioners that know users by other things, or none at all."""

@@ -3,9 +3,10 @@
 Train personal and impersonal captioners on words of real communities, and compare them with one another and controls.
 
 Voices: the same emoji in the words of many communities; users are voices with a past of 10 posts up to all. Authors:
-clip art with titles and keywords of those who drew it. All systems read the same features by the same frozen models.
-Fetches some 400 MB of packages the first time. Interrupted, it goes on when the command is given again: what was
-trained and captioned is kept in the work folder.
+clip art with titles and keywords of those who drew it. All systems read the same features by the same frozen models,
+and of twelve captions drawn give the one that is agreed on; ours lets past captions of the user vote. Fetches some
+400 MB of packages the first time. Interrupted, it goes on when the command is given again: what was trained and
+captioned is kept in the work folder.
 """
 
 import json

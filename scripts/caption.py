@@ -54,8 +54,9 @@ class Options:
     save_profile: Path | None = None
     """Write the user's profile to this file, so that --user can read it in place of the posts."""
     consensus: int = 0
-    """Draw so many captions, at temperature 1 unless one is given, and give the one most like the others; 0: no."""
-    decoding: Decoding = field(default_factory=lambda: Decoding(no_repeat_ngram=2))
+    """Draw so many captions, at temperature 0.6 unless one is given, and give the one that is borne out by the others
+    and by the user's past captions of similar pictures, or one of these; 0: no."""
+    decoding: Decoding = field(default_factory=lambda: Decoding(no_repeat_ngram=3))
     batch_size: int = 32
     """Pictures at a time."""
     write_txt: bool = False
@@ -104,7 +105,7 @@ class Options:
         """How captions are searched for: as asked, or so many samples."""
         if not self.consensus:
             return self.decoding
-        return replace(self.decoding, temperature=self.decoding.temperature or 1.0, num_return=self.consensus)
+        return replace(self.decoding, temperature=self.decoding.temperature or 0.6, num_return=self.consensus)
 
 
 def main(options: Options) -> int:
@@ -195,14 +196,13 @@ def _past(options: Options) -> "Past | None":
 
 def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "Voice":
     """Return whose voice it is, and which of several captions is given."""
-    from multimodal.consensus import Likeness, consensus
+    from multimodal.agreement import Agreement
     from multimodal.streaming import Voice
 
-    utility = Likeness()
     return Voice(
         profile=_profile(options, captioner, past) if past else None,
         personal=options.personal,
-        choose=(lambda texts: consensus(texts, utility)) if options.consensus else None,
+        agreement=Agreement() if options.consensus else None,
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from multimodal.profile import NOBODY, Context, ContextMode
+from multimodal.profile import NOBODY, Context, ContextLimits, ContextMode
 from scripts.benchmark.systems import System, pasts_for, seen_by
 
 if TYPE_CHECKING:
@@ -54,9 +54,22 @@ CONTROLS = (
 
 
 def shown_contexts(
-    condition: Condition, system: System, captioner: "Captioner", bench: "Benchmark"
+    condition: Condition,
+    system: System,
+    captioner: "Captioner",
+    bench: "Benchmark",
+    *,
+    limits: ContextLimits | None = None,
 ) -> list[Context] | None:
-    """Return what is shown of the user for each post of the condition's split; None: the captioner knows no users."""
+    """Return what is shown of the user for each post of the condition's split; None: the captioner knows no users.
+
+    Args:
+        condition: who is tested with what.
+        system: how pictures are seen.
+        captioner: the captioner.
+        bench: the posts.
+        limits: how much is shown; by default what the captioner reads.
+    """
     from multimodal.contexts import contexts
 
     if not captioner.config.knows_users:
@@ -72,7 +85,7 @@ def shown_contexts(
     mode: ContextMode = "paper" if condition.paper else "leave-one-out"
     if condition.paper:
         own = _with_tests(own, data, bench)
-    return contexts(data, pasts_for(system, own), bench.data.table, captioner.limits, mode=mode)
+    return contexts(data, pasts_for(system, own), bench.data.table, limits or captioner.limits, mode=mode)
 
 
 def tested(condition: Condition, system: System, bench: "Benchmark") -> "CaptionSet":

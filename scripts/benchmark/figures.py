@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from multimodal.metrics import score, score_each
-from multimodal.personal_metrics import counterfactual, paired_p_value, ratio_interval
+from multimodal.personal_metrics import counterfactual
 from multimodal.posts import Post
+from multimodal.resampling import paired_p_value, ratio_interval
 from scripts.benchmark.sets import scored_form
 
 SHOWN = ("cider_d", "bleu_1", "bleu_2", "rouge_l")

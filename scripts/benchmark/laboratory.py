@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbone.decoding import Decoding
 from backbone.files import write_json
+from multimodal.agreement import KNOWN, VOTERS, Agreement
+from multimodal.profile import NOBODY, Context, ContextLimits
 from scripts._cli import remark
 from scripts.benchmark.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
 from scripts.benchmark.figures import Run, counterfactual_accuracy
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from multimodal.contexts import UserPosts
     from multimodal.training import Trained
 
-GREEDY = Decoding(max_tokens=MAX_TOKENS)
+GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
+DRAWN = replace(GREEDY, temperature=0.6, num_return=12)
 IDENTIFIED = 300
 """Posts whose author is told from nine other users."""
 USERS = 10
@@ -30,12 +33,12 @@ USERS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How captions are drawn."""
+    """How captions are found: by default of twelve samples the one that is agreed on."""
 
-    decoding: Decoding = GREEDY
+    decoding: Decoding = DRAWN
     personal: float = 1.0
-    consensus: bool = False
-    """Of several samples the one most like the others."""
+    votes: int = 0
+    """Past captions that vote on it, see `Agreement`."""
 
 
 @dataclass(kw_only=True)
@@ -49,11 +52,10 @@ class Laboratory:
     schedule: Schedule
 
     DECODINGS: ClassVar[Mapping[str, Search]] = {
-        "guidance 1.5": Search(personal=1.5),
-        "beams 5": Search(decoding=Decoding(max_tokens=MAX_TOKENS, beams=5)),
-        "consensus of 20 samples": Search(
-            decoding=Decoding(max_tokens=MAX_TOKENS, temperature=0.8, num_return=20), consensus=True
-        ),
+        "no votes of past captions": Search(),
+        "greedy decoding": Search(decoding=GREEDY),
+        "beams 5": Search(decoding=replace(GREEDY, beams=5)),
+        "guidance 1.5": Search(personal=1.5, votes=VOTERS),
     }
 
     @classmethod
@@ -91,7 +93,7 @@ class Laboratory:
 
     def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> Run:
         """Return the captions of a system under a condition; they are kept."""
-        search = decoding or Search()
+        search = decoding or Search(votes=VOTERS if SYSTEMS[system].preset == "default" else 0)
         key = hashlib.sha256(repr((system, seed, condition, search)).encode()).hexdigest()[:16]
         file = self.folder / "captions" / f"{_file_name(system, seed)}-{key}.json"
         posts = self.bench.data.splits[condition.split].posts
@@ -109,7 +111,13 @@ class Laboratory:
         data = tested(condition, SYSTEMS[system], self.bench)
         features = data.features.take(data.rows)
         made = captioner.caption(features, search.decoding, users=contexts, personal=search.personal, batch_size=128)
-        return [_agreed(texts) if search.consensus else texts[0] for texts in made]
+        if search.decoding.num_return == 1 or search.decoding.beams > 1:
+            return [texts[0] for texts in made]
+        limits = ContextLimits(words=0, posts=search.votes)
+        voters = shown_contexts(condition, SYSTEMS[system], captioner, self.bench, limits=limits)
+        told = pasts(condition, self.bench) if search.votes and condition.told == "own" and condition.past else {}
+        known = [told[post.user].profile.texts[-KNOWN:] if post.user in told else () for post in data.posts]
+        return list(map(_agreed, made, voters or [NOBODY] * len(made), known))
 
     def baselines(self, split: str, told: "dict[str, UserPosts]") -> dict[str, list[str]]:
         """Return the captions of the baselines that copy."""
@@ -127,8 +135,8 @@ class Laboratory:
 
     def personal_figures(self, system: str, seed: int) -> dict[str, Any]:
         """Return how well users are told apart by a system, and how its captions are like theirs."""
-        from multimodal.metrics import bootstrap
         from multimodal.personal_metrics import diversity
+        from multimodal.resampling import bootstrap
         from multimodal.style import style_distance
 
         run = self.run(system, seed, MAIN)
@@ -191,11 +199,9 @@ def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:
     return [user, *list(by_voice.values())[: USERS - 1]]
 
 
-def _agreed(texts: Sequence[str]) -> str:
-    """Return the text that is most like all the others."""
-    from multimodal.consensus import Likeness, consensus
-
-    return texts[consensus(texts, Likeness())]
+def _agreed(drawn: list[str], shown: Context, known: Sequence[str]) -> str:
+    """Return the caption that is agreed on: one that was drawn, or a past one."""
+    return (*drawn, *(text for text, _ in shown.posts))[Agreement().choose(drawn, shown, known)]
 
 
 def _file_name(system: str, seed: int) -> str:

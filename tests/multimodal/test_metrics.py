@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
 from multimodal.meteor import meteor
-from multimodal.metrics import bootstrap, longest_common_subsequence, rouge_l, score, score_each
+from multimodal.metrics import longest_common_subsequence, rouge_l, score, score_each
 from multimodal.ngrams import CiderD, bleu, distinct
+from multimodal.resampling import bootstrap
 from tests.multimodal.coco_caption import original_figures, parity
 from tests.multimodal.goldens import read_captions, read_scores
 

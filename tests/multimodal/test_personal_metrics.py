@@ -4,16 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
-from multimodal.metrics import bootstrap
 from multimodal.personal_metrics import (
     copy_rate,
     counterfactual,
     diversity,
     identification,
     likeness,
-    paired_p_value,
-    ratio_interval,
 )
+from multimodal.resampling import bootstrap, paired_p_value, ratio_interval
 
 # Identification
 

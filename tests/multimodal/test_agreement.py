@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multimodal.agreement import Agreement
+from multimodal.profile import NOBODY, Context
+
+KNOWN = ("#cat #pet", "#dog #pet", "#car #road", "#sun #sky", "a house")
+
+
+def shown(*posts: tuple[str, float]) -> Context:
+    return Context(posts=posts, known=True)
+
+
+def test_the_caption_that_others_resemble_is_chosen():
+    drawn = ["#sun #sky", "#cat #pet", "#cat #dog"]
+    assert Agreement().choose(drawn, NOBODY, KNOWN) == 1
+
+
+def test_past_captions_vote():
+    drawn = ["#sun #sky", "#car #road"]
+    assert Agreement().choose(drawn, shown(("#car #road #town", 0.9)), KNOWN) == 1
+
+
+def test_a_past_caption_can_be_chosen():
+    drawn = ["#sun", "a house"]
+    past = shown(("#cat #pet", 0.9), ("#cat #pet #dog", 0.9))
+    assert Agreement().choose(drawn, past, KNOWN) >= len(drawn)
+
+
+def test_the_more_similar_picture_has_more_votes():
+    past = (("#cat #pet", 0.9), ("#car #road", 0.4))
+    drawn = ["#cat", "#car"]
+    assert Agreement(sharpness=20).choose(drawn, shown(*past), KNOWN) in (0, 2)
+    assert Agreement(sharpness=20).choose(drawn, shown(*((text, 1.3 - cosine) for text, cosine in past)), KNOWN) in (
+        1,
+        3,
+    )
+
+
+def test_shortcodes_and_case_are_compared_word_by_word():
+    drawn = [":sun_sky:", ":BIG_CAT:", ":cat_big:"]
+    assert Agreement().choose(drawn, NOBODY, ["big cat", "sun", "sky"]) in (1, 2)
+
+
+@pytest.mark.parametrize("drawn", [["one"], [""], ["", ""]])
+def test_little_to_choose_from(drawn: list[str]):
+    assert Agreement().choose(drawn, NOBODY) == 0
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=4), st.lists(st.text(max_size=20), max_size=3))
+def test_any_text_is_chosen_from(drawn: list[str], past: list[str]):
+    found = Agreement().choose(drawn, shown(*((text, 0.5) for text in past)))
+    assert 0 <= found < len(drawn) + len(past)
