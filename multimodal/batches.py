@@ -52,6 +52,11 @@ class CaptionSet:
     posts: tuple[Post, ...] = ()
     """The post of each caption."""
 
+    @property
+    def pooled(self) -> Tensor:
+        """Pooled features of the picture of each caption, (N, dv); grids, which are large, are not read."""
+        return replace(self.features, grid_table=None).take(self.rows).pooled
+
     def references(self, pictures: Iterable[int]) -> list[list[str]]:
         """Return all captions of each of ``pictures``."""
         found: list[list[str]] = [[] for _ in range(len(self.features))]

@@ -62,7 +62,7 @@ def collect(
 def make_profile(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str], None]) -> Profile:
     """Make the profile of one user from their posts; pictures that cannot be read are told and left out."""
     data = gather(posts, cache, report=report)
-    pooled = data.features.take(data.rows).pooled.numpy()
+    pooled = data.pooled.numpy()
     kept = latest([post.time for post in data.posts])
     return Profile(
         user=posts[0].user,
@@ -98,7 +98,7 @@ def contexts(
     Raises:
         PolygraftError: ``history`` is asked for, and a post has no time.
     """
-    pooled = data.features.take(data.rows).pooled.numpy()
+    pooled = data.pooled.numpy()
     found = []
     for row, post in enumerate(data.posts):
         user = past.get(post.user)

@@ -32,12 +32,12 @@ class Known:
         if authors is not None:
             posts = (replace(post, user=user) for post, user in zip(data.posts, authors, strict=True))
             data = replace(data, posts=tuple(posts))
-        return contexts(_pooled_alone(data), self.past, self.table, self.limits, mode=self.mode, vary=vary)
+        return contexts(data, self.past, self.table, self.limits, mode=self.mode, vary=vary)
 
 
 def pasts(data: CaptionSet, encoder: str) -> dict[str, UserPosts]:
     """Return the posts of each author of ``data``, whose pictures the encoder of this digest has seen."""
-    return collect(data.posts, _pooled_alone(data).features.take(data.rows).pooled.numpy(), encoder)
+    return collect(data.posts, data.pooled.numpy(), encoder)
 
 
 def learned_words(data: CaptionSet) -> WordTable:
@@ -47,8 +47,3 @@ def learned_words(data: CaptionSet) -> WordTable:
         if post.user:
             texts.setdefault(post.user, []).append(post.text)
     return WordTable.fit(texts)
-
-
-def _pooled_alone(data: CaptionSet) -> CaptionSet:
-    """Return the set without grids, which are large and say nothing here."""
-    return replace(data, features=replace(data.features, grid_table=None))

@@ -21,9 +21,9 @@ def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, UserPost
     from multimodal.baselines import best_single_caption
 
     data, train = bench.data.splits[split], bench.data.splits["train"]
-    queries = data.features.take(data.rows).pooled.numpy()
+    queries = data.pooled.numpy()
     single = best_single_caption(train, bench.data.splits["validation"])
-    known = train.features.take(train.rows).pooled.numpy()
+    known = train.pooled.numpy()
     pictures = queries @ known.T
     users = _user_likeness(bench.data, [post.user for post in data.posts], pasts)
     return {

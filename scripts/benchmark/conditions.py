@@ -119,7 +119,7 @@ def _with_tests(own: "dict[str, UserPosts]", data: "CaptionSet", bench: "Benchma
     """Add the tested posts of each user to the past, as the published protocol counts words."""
     import numpy as np
 
-    pooled = data.features.take(data.rows).pooled.numpy()
+    pooled = data.pooled.numpy()
     by_user: dict[str, list[int]] = {}
     for row, post in enumerate(data.posts):
         by_user.setdefault(post.user, []).append(row)

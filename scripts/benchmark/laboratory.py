@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +46,8 @@ class Laboratory:
     """One set of posts, the frozen models, and a work folder."""
 
     name: str
-    bench: Benchmark
+    load: Callable[[bool], Benchmark]
+    """Reads and encodes the posts, with grid features or without."""
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
     schedule: Schedule
@@ -66,12 +67,28 @@ class Laboratory:
         from backbone.gpt2 import Backbone
 
         encoder, backbone = ImageEncoder.from_pretrained(device=device), Backbone.from_pretrained(device=device)
-        cache = FeatureCache(work / "features", encoder)
-        bench: Benchmark = load_voices(data, cache) if name == "voices" else load_authors(data, cache)
+
+        def load(grid: bool) -> Benchmark:
+            cache = FeatureCache(work / "features", encoder, grid=grid)
+            return load_voices(data, cache) if name == "voices" else load_authors(data, cache)
+
         models = hashlib.sha256(f"{encoder.digest}{backbone.digest}{asdict(schedule)}".encode()).hexdigest()[:12]
         return cls(
-            name=name, bench=bench, frozen=(encoder, backbone), folder=work / f"{name}-{models}", schedule=schedule
+            name=name, load=load, frozen=(encoder, backbone), folder=work / f"{name}-{models}", schedule=schedule
         )
+
+    @cached_property
+    def bench(self) -> Benchmark:
+        """The posts, with pooled features."""
+        return self.load(False)
+
+    @cached_property
+    def _with_grids(self) -> Benchmark:
+        return self.load(True)
+
+    def _read_by(self, system: str) -> Benchmark:
+        """Return the posts with the features that a system reads."""
+        return self._with_grids if SYSTEMS[system].config.features == "grid" else self.bench
 
     @cached_property
     def _trained(self) -> dict[str, "Trained"]:
@@ -83,7 +100,7 @@ class Laboratory:
         if key not in self._trained:
             remark(f"{self.name}: {system}, seed {seed}")
             made = train_system(
-                SYSTEMS[system], self.bench.data, self.frozen, self.folder / "runs" / key,
+                SYSTEMS[system], self._read_by(system).data, self.frozen, self.folder / "runs" / key,
                 schedule=self.schedule, seed=seed,
             )  # fmt: skip
             trained, everything = size_of(made.captioner)
@@ -108,7 +125,7 @@ class Laboratory:
     def _captions(self, system: str, seed: int, condition: Condition, search: Search) -> list[str]:
         captioner = self.trained(system, seed).captioner
         contexts = shown_contexts(condition, SYSTEMS[system], captioner, self.bench)
-        data = tested(condition, SYSTEMS[system], self.bench)
+        data = tested(condition, SYSTEMS[system], self._read_by(system))
         features = data.features.take(data.rows)
         made = captioner.caption(features, search.decoding, users=contexts, personal=search.personal, batch_size=128)
         if search.decoding.num_return == 1 or search.decoding.beams > 1:
@@ -130,7 +147,7 @@ class Laboratory:
         from scripts.benchmark.baselines import nearest_own
 
         data = self.bench.data.splits[split]
-        queries = data.features.take(data.rows).pooled.numpy()
+        queries = data.pooled.numpy()
         return nearest_own([post.user for post in data.posts], queries, told)
 
     def personal_figures(self, system: str, seed: int) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class PersonalSet:
         from multimodal.contexts import collect
 
         data = self.splits["train"]
-        pooled = data.features.take(data.rows).pooled.numpy()
+        pooled = data.pooled.numpy()
         return collect(data.posts, pooled, self.encoder, groups=self.groups("train"))
 
     @cached_property
@@ -80,7 +80,7 @@ class Voices:
         wanted = sorted({*map(voice_of, users)})
         posts = [post for voice in wanted for post in self.voices.history(voice, size, seed=seed)]
         told = gather(posts, self.cache, report=lambda _: None)
-        pooled = told.features.take(told.rows).pooled.numpy()
+        pooled = told.pooled.numpy()
         groups = [_concept(self.voices, post) for post in told.posts]
         found = collect(told.posts, pooled, self.data.encoder, groups=groups)
         return {user: found[voice_of(user)] for user in users}
@@ -99,7 +99,7 @@ class Authors:
         found = dict(self.data.past)
         if "test1" in self.data.splits:
             unseen = self.data.splits["test1"]
-            pooled = unseen.features.take(unseen.rows).pooled.numpy()
+            pooled = unseen.pooled.numpy()
             found |= collect(unseen.posts, pooled, self.data.encoder)
         return {user: _fewer(found[user], size, seed) for user in users if user in found}
 

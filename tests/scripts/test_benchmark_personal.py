@@ -147,9 +147,9 @@ def test_the_grid_is_drawn_by_its_seed(tmp_path: Path):
     assert draw_grid(run, tmp_path / "out", seed=0).stat().st_size > 1000
 
 
-def test_the_command_prints_tables_and_keeps_what_it_made(
-    tmp_path: Path, bench: Authors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+@pytest.fixture
+def tiny_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A starter, authors and systems so small that each is trained in a moment."""
     monkeypatch.setenv("POLYGRAFT_STARTER", str(write_starter(tmp_path / "starter")))
     posts = tiny_posts(tmp_path)
 
@@ -160,6 +160,20 @@ def test_the_command_prints_tables_and_keeps_what_it_made(
     for name, system in list(systems.SYSTEMS.items()):
         small = replace(system, settings={**system.settings, "heads": 2, "prefix_length": 3, "clip_length": 2})
         monkeypatch.setitem(systems.SYSTEMS, name, small)
+    return tmp_path
+
+
+def test_grid_features_and_other_decodings_can_be_compared(tiny_world: Path):
+    schedule = systems.Schedule(steps=2, batch_size=8)
+    tiny = laboratory.Laboratory.open("authors", tiny_world, tiny_world / "work", schedule=schedule, device="cpu")
+    condition = Condition(name="validation", split="validation")
+    runs = [tiny.run("ours, grid features", 0, condition)]
+    runs += [tiny.run(systems.OURS, 0, condition, decoding=search) for search in tiny.DECODINGS.values()]
+    assert {len(run.captions) for run in runs} == {len(tiny.bench.data.splits["validation"].posts)}
+
+
+def test_the_command_prints_tables_and_keeps_what_it_made(tiny_world: Path, capsys: pytest.CaptureFixture[str]):
+    tmp_path = tiny_world
     options = benchmark_personal.Options(
         sets=("authors",), parts=("table", "controls"), seeds=(0,), work=tmp_path / "work", data=tmp_path,
         train=systems.Schedule(steps=4, batch_size=8), device="cpu", json=True,
