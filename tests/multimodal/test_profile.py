@@ -3,13 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from backbone.errors import PolygraftError
-from backbone.features import FeatureCache
+from backbone.features import CachedFeatures, FeatureCache
 from multimodal.batches import CaptionSet
 from multimodal.contexts import UserPosts, collect, contexts, make_profile
 from multimodal.posts import Post
@@ -40,7 +39,16 @@ TABLE = WordTable.fit({user: [p.text for p in POSTS if p.user == user] for user 
 
 def caption_set(posts=POSTS, pooled=POOLED):
     """Return the posts with features of ours in place of an encoder's."""
-    features = SimpleNamespace(take=lambda rows: SimpleNamespace(pooled=pooled[list(rows)]))
+    features = CachedFeatures(
+        paths=tuple(post.image for post in posts),
+        positions=tuple(range(len(posts))),
+        unreadable={},
+        encoded=0,
+        digest="",
+        rows=np.arange(len(posts)),
+        pooled_table=np.asarray(pooled),  # in full precision, to be compared exactly
+        grid_table=None,
+    )
     texts = tuple(p.text for p in posts)
     return CaptionSet(features=features, rows=tuple(range(len(posts))), texts=texts, posts=tuple(posts))
 
