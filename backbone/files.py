@@ -48,9 +48,9 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
         yield partial
         for folder, _, files in os.walk(partial):
             for name in [*files, "."]:
-                _sync(Path(folder, name))
+                sync(Path(folder, name))
         _put_in_place(partial, target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # what failed, or the old folder that changed places with the new
         if lock is not None:
@@ -122,7 +122,8 @@ def _lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,7 +6,6 @@ final name only when it is complete, so a run killed at any moment finds the las
 """
 
 import json
-import os
 import shutil
 import warnings
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from backbone.distributed import World
 from backbone.errors import PolygraftError
+from backbone.files import sync
 
 FORMAT = 1
 _PREFIX = "step-"
@@ -73,21 +73,13 @@ def save_state(folder: Path, tensors: dict[str, Tensor], state: RunState, world:
 def _publish(partial: Path, final: Path) -> None:
     """Make a finished folder durable, give it its name and remove older ones."""
     for path in [*partial.iterdir(), partial]:
-        _sync(path)
+        sync(path)
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
-    _sync(final.parent)
+    sync(final.parent)
     for other in final.parent.iterdir():
         if other != final and other.name.startswith((_PREFIX, ".partial-")):
             shutil.rmtree(other, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def latest_state(folder: Path) -> tuple[Path, RunState] | None:

@@ -48,15 +48,16 @@ class Agreement:
         candidates = [*drawn, *past]
         best = max((cosine for _, cosine in shown.posts), default=0.0)
         votes = [self.past_weight * exp(self.sharpness * (cosine - best)) for _, cosine in shown.posts]
-        forms = _forms(candidates)
-        # few captions say little of what is common: empty ones beside them leave all words nearly equal
-        corpus = _forms(known) + [""] * max(0, _LEAST_KNOWN - len(known))
-        utility = CiderD([[form] for form in corpus])
-        return consensus(forms, utility, weights=[1.0] * len(drawn) + votes)
+        forms = [_form(text) for text in candidates]
+        return consensus(forms, _utility(tuple(known)), weights=[1.0] * len(drawn) + votes)
 
 
-def _forms(texts: Sequence[str]) -> list[str]:
-    return [_form(text) for text in texts]
+@lru_cache(maxsize=128)
+def _utility(known: tuple[str, ...]) -> CiderD:
+    """Return CIDEr-D with the weights of the words of ``known``, which are the same for all pictures of a user."""
+    # few captions say little of what is common: empty ones beside them leave all words nearly equal
+    blanks = [[""]] * max(0, _LEAST_KNOWN - len(known))
+    return CiderD([[_form(text)] for text in known] + blanks)
 
 
 @lru_cache(maxsize=1 << 16)

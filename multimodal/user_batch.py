@@ -60,10 +60,6 @@ class UserBatch:
             known=self.known & kept,
         )
 
-    def without_past(self) -> "UserBatch":
-        """Return the batch without past captions."""
-        return replace(self, past_mask=torch.zeros_like(self.past_mask))
-
 
 class UserTensors:
     """The contexts of many pictures, ready to be cut into batches; kept as flat integers, so that many fit.

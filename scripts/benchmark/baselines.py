@@ -48,10 +48,11 @@ def nearest_own(users: Sequence[str], queries: np.ndarray, pasts: "dict[str, Use
 
 def _user_likeness(data: "PersonalSet", users: Sequence[str], pasts: "dict[str, UserPosts]") -> np.ndarray:
     """Return the cosine of the words of each post's user with those of the author of each training post."""
-    vectors = {user: _word_vector(data, past.profile.texts) for user, past in {**data.past, **pasts}.items()}
-    asked = np.stack([vectors[user] for user in users])
-    known = np.stack([vectors[post.user] for post in data.splits["train"].posts])
-    likeness: np.ndarray = asked @ known.T
+    told = {**data.past, **pasts}
+    place = {user: at for at, user in enumerate(told)}
+    vectors = np.stack([_word_vector(data, past.profile.texts) for past in told.values()])
+    authors = [place[post.user] for post in data.splits["train"].posts]
+    likeness: np.ndarray = (vectors @ vectors.T)[np.ix_([place[user] for user in users], authors)]
     return likeness
 
 

@@ -180,7 +180,7 @@ class Laboratory:
         """Return by user whether each of some posts is likeliest under its own author's past, among ten users."""
         import numpy as np
 
-        from multimodal.contexts import contexts
+        from multimodal.known import Known
         from multimodal.personal_metrics import identification
 
         captioner = self.trained(system, seed).captioner
@@ -188,15 +188,13 @@ class Laboratory:
         rows = np.linspace(0, len(data.posts) - 1, min(IDENTIFIED, len(data.posts))).astype(int).tolist()
         some = data.take(rows)
         told = pasts(MAIN, self.bench)
-        columns = []
+        known = Known(past=told, table=self.bench.data.table, limits=captioner.limits)
+        features = some.features.take(some.rows)
         asked = [_others(post.user, told, row) for row, post in zip(rows, some.posts, strict=True)]
-        for place in range(len(asked[0])):
-            posts = {post.id: told[users[place]] for post, users in zip(some.posts, asked, strict=True)}
-            shown = [
-                contexts(some.take([at]), {post.user: posts[post.id]}, self.bench.data.table, captioner.limits)[0]
-                for at, post in enumerate(some.posts)
-            ]
-            columns.append(captioner.score(some.features.take(some.rows), some.texts, shown, batch_size=64))
+        columns = [
+            captioner.score(features, some.texts, known.shown(some, authors=authors), batch_size=64)
+            for authors in zip(*asked, strict=True)
+        ]
         found = identification(np.array(columns).T, [0] * len(some.posts))
         by_user: dict[str, list[float]] = {}
         for post, right in zip(some.posts, found.right, strict=True):

@@ -46,10 +46,9 @@ class PersonalSet:
     @cached_property
     def table(self) -> WordTable:
         """The words of the training users."""
-        texts: dict[str, list[str]] = {}
-        for post in self.splits["train"].posts:
-            texts.setdefault(post.user, []).append(post.text)
-        return WordTable.fit(texts)
+        from multimodal.known import learned_words
+
+        return learned_words(self.splits["train"])
 
 
 class Benchmark(Protocol):
