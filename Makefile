@@ -43,7 +43,8 @@ bench: $(STAMP) ## Measure speed, and captions against controls (fetches 350 MB,
 
 bench-captions: $(STAMP) ## Measure personal captions against impersonal ones (fetches 400 MB, trains for some hours)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/polygraft benchmark personal --out docs
+	$(BIN)/polygraft benchmark personal --sets voices --out docs
+	$(BIN)/polygraft benchmark personal --sets authors --steps 150
 
 docs: $(STAMP) ## Write docs/cli.md from the help texts
 	$(BIN)/python -m scripts._docs docs/cli.md

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +31,8 @@ Tokenizer = Callable[[list[str]], Tensor]
 MakeTokenizer = Callable[[], Tokenizer]
 
 _MAX_ASPECT = 32
+_SENTENCE = "Someone opens the door, puts 2 potatoes down, and isn't seen again!"
+_NOT_OF_TEXTS = ("visual", "logit_scale", "logit_bias")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ class ImageEncoder:
         encoder = cls(model, preprocess, lambda: _tokenizer(source), str(name))
         held = pick_dtype(place, dtype)
         if held != torch.float32:
-            _ = encoder.digest  # of the weights as they were published, before they are rounded
+            _ = encoder.digest, encoder._text_weights  # as they were published, before they are rounded
         encoder.model.to(device=place, dtype=held)
         return encoder
 
@@ -154,12 +156,23 @@ class ImageEncoder:
 
         Tensors enter sorted by name, with shape and float32 bytes, so neither device nor file format matters.
         """
-        digest = hashlib.sha256(describe_preprocessing(self.model.visual, self._preprocess).encode())
-        for name, tensor in sorted(self.model.visual.state_dict().items()):
-            values = tensor.float() if tensor.is_floating_point() else tensor
-            digest.update(f"{name}:{values.dtype}:{tuple(values.shape)}:".encode())
-            digest.update(values.contiguous().cpu().numpy().data)
-        return digest.hexdigest()
+        described = describe_preprocessing(self.model.visual, self._preprocess)
+        return _digest_tensors(described, self.model.visual.state_dict())
+
+    @cached_property
+    def text_digest(self) -> str:
+        """SHA-256 over the text side, as `digest` is over the other: equal digests give equal vectors of texts.
+
+        Raises:
+            PolygraftError: the model has no text side.
+        """
+        tokens = self.tokenize([_SENTENCE])  # another tokenizer cuts it otherwise, or to another length
+        return hashlib.sha256(f"{tokens.tolist()} {self._text_weights}".encode()).hexdigest()
+
+    @cached_property
+    def _text_weights(self) -> str:
+        tensors = self.model.state_dict().items()
+        return _digest_tensors("", {name: t for name, t in tensors if name.split(".")[0] not in _NOT_OF_TEXTS})
 
     @cached_property
     def width(self) -> int:
@@ -232,6 +245,15 @@ class ImageEncoder:
         chunks = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
         rows = [self.model.encode_text(self.tokenize(chunk).to(self.device)).float() for chunk in chunks]
         return F.normalize(torch.cat(rows), dim=-1) if rows else torch.zeros(0, self.width, device=self.device)
+
+
+def _digest_tensors(described: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(described.encode())
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.float() if tensor.is_floating_point() else tensor
+        digest.update(f"{name}:{values.dtype}:{tuple(values.shape)}:".encode())
+        digest.update(values.contiguous().cpu().numpy().data)
+    return digest.hexdigest()
 
 
 def _blank() -> Image.Image:

@@ -1,23 +1,15 @@
 """A cache on disk of what an image encoder says of pictures, so that each picture is encoded once.
 
-A cache folder has one folder per encoder (and one more if it keeps grids) with
-
-- ``cache.json``: format, the encoder's name and digest, shapes;
-- ``pooled.f16`` and ``grid.f16``: rows in half precision, appended batch by batch, memory-mapped for reading;
-- ``keys.bin``: 32 bytes a row, the SHA-256 of the picture file.
-
-A row counts once its key is written, and keys are written after the rows are on the disk. So whatever a killed
-process or a full disk leaves is a valid cache of fewer pictures, and the next call cuts off what is beyond it.
+A cache folder has one `backbone.row_store.RowStore` per encoder (and one more if it keeps grids), whose keys are the
+SHA-256 of picture files.
 """
 
-import fcntl
 import hashlib
 import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,14 +23,8 @@ from tqdm import tqdm
 
 from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.files import read_json, write_json
 from backbone.images import open_image, read_image_file
-
-FORMAT = 1
-_KEY_BYTES = 32
-_HALF = np.dtype(np.float16)
-
-Rows = np.ndarray[Any, np.dtype[np.float16]]
+from backbone.row_store import Rows, RowStore
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,10 +84,10 @@ class FeatureCache:
         self.encoder = encoder
         self.grid = grid
         self.folder = Path(folder) / (encoder.digest[:16] + ("-grid" if grid else ""))
-        self._shapes: dict[str, tuple[int, ...]] = {"pooled": (encoder.width,)}
+        shapes: dict[str, tuple[int, ...]] = {"pooled": (encoder.width,)}
         if grid:
-            self._shapes["grid"] = (encoder.grid_tokens, encoder.grid_width)
-        self._describe()
+            shapes["grid"] = (encoder.grid_tokens, encoder.grid_width)
+        self.store = RowStore(self.folder, encoder, shapes)
 
     def features(self, paths: Sequence[Path | str], *, batch_size: int = 32, progress: bool = True) -> CachedFeatures:
         """Return the features of picture files, encoding those that are not cached.
@@ -118,8 +104,8 @@ class FeatureCache:
             PolygraftError: the cache cannot be written (no space, no permission).
         """
         given = [Path(path) for path in paths]
-        with self._locked():
-            known = self._repair()
+        with self.store.locked():
+            known = self.store.repair()
             before = len(known)
             keys, unreadable = self._encode_missing(given, known, batch_size, progress)
             return self._collect(given, keys, known, unreadable, len(known) - before)
@@ -145,19 +131,9 @@ class FeatureCache:
             encoded=encoded,
             digest=digest.hexdigest(),
             rows=np.array([known[keys[given[position]]] for position in positions], dtype=np.int64),
-            pooled_table=self._table("pooled", len(known)),
-            grid_table=self._table("grid", len(known)) if self.grid else None,
+            pooled_table=self.store.table("pooled", len(known)),
+            grid_table=self.store.table("grid", len(known)) if self.grid else None,
         )
-
-    def _table(self, name: str, rows: int) -> Rows:
-        shape = (rows, *self._shapes[name])
-        return np.memmap(self._file(name), dtype=_HALF, mode="r", shape=shape) if rows else np.zeros(shape, dtype=_HALF)
-
-    def _file(self, name: str) -> Path:
-        return self.folder / ("keys.bin" if name == "keys" else f"{name}.f16")
-
-    def _row_bytes(self) -> dict[str, int]:
-        return {"keys": _KEY_BYTES} | {n: int(np.prod(shape)) * _HALF.itemsize for n, shape in self._shapes.items()}
 
     # Encoding
 
@@ -214,75 +190,7 @@ class FeatureCache:
         """Encode and store the pictures that wait; they become known."""
         features = self.encoder.encode_pixels(torch.stack(list(waiting.values())), grid=self.grid)
         tables = {"pooled": features.pooled} | ({} if features.grid is None else {"grid": features.grid})
-        halves = {name: table.cpu().to(torch.float16) for name, table in tables.items()}
-        if not all(bool(table.isfinite().all()) for table in halves.values()):
-            raise PolygraftError(f"the image encoder {self.encoder.name} gives numbers beyond half precision")
-        self._append({name: table.numpy().tobytes() for name, table in halves.items()}, b"".join(waiting))
+        self.store.append(tables, list(waiting))
         for key in waiting:
             known[key] = len(known)
         waiting.clear()
-
-    # Writing
-
-    def _append(self, tables: dict[str, bytes], keys: bytes) -> None:
-        """Put rows at the ends of the files: tables first, then, once they are on the disk, the keys."""
-        with self._writing():
-            for name, data in {**tables, "keys": keys}.items():
-                with self._file(name).open("ab") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-
-    def _repair(self) -> dict[bytes, int]:
-        """Cut the files to the rows they all have whole; return the row of each key."""
-        sizes = self._row_bytes()
-        with self._writing():
-            for name in sizes:
-                self._file(name).touch()
-            rows = min(self._file(name).stat().st_size // size for name, size in sizes.items())
-            for name, size in sizes.items():
-                if self._file(name).stat().st_size > rows * size:
-                    os.truncate(self._file(name), rows * size)
-        keys = self._file("keys").read_bytes()
-        return {keys[start : start + _KEY_BYTES]: start // _KEY_BYTES for start in range(0, len(keys), _KEY_BYTES)}
-
-    def _describe(self) -> None:
-        """Make the folder with its description, or check the one that is there."""
-        description = {
-            "format": FORMAT,
-            "encoder": self.encoder.name,
-            "digest": self.encoder.digest,
-            "shapes": {name: list(shape) for name, shape in self._shapes.items()},
-        }
-        file = self.folder / "cache.json"
-        with self._writing():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                partial = self.folder / f".cache-{os.getpid()}.json"
-                write_json(partial, description)
-                partial.replace(file)
-        found = read_json(file)
-        if any(found.get(key) != description[key] for key in ("format", "digest", "shapes")):
-            raise PolygraftError(
-                f"{self.folder} is a feature cache of another encoder or format: remove it, or choose another"
-            )
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Let one process at a time use the cache; others wait."""
-        with self._writing():
-            file = (self.folder / "lock").open("w")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Turn what the system refuses into one sentence."""
-        try:
-            yield
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise PolygraftError(
-                f"the feature cache {self.folder} cannot be written ({reason}); what it held before is kept"
-            ) from error

@@ -4,7 +4,7 @@ Shapes: B rows, k positions of a prefix, T tokens, d width of the model, V token
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
 from backbone.decoding import Decoding
 from backbone.device import pick_device, pick_dtype
@@ -139,7 +140,13 @@ class Backbone:
     # The forward pass
 
     def hidden(
-        self, embeds: Tensor, mask: Tensor | None = None, *, positions: Tensor | None = None, cache: Any = None
+        self,
+        embeds: Tensor,
+        mask: Tensor | None = None,
+        *,
+        positions: Tensor | None = None,
+        cache: Any = None,
+        weights: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Return the last hidden states of a sequence of embeddings, causally: (B, T, d) -> (B, T, d).
 
@@ -149,16 +156,20 @@ class Backbone:
                 What comes out at padding means nothing. Or an additive (B, 1, T, t + T) mask, with ``positions``.
             positions: (B, T) int64; by default real positions are counted from 0.
             cache: from `new_cache`: keys and values of t earlier positions, to which these are added.
+            weights: by name, what stands in the place of weights of the body, see `backbone.adapted`; gradients flow
+                to them.
         """
         if positions is None and mask is not None:
             positions = positions_from_mask(mask)
-        output = self.model.base_model(
-            inputs_embeds=embeds.to(self.device, self.dtype),
-            attention_mask=mask,
-            position_ids=positions,
-            use_cache=cache is not None,
-            **{self._cache_argument: cache},
-        )
+        given = {
+            "inputs_embeds": embeds.to(self.device, self.dtype),
+            "attention_mask": mask,
+            "position_ids": positions,
+            "use_cache": cache is not None,
+            self._cache_argument: cache,
+        }
+        body = self.model.base_model
+        output = functional_call(body, dict(weights), kwargs=given) if weights else body(**given)
         states: Tensor = output.last_hidden_state
         return states
 
@@ -166,6 +177,10 @@ class Backbone:
         """Return the logits for the token after each hidden state, in float32: (..., d) -> (..., V)."""
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         return logits.float()
+
+    def meaning(self, hidden: Tensor) -> Tensor:
+        """Return hidden states themselves; see `backbone.sequences.LanguageModel`."""
+        return hidden
 
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values for `hidden`."""

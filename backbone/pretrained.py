@@ -3,10 +3,10 @@
 import copy
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import huggingface_hub
 import torch
@@ -17,6 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, Gene
 from transformers.utils import logging
 
 from backbone.errors import PolygraftError
+
+T = TypeVar("T")
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
 _ALTERNATIVES = "give a local folder, or `starter`, the small model that needs no network"
@@ -35,20 +37,38 @@ def load_model(name: str) -> tuple[Any, Any]:
     Raises:
         PolygraftError: there is no such model, it is not whole, or it cannot serve as a backbone.
     """
+    model, tokenizer = _load(name, _read, "a language model")
+    if model.config.model_type != "gpt2":
+        _check_causal(model, name)
+    return model, tokenizer
+
+
+def load_describer(name: str) -> tuple[Any, Any, Any]:
+    """Load a model that puts pictures into words, on the CPU, what prepares its input, and its tokenizer.
+
+    Args:
+        name: a captioner (BLIP, GIT, a vision encoder with a text decoder) or a chat model that sees (LLaVA, Qwen-VL,
+            SmolVLM): a folder in transformers' format, or a name on the hub. As with `load_model`, only safetensors
+            are read and no code is run.
+
+    Raises:
+        PolygraftError: there is no such model, it is not whole, or it puts no pictures into words.
+    """
+    return _load(name, _read_describer, "a model that describes pictures")
+
+
+def _load(name: str, read: Callable[..., T], kind: str) -> T:
+    """Call ``read`` on a folder, or on a name that the hub's cache or the hub knows; failures become one sentence."""
     folder = _local_folder(name)
     if folder is not None:
         _check_folder(folder)
     try:
-        found = _read_here_or_from_hub(name) if folder is None else _read(str(folder), local_files_only=True)
+        return _read_here_or_from_hub(name, read) if folder is None else read(str(folder), local_files_only=True)
     except PolygraftError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError and others
-        reason = " ".join(str(error).split(". ")[0].split()).rstrip(".")
-        raise PolygraftError(f"{name} cannot be loaded as a language model: {reason}") from error
-    model, tokenizer = found
-    if model.config.model_type != "gpt2":
-        _check_causal(model, name)
-    return model, tokenizer
+        reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
+        raise PolygraftError(f"{name} cannot be loaded as {kind}: {reason}") from error
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -137,12 +157,12 @@ def _check_folder(folder: Path) -> None:
             raise PolygraftError(f"{file} is truncated or damaged ({error}): copy or train it again") from error
 
 
-def _read_here_or_from_hub(name: str) -> tuple[Any, Any]:
+def _read_here_or_from_hub(name: str, read: Callable[..., T]) -> T:
     try:
-        return _read(name, local_files_only=True)
+        return read(name, local_files_only=True)
     except OSError:
         _ask_hub(name)
-        return _read(name, local_files_only=False)
+        return read(name, local_files_only=False)
 
 
 def _ask_hub(name: str) -> None:
@@ -160,20 +180,43 @@ def _ask_hub(name: str) -> None:
 
 
 def _read(source: str, *, local_files_only: bool) -> tuple[Any, Any]:
-    bars = not local_files_only and sys.stderr.isatty()  # a download may take long
-    with _quiet(bars=bars):
+    with _quiet(bars=_wants_bars(local_files_only)):
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype="auto",
-            use_safetensors=True,
-            output_loading_info=True,
-            local_files_only=local_files_only,
-            trust_remote_code=False,
-        )
-    model, report = loaded
+        return _read_weights(AutoModelForCausalLM, source, local_files_only), tokenizer
+
+
+def _read_describer(source: str, *, local_files_only: bool) -> tuple[Any, Any, Any]:
+    # these bring torchvision with them: two seconds that no language model should wait for
+    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
+
+    settings = {"local_files_only": local_files_only, "trust_remote_code": False}
+    processors: Any = AutoProcessor  # untyped, as the next
+    image_processors: Any = AutoImageProcessor
+    with _quiet(bars=_wants_bars(local_files_only)):
+        model = _read_weights(AutoModelForImageTextToText, source, local_files_only)
+        processor = processors.from_pretrained(source, **settings)
+        if hasattr(processor, "image_processor"):
+            return model, processor, processor.tokenizer
+        # a vision encoder joined with a text decoder keeps the two apart
+        pixels = image_processors.from_pretrained(source, **settings)
+        return model, pixels, AutoTokenizer.from_pretrained(source, **settings)
+
+
+def _wants_bars(local_files_only: bool) -> bool:
+    return not local_files_only and sys.stderr.isatty()  # a download may take long
+
+
+def _read_weights(auto: Any, source: str, local_files_only: bool) -> Any:
+    model, report = auto.from_pretrained(
+        source,
+        dtype="auto",
+        use_safetensors=True,
+        output_loading_info=True,
+        local_files_only=local_files_only,
+        trust_remote_code=False,
+    )
     _check_complete(source, report)
-    return model, tokenizer
+    return model
 
 
 def _check_complete(source: str, report: Mapping[str, Any]) -> None:

@@ -101,7 +101,7 @@ class Contrastive:
         """See `Chooser`."""
         probabilities, ids = scores.softmax(dim=-1).topk(min(self.candidates, scores.shape[1]))
         hidden = sequences.branch(ids)
-        directions = F.normalize(hidden.float(), dim=-1)
+        directions = F.normalize(sequences.model.meaning(hidden).float(), dim=-1)
         worth = (1 - self.alpha) * probabilities
         if self.context is not None:
             worth = worth - self.alpha * (directions @ self.context.mT).amax(dim=-1)

@@ -38,6 +38,9 @@ class LanguageModel(Protocol):
     def head(self, hidden: Tensor) -> Tensor:
         """Return the logits for the token after each hidden state, in float32."""
 
+    def meaning(self, hidden: Tensor) -> Tensor:
+        """Return of hidden states what tells whether two positions say the same: contrastive search compares it."""
+
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values."""
 

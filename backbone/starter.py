@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backbone.errors import PolygraftError
 
-STARTER_KINDS = ("gpt2", "clip", "captioner")
+STARTER_KINDS = ("gpt2", "clip", "captioner", "personal")
 
 
 def starter_root() -> Path:
@@ -15,7 +15,7 @@ def starter_root() -> Path:
 
 
 def starter_path(kind: str) -> Path:
-    """Return the folder of one starter model: ``gpt2``, ``clip`` or ``captioner``.
+    """Return the folder of one starter model: ``gpt2``, ``clip``, ``captioner``, or ``personal``, which knows users.
 
     Raises:
         PolygraftError: there is no such model, or it has not been built.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from backbone.errors import PolygraftError
-from multimodal.jsonl import read_objects
+from backbone.jsonl import read_objects
 
 T = TypeVar("T")
 

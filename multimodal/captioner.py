@@ -24,13 +24,14 @@ from backbone.clip import Features, ImageEncoder
 from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
 from backbone.files import atomic_folder
+from backbone.frozen import STARTER, check_width, frozen_part, lasting_name
 from backbone.gpt2 import Backbone, Generation
 from backbone.images import open_image
 from backbone.starter import starter_path
 from multimodal.batches import CaptionBatch
+from multimodal.community import Neighbours
 from multimodal.conditions import Conditions
 from multimodal.config import CaptionerConfig as CaptionerConfig
-from multimodal.frozen import STARTER, check_width, frozen_part, lasting_name
 from multimodal.mapper import build_mapper
 from multimodal.profile import Context, ContextLimits, Profile
 from multimodal.user_batch import UserBatch, UserTensors
@@ -38,6 +39,8 @@ from multimodal.user_mapper import ImageInput, Prefix
 from multimodal.words import NO_WORDS, WordTable
 
 KIND = "captioner"
+PERSONAL = f"{STARTER}-personal"
+_SHIPPED = {STARTER: KIND, PERSONAL: "personal"}
 
 Picture = Path | str | bytes | Image.Image
 Pictures = Sequence[Picture] | Features | Tensor
@@ -68,8 +71,8 @@ class Captioner:
         config: CaptionerConfig,
         table: WordTable | None = None,
     ) -> None:
-        check_width("an image encoder", encoder.name, encoder.width, config.image_width)
-        check_width("a language model", backbone.name, backbone.width, config.text_width)
+        check_width(KIND, "an image encoder", encoder.name, encoder.width, config.image_width)
+        check_width(KIND, "a language model", backbone.name, backbone.width, config.text_width)
         self.encoder = encoder
         self.backbone = backbone
         self.mapper = mapper.to(backbone.device)
@@ -109,7 +112,8 @@ class Captioner:
         """Load a captioner and the frozen models it was trained on.
 
         Args:
-            folder: a checkpoint folder, or ``starter`` for the one that ships with the package.
+            folder: a checkpoint folder, ``starter`` for the one that ships with the package, or ``starter-personal``
+                for the one that knows users.
             device: where to compute; ``auto`` takes CUDA, then MPS, then the CPU.
             dtype: precision of the frozen language model.
             backbone: the language model, where it is not found under the name that the checkpoint holds.
@@ -118,7 +122,7 @@ class Captioner:
         Raises:
             PolygraftError: the folder is missing, damaged or of another kind; a frozen model is missing or another.
         """
-        path = starter_path(KIND) if folder == STARTER else Path(folder)
+        path = starter_path(_SHIPPED[str(folder)]) if str(folder) in _SHIPPED else Path(folder)
         checkpoint = load_checkpoint(path, kind=KIND)
         config = config_from_dict(CaptionerConfig, checkpoint.config)
         language_model = frozen_part(
@@ -208,21 +212,43 @@ class Captioner:
         """Return what is shown of a user for each of B pictures, as the mapper takes it; None for nobody.
 
         Raises:
-            PolygraftError: the mapper knows no users, or the profile's features come from another encoder.
+            PolygraftError: the mapper knows no users, or see `contexts`.
         """
         if users is None:
             return None
         if not self.config.knows_users:
             raise PolygraftError("this captioner knows no users: train one with --preset default")
         if isinstance(users, Profile):
-            if users.pooled is not None and users.encoder != self.encoder.digest:
-                raise PolygraftError(
-                    f"the profile of {users.user!r} was made with another image encoder: make it again from the posts"
-                )
-            pooled = features if isinstance(features, Tensor) else features.pooled
-            users = [users.context(row, self.table, self.limits) for row in pooled.float().cpu().numpy()]
-        tensors = UserTensors(users, self.backbone, self.config.past_tokens)
-        return tensors.batch(range(len(users)))
+            users = self.contexts(users, features)
+        shown = [replace(context, posts=context.posts[: self.config.past_posts]) for context in users]
+        tensors = UserTensors(shown, self.backbone, self.config.past_tokens)
+        return tensors.batch(range(len(shown)))
+
+    def contexts(
+        self, profile: Profile, features: Features | Tensor, *, neighbours: Neighbours | None = None, posts: int = 0
+    ) -> list[Context]:
+        """Return what is shown of a user for each of B pictures.
+
+        Args:
+            profile: what is known of the user.
+            features: of the pictures.
+            neighbours: other users, who lend past captions; None: nobody.
+            posts: past captions of each, where that is more than the mapper reads; it leaves out the rest.
+
+        Raises:
+            PolygraftError: the profile's features come from another encoder.
+        """
+        if profile.pooled is not None and profile.encoder != self.encoder.digest:
+            raise PolygraftError(
+                f"the profile of {profile.user!r} was made with another image encoder: make it again from the posts"
+            )
+        pooled = (features if isinstance(features, Tensor) else features.pooled).float().cpu().numpy()
+        limits = replace(self.limits, posts=max(posts, self.limits.posts))
+        if neighbours is None:
+            return [profile.context(row, self.table, limits) for row in pooled]
+        trust = neighbours.trust()
+        lent = [neighbours.lent(row, trust, limits.posts) for row in neighbours.likeness(pooled)]
+        return [profile.context(row, self.table, limits, lent=more) for row, more in zip(pooled, lent, strict=True)]
 
     def prefix(self, features: Features | Tensor, users: Users = None) -> Prefix:
         """Map features of B pictures to what the language model reads; see `users`."""

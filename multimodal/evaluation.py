@@ -17,19 +17,25 @@ import numpy as np
 from backbone.clip import Features
 from backbone.decoding import Decoding
 from multimodal import ptb
+from multimodal.agreement import Agreement
 from multimodal.batches import CaptionSet
 from multimodal.captioner import Captioner
-from multimodal.contexts import UserPosts
 from multimodal.known import Known
 from multimodal.metrics import score, score_each
+from multimodal.normalise import natural
 from multimodal.personal_metrics import copy_rate, diversity, identification
 from multimodal.posts import Post, Report
-from multimodal.profile import Context, ContextMode
+from multimodal.profile import NOBODY, Context, ContextMode
 from multimodal.resampling import bootstrap
 from multimodal.style import emoji_words, style_distance
+from multimodal.user_posts import UserPosts
 
 Watch = Callable[[Sequence[range], str], Iterable[range]]
 """Passes batches on and shows how far it is; the text says what is done."""
+
+
+TextForm = Callable[[str], str]
+"""One of `multimodal.normalise.FORMS`."""
 
 
 class Figure(NamedTuple):
@@ -86,6 +92,10 @@ class Speaker:
     captioner: Captioner
     decoding: Decoding
     personal: float = 1.0
+    agreement: Agreement | None = None
+    """How one of several captions drawn, or a past one, is agreed on; None: the first is taken."""
+    known: tuple[str, ...] = ()
+    """Captions by which rare words are told from common ones then."""
     batch_size: int = 32
     watch: Watch = lambda batches, _: batches
 
@@ -93,15 +103,21 @@ class Speaker:
         """Return a caption for each sample, in the voice of the user that is shown."""
         found: list[str] = []
         for rows in self._batches(samples, label):
+            shown = None if users is None else users[rows.start : rows.stop]
             made = self.captioner.caption(
                 self._pictures(samples, rows),
                 self.decoding,
-                users=None if users is None else users[rows.start : rows.stop],
+                users=shown,
                 personal=self.personal,
                 batch_size=self.batch_size,
             )
-            found += [texts[0] for texts in made]
+            found += map(self._chosen, made, shown or [NOBODY] * len(made))
         return found
+
+    def _chosen(self, drawn: list[str], shown: Context) -> str:
+        if self.agreement is None:
+            return drawn[0]
+        return self.agreement.pick(drawn, shown, self.known)
 
     def log_likelihoods(self, samples: Samples, users: Sequence[Context], label: str) -> list[float]:
         """Return the log-probability of each sample's first truth, given the user that is shown."""
@@ -127,20 +143,35 @@ class Speaker:
 
 
 def quality(
-    captions: Sequence[str], samples: Samples, *, meteor: bool = False, report: Report | None = None, seed: int = 0
+    captions: Sequence[str],
+    samples: Samples,
+    *,
+    form: TextForm = natural,
+    meteor: bool = False,
+    report: Report | None = None,
+    seed: int = 0,
 ) -> Figures:
-    """Return how near captions are to the truths, and how varied."""
-    hypotheses, references = _for_metrics(captions, samples)
+    """Return how near captions are to the truths, and how varied.
+
+    Args:
+        captions: of each sample.
+        samples: pictures and truths.
+        form: what texts are compared as; their style is that of the texts as they are.
+        meteor: whether to measure METEOR, which needs Java.
+        report: called with a sentence where it cannot be measured.
+        seed: of the intervals.
+    """
+    hypotheses, references = _for_metrics(captions, samples, form)
     scores = score(hypotheses, references, meteor=meteor, report=report)
     found = {name: Figure(value) for name, value in scores.items() if value is not None}
     tokens = ptb.tokenize(list(hypotheses.values()))
     varied = {name: Figure(value) for name, value in diversity(tokens).items()}
-    return found | nearness(captions, samples, seed=seed) | varied
+    return found | nearness(captions, samples, form=form, seed=seed) | varied
 
 
-def nearness(captions: Sequence[str], samples: Samples, *, seed: int = 0) -> Figures:
-    """Return the figures that are means over users, or over samples where no user is known."""
-    each = list(score_each(*_for_metrics(captions, samples)).values())
+def nearness(captions: Sequence[str], samples: Samples, *, form: TextForm = natural, seed: int = 0) -> Figures:
+    """Return the figures that are means over users, or over samples where no user is known; see `quality`."""
+    each = list(score_each(*_for_metrics(captions, samples, form)).values())
     found = {
         name: _interval(samples.by_user([values[name] for values in each]), seed) for name in ("rouge_l", "cider_d")
     }
@@ -222,9 +253,14 @@ def write_predictions(file: Path, captions: Sequence[str], samples: Samples) -> 
     partial.replace(file)
 
 
-def _for_metrics(captions: Sequence[str], samples: Samples) -> tuple[dict[str, str], dict[str, list[str]]]:
-    hypotheses = {str(number): emoji_words(text) for number, text in enumerate(captions)}
-    return hypotheses, {str(number): list(map(emoji_words, texts)) for number, texts in enumerate(samples.truths)}
+def _for_metrics(
+    captions: Sequence[str], samples: Samples, form: TextForm
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    hypotheses = {str(number): emoji_words(form(text)) for number, text in enumerate(captions)}
+    references = {
+        str(number): [emoji_words(form(text)) for text in texts] for number, texts in enumerate(samples.truths)
+    }
+    return hypotheses, references
 
 
 def _texts_by_user(captions: Sequence[str], samples: Samples) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from multimodal.batches import CaptionSet
-from multimodal.contexts import UserPosts, collect, contexts
+from multimodal.community import Community
+from multimodal.contexts import contexts
 from multimodal.profile import Context, ContextLimits, ContextMode
+from multimodal.user_posts import UserPosts, collect
 from multimodal.words import WordTable
 
 
@@ -18,6 +20,8 @@ class Known:
     table: WordTable
     limits: ContextLimits
     mode: ContextMode = "leave-one-out"
+    community: Community | None = None
+    """Who lends past captions; None: nobody."""
 
     def shown(
         self, data: CaptionSet, *, authors: Sequence[str] | None = None, vary: int | None = None
@@ -32,7 +36,7 @@ class Known:
         if authors is not None:
             posts = (replace(post, user=user) for post, user in zip(data.posts, authors, strict=True))
             data = replace(data, posts=tuple(posts))
-        return contexts(data, self.past, self.table, self.limits, mode=self.mode, vary=vary)
+        return contexts(data, self.past, self.table, self.limits, mode=self.mode, vary=vary, community=self.community)
 
 
 def pasts(data: CaptionSet, encoder: str) -> dict[str, UserPosts]:

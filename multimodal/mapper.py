@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimodal.calibration import Calibration
+from backbone.calibration import Calibration
 from multimodal.config import CaptionerConfig
 from multimodal.user_mapper import UserMapper
 

@@ -2,7 +2,11 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
+from typing import Literal
 from urllib.parse import unquote_plus
+
+Form = Literal["written", "instagram", "yfcc"]
 
 PAPER_WORDS = 15
 """Words at which the papers cut captions, in training and in references."""
@@ -16,11 +20,6 @@ _DANGLING = re.compile(r"(?<![a-zA-Z0-9])-(?![a-zA-Z0-9])")
 def natural(text: str) -> str:
     """Return a text with composed characters (NFC) and single blanks; case, punctuation and emoji stay."""
     return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def first_words(text: str, count: int = PAPER_WORDS) -> str:
-    """Return the first ``count`` words of a text, with single blanks."""
-    return " ".join(text.split()[:count])
 
 
 # Instagram
@@ -98,3 +97,15 @@ def paper_yfcc(text: str) -> str:
 
 def _to_ascii(text: str) -> str:
     return unicodedata.normalize("NFKD", text.translate(_LATIN)).encode("ascii", "ignore").decode("ascii")
+
+
+def _cut(text: str) -> str:
+    return " ".join(text.split()[:PAPER_WORDS])
+
+
+FORMS: dict[Form, Callable[[str], str]] = {
+    "written": natural,
+    "instagram": lambda text: _cut(paper_instagram(text)),
+    "yfcc": lambda text: _cut(paper_yfcc(text)),
+}
+"""What texts are scored as: as they were written, or as the benchmarks do, cut at `PAPER_WORDS`."""

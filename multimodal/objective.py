@@ -53,14 +53,16 @@ class CaptionObjective(nn.Module):
     def _contrast(self, image: ImageInput, user: UserBatch, batch: CaptionBatch, own: Tensor) -> Tensor:
         """Return the loss of telling the author from other users of the batch, given the same picture and caption.
 
-        A softmax over the author and ``negatives`` others, over rows; where nothing is known of the author there is
-        nothing to tell.
+        A softmax over the author and ``negatives`` others, over rows. Where nothing is known of the author, or the
+        other row is the author's too, there is nothing to tell.
         """
         scores = [own]
         for shift in torch.randperm(len(own) - 1)[: self.config.negatives].tolist():
             other = user.take((torch.arange(len(own), device=own.device) + shift + 1) % len(own))
             prefix = self._conditions.prefix(image, other)
-            scores.append(self._conditions.score(prefix, batch.ids, batch.mask).by_row())
+            score = self._conditions.score(prefix, batch.ids, batch.mask).by_row()
+            same = (other.author == user.author) & (user.author != 0)
+            scores.append(score.masked_fill(same, -torch.inf))
         lengths = batch.mask.sum(dim=1)
         losses = -F.log_softmax(torch.stack(scores, dim=1) / lengths[:, None], dim=1)[:, 0]
         return (losses * lengths)[user.known].sum()

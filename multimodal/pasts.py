@@ -9,8 +9,11 @@ from pathlib import Path
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.features import FeatureCache
+from backbone.jsonl import read_objects
+from multimodal.batches import gather
+from multimodal.community import Community
 from multimodal.contexts import make_profile
-from multimodal.jsonl import read_objects
+from multimodal.known import pasts
 from multimodal.layouts import INSTAPIC, REDCAPS, YFCC, read_data
 from multimodal.posts import MAX_TEXT, Post, Report, load_posts
 from multimodal.profile import Profile, latest
@@ -96,6 +99,25 @@ def read_past(source: Path, user: str = "", *, report: Report) -> Past:
         return Past(made=Profile.load(source))
     posts = _read_texts(source) or load_posts(source, report=report)
     return Past(posts=tuple(_of_user(posts, user, source)))
+
+
+def read_community(source: Path, encoder: ImageEncoder, folder: Path, *, report: Report) -> Community:
+    """Read the posts of many users, who lend past captions to one another.
+
+    Args:
+        source: posts with pictures and users, see `load_posts`.
+        encoder: what sees the pictures.
+        folder: holds the features of pictures, in ``features``.
+        report: called with a sentence about each post or picture that cannot be read.
+
+    Raises:
+        PolygraftError: it is missing or damaged, or no post says whose it is.
+    """
+    posts = [post for post in load_posts(source, report=report) if post.user]
+    if not posts:
+        raise PolygraftError(f"no post of {source} names its user: only known users can lend captions")
+    data = gather(posts, FeatureCache(folder / "features", encoder), report=report)
+    return Community.of(pasts(data, encoder.digest))
 
 
 def is_replaceable(file: Path) -> bool:

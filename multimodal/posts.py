@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from backbone.errors import PolygraftError
 from backbone.images import list_images
-from multimodal.jsonl import read_objects
+from backbone.jsonl import read_objects
 from multimodal.layouts import INSTAPIC, REDCAPS, YFCC, Layout, Row, read_data, read_text
 from multimodal.layouts import Report as Report
 from multimodal.sidecars import find_sidecar

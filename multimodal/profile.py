@@ -5,7 +5,7 @@ A profile is made of past posts alone: a new user costs no training.
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,8 @@ MAX_POSTS = 5_000
 """Past posts that are kept of a user: the latest, or the last in their list."""
 STYLE_POSTS = 32
 """Past posts whose style is measured, spread evenly over the past."""
-_DIGITS = 4
+DIGITS = 4
+"""Places to which likeness is rounded, so that the order of sums does not change what is shown."""
 SAME_PICTURE = 0.999
 """Cosine from which two feature rows are one picture: nobody is shown their own caption of it."""
 
@@ -30,6 +31,8 @@ ContextMode = Literal["leave-one-out", "history", "paper"]
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Lent = tuple[str, float]
+"""A past caption, and how like its picture is to another, from -1 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +51,15 @@ class Context:
 
     words: tuple[tuple[int, float], ...] = ()
     """Numbers of words in the table, with weights in 0..1, the greatest first."""
-    posts: tuple[tuple[str, float], ...] = ()
-    """Past captions and the cosine of their pictures with this one, the greatest first."""
+    posts: tuple[Lent, ...] = ()
+    """Past captions and the cosine of their pictures with this one, the greatest first. Those of other users, see
+    `multimodal.community`, stand among them with less than that."""
     style: tuple[float, ...] = (0.0,) * Style.SIZE
     """`Style.as_vector` of the past captions."""
     known: bool = False
     """Whether there is any past post."""
+    user: str = field(default="", repr=False)  # who it is tells users apart in training; what is shown is the rest
+    """Who it is."""
 
 
 NOBODY = Context()
@@ -104,7 +110,7 @@ class Profile:
         if self.pooled is None:
             return np.zeros(len(self.texts))
         cosines: np.ndarray[Any, np.dtype[np.float64]] = self.pooled.astype(np.float64) @ query.astype(np.float64)
-        return cosines.round(_DIGITS)
+        return cosines.round(DIGITS)
 
     def context(
         self,
@@ -114,6 +120,7 @@ class Profile:
         *,
         hidden: Flags | None = None,
         hidden_words: Flags | None = None,
+        lent: Sequence[Lent] = (),
     ) -> Context:
         """Choose what is shown for a picture.
 
@@ -126,6 +133,7 @@ class Profile:
             hidden: (N,) posts that must not be seen: the one to be captioned, its near duplicates, later ones.
             hidden_words: (N,) posts whose words must not be seen; by default ``hidden``. The published protocol
                 counts the words of every post, and so of the very caption that is to be written.
+            lent: past captions of other users, which are shown where they are more alike than the user's own.
         """
         if not self.texts:
             return NOBODY
@@ -144,9 +152,10 @@ class Profile:
         sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)] if len(kept) else kept
         return Context(
             words=tuple(table.top(numbers, limits.words)) if limits.words else (),
-            posts=tuple((self.texts[at], float(likeness[at])) for at in nearest),
+            posts=tuple(_nearest([(self.texts[at], float(likeness[at])) for at in nearest], lent, limits.posts)),
             style=tuple(Style.of([self.texts[at] for at in sampled]).as_vector()),
             known=True,
+            user=self.user,
         )
 
     # The disk
@@ -179,6 +188,14 @@ class Profile:
         if features is not None:
             pooled, encoder = _read_rows(features, len(texts), file), str(features["encoder"])
         return cls(user=str(content.get("user", "")), texts=tuple(texts), pooled=pooled, encoder=encoder)
+
+
+def _nearest(own: list[Lent], lent: Sequence[Lent], limit: int) -> list[Lent]:
+    """Return the most similar of both, the user's own first of equals; what the user wrote is not lent again."""
+    if not lent:
+        return own
+    written = {text for text, _ in own}
+    return sorted([*own, *(one for one in lent if one[0] not in written)], key=lambda one: -one[1])[:limit]
 
 
 def _read_rows(features: Any, count: int, file: Path) -> Vectors:

@@ -86,6 +86,10 @@ class Steered:
             return logits
         return self.copying.mix(logits, hidden, self.memory)
 
+    def meaning(self, hidden: Tensor) -> Tensor:
+        """See `LanguageModel`; (R, c, d) or (R, c, 2 d) -> (R, c, d), those of the language model itself."""
+        return hidden[..., : self.backbone.width]
+
     def new_cache(self) -> Any:
         """See `LanguageModel`."""
         return self.backbone.new_cache()
@@ -180,6 +184,10 @@ class Guided:
         with_user = self.user.head(first).log_softmax(dim=-1)
         nobody = self.nobody.head(second).log_softmax(dim=-1)
         return nobody + self.strength * (with_user - nobody)
+
+    def meaning(self, hidden: Tensor) -> Tensor:
+        """See `LanguageModel`; those of the first condition, which is the one that is asked for."""
+        return self.user.meaning(hidden.chunk(2, dim=-1)[0])
 
     def new_cache(self) -> _TwoCaches:
         """See `LanguageModel`."""

@@ -18,8 +18,8 @@ from backbone.gpt2 import Generation
 from backbone.images import open_image
 from multimodal.agreement import KNOWN, VOTERS, Agreement
 from multimodal.captioner import Captioner
-from multimodal.profile import NOBODY, Context, ContextLimits, Profile, Vectors
-from multimodal.words import NO_WORDS
+from multimodal.community import Neighbours
+from multimodal.profile import NOBODY, Context, Profile
 
 _THREADS = 4  # that open files; each holds one picture in full, the rest of the batch is prepared pixels
 
@@ -43,6 +43,8 @@ class Voice:
     """None: nobody's."""
     personal: float = 1.0
     """How much so, see `Captioner.generate`."""
+    neighbours: Neighbours | None = None
+    """Who lends past captions to that user; None: nobody."""
     agreement: Agreement | None = None
     """How one of several captions, or a past one, is agreed on; None: all captions are given."""
 
@@ -80,12 +82,15 @@ def _caption_batch(
     captions: Iterator[list[Generation]] = iter(())
     if pixels:
         features = captioner.encoder.encode_pixels(torch.stack(pixels), grid=captioner.config.features == "grid")
-        made = captioner.generate(
-            features, decoding, users=voice.profile, personal=voice.personal, batch_size=len(pixels)
-        )
+        users = None
+        if voice.profile is not None:
+            voters = VOTERS if voice.agreement else 0
+            users = captioner.contexts(voice.profile, features, neighbours=voice.neighbours, posts=voters)
+        made = captioner.generate(features, decoding, users=users, personal=voice.personal, batch_size=len(pixels))
         if voice.agreement is not None:
-            pooled = features.pooled.float().cpu().numpy()
-            made = [[_agreed(row, query, voice, voice.agreement)] for row, query in zip(made, pooled, strict=True)]
+            known = voice.profile.texts[-KNOWN:] if voice.profile else ()
+            shown = users or [NOBODY] * len(made)
+            made = [[_agreed(*row, known, voice.agreement)] for row in zip(made, shown, strict=True)]
         captions = iter(made)
     for path, opened in batch:
         if isinstance(opened, Tensor):
@@ -94,13 +99,8 @@ def _caption_batch(
             yield Captioned(path=path, error=opened)
 
 
-def _agreed(drawn: Sequence[Generation], query: Vectors, voice: Voice, agreement: Agreement) -> Generation:
+def _agreed(drawn: Sequence[Generation], shown: Context, known: Sequence[str], agreement: Agreement) -> Generation:
     """Return the caption that is agreed on; a past one has no tokens and no score."""
-    shown: Context = NOBODY
-    known: Sequence[str] = ()
-    if voice.profile is not None:
-        shown = voice.profile.context(query, NO_WORDS, ContextLimits(words=0, posts=VOTERS))
-        known = voice.profile.texts[-KNOWN:]
     chosen = agreement.choose([one.text for one in drawn], shown, known)
     if chosen < len(drawn):
         return drawn[chosen]

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -41,6 +42,8 @@ class UserBatch:
     """(B, `Style.SIZE`) float32."""
     known: Tensor
     """(B,) bool, whether anything is known of the user."""
+    author: Tensor
+    """(B,) int64, a number for each user: equal ones are the same user, 0 is not named."""
 
     def to(self, device: torch.device) -> "UserBatch":
         """Return the batch on ``device``."""
@@ -105,6 +108,9 @@ class UserTensors:
             past_mask=_mask([list(row[0]) for row in rows]),
             style=torch.tensor([context.style for context in chosen], dtype=torch.float32).view(-1, Style.SIZE),
             known=torch.tensor([context.known for context in chosen], dtype=torch.bool),
+            author=torch.tensor(
+                [crc32(context.user.encode("utf-8", "replace")) for context in chosen], dtype=torch.int64
+            ),
         )
 
     def _past(self, context: Context) -> tuple[list[int], list[int], list[int], list[float]]:

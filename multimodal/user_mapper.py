@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbone.calibration import Calibration
 from multimodal.attention import FusionLayer, QueryLayer
-from multimodal.calibration import Calibration
 from multimodal.config import CaptionerConfig
 from multimodal.copying import CopyHead, Memory, PastTokens
 from multimodal.style import Style

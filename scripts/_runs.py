@@ -7,16 +7,35 @@ place in one step, so the folder is at any moment an unfinished run or a finishe
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
 from backbone.errors import PolygraftError, UsageError
 from backbone.files import atomic_folder, read_json, write_json
+from backbone.train_config import TrainConfig
+from scripts._cli import emit
 
 RUN = "run.json"
 _RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard"}
 _CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, TABLES, WEIGHTS}
+_PASSES = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(TrainConfig):
+    """How the part is trained."""
+
+    def __post_init__(self) -> None:
+        self.bounded()
+
+    def bounded(self) -> TrainConfig:
+        """Return the settings with the bound that holds where none was given."""
+        settings = asdict(self)
+        if not (self.steps or self.epochs or self.minutes):
+            settings["epochs"] = _PASSES
+        return TrainConfig(**settings)
 
 
 def is_finished(folder: Path) -> bool:
@@ -67,6 +86,16 @@ def finish(folder: Path, save: Callable[[Path], object]) -> None:
     """Replace the run in ``folder`` by the checkpoint that ``save`` writes into an empty folder."""
     with atomic_folder(folder, replace=True) as partial:
         save(partial)
+
+
+def tell_figures(folder: Path, figures: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print where the checkpoint is and what was measured."""
+    facts = {"out": str(folder), **figures}
+    if as_json:
+        emit(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        emit(f"{name}\t{value:.4g}" if isinstance(value, float) else f"{name}\t{value}")
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

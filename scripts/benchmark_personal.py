@@ -4,9 +4,9 @@ Train personal and impersonal captioners on words of real communities, and compa
 
 Voices: the same emoji in the words of many communities; users are voices with a past of 10 posts up to all. Authors:
 clip art with titles and keywords of those who drew it. All systems read the same features by the same frozen models,
-and of twelve captions drawn give the one that is agreed on; ours lets past captions of the user vote. Fetches some
-400 MB of packages the first time. Interrupted, it goes on when the command is given again: what was trained and
-captioned is kept in the work folder.
+and of twelve captions drawn give the one that is agreed on; with ours, past captions of the user and of users who
+write alike vote. Fetches some 400 MB of packages the first time. Interrupted, it goes on when the command is given
+again: what was trained and captioned is kept in the work folder.
 """
 
 import json
@@ -41,6 +41,8 @@ class Options:
     """Which ablations."""
     out: Path | None = None
     """Folder for the plot and the grid of examples; without it none is made."""
+    export: Path | None = None
+    """Write the posts of each set to this folder as JSONL, for `train captioner` and `evaluate caption`."""
     work: Path = Path("~/.cache/polygraft/benchmark")
     """Folder of features, runs and captions."""
     data: Path = Path("~/.cache/polygraft/data")
@@ -57,12 +59,16 @@ class Options:
 
 def main(options: Options) -> int:
     """Train, caption, compare and print."""
+    from scripts.benchmark.export import write_posts
     from scripts.benchmark.laboratory import Laboratory
 
     for name in options.sets:
         laboratory = Laboratory.open(
             name, options.data.expanduser(), options.work.expanduser(), schedule=options.train, device=options.device
         )
+        if options.export:
+            write_posts(laboratory.posts, options.export / f"{name}.jsonl")
+            remark(f"wrote {options.export / name}.jsonl")
         parts = {"table": _table, "controls": _controls, "curve": _curve, "ablations": _ablations, "pictures": _grid}
         for part in options.parts:
             if name == "voices" or part in ("table", "controls"):

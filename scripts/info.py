@@ -2,13 +2,14 @@
 
 Tell what a folder holds, and from what it was made.
 
-Knows checkpoints of trained parts, language models in transformers' format, open_clip models and training runs.
+Knows checkpoints of trained parts, language models in transformers' format, open_clip models, vocabularies of
+narrations and training runs.
 """
 
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def _facts(folder: Path) -> Facts:
     if not folder.is_dir():
         raise PolygraftError(f"there is no folder {folder}: give one that a polygraft command has written")
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    if config.get("kind") == "narration vocabulary":
+        return _vocabulary(folder)
     if "format" in config:
         return _checkpoint(folder)
     if "model_type" in config:
@@ -57,7 +60,7 @@ def _facts(folder: Path) -> Facts:
     if (folder / "resume").is_dir() or (folder / "log.jsonl").is_file():
         return _training_run(folder)
     raise PolygraftError(
-        f"{folder} holds no checkpoint, no language model, no open_clip model and no training run: "
+        f"{folder} holds no checkpoint, language model, open_clip model, vocabulary or training run: "
         f"none of {CONFIG}, open_clip_config.json, log.jsonl and resume/ is there"
     )
 
@@ -71,6 +74,21 @@ def _checkpoint(folder: Path) -> Facts:
         **_model(folder),
         "needs": frozen,
         "config": header.config,
+    }
+
+
+def _vocabulary(folder: Path) -> Facts:
+    from video.vocabulary import NarrationVocabulary  # imports torch
+
+    vocabulary = NarrationVocabulary.from_pretrained(folder)
+    made_by = vocabulary.text_encoder
+    return {
+        "kind": "narration vocabulary",
+        **asdict(vocabulary.counts),
+        "coding": asdict(vocabulary.coding),
+        "text_encoder": f"{made_by.name} (SHA-256 {made_by.sha256[:12]})" if made_by else "none",
+        "width": vocabulary.width,
+        "updates": len(vocabulary.updates),
     }
 
 

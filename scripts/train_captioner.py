@@ -16,7 +16,6 @@ caption measures on them. Posts marked "validation" are the part held out, if th
 """
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +23,12 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.train_config import TrainConfig
 from multimodal.config import CaptionerConfig, Preset
 from multimodal.holdout import Holdout
 from multimodal.posts import LayoutName
 from multimodal.profile import ContextMode
-from scripts._cli import Device, Json, emit, remark, run_file
-from scripts._runs import begin, finish, is_finished
+from scripts._cli import Device, Json, remark, run_file
+from scripts._runs import Training, begin, finish, is_finished, tell_figures
 
 if TYPE_CHECKING:
     from backbone.checkpoint import ModelCard
@@ -40,23 +38,7 @@ if TYPE_CHECKING:
     from multimodal.profile import Context
     from multimodal.training import Trained
 
-_PASSES = 30.0
 _OTHER = {"default": " (--preset clipcap: a captioner that knows none)", "clipcap": ""}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training(TrainConfig):
-    """How the mapper is trained."""
-
-    def __post_init__(self) -> None:
-        self.bounded()
-
-    def bounded(self) -> TrainConfig:
-        """Return the settings with the bound that holds where none was given."""
-        settings = asdict(self)
-        if not (self.steps or self.epochs or self.minutes):
-            settings["epochs"] = _PASSES
-        return TrainConfig(**settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +58,8 @@ class Options:
     """Settings by name, for options left at their usual value; without it the posts decide."""
     context: ContextMode = "leave-one-out"
     """What is shown of an author: all other posts, or earlier ones; paper: the words of the very caption too."""
+    lend: bool = True
+    """Show past captions of other users too, those who write alike, where they are of more similar pictures."""
     backbone: str = "starter"
     """Language model: starter, a folder, or a name on a hub such as gpt2."""
     clip: str = "starter"
@@ -118,7 +102,7 @@ def _settings(options: Options, training: "list[Post]", held: "list[Post]") -> d
     model = {f"model.{name}": value for name, value in asdict(options.model).items()}
     train = {f"train.{name}": value for name, value in options.train.bounded().identity().items()}
     data = {"data": _digest(training), "held-out data": _digest(held)}
-    known = {"preset": options.preset, "context": options.context}
+    known = {"preset": options.preset, "context": options.context, "lend": options.lend}
     return {"backbone": options.backbone, "clip": options.clip, **known, **model, **train, **data}
 
 
@@ -216,11 +200,19 @@ def _with_users(
     Users are known by their training posts; who has none there, by their other posts that are held out.
     """
     from multimodal.captioner import Captioner
+    from multimodal.community import Community
     from multimodal.known import Known, learned_words, pasts
 
     table, encoder = learned_words(data), captioner.encoder.digest
     held = pasts(validation, encoder) if validation else {}
-    known = Known(past=held | pasts(data, encoder), table=table, limits=captioner.limits, mode=options.context)
+    learned = pasts(data, encoder)
+    known = Known(
+        past=held | learned,
+        table=table,
+        limits=captioner.limits,
+        mode=options.context,
+        community=Community.of(learned) if options.lend else None,
+    )
     return (
         Captioner(captioner.encoder, captioner.backbone, captioner.mapper, captioner.config, table),
         _Shown(
@@ -238,11 +230,7 @@ def _keep(options: Options, trained: "Trained") -> None:
     finish(options.out, lambda folder: trained.captioner.save_pretrained(folder, card=card, record=record))
     if trained.collapsed:
         remark("the captioner has collapsed: it says the same about nearly all validation pictures")
-    if options.json:
-        emit(json.dumps({"out": str(options.out), **figures}))
-        return
-    for name, value in {"out": options.out, **figures}.items():
-        emit(f"{name}\t{value:.4g}" if isinstance(value, float) else f"{name}\t{value}")
+    tell_figures(options.out, figures, as_json=options.json)
 
 
 def _card(options: Options, trained: "Trained") -> "ModelCard":

@@ -1,1 +1,23 @@
-"""A film becomes narrations, retrieved from a vocabulary."""
+"""A film becomes narrations, retrieved from a vocabulary.
+
+Names are imported on first use, so that reading an options dataclass does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from video.frames import read_frames as read_frames
+    from video.vocabulary import NarrationVocabulary as NarrationVocabulary
+
+_HOME = {
+    "NarrationVocabulary": "video.vocabulary",
+    "read_frames": "video.frames",
+}
+__all__ = ["NarrationVocabulary", "read_frames"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'video' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

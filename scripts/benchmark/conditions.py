@@ -9,7 +9,7 @@ from scripts.benchmark.systems import System, pasts_for, seen_by
 if TYPE_CHECKING:
     from multimodal.batches import CaptionSet
     from multimodal.captioner import Captioner
-    from multimodal.contexts import UserPosts
+    from multimodal.user_posts import UserPosts
     from scripts.benchmark.sets import Benchmark
 
 Told = Literal["own", "shuffled", "nobody", "popular"]
@@ -85,7 +85,9 @@ def shown_contexts(
     mode: ContextMode = "paper" if condition.paper else "leave-one-out"
     if condition.paper:
         own = _with_tests(own, data, bench)
-    return contexts(data, pasts_for(system, own), bench.data.table, limits or captioner.limits, mode=mode)
+    lent = bench.data.community if system.borrows else None
+    shown = limits or captioner.limits
+    return contexts(data, pasts_for(system, own), bench.data.table, shown, mode=mode, community=lent)
 
 
 def tested(condition: Condition, system: System, bench: "Benchmark") -> "CaptionSet":

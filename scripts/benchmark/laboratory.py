@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backbone.decoding import Decoding
 from backbone.files import write_json
 from multimodal.agreement import KNOWN, VOTERS, Agreement
+from multimodal.posts import Post
 from multimodal.profile import NOBODY, Context, ContextLimits
 from scripts._cli import remark
 from scripts.benchmark.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
@@ -21,8 +22,8 @@ from scripts.benchmark.systems import MAX_TOKENS, SYSTEMS, Schedule, size_of, tr
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
-    from multimodal.contexts import UserPosts
     from multimodal.training import Trained
+    from multimodal.user_posts import UserPosts
 
 GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
 DRAWN = replace(GREEDY, temperature=0.6, num_return=12)
@@ -82,6 +83,11 @@ class Laboratory:
         """The posts, with pooled features."""
         return self.load(False)
 
+    @property
+    def posts(self) -> list[Post]:
+        """The posts of all splits."""
+        return [post for data in self.bench.data.splits.values() for post in data.posts]
+
     @cached_property
     def _with_grids(self) -> Benchmark:
         return self.load(True)
@@ -109,32 +115,48 @@ class Laboratory:
         return self._trained[key]
 
     def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> Run:
-        """Return the captions of a system under a condition; they are kept."""
+        """Return the captions of a system under a condition, agreed on where several are drawn."""
         search = decoding or Search(votes=VOTERS if SYSTEMS[system].preset == "default" else 0)
-        key = hashlib.sha256(repr((system, seed, condition, search)).encode()).hexdigest()[:16]
-        file = self.folder / "captions" / f"{_file_name(system, seed)}-{key}.json"
         posts = self.bench.data.splits[condition.split].posts
+        drawn = self.drawn(system, seed, condition, search)
+        if search.decoding.num_return == 1 or search.decoding.beams > 1:
+            return Run(posts=posts, captions=[texts[0] for texts in drawn])
+        return Run(
+            posts=posts, captions=list(map(Agreement().pick, drawn, *self._voters(system, seed, condition, search)))
+        )
+
+    def drawn(self, system: str, seed: int, condition: Condition, search: Search) -> list[list[str]]:
+        """Return all captions that a system makes of each picture; they are kept."""
+        if not SYSTEMS[system].config.knows_users:
+            condition = Condition(name="", split=condition.split, picture=condition.picture)  # all else is no matter
+        key = hashlib.sha256(repr((system, seed, condition, replace(search, votes=0))).encode()).hexdigest()[:16]
+        file = self.folder / "captions" / f"{_file_name(system, seed)}-{key}.json"
         if not file.exists():
-            captions = self._captions(system, seed, condition, search)
+            captioner = self.trained(system, seed).captioner
+            contexts = shown_contexts(condition, SYSTEMS[system], captioner, self.bench)
+            data = tested(condition, SYSTEMS[system], self._read_by(system))
+            features = data.features.take(data.rows)
+            made = captioner.caption(
+                features, search.decoding, users=contexts, personal=search.personal, batch_size=128
+            )
             file.parent.mkdir(parents=True, exist_ok=True)
             partial = file.with_suffix(".partial")
-            write_json(partial, {"system": system, "seed": seed, "condition": asdict(condition), "captions": captions})
+            write_json(partial, {"system": system, "seed": seed, "condition": asdict(condition), "captions": made})
             partial.replace(file)
-        return Run(posts=posts, captions=json.loads(file.read_text(encoding="utf-8"))["captions"])
+        found: list[list[str]] = json.loads(file.read_text(encoding="utf-8"))["captions"]
+        return found
 
-    def _captions(self, system: str, seed: int, condition: Condition, search: Search) -> list[str]:
+    def _voters(
+        self, system: str, seed: int, condition: Condition, search: Search
+    ) -> tuple[Sequence[Context], Sequence[Sequence[str]]]:
+        """Return for each picture the past captions that vote, and captions that tell rare words from common ones."""
         captioner = self.trained(system, seed).captioner
-        contexts = shown_contexts(condition, SYSTEMS[system], captioner, self.bench)
-        data = tested(condition, SYSTEMS[system], self._read_by(system))
-        features = data.features.take(data.rows)
-        made = captioner.caption(features, search.decoding, users=contexts, personal=search.personal, batch_size=128)
-        if search.decoding.num_return == 1 or search.decoding.beams > 1:
-            return [texts[0] for texts in made]
+        posts = self.bench.data.splits[condition.split].posts
         limits = ContextLimits(words=0, posts=search.votes)
         voters = shown_contexts(condition, SYSTEMS[system], captioner, self.bench, limits=limits)
         told = pasts(condition, self.bench) if search.votes and condition.told == "own" and condition.past else {}
-        known = [told[post.user].profile.texts[-KNOWN:] if post.user in told else () for post in data.posts]
-        return list(map(_agreed, made, voters or [NOBODY] * len(made), known))
+        known = [told[post.user].profile.texts[-KNOWN:] if post.user in told else () for post in posts]
+        return voters or [NOBODY] * len(posts), known
 
     def baselines(self, split: str, told: "dict[str, UserPosts]") -> dict[str, list[str]]:
         """Return the captions of the baselines that copy."""
@@ -144,11 +166,9 @@ class Laboratory:
 
     def nearest_own(self, split: str, told: "dict[str, UserPosts]") -> list[str]:
         """Return the caption of the nearest picture of the user's own past."""
-        from scripts.benchmark.baselines import nearest_own
+        from scripts.benchmark.baselines import nearest_past
 
-        data = self.bench.data.splits[split]
-        queries = data.pooled.numpy()
-        return nearest_own([post.user for post in data.posts], queries, told)
+        return nearest_past(self.bench.data, self.bench.data.splits[split], told)
 
     def personal_figures(self, system: str, seed: int) -> dict[str, Any]:
         """Return how well users are told apart by a system, and how its captions are like theirs."""
@@ -212,11 +232,6 @@ def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:
         if other.partition("/")[0] != voice:
             by_voice.setdefault(other.partition("/")[0], other)
     return [user, *list(by_voice.values())[: USERS - 1]]
-
-
-def _agreed(drawn: list[str], shown: Context, known: Sequence[str]) -> str:
-    """Return the caption that is agreed on: one that was drawn, or a past one."""
-    return (*drawn, *(text for text, _ in shown.posts))[Agreement().choose(drawn, shown, known)]
 
 
 def _file_name(system: str, seed: int) -> str:

@@ -13,7 +13,8 @@ from multimodal.words import WordTable
 if TYPE_CHECKING:
     from backbone.features import FeatureCache
     from multimodal.batches import CaptionSet
-    from multimodal.contexts import UserPosts
+    from multimodal.community import Community
+    from multimodal.user_posts import UserPosts
     from scripts.benchmark.voices import VoiceSet
 
 SPLITS = ("train", "validation", "test2", "test1")
@@ -37,11 +38,18 @@ class PersonalSet:
     @cached_property
     def past(self) -> dict[str, "UserPosts"]:
         """The training posts of each user."""
-        from multimodal.contexts import collect
+        from multimodal.user_posts import collect
 
         data = self.splits["train"]
         pooled = data.pooled.numpy()
         return collect(data.posts, pooled, self.encoder, groups=self.groups("train"))
+
+    @cached_property
+    def community(self) -> "Community":
+        """The training users, who lend their past captions."""
+        from multimodal.community import Community
+
+        return Community.of(self.past)
 
     @cached_property
     def table(self) -> WordTable:
@@ -73,7 +81,7 @@ class Voices:
     def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, UserPosts]":
         """See `Benchmark`; users of one voice share a past of training pictures."""
         from multimodal.batches import gather
-        from multimodal.contexts import collect
+        from multimodal.user_posts import collect
         from scripts.benchmark.voices import voice_of
 
         wanted = sorted({*map(voice_of, users)})
@@ -82,7 +90,7 @@ class Voices:
         pooled = told.pooled.numpy()
         groups = [_concept(self.voices, post) for post in told.posts]
         found = collect(told.posts, pooled, self.data.encoder, groups=groups)
-        return {user: found[voice_of(user)] for user in users}
+        return {user: _named(found[voice_of(user)], user) for user in users}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +101,7 @@ class Authors:
 
     def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, UserPosts]":
         """See `Benchmark`."""
-        from multimodal.contexts import collect
+        from multimodal.user_posts import collect
 
         found = dict(self.data.past)
         if "test1" in self.data.splits:
@@ -101,6 +109,11 @@ class Authors:
             pooled = unseen.pooled.numpy()
             found |= collect(unseen.posts, pooled, self.data.encoder)
         return {user: _fewer(found[user], size, seed) for user in users if user in found}
+
+
+def _named(past: "UserPosts", user: str) -> "UserPosts":
+    """Return the past as that of this user, to whom others lend and who lends nothing to themself."""
+    return replace(past, profile=replace(past.profile, user=user))
 
 
 def _fewer(past: "UserPosts", size: int | None, seed: int) -> "UserPosts":

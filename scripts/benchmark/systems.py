@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from multimodal.captioner import Captioner
-    from multimodal.contexts import UserPosts
     from multimodal.training import Trained
+    from multimodal.user_posts import UserPosts
     from scripts.benchmark.sets import PersonalSet
 
 MAX_TOKENS = 32
@@ -28,6 +28,8 @@ class System:
     """What differs from the preset."""
     sees: bool = True
     """Whether it is shown the picture."""
+    borrows: bool = True
+    """Whether it is shown past captions of other users too, where it reads any."""
 
     @property
     def config(self) -> CaptionerConfig:
@@ -45,7 +47,7 @@ SYSTEMS = {
     OURS: System(preset="default", settings=_OURS),
     BLIND: System(preset="default", settings=_OURS, sees=False),
 }
-ABLATIONS: dict[str, dict[str, Any]] = {
+_CHANGES: dict[str, dict[str, Any]] = {
     "without words": {"words": 0},
     "without past captions": {"past_posts": 0},
     "without copying": {"copy": False},
@@ -57,8 +59,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "deep prefix": {"deep": 4},
     "grid features": {"features": "grid"},
 }
-for _name, _settings in ABLATIONS.items():
-    SYSTEMS[f"ours, {_name}"] = System(preset="default", settings={**_OURS, **_settings})
+ABLATIONS = {
+    "own past alone": System(preset="default", settings=_OURS, borrows=False),
+    **{name: System(preset="default", settings={**_OURS, **changes}) for name, changes in _CHANGES.items()},
+}
+SYSTEMS |= {f"ours, {name}": system for name, system in ABLATIONS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +113,9 @@ def train_system(
     if config.knows_users:
         past = pasts_for(system, data.past)
         groups = data.groups("train")
-        shown = contexts(train, past, data.table, fresh.limits, groups=groups, vary=seed)
-        shown_validation = contexts(validation, past, data.table, fresh.limits)
+        lent = data.community if system.borrows else None
+        shown = contexts(train, past, data.table, fresh.limits, groups=groups, vary=seed, community=lent)
+        shown_validation = contexts(validation, past, data.table, fresh.limits, community=lent)
     training = TrainConfig(
         steps=schedule.steps, batch_size=schedule.batch_size, weight_decay=0.05, ema=0.99,
         optimizer="muon" if config.knows_users else "adamw",

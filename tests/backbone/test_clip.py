@@ -172,12 +172,26 @@ def test_digests_name_the_weights_and_the_preprocessing():
     assert len(digests) == 2
 
 
+def test_the_digest_of_texts_names_the_text_side_and_its_tokenizer():
+    encoder, other = tiny_image_encoder(seed=1), tiny_image_encoder(seed=1)
+    assert encoder.text_digest == other.text_digest != tiny_image_encoder(seed=2).text_digest
+    del encoder.text_digest, encoder._text_weights
+    with torch.no_grad():
+        encoder.model.visual.proj += 1
+        encoder.model.logit_scale += 1
+    assert encoder.text_digest == other.text_digest
+    longer = ImageEncoder.from_parts(
+        other.model, other._preprocess, open_clip.SimpleTokenizer(context_length=20), name="longer"
+    )
+    assert longer.text_digest != other.text_digest
+
+
 def test_the_digest_is_the_same_in_every_precision(tmp_path):
     folder = write_folder(tmp_path / "model", tiny_clip())
     full = ImageEncoder.from_pretrained(folder, device="cpu")
     half = ImageEncoder.from_pretrained(folder, device="cpu", dtype="bfloat16")
     assert half.dtype == torch.bfloat16
-    assert half.digest == full.digest
+    assert half.digest == full.digest and half.text_digest == full.text_digest
     features = half.encode([Image.new("RGB", (20, 20), "red")], grid=True)
     assert features.pooled.dtype == features.grid.dtype == torch.float32
 

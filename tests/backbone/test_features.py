@@ -161,14 +161,14 @@ def other_process(folder, encoder, pictures):
     pid = os.fork()
     if pid == 0:
         cache = FeatureCache(folder, encoder)
-        append = cache._append
+        append = cache.store.append
 
         def slow(tables, keys):
             append(tables, keys)
             os.write(writer, b".")
             time.sleep(0.03)
 
-        cache._append = slow
+        cache.store.append = slow
         cache.features(pictures, batch_size=1)
         os._exit(0)
     os.close(writer)

@@ -28,6 +28,12 @@ def test_a_past_caption_can_be_chosen():
     assert Agreement().choose(drawn, past, KNOWN) >= len(drawn)
 
 
+def test_the_caption_agreed_on_is_given_whether_drawn_or_past():
+    past = shown(("#cat #pet", 0.9), ("#cat #pet #dog", 0.9))
+    assert Agreement().pick(["#sun", "a house"], past, KNOWN) in dict(past.posts)
+    assert Agreement().pick(["#sun #sky", "#cat #pet", "#cat #dog"], NOBODY, KNOWN) == "#cat #pet"
+
+
 def test_the_more_similar_picture_has_more_votes():
     past = (("#cat #pet", 0.9), ("#car #road", 0.4))
     drawn = ["#cat", "#car"]

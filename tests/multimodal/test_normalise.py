@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multimodal.normalise import PAPER_WORDS, first_words, natural, paper_instagram, paper_yfcc
+from multimodal.normalise import FORMS, PAPER_WORDS, natural, paper_instagram, paper_yfcc
 
 ANY = st.text(st.characters(codec=None, exclude_categories=()), max_size=40)
 EMOJI = "😀☀✂🚀🌀"
@@ -73,11 +73,12 @@ def test_the_form_of_yfcc(text, form):
     assert paper_yfcc(text) == form
 
 
-def test_captions_are_cut_at_fifteen_words():
-    words = [f"w{number}" for number in range(20)]
-    assert first_words("  ".join(words)) == " ".join(words[:PAPER_WORDS]) == " ".join(words[:15])
-    assert first_words("a b c", 2) == "a b"
-    assert first_words("") == ""
+@pytest.mark.parametrize("name", ["instagram", "yfcc"])
+def test_benchmarks_cut_at_fifteen_words(name):
+    words = [f"w{'abcdefghijklmnopqrst'[number]}" for number in range(20)]
+    assert FORMS[name]("  ".join(words)) == " ".join(words[:PAPER_WORDS]) == " ".join(words[:15])
+    assert FORMS[name]("Ab c!") == "ab c"
+    assert FORMS[name]("") == ""
 
 
 @given(ANY)

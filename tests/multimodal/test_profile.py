@@ -10,10 +10,11 @@ import pytest
 from backbone.errors import PolygraftError
 from backbone.features import CachedFeatures, FeatureCache
 from multimodal.batches import CaptionSet
-from multimodal.contexts import UserPosts, collect, contexts, make_profile
+from multimodal.contexts import contexts, make_profile
 from multimodal.posts import Post
 from multimodal.profile import MAX_POSTS, NOBODY, ContextLimits, Profile, latest
 from multimodal.style import Style
+from multimodal.user_posts import UserPosts, collect
 from multimodal.words import WordTable
 from tests.multimodal.tiny_captioner import TEXTS, paint, write_posts
 from tests.multimodal.tiny_users import axes_profile, random_rows, user_captioner
@@ -181,6 +182,42 @@ def test_a_profile_may_be_asked_with_one_table_after_another():
         found = {table.words[number] for number, _ in profile.context(query, table, LIMITS).words}
         assert found == {"cat", "dog"} & set(words)
         del table
+
+
+def merged(texts, lent, posts=3, **options):
+    """Return what is shown of a user whose pictures are alike by 0.9, 0.8 and so on, beside what others lend."""
+    query = 0.9 - 0.1 * np.arange(6, dtype=np.float32)
+    return axes_profile(texts).context(query, TABLE, ContextLimits(posts=posts), lent=lent, **options)
+
+
+def test_what_is_lent_stands_among_the_users_own_by_likeness():
+    found = merged(["cat", "dog", "sea"], [("red", 0.95), ("blue", 0.85), ("grey", -2.0)])
+    assert found.posts == (("red", 0.95), ("cat", 0.9), ("blue", 0.85))
+    assert (
+        found.words == merged(["cat", "dog", "sea"], []).words
+        and found.style == merged(["cat", "dog", "sea"], []).style
+    )
+    assert [text for text, _ in merged(["cat"], [("red", 0.5), ("grey", -2.0)], posts=9).posts] == [
+        "cat",
+        "red",
+        "grey",
+    ]
+
+
+def test_the_users_own_comes_first_of_equals():
+    assert merged(["cat", "dog"], [("red", 0.9), ("blue", 0.8)]).posts == (("cat", 0.9), ("red", 0.9), ("dog", 0.8))
+
+
+def test_what_is_shown_of_the_user_is_not_lent_again():
+    assert merged(["cat", "dog"], [("dog", 0.95), ("red", 0.1)]).posts == (("cat", 0.9), ("dog", 0.8), ("red", 0.1))
+    hidden = np.array([False, True])
+    assert merged(["cat", "dog"], [("dog", 0.95)], hidden=hidden).posts == (("dog", 0.95), ("cat", 0.9))
+
+
+def test_nothing_is_lent_to_nobody_or_beyond_the_limit():
+    assert merged([], [("red", 0.9)]) == NOBODY == merged(["cat"], [("red", 0.9)], hidden=np.array([True]))
+    assert merged(["cat"], [("red", 0.95)], posts=0).posts == ()
+    assert merged(["cat"], [("red", 0.95)], posts=1).posts == (("red", 0.95),)
 
 
 # Folders and limits

@@ -182,6 +182,16 @@ def test_guidance_draws_the_two_conditions_apart():
     torch.testing.assert_close(model.head(hidden), 1.5 * user - 0.5 * nobody)
 
 
+def test_contrastive_search_compares_the_states_of_the_language_model_alone():
+    captioner = user_captioner()
+    plain = Steered(backbone=captioner.backbone, rows=3)
+    guided = Guided(user=plain, nobody=plain, strength=1.5, hidden_from_nobody=torch.zeros(2, 3, dtype=torch.bool))
+    states, rest = torch.randn(2, 2, 5, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(plain.meaning(torch.cat([states, rest], dim=-1)), states)  # behind a state what it copies by
+    assert torch.equal(guided.meaning(torch.cat([states, rest], dim=-1)), states)
+    assert torch.equal(captioner.backbone.meaning(states), states)
+
+
 # The parts
 
 

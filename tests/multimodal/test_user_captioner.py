@@ -12,12 +12,14 @@ from backbone.optim import build_optimizers
 from backbone.training import TrainConfig, fit
 from multimodal.batches import CaptionBatches, gather
 from multimodal.captioner import Captioner
-from multimodal.contexts import collect, contexts
+from multimodal.community import Community
+from multimodal.contexts import contexts
 from multimodal.objective import CaptionObjective
 from multimodal.posts import Post
 from multimodal.profile import NOBODY, Context, Profile
 from multimodal.training import describe, train_captioner
 from multimodal.user_batch import UserTensors, word_vectors
+from multimodal.user_posts import collect
 from multimodal.validation import Validation
 from multimodal.words import WordTable
 from tests.multimodal.tiny_captioner import TEXTS, reading_backbone, tiny_captioner, write_posts
@@ -174,6 +176,13 @@ def test_other_users_count_as_wrong_answers(data, shown, table):
     torch.testing.assert_close(objective(batch)[0], expected)
 
 
+def test_the_author_again_is_no_wrong_answer(data, shown, table):
+    captioner = fresh(table, negatives=1)
+    batch = batches(captioner, data, shown).collate([0, 1])
+    assert batch.user.author[0] == batch.user.author[1] != 0
+    torch.testing.assert_close(CaptionObjective(captioner).eval()(batch)[0], captioner.loss(batch)[0])
+
+
 def test_nobody_is_told_from_nobody(data, table):
     captioner = fresh(table, negatives=3)
     batch = batches(captioner, data, [NOBODY] * 32).collate(range(4))
@@ -242,6 +251,28 @@ def test_contexts_become_padded_rows():
     assert found.past_mask.sum(dim=1).tolist() == [6, 3, 0]
     assert found.known.tolist() == [True, True, False]
     assert found.style[1].tolist() == [0.5] * 8
+
+
+def test_more_past_captions_than_are_read_are_left_out():
+    captioner, pictures = user_captioner(copy=True, past_posts=1), random_rows(4)
+    cut = [replace(context, posts=context.posts[:1]) for context in CONTEXTS]
+    assert captioner.users(CONTEXTS, pictures).past.tolist() == captioner.users(cut, pictures).past.tolist()
+    assert captioner.score(pictures, TEXTS[:4], CONTEXTS) == captioner.score(pictures, TEXTS[:4], cut)
+
+
+def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
+    captioner = user_captioner(past_posts=2)
+    known = past["ann"].profile
+    profile = replace(known, user="new", texts=known.texts[:1], pooled=known.pooled[:1])
+    neighbours, pictures = Community.of(past).neighbours(profile), random_rows(5)
+    alone, lent, more = (
+        captioner.contexts(profile, pictures, **options)
+        for options in ({}, {"neighbours": neighbours}, {"neighbours": neighbours, "posts": 7})
+    )
+    assert [{len(context.posts) for context in found} for found in (alone, lent, more)] == [{1}, {2}, {7}]
+    assert [context.posts[:2] for context in more] == [context.posts for context in lent]
+    assert all(text.endswith("!") for context in more for text, _ in context.posts)  # as ann writes, who lends
+    assert captioner.users(more, pictures).past.tolist() == captioner.users(lent, pictures).past.tolist()
 
 
 def test_words_are_the_mean_of_their_tokens(table):

@@ -2,14 +2,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from backbone.features import FeatureCache
+from multimodal import training
+from multimodal.known import pasts as pasts_of
 from multimodal.posts import Post
 from scripts import benchmark_personal
 from scripts.benchmark import laboratory, sets, systems
-from scripts.benchmark.baselines import baseline_captions, nearest_own
+from scripts.benchmark.baselines import baseline_captions, nearest_past
 from scripts.benchmark.conditions import Condition, shown_contexts, shuffled
 from scripts.benchmark.figures import Run, compared, counterfactual_accuracy, summary
 from scripts.benchmark.pictures import draw_grid, drawn_pairs
@@ -55,21 +56,65 @@ def test_shortcodes_are_scored_word_by_word():
 def test_own_past_is_searched_and_no_other(bench: Authors):
     told = bench.pasts(["plain/0", "loud/0"], None, seed=0)
     data = bench.data.splits["test2"]
-    captions = nearest_own([p.user for p in data.posts], data.features.take(data.rows).pooled.numpy(), told)
+    captions = nearest_past(bench.data, data, told)
     assert all(c.endswith("wow") == (p.user == "loud/0") for c, p in zip(captions, data.posts, strict=True))
 
 
-def test_a_user_without_a_past_has_no_nearest_picture():
-    assert nearest_own(["x"], np.ones((1, 3), dtype=np.float32), {}) == [""]
+def test_a_user_without_a_past_has_no_nearest_picture(bench: Authors):
+    data = bench.data.splits["test2"]
+    assert nearest_past(bench.data, data, {}) == [""] * len(data.posts)
+
+
+def test_no_post_is_its_own_nearest(bench: Authors):
+    one = bench.data.splits["train"].take([0])
+    assert nearest_past(bench.data, one, pasts_of(one, bench.data.encoder)) == [""]
 
 
 def test_baselines_caption_every_post(bench: Authors):
     told = bench.pasts(["plain/0", "loud/0"], None, seed=0)
     rows = baseline_captions(bench, "test2", told)
     assert len(rows) == 4 and {len(captions) for captions in rows.values()} == {len(bench.data.splits["test2"].posts)}
-    by_user = rows["nearest picture and user, all"]
+    lent = rows["nearest picture, own and lent"]
     posts = bench.data.splits["test2"].posts
-    assert sum(c.endswith("wow") == (p.user == "loud/0") for c, p in zip(by_user, posts, strict=True)) > len(posts) / 2
+    assert sum(c.endswith("wow") == (p.user == "loud/0") for c, p in zip(lent, posts, strict=True)) > len(posts) / 2
+
+
+def test_who_writes_alike_lends_the_caption_of_the_nearest_picture(bench: Authors):
+    data = bench.data.splits["test2"]
+    short = bench.pasts(["plain/0", "loud/0"], 1, seed=0)
+    new = {user: replace(past, profile=replace(past.profile, user="new")) for user, past in short.items()}
+    lent = nearest_past(bench.data, data, new, lends=True)
+    assert all(c.endswith("wow") == (p.user == "loud/0") for c, p in zip(lent, data.posts, strict=True))
+    own = {user: past.profile.texts[0] for user, past in short.items()}
+    assert any(c != own[p.user] for c, p in zip(lent, data.posts, strict=True))
+    assert nearest_past(bench.data, data, {}, lends=True) == [""] * len(data.posts)
+
+
+def test_the_training_users_lend_their_training_posts_alone(bench: Authors):
+    community, train = bench.data.community, bench.data.splits["train"]
+    assert community.users == ("loud/0", "plain/0") and sorted(community.texts) == sorted(train.texts)
+    assert set(community.groups) == set(bench.data.groups("train"))
+
+
+@pytest.mark.parametrize(
+    ("name", "borrows"),
+    [
+        (systems.OURS, True),
+        ("ours, own past alone", False),
+        (systems.BLIND, False),
+        ("ours, without past captions", False),
+    ],
+)
+def test_systems_borrow_where_they_see_pictures_and_read_past_captions(bench: Authors, name: str, borrows: bool):
+    system = systems.SYSTEMS[name]
+    captioner = tiny_captioner(mapper="user", past_posts=system.config.past_posts)
+    shown = shown_contexts(Condition(name="3", past=3), system, captioner, bench)
+    assert shown is not None
+    posts = bench.data.splits["test2"].posts
+    own = {user: set(past.profile.texts) for user, past in bench.data.past.items()}
+    lent = [set(dict(context.posts)) - own[post.user] for post, context in zip(posts, shown, strict=True)]
+    assert any(lent) == borrows
+    assert {len(context.posts) for context in shown} == {3 if system.config.past_posts and not borrows else 5 * borrows}
 
 
 def test_pasts_can_be_shortened_and_an_unseen_user_has_one(bench: Authors):
@@ -170,6 +215,39 @@ def test_grid_features_and_other_decodings_can_be_compared(tiny_world: Path):
     runs = [tiny.run("ours, grid features", 0, condition)]
     runs += [tiny.run(systems.OURS, 0, condition, decoding=search) for search in tiny.DECODINGS.values()]
     assert {len(run.captions) for run in runs} == {len(tiny.bench.data.splits["validation"].posts)}
+
+
+def test_captions_are_drawn_once_whatever_votes(tiny_world: Path):
+    schedule = systems.Schedule(steps=2, batch_size=8)
+    tiny = laboratory.Laboratory.open("authors", tiny_world, tiny_world / "work", schedule=schedule, device="cpu")
+    condition = Condition(name="validation", split="validation")
+    for system in (systems.OURS, "ours, own past alone"):
+        for votes in (0, 5):
+            search = laboratory.Search(votes=votes)
+            run, drawn = tiny.run(system, 0, condition, decoding=search), tiny.drawn(system, 0, condition, search)
+            assert {len(texts) for texts in drawn} == {laboratory.DRAWN.num_return}
+            of_draws = [caption in texts for caption, texts in zip(run.captions, drawn, strict=True)]
+            assert all(of_draws) or votes
+    assert len(list((tiny_world / "work").rglob("captions/*.json"))) == 2
+
+
+def test_a_system_is_trained_with_what_it_is_tested_with(tiny_world: Path, monkeypatch: pytest.MonkeyPatch):
+    shown, trained = [], training.train_captioner
+
+    def record(captioner, data, config, **keywords):
+        own = {user: {p.text for p in data.posts if p.user == user} for user in ("plain/0", "loud/0")}
+        for seen, posts in ((keywords["users"], data), (keywords["validation_users"], keywords["validation"])):
+            pairs = zip(seen, posts.posts, strict=True)
+            shown.append(any(set(dict(one.posts)) - own[post.user] for one, post in pairs))
+        return trained(captioner, data, config, **keywords)
+
+    monkeypatch.setattr(training, "train_captioner", record)
+    schedule = systems.Schedule(steps=1, batch_size=8)
+    tiny = laboratory.Laboratory.open("authors", tiny_world, tiny_world / "work", schedule=schedule, device="cpu")
+    for system in (systems.OURS, "ours, own past alone"):
+        tiny.trained(system, 0)
+    # few past posts are left in training: there others lend
+    assert shown[0] and not any(shown[2:])
 
 
 def test_the_command_prints_tables_and_keeps_what_it_made(tiny_world: Path, capsys: pytest.CaptureFixture[str]):

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from backbone.errors import PolygraftError
+from backbone.features import FeatureCache
 from multimodal.posts import load_posts
+from scripts.benchmark import sets
 from scripts.benchmark.authors import MIN_POSTS, author_posts, post_text
 from scripts.benchmark.export import write_posts
 from scripts.benchmark.voices import HELD_OUT, on_sides, voice_of
 from scripts.opendata.clipart import Clip, clips, read_keywords
 from scripts.opendata.voices import VOICES, Spoken
+from tests.multimodal.tiny_captioner import paint as coloured_blocks
+from tests.multimodal.tiny_captioner import tiny_captioner
 from tests.scripts.opendata_trees import LEXICON, clip_svg, clip_trees, paint
 
 HANDS = ("fluent", "twemoji")
@@ -105,6 +109,30 @@ def test_a_history_grows_at_its_end_and_shows_training_pictures(voices):
     assert long[:10] == short != voices.history("zulip", 10, seed=4)
     assert {SIDES[f"emoji/fluent/{code(post)}"] for post in long} == {"train"}
     assert {(post.user, post.split) for post in long} == {("zulip", "")}
+
+
+def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(tmp_path):
+    known = [spoken(number) for number in range(12)]
+    found = [replace(one, images={hand: tmp_path / image for hand, image in one.images.items()}) for one in known]
+    for number, one in enumerate(found):
+        for at, image in enumerate(one.images.values()):
+            coloured_blocks(2 * number + at).save(image)
+    cache = FeatureCache(tmp_path / "cache", tiny_captioner().encoder)
+    dealt = on_sides(found, SIDES)
+    posts = dealt.posts(seed=0)
+    concepts = {post.id: sets._concept(dealt, post) for post in posts}
+    bench = sets.Voices(data=sets._encoded("voices", posts, concepts, cache), voices=dealt, cache=cache)
+    told = bench.pasts(["github/0", "github/1", "slack/0"], 5, seed=0)
+    assert {user: past.profile.user for user, past in told.items()} == {user: user for user in told}
+    assert told["github/0"].profile.texts == told["github/1"].profile.texts != told["slack/0"].profile.texts
+    community, query = bench.data.community, bench.data.splits["test2"].pooled.numpy()[0]
+    assert {voice_of(user) for user in community.users}.isdisjoint(HELD_OUT)
+    for user in ("github/0", "github/1"):
+        neighbours = community.neighbours(told[user].profile)
+        trust = dict(zip(community.users, neighbours.trust(), strict=True))
+        assert trust[user] == 0 and max(trust, key=trust.get).startswith("github/")
+        lent = neighbours.lent(neighbours.likeness(query[None])[0], neighbours.trust(), 4)
+        assert all(text.startswith("github says") for text, _ in lent)
 
 
 def test_a_voice_that_does_not_exist_and_no_users_are_refused(voices):

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from multimodal import contexts as contexts_module
+from multimodal.captioner import Captioner
+from multimodal.community import Community
 from tests.multimodal.tiny_captioner import paint
 from tests.scripts.tiny_users import write_lines, write_user_captioner, write_users_posts
 
@@ -57,6 +59,34 @@ def shown(monkeypatch):
 
     monkeypatch.setattr(contexts_module, "_hidden", record)
     return asked
+
+
+@pytest.fixture
+def lenders(monkeypatch):
+    """The ids of the posts that each call lends."""
+    calls = []
+    of = Community.of
+
+    def record(pasts):
+        calls.append(sorted(id_ for past in pasts.values() for id_ in past.ids))
+        return of(pasts)
+
+    monkeypatch.setattr(Community, "of", record)
+    return calls
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The keywords of each batch that is captioned."""
+    calls = []
+    caption = Captioner.caption
+
+    def record(self, pictures, decoding=None, **keywords):
+        calls.append(keywords | {"decoding": decoding})
+        return caption(self, pictures, decoding, **keywords)
+
+    monkeypatch.setattr(Captioner, "caption", record)
+    return calls
 
 
 def one_sentence(called, told, code=1):
@@ -221,3 +251,101 @@ def test_wrong_usage_leaves_with_two(evaluate, flags, told):
 
 def test_a_strength_without_users_is_refused(evaluate):
     one_sentence(evaluate("--personal", 2, model="starter"), "knows no users", code=2)
+
+
+# Past captions of others, and consensus
+
+
+def lent_to(users, source):
+    """Return which of the texts that are shown of a user are others'."""
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+    own = {user: {row["text"] for row in rows if row["user"] == user} for user in ("ann", "bob")}
+    return [{text for text, _ in one.posts} - own[user] for user, one in zip(("ann", "bob"), users, strict=True)]
+
+
+def split_of(posts, ids):
+    rows = {row["image"]: row for row in map(json.loads, posts.read_text(encoding="utf-8").splitlines())}
+    return [next(row["split"] for name, row in rows.items() if name in id_) for id_ in ids]
+
+
+@pytest.mark.parametrize("split", ["test2", "validation"])
+def test_what_was_learned_from_is_lent_and_no_post_for_tests(evaluate, posts, lenders, split):
+    assert evaluate("--identify", 2, "--consensus", 2, split=split).code == 0
+    assert [split_of(posts, ids) for ids in lenders] == [["train"] * 13]
+
+
+def test_of_all_posts_all_are_lent(evaluate, lenders):
+    evaluate("--identify", 0, split="all")
+    assert [len(ids) for ids in lenders] == [16]
+
+
+def test_tests_that_are_drawn_are_not_lent(evaluate, bare, lenders):
+    flags = ("--test-users", 0.4, "--test-posts", 0.2, "--seed", 2, "--identify", 0, "--json")
+    counts = {
+        split: json.loads(evaluate(*flags, source=bare, split=split).out[0])["samples"] for split in ("test1", "test2")
+    }
+    assert lenders[0] == lenders[1] and len(lenders[0]) == 16 - sum(counts.values())
+
+
+def test_others_lend_unless_it_is_switched_off(evaluate, posts, asked):
+    longer = ("--identify", 0, "--consensus", 2)  # all of the own past is among those who vote
+    assert [evaluate(*longer, *flags).code for flags in ((), ("--no-lend",))] == [0, 0]
+    # for either the captions themselves, then the strangers' and nobody's
+    lent, _, _, alone, _, _ = (lent_to(call["users"], posts) for call in asked)
+    assert all(lent) and not any(alone)
+
+
+def test_without_lending_authors_are_shown_what_they_wrote(evaluate, posts, lenders, asked):
+    evaluate("--identify", 0, "--no-lend")
+    first = asked[0]["users"]
+    assert lenders == [] and lent_to(first, posts) == [set(), set()]
+    assert [len(one.posts) for one in first] == [2, 2]
+
+
+def test_a_captioner_that_reads_no_past_captions_borrows_none_unless_they_vote(evaluate, starter, tmp_path, lenders):
+    model = write_user_captioner(tmp_path / "model", past_posts=0)
+    assert evaluate("--identify", 0, model=model).code == evaluate("--identify", 0, model="starter").code == 0
+    assert lenders == []
+    assert evaluate("--identify", 0, "--consensus", 2, model=model).code == 0
+    assert len(lenders) == 1
+
+
+def test_a_consensus_is_one_that_was_drawn_or_shown(evaluate, asked, tmp_path):
+    flags = ("--identify", 0, "--consensus", 4, "--predictions", tmp_path / "said.jsonl")
+    assert evaluate(*flags).code == 0
+    call = asked[0]
+    assert (call["decoding"].num_return, call["decoding"].temperature) == (4, 0.6)
+    assert evaluate(*flags, "--temperature", 0.9).code == 0
+    assert asked[-1]["decoding"].temperature == 0.9
+    assert evaluate(*flags, model="starter").code == 0
+
+
+def test_a_past_caption_may_be_the_consensus(evaluate, monkeypatch, tmp_path):
+    monkeypatch.setattr("multimodal.captioner.Captioner.caption", lambda *_, **__: [["sea", "sky"]] * 2)
+    flags = ("--identify", 0, "--consensus", 2, "--predictions", tmp_path / "said.jsonl")
+    assert evaluate(*flags).code == 0
+    said = [json.loads(line)["text"] for line in (tmp_path / "said.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert said[0].startswith("so ") and said[1].endswith(" #mine")
+
+
+def test_rare_words_are_told_by_few_training_texts(evaluate, monkeypatch):
+    told = []
+    monkeypatch.setattr("multimodal.agreement.KNOWN", 5)
+    monkeypatch.setattr(
+        "multimodal.agreement.Agreement.pick", lambda _, drawn, __, known: told.append(known) or drawn[0]
+    )
+    assert evaluate("--identify", 0, "--consensus", 2).code == 0
+    assert {len(known) for known in told} == {5}
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--consensus", 1), "consensus is 1, allowed is 0, or 2 or more"),
+        (("--consensus", -3), "consensus is -3"),
+        (("--consensus", 4, "--beams", 3), "consensus draws captions and gives one, so beams 3 contradicts it"),
+        (("--consensus", 4, "--contrastive", 0.5), "so contrastive 0.5 contradicts it"),
+    ],
+)
+def test_a_consensus_that_contradicts_itself_is_refused(evaluate, flags, told):
+    one_sentence(evaluate(*flags), told, code=2)

@@ -10,7 +10,9 @@ import time
 import pytest
 from safetensors.torch import load_file
 
+from multimodal import training
 from multimodal.captioner import Captioner
+from multimodal.community import Community
 from scripts._runs import is_finished
 from tests.multimodal.tiny_captioner import paint, write_posts
 from tests.scripts.tiny_users import write_lines, write_users_posts
@@ -265,6 +267,8 @@ def test_posts_of_one_user_or_of_nobody_make_one_that_knows_none(polygraft, odd_
         ("--preset", "paper", "--width", 8),
         ("--context", "paper"),
         ("--context", "history"),
+        ("--no-lend",),
+        ("--past-posts", 0),
         ("--features", "grid", "--deep", 1, "--prompt-posts", 1),
         ("--split-by", "user", "--val-share", 0.3),
         ("--negatives", 1, "--val-share", 0),
@@ -287,6 +291,52 @@ def test_posts_for_tests_are_never_learned_from(train_users, tmp_path):
     assert {word for word in words if word.endswith("words")} == {"trainwords"}
 
 
+@pytest.fixture
+def shown(monkeypatch):
+    """What each training is shown of authors: for training, for validation."""
+    calls = []
+    trained = training.train_captioner
+
+    def record(captioner, data, config, **keywords):
+        calls.append([(keywords["users"], data), (keywords["validation_users"], keywords["validation"])])
+        return trained(captioner, data, config, **keywords)
+
+    monkeypatch.setattr(training, "train_captioner", record)
+    return calls
+
+
+def lent_in(users, data, source):
+    """Return the texts that are shown to each caption and were written by others."""
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+    own = {row["user"]: {other["text"] for other in rows if other["user"] == row["user"]} for row in rows}
+    return [{text for text, _ in one.posts} - own[post.user] for one, post in zip(users, data.posts, strict=True)]
+
+
+def test_others_lend_in_training_and_validation_unless_it_is_switched_off(train_users, tmp_path, shown):
+    source = write_users_posts(tmp_path / "posts", each=2, ann="validation", bob="validation")
+    for name, flags in {"lent": (), "alone": ("--no-lend",)}.items():
+        assert train_users(source, *flags, out=tmp_path / name).code == 0
+        record = json.loads((tmp_path / name / "training.json").read_text(encoding="utf-8"))
+        assert record["options"]["lend"] == (name == "lent")
+    lent, alone = ([lent_in(users, data, source) for users, data in call] for call in shown)
+    # of two posts of a user the other one alone is known, or none: room for what others wrote
+    assert [any(texts) for texts in lent] == [True, True]
+    assert [any(texts) for texts in alone] == [False, False]
+    assert [len(one.posts) for one in shown[0][1][0]] == [2, 2] != [len(one.posts) for one in shown[1][1][0]]
+
+
+def test_posts_for_tests_and_validation_are_never_lent(train_users, tmp_path, monkeypatch):
+    source = write_users_posts(tmp_path / "posts", ann="test1", bob="test2", eve="validation")
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+    rows = [row | ({"split": "validation"} if row["user"] == "eve" else {}) for row in rows]  # known by these alone
+    lent, of = [], Community.of
+    monkeypatch.setattr(Community, "of", lambda pasts: lent.append(pasts) or of(pasts))
+    assert train_users(write_lines(source, rows)).code == 0
+    texts = [text for past in lent[0].values() for text in past.profile.texts]
+    assert len(lent) == 1 and sorted(texts) == sorted(row["text"] for row in rows if row["split"] == "train")
+    assert len(texts) == 10
+
+
 def test_nothing_but_posts_for_tests_is_one_sentence(train_users, tmp_path):
     marks = dict.fromkeys(("ann", "bob", "eve", "zoë"), "test1")
     called = train_users(write_users_posts(tmp_path / "posts", each=1, **marks))
@@ -298,8 +348,11 @@ def test_an_interrupted_run_with_users_goes_on_to_the_same_weights(train_users, 
     flags, steps = ("--log-every", 1, "--save-every", 5), 40
     interrupt_after(tmp_path / "out" / "log.jsonl", 8)
     assert train_users(source, *flags, steps=steps).code == 130
-    for other, told in {"history": "context 'leave-one-out' (now 'history')"}.items():
-        refused = train_users(source, *flags, "--context", other, steps=steps)
+    others = {
+        ("--context", "history"): "context 'leave-one-out' (now 'history')", ("--no-lend",): "lend True (now False)"
+    }  # fmt: skip
+    for other, told in others.items():
+        refused = train_users(source, *flags, *other, steps=steps)
         assert (refused.code, told in refused.err[-1]) == (2, True)
     assert "going on" in train_users(source, *flags, steps=steps).err[-1]
     train_users(source, *flags, steps=steps, out=tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""The frozen models of a captioner: found by the names in its checkpoint, or by those that are given."""
+"""The frozen models that a grafted part belongs to: by the names in its checkpoint, or by those that are given."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +15,10 @@ _OPTIONS = {"language_model": "--backbone (Python: backbone=)", "image_encoder":
 Frozen = TypeVar("Frozen", Backbone, ImageEncoder)
 
 
-def check_width(part: str, name: str, found: int, wanted: int) -> None:
-    """Refuse a frozen model of another width than the captioner was made for."""
+def check_width(kind: str, part: str, name: str, found: int, wanted: int) -> None:
+    """Refuse a frozen model of another width than what is grafted onto it was made for."""
     if found != wanted:
-        raise PolygraftError(f"the captioner needs {part} of width {wanted}, but {name!r} has {found}")
+        raise PolygraftError(f"the {kind} needs {part} of width {wanted}, but {name!r} has {found}")
 
 
 def lasting_name(name: str) -> str:

@@ -1,0 +1,166 @@
+"""polygraft evaluate narrate runs/narrator clips.jsonl
+
+Measure a narrator on clips that it has not learned from: whether it finds the right narration, and in what time.
+
+Clips are taken as train narrator takes them. Narrations are retrieved from those of the measured clips themselves, or
+from --vocabulary. Figures: recall at 1 and 5 in three readings (plain: among all clips' narrations, where a text that
+stands there twice counts as wrong; deduplicated: among different texts; multi_positive: every text that is given for
+the same moment and question is right); coverage, how often the vocabulary holds a right one at all; the usual metrics
+of the narration found against all right ones. A narrator that writes has the latter alone.
+
+seconds_per_clip is from encoded frames to a narration, --batch-size clips at a time; end to end is from the film's
+file, one clip at a time, with frames read and encoded anew.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from backbone.errors import PolygraftError, UsageError
+from scripts._cli import Device, Json, Seed, emit, progress, remark, run_file
+from video.clips import check_fps, check_share
+
+if TYPE_CHECKING:
+    from video.clip_features import ClipSet
+    from video.clips import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which narrator, on which clips, and what is measured."""
+
+    model: tyro.conf.Positional[str]
+    """Folder of a narrator, or starter for the one that comes with the package."""
+    clips: tyro.conf.Positional[Path]
+    """JSONL file of clips."""
+    split: Literal["auto", "test", "validation", "all"] = "auto"
+    """Clips for tests, those held out, or all, whatever they are for; auto: for tests where any are, else all."""
+    val_share: float = 0.1
+    """Share of the films that was held out in training; with --seed, where --split validation is to be drawn."""
+    vocabulary: Path | None = None
+    """Folder of a vocabulary to retrieve from."""
+    fps: float = 2.0
+    """Looks at a film a second, as in training."""
+    timed: int = 8
+    """Clips that are read and encoded anew for the time end to end; 0: not taken."""
+    predictions: Path | None = None
+    """Write the narrations to this file, a line of JSON each: id, film, question, text, reference."""
+    backbone: str = ""
+    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
+    clip: str = ""
+    """Where its image-text model lies, likewise."""
+    batch_size: int = 32
+    """Clips at a time."""
+    cache: Path = Path("~/.cache/polygraft/features")
+    """Folder of features of films, kept between runs."""
+    seed: Seed = 0
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        check_fps(self.fps)
+        check_share(self.val_share)
+        for name, least in {"timed": 0, "batch_size": 1}.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
+
+
+def main(options: Options) -> int:
+    """Print the figures."""
+    split, clips = _clips(options)
+    from multimodal.metrics import score
+    from video.clip_features import gather
+    from video.evaluation import Examiner, truths
+    from video.film_cache import FilmCache
+    from video.narrator import Narrator
+    from video.vocabulary import NarrationVocabulary
+
+    narrator = Narrator.from_pretrained(
+        options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
+    )
+    if options.vocabulary and narrator.config.answer == "generate":
+        raise UsageError(
+            f"vocabulary {options.vocabulary} does nothing: the narrator {options.model} writes narrations"
+        )
+    vocabulary = None
+    if options.vocabulary:
+        vocabulary = NarrationVocabulary.from_pretrained(options.vocabulary, device=str(narrator.backbone.device))
+    cache = FilmCache(options.cache.expanduser(), narrator.encoder)
+    data = gather(clips, cache, fps=options.fps, report=remark)
+    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, watch=_watch)
+    measured = examiner.measure()
+    right = truths(data)
+    words = score(
+        {str(number): text for number, text in enumerate(measured.said)},
+        {str(number): own for number, own in enumerate(right)},
+    )
+    figures = {name: value for name, value in words.items() if value is not None} | measured.figures
+    if options.timed:
+        figures["seconds_per_clip_end_to_end"] = examiner.seconds_end_to_end(cache, options.timed)
+    if options.predictions:
+        _write(options.predictions, data, measured.said)
+    _tell(options, split, data, figures)
+    return 0
+
+
+def _clips(options: Options) -> "tuple[str, list[Clip]]":
+    """Return the split and its clips."""
+    from video.clips import SPLITS, mark_splits, read_clips
+
+    found = read_clips(options.clips, report=remark)
+    split = options.split
+    if split == "auto":
+        split = "test" if any(clip.split == "test" for clip in found) else "all"
+    share = options.val_share if split == "validation" else 0.0
+    marked = mark_splits(found, val_share=share, seed=options.seed, report=remark)
+    chosen = [clip for clip in marked if split in ("all", clip.split)]
+    if not chosen:
+        counts = {name: sum(clip.split == name for clip in marked) for name in SPLITS}
+        held = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        raise PolygraftError(f"no clip of {options.clips} is in the split {split} ({held}): choose another --split")
+    return split, chosen
+
+
+def _watch(batches: Sequence[range], label: str) -> Iterable[range]:
+    return progress(batches, len(batches), label)
+
+
+def _write(file: Path, data: "ClipSet", said: Sequence[str]) -> None:
+    """Write what was said of each clip."""
+    rows = [
+        {"id": clip.id, "film": str(clip.film), "question": clip.question, "text": text, "reference": clip.text}
+        for clip, text in zip(data.clips, said, strict=True)
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    try:
+        file.write_text(lines, encoding="utf-8")
+    except OSError as error:
+        raise PolygraftError(f"{file} cannot be written ({(error.strerror or str(error)).lower()})") from error
+
+
+def _tell(options: Options, split: str, data: "ClipSet", figures: dict[str, float]) -> None:
+    """Print one object of JSON, or a table."""
+    facts: dict[str, Any] = {
+        "model": options.model,
+        "clips": str(options.clips),
+        "split": split,
+        "vocabulary": str(options.vocabulary) if options.vocabulary else None,
+        "samples": len(data),
+        "films": data.films,
+        "texts": len(set(data.texts)),
+    }
+    if options.json:
+        emit(json.dumps(facts | {"figures": figures}, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        emit(f"{name:28} {'its own narrations' if value is None else value}")
+    for name, figure in figures.items():
+        emit(f"{name:28} {figure:11.6f}" if name.startswith("seconds") else f"{name:28} {figure:9.4f}")
+
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -1,0 +1,173 @@
+"""polygraft train narrator clips.jsonl --out runs/narrator
+
+Train a narrator on films with narrations: frames and a question become a vector that retrieves what is said of them.
+
+CLIPS is a JSONL file with lines of {"film": "a.mp4", "start": 3.0, "stop": 5.5, "question": "now", "text": "open the
+door", "scenario": "cooking"}: films relative to the file, seconds, and a question, which is now, next, before, overall
+or one in its own words. Only film and text are needed; without times the whole film is shown. A moment is asked about
+from the right side of time: next is shown the frames before it, before those after it.
+
+Whole films are held out: those whose lines are marked "split": "validation", or else a share of the others. They choose
+the weights that are kept (best recall at 1 among their own narrations, or lower loss where that is equal). Lines marked
+"test" are never learned from; evaluate narrate measures on them. Without --steps, --epochs or --minutes the training
+makes 30 passes at most. A run that was interrupted goes on when the same command is given again; under torchrun it uses
+all processes.
+
+--answer generate trains the baseline, which writes narrations word by word with the same language model. --body full
+--lr 3e-4 --loss batch --no-learn-temperature --no-residual is the published recipe.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from backbone.errors import PolygraftError
+from scripts._cli import Device, Json, remark, run_file
+from scripts._runs import Training, begin, finish, is_finished, tell_figures
+from video.clips import check_fps, check_share
+from video.config import NarratorConfig
+
+if TYPE_CHECKING:
+    from video.clip_features import ClipSet
+    from video.clips import Clip, Report
+    from video.narrator import Narrator
+    from video.training import Trained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to learn from, what to build on, and where to keep it."""
+
+    clips: tyro.conf.Positional[Path]
+    """JSONL file of clips."""
+    out: Path
+    """Folder: the run while it lasts, the checkpoint once it is done."""
+    validation: Path | None = None
+    """Clips to hold out, in the same form; without it those of CLIPS marked validation, or else --val-share of it."""
+    val_share: float = 0.1
+    """Share of the films that is held out; 0: none, and nothing chooses."""
+    causal: bool = False
+    """Ask of each timed clip what comes next and what was before, too, from the frames before and after it."""
+    fps: float = 2.0
+    """Looks at a film a second; a clip has one at least."""
+    backbone: str = "starter"
+    """Language model: starter, a folder, or a name on a hub such as gpt2."""
+    clip: str = "starter"
+    """Image-text model for frames and narrations: starter, a folder, or MODEL:TAG of open_clip."""
+    model: NarratorConfig = field(default_factory=NarratorConfig)
+    train: Training = field(default_factory=lambda: Training(eval_every=200, patience=5))
+    cache: Path = Path("~/.cache/polygraft/features")
+    """Folder of features of films, kept between runs."""
+    overwrite: bool = False
+    """Train again where a training is finished, or start anew where one with other settings is not."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        check_fps(self.fps)
+        check_share(self.val_share)
+
+
+def main(options: Options) -> int:
+    """Train, or go on training; the folder holds the checkpoint then."""
+    if is_finished(options.out) and not options.overwrite:
+        remark(f"{options.out} is finished: measure it with evaluate narrate, or train again with --overwrite")
+        return 0
+    from backbone.device import pick_device
+    from backbone.distributed import join_world
+    from video.training import train_narrator
+
+    world = join_world(pick_device(options.device))
+    tell = remark if world.first else lambda _: None
+    training, held = _clips(options, tell)
+    narrator = _untrained(options)
+    data, validation = _encoded(options, narrator, training, held, tell)
+    if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
+        tell(f"going on with the run in {options.out}")
+    world.barrier()
+    trained = train_narrator(narrator, data, options.train.bounded(), validation=validation, folder=options.out)
+    if world.first:
+        _keep(options, trained)
+    world.barrier()
+    return 0
+
+
+def _settings(options: Options, training: "list[Clip]", held: "list[Clip]") -> dict[str, Any]:
+    """Return what makes it the same run: other data, frozen models or options of learning make another."""
+    model = {f"model.{name}": value for name, value in asdict(options.model).items()}
+    train = {f"train.{name}": value for name, value in options.train.bounded().identity().items()}
+    data = {"data": _digest(training), "held-out data": _digest(held), "fps": options.fps, "causal": options.causal}
+    return {"backbone": options.backbone, "clip": options.clip, **data, **model, **train}
+
+
+def _digest(clips: "list[Clip]") -> str:
+    rows = "\0".join(repr((clip.film.name, clip.start, clip.stop, clip.question, clip.text)) for clip in clips)
+    return hashlib.sha256(rows.encode()).hexdigest()[:16]
+
+
+def _clips(options: Options, tell: "Report") -> "tuple[list[Clip], list[Clip]]":
+    """Return the clips to learn from and those held out; clips for tests are in neither."""
+    from video.clips import mark_splits, read_clips, with_causal
+
+    share = 0.0 if options.validation else options.val_share
+    found = read_clips(options.clips, report=tell)
+    marked = mark_splits(found, val_share=share, seed=options.train.seed, report=tell)
+    training = [clip for clip in marked if clip.split == "train"]
+    held = [clip for clip in marked if clip.split == "validation"]
+    if not training:
+        raise PolygraftError(f"no clip of {options.clips} is for training: all are marked for validation or tests")
+    if tests := len(marked) - len(training) - len(held):
+        tell(f"{tests} clips left out: they are for tests")
+    if options.validation:
+        held = read_clips(options.validation, report=tell)
+    return (with_causal(training), with_causal(held)) if options.causal else (training, held)
+
+
+def _untrained(options: Options) -> "Narrator":
+    from backbone.clip import ImageEncoder
+    from backbone.device import seed_everything
+    from backbone.gpt2 import Backbone
+    from video.narrator import Narrator
+
+    encoder = ImageEncoder.from_pretrained(options.clip, device=options.device)
+    backbone = Backbone.from_pretrained(options.backbone, device=options.device)
+    seed_everything(options.train.seed)
+    return Narrator.build(encoder, backbone, options.model)
+
+
+def _encoded(
+    options: Options, narrator: "Narrator", training: "list[Clip]", held: "list[Clip]", tell: "Report"
+) -> "tuple[ClipSet, ClipSet | None]":
+    """Return the clips to learn from and those held out with their frames; no film is in both."""
+    from video.clip_features import gather
+    from video.film_cache import FilmCache
+
+    cache = FilmCache(options.cache.expanduser(), narrator.encoder)
+    data = gather(training, cache, fps=options.fps, report=tell)
+    if not held:
+        return data, None
+    validation = gather(held, cache, fps=options.fps, report=tell)
+    kept = data.without(validation)
+    if len(kept) < len(data):
+        tell(f"{len(data) - len(kept)} clips left out of training: their films are held out, as copies")
+    if not kept:
+        raise PolygraftError(f"no clip of {options.clips} is left to learn from: all its films are held out")
+    return kept, validation
+
+
+def _keep(options: Options, trained: "Trained") -> None:
+    """Put the checkpoint in the run's place and print the figures."""
+    from video.training import describe
+
+    card = describe(trained, title=options.out.name, source=options.clips.name)
+    figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics
+    record = {"options": asdict(options), "figures": figures}
+    finish(options.out, lambda folder: trained.narrator.save_pretrained(folder, card=card, record=record))
+    tell_figures(options.out, figures, as_json=options.json)
+
+
+if __name__ == "__main__":
+    run_file(__file__)

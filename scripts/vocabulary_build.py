@@ -1,0 +1,103 @@
+"""polygraft vocabulary build narrations.txt --out kitchen
+
+Make a vocabulary of narrations, from which films are narrated.
+
+FILE holds a narration a line, as text or as JSON like {"text": "open the door", "video": "P01", "scenario": "cooking"},
+where video and scenario may be left out; - reads standard input. Tags of annotators (#C C, #unsure), stops at the end
+and capital letters go, repeats within a film count once. Each narration is kept as a prefix or as a prefix and a
+postfix, with a vector for search from the text encoder.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from backbone.errors import PolygraftError
+from scripts._cli import Device, Json, emit, progress, remark, run_file
+from video.coding import CodingOptions
+
+if TYPE_CHECKING:
+    from video.texts import TextEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which narrations, how they are split, and where the vocabulary is kept."""
+
+    file: tyro.conf.Positional[Path]
+    """File of narrations; -: standard input."""
+    out: Path
+    """Folder of the vocabulary; new or empty."""
+    coding: CodingOptions = field(default_factory=CodingOptions)
+    no_vectors: bool = False
+    """Make no vectors: the vocabulary can be looked at but not searched."""
+    clip: str = "starter"
+    """Image-text model whose text encoder makes the vectors: starter, MODEL:TAG of open_clip, or a folder."""
+    device: Device = "auto"
+    json: Json = False
+
+
+def main(options: Options) -> int:
+    """Build the vocabulary and print how much is in it."""
+    _check_free(options.out)
+    from video.narrations import read_narrations
+
+    data, source = _read(options.file)
+    narrations = read_narrations(data, source, watch=lambda rows: progress(rows, label="reading"))
+    from video.vocabulary import NarrationVocabulary  # imports torch, which a faulty file need not wait for
+
+    encoder = None if options.no_vectors else _encoder(options)
+    vocabulary = NarrationVocabulary.build(narrations, options.coding, encoder=encoder, watch=_watch)
+    if vocabulary.lost:
+        remark(
+            f"{vocabulary.lost} of {len(narrations.narrations)} narrations are lost: --coding {options.coding.coding} "
+            "cannot say them, lossless can"
+        )
+    vocabulary.save_pretrained(options.out)
+    facts = {
+        "out": str(options.out),
+        **asdict(vocabulary.counts),
+        "repeats": narrations.repeats,
+        "empty": narrations.empty,
+    }
+    if options.json:
+        emit(json.dumps(facts, ensure_ascii=False))
+        return 0
+    for name, value in facts.items():
+        emit(f"{name}\t{value}")
+    return 0
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise PolygraftError(f"{out} exists already and is not replaced: choose another --out or remove it")
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    if str(path) == "-":
+        return sys.stdin.buffer.read(), "standard input"
+    try:
+        return path.read_bytes(), str(path)
+    except OSError as error:
+        raise PolygraftError(f"{path} cannot be read ({error.strerror}): give a file of narrations") from error
+
+
+def _encoder(options: Options) -> "TextEncoder":
+    from backbone.clip import ImageEncoder
+    from video.texts import TextEncoder
+
+    clip = ImageEncoder.from_pretrained(options.clip, device=options.device)
+    return TextEncoder(clip.encode_text, name=options.clip, digest=clip.text_digest)
+
+
+def _watch(batches: Sequence[int]) -> Iterable[int]:
+    return progress(batches, total=len(batches), label="encoding")
+
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -1,0 +1,75 @@
+"""What a narrator is: the record that builds it, is saved with it and gives its command its flags (torch-free)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+
+from backbone.errors import UsageError
+
+QUESTIONS = {
+    "now": "What is the action in the video?",
+    "next": "What is the next action in the video?",
+    "before": "What is the previous action in the video?",
+    "overall": "What is the overall activity in the video?",
+}
+"""The four questions of VLog's release, word for word, so that weights trained with them keep their meaning."""
+
+LEAST_TEMPERATURE = 0.01
+"""A learned one stops there, as in CLIP."""
+
+_COUNTS = ("visual_tokens", "max_frames", "max_question", "max_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NarratorConfig:
+    """The trained part of a narrator: what leads frames into the language model and its answer out again."""
+
+    answer: Literal["retrieve", "generate"] = "retrieve"
+    """One vector that retrieves a narration; or the narration's words one by one, the baseline."""
+    retrieval: Literal["mean", "eos", "learned"] = "mean"
+    """The token whose last hidden state becomes the vector: the frames' mean, the end of text, or a learned one."""
+    body: Literal["frozen", "low-rank", "full", "none"] = "low-rank"
+    """What becomes of the language model: frozen; changed by matrices of a low rank; tuned whole, as published; or not
+    used at all, so that the frames alone give the vector."""
+    rank: int = 8
+    """Rank of the changes, where body is low-rank."""
+    adapter_layers: int = 0
+    """Layers of a transformer that the frames pass before the language model."""
+    residual: bool = True
+    """Add the mean of the frames to the vector, where frames and texts lie in one space."""
+    visual_tokens: int = 1
+    """Vectors of the language model that a frame becomes."""
+    max_frames: int = 32
+    """Frames of a clip at most; of more, as many are taken evenly."""
+    max_question: int = 24
+    """Tokens of a question at most."""
+    max_tokens: int = 32
+    """Tokens of a narration that are learned, where answers are generated."""
+    loss: Literal["vocabulary", "batch"] = "vocabulary"
+    """What a narration is told from: all texts of the training, or those of its batch (symmetric InfoNCE)."""
+    temperature: float = 0.05
+    """Of the softmax over cosines."""
+    learn_temperature: bool = True
+    """Let it be learned from there; off: fixed, as published."""
+    image_width: tyro.conf.Suppress[int] = 0
+    """Width of the image features; read from the image encoder."""
+    text_width: tyro.conf.Suppress[int] = 0
+    """Width of the language model; read from it."""
+    vector_width: tyro.conf.Suppress[int] = 0
+    """Width of the text vectors; read from the text encoder."""
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            _at_least(name, getattr(self, name), 1)
+        _at_least("rank", self.rank, 1)
+        _at_least("adapter_layers", self.adapter_layers, 0)
+        if not LEAST_TEMPERATURE <= self.temperature <= 1:
+            raise UsageError(f"temperature is {self.temperature}, allowed is {LEAST_TEMPERATURE} to 1")
+        if self.answer == "generate" and self.body == "none":
+            raise UsageError("answer generate needs the language model: body none contradicts it")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} is {value}, allowed is {least} or more")

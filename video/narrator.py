@@ -1,0 +1,248 @@
+"""The narrator: frames and a question become one vector that retrieves a narration, or a narration word by word.
+
+Shapes: B clips, T frames, L tokens of a question, dv width of frames, d of the language model, D of text vectors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbone.adapted import Adapted
+from backbone.checkpoint import (
+    Checkpoint,
+    FrozenPart,
+    ModelCard,
+    config_from_dict,
+    load_checkpoint,
+    load_strict,
+    save_checkpoint,
+)
+from backbone.clip import ImageEncoder
+from backbone.decoding import Decoding
+from backbone.errors import PolygraftError
+from backbone.frozen import STARTER, check_width, frozen_part, lasting_name
+from backbone.gpt2 import Backbone, Generation
+from backbone.sequences import LanguageModel
+from backbone.starter import starter_path
+from video.batches import ClipBatch as ClipBatch
+from video.batches import NarrationBatch
+from video.config import NarratorConfig as NarratorConfig
+from video.losses import batch_loss, vocabulary_loss
+from video.projection import Projection, masked_mean
+
+KIND = "narrator"
+
+
+class Narrator:
+    """Clips become narrations, retrieved or written.
+
+    Args:
+        encoder: frozen, frames to features and texts to vectors of one space.
+        backbone: frozen language model.
+        projection: trained; moved to the language model's device.
+        config: what ``projection`` was built from.
+
+    Raises:
+        PolygraftError: the frozen models have other widths than ``config``.
+    """
+
+    def __init__(
+        self, encoder: ImageEncoder, backbone: Backbone, projection: Projection, config: NarratorConfig
+    ) -> None:
+        check_width(KIND, "an image encoder", encoder.name, encoder.width, config.image_width)
+        check_width(KIND, "a language model", backbone.name, backbone.width, config.text_width)
+        self.encoder = encoder
+        self.backbone = backbone
+        self.projection = projection.to(backbone.device)
+        self.config = config
+        self._merged: tuple[list[tuple[int, int]], dict[str, Tensor]] | None = None
+
+    @classmethod
+    def build(cls, encoder: ImageEncoder, backbone: Backbone, config: NarratorConfig) -> "Narrator":
+        """Return an untrained narrator in evaluation mode; the widths of ``config`` are taken from the frozen models.
+
+        Raises:
+            PolygraftError: frames, question and narration are too long for the language model; narrations are to be
+                retrieved, but the encoder has no text side.
+        """
+        vectors = encoder.encode_text(["a"]).shape[1] if config.answer == "retrieve" else 0
+        config = replace(config, image_width=encoder.width, text_width=backbone.width, vector_width=vectors)
+        written = config.max_tokens if config.answer == "generate" else 1
+        needed = config.max_frames * config.visual_tokens + config.max_question + 1 + written
+        if config.body != "none" and needed > backbone.context:
+            raise PolygraftError(
+                f"max_frames {config.max_frames} of visual_tokens {config.visual_tokens} and max_question "
+                f"{config.max_question} need {needed} positions, but {backbone.name!r} has {backbone.context}"
+            )
+        return cls(encoder, backbone, Projection(config, backbone).eval(), config)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path = STARTER,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        backbone: str | Backbone | None = None,
+        encoder: str | ImageEncoder | None = None,
+    ) -> "Narrator":
+        """Load a narrator and the frozen models it was trained on; see `multimodal.captioner.Captioner`.
+
+        Raises:
+            PolygraftError: the folder is missing, damaged or of another kind; a frozen model is missing or another.
+        """
+        checkpoint = load_checkpoint(starter_path(KIND) if folder == STARTER else Path(folder), kind=KIND)
+        config = config_from_dict(NarratorConfig, checkpoint.config)
+        language_model = frozen_part(
+            checkpoint,
+            "language_model",
+            backbone,
+            lambda name: Backbone.from_pretrained(name, device=device, dtype=dtype),
+        )
+        image_encoder = frozen_part(
+            checkpoint, "image_encoder", encoder, lambda name: ImageEncoder.from_pretrained(name, device=device)
+        )
+        projection = Projection(config, language_model)
+        load_strict(projection, checkpoint.tensors)
+        return cls(image_encoder, language_model, projection.eval(), config)
+
+    def save_pretrained(
+        self, folder: str | Path, *, card: ModelCard | None = None, record: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write the checkpoint folder: the trained weights, the config, and which frozen models they belong to."""
+        checkpoint = Checkpoint(
+            kind=KIND,
+            config=asdict(self.config),
+            frozen={
+                "language_model": FrozenPart(name=lasting_name(self.backbone.name), sha256=self.backbone.digest),
+                "image_encoder": FrozenPart(name=lasting_name(self.encoder.name), sha256=self.encoder.digest),
+            },
+            tensors=self.projection.state_dict(),
+        )
+        card = card or ModelCard(title=Path(folder).name, summary="A narrator: films become narrations.")
+        return save_checkpoint(folder, checkpoint, card=card, record=record)
+
+    # From clips to what the language model reads
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The frozen model with the changes that were trained."""
+        weights = self._tuned()
+        return Adapted(backbone=self.backbone, weights=weights) if weights else self.backbone
+
+    def _tuned(self) -> dict[str, Tensor]:
+        """Return the changed weights; where no gradient is wanted, those of the last call if nothing has changed.
+
+        Merging low-rank changes writes all matrices of the body, which takes longer than a query.
+        """
+        tuning = self.projection.tuning
+        if torch.is_grad_enabled():
+            return tuning.weights(self.backbone)
+        state = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in tuning.parameters()]
+        if self._merged is None or self._merged[0] != state:
+            self._merged = (state, tuning.weights(self.backbone))
+        return self._merged[1]
+
+    def batch(self, frames: Sequence[Tensor], questions: Sequence[str]) -> ClipBatch:
+        """Put clips side by side.
+
+        Args:
+            frames: of each clip (T, dv), one frame at least; of more than ``max_frames`` as many are taken evenly.
+            questions: one a clip; "" asks nothing.
+
+        Raises:
+            PolygraftError: a clip has no frame.
+        """
+        if any(not len(clip) for clip in frames):
+            raise PolygraftError("a clip has no frame: give its film a longer span or more frames a second")
+        kept = [evenly(clip, self.config.max_frames) for clip in frames]
+        width = max(map(len, kept))
+        padded = torch.stack([torch.nn.functional.pad(clip, (0, 0, 0, width - len(clip))) for clip in kept])
+        tokens = self.backbone.encode(questions, max_tokens=self.config.max_question, eos=False)
+        return ClipBatch(
+            frames=torch.nn.functional.normalize(padded.float(), dim=-1),
+            mask=torch.arange(width) < torch.tensor([len(clip) for clip in kept])[:, None],
+            question=tokens.ids,
+            asked=tokens.mask,
+        )
+
+    def prefix(self, batch: ClipBatch) -> tuple[Tensor, Tensor]:
+        """Return what the language model reads of a batch, (B, S, d) and (B, S) bool."""
+        batch = batch.to(self.backbone.device)
+        frames = self.projection.adapted(batch.frames, batch.mask)
+        end = self.backbone.embed(torch.tensor([self.backbone.eos_id]))[0]
+        sequence = self.projection.sequence(frames, batch.mask, self.backbone.embed(batch.question), batch.asked, end)
+        return sequence.embeds, sequence.mask
+
+    def query(self, batch: ClipBatch) -> Tensor:
+        """Return the vector that retrieves the answer for each clip, (B, D) float32 of length 1.
+
+        A batch gives what each of its clips gives alone. Gradients flow; under ``torch.no_grad`` it is quicker.
+
+        Raises:
+            PolygraftError: the narrator writes its answers.
+        """
+        self._check_answer("retrieve", "writes narrations and has no query vectors")
+        batch = batch.to(self.backbone.device)
+        mean = masked_mean(batch.frames, batch.mask)
+        if self.config.body == "none":
+            return self.projection.vector(
+                masked_mean(self.projection.adapted(batch.frames, batch.mask), batch.mask), mean
+            )
+        embeds, mask = self.prefix(batch)
+        return self.projection.vector(self.language_model.hidden(embeds, mask)[:, -1], mean)
+
+    @torch.no_grad()
+    def generate(self, batch: ClipBatch, decoding: Decoding | None = None) -> list[list[Generation]]:
+        """Write the answer for each clip, see `Backbone.generate`; greedily by default.
+
+        Raises:
+            PolygraftError: the narrator retrieves its answers.
+        """
+        self._check_answer("generate", "retrieves narrations and writes none")
+        embeds, mask = self.prefix(batch)
+        wanted = decoding or Decoding(max_tokens=self.config.max_tokens)
+        return self.backbone.generate(embeds, wanted, prefix_mask=mask, model=self.language_model)
+
+    def _check_answer(self, wanted: str, found: str) -> None:
+        if self.config.answer != wanted:
+            raise PolygraftError(f"this narrator {found}: train one with --answer {wanted}")
+
+    # Learning
+
+    def loss(self, batch: NarrationBatch, vocabulary: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch (nats) summed over what is predicted, and how much that is.
+
+        Where narrations are retrieved a clip is predicted, see `video.losses`; where they are written, a token, the end
+        of text included.
+
+        Args:
+            batch: clips with their narrations.
+            vocabulary: (N, D) vectors of the distinct texts, on the language model's device; not looked at where
+                narrations are written.
+        """
+        batch = batch.to(self.backbone.device)
+        if self.config.answer == "generate":
+            prefix, mask = self.prefix(batch.clips)
+            states = self.backbone.predicting(prefix, batch.ids, prefix_mask=mask, model=self.language_model)
+            logits = self.backbone.head(states[batch.mask])
+            return F.cross_entropy(logits, batch.ids[batch.mask], reduction="sum"), batch.mask.sum()
+        queries, scale = self.query(batch.clips), self.projection.scale
+        with torch.autocast(queries.device.type, enabled=False):  # half precision would blur cosines times 1 / 0.05
+            if self.config.loss == "batch":
+                found = batch_loss(queries, vocabulary[batch.rows].to(queries), batch.rows, scale)
+            else:
+                found = vocabulary_loss(queries, vocabulary, batch.rows, scale)
+        return found, found.new_tensor(len(batch.rows))
+
+
+def evenly(frames: Tensor, limit: int) -> Tensor:
+    """Return ``limit`` of the frames (T, dv) at even distances, the first and the last among them; all if so few."""
+    if len(frames) <= limit:
+        return frames
+    return frames[torch.linspace(0, len(frames) - 1, limit).round().long()]
