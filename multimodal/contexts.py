@@ -74,7 +74,9 @@ def contexts(
                 hidden |= _left_out(hidden, np.random.default_rng((vary, row)))
             lent: list[Lent] = []
             if neighbours and likeness is not None:
-                lent = neighbours.lent(likeness[at], neighbours.trust(~hidden), limits.posts, group=group)
+                # what else the author wrote of this picture must not tell who writes alike
+                trust = neighbours.trust(~(hidden | user.profile.same_picture(pooled[row])))
+                lent = neighbours.lent(likeness[at], trust, limits.posts, group=group)
             found[row] = user.profile.context(pooled[row], table, limits, hidden=hidden, hidden_words=words, lent=lent)
     return found
 

@@ -112,6 +112,11 @@ class Profile:
         cosines: np.ndarray[Any, np.dtype[np.float64]] = self.pooled.astype(np.float64) @ query.astype(np.float64)
         return cosines.round(DIGITS)
 
+    def same_picture(self, query: Vectors) -> Flags:
+        """Return which past posts show this very picture, (N,)."""
+        found: Flags = self._likeness(query) >= SAME_PICTURE
+        return found
+
     def context(
         self,
         query: Vectors,

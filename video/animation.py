@@ -1,8 +1,9 @@
 """Animated WebP, GIF, PNG and AVIF as films, and pictures that stand still as films of one frame; read by Pillow."""
 
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from math import inf
 from pathlib import Path
-from types import TracebackType
 
 from PIL import Image, UnidentifiedImageError
 
@@ -29,8 +30,10 @@ def open_picture(path: Path) -> Image.Image | None:
         return None
     except Image.DecompressionBombError as error:
         raise PolygraftError(f"film {path} is too large to decode ({error}): make it smaller first") from None
+    except PermissionError:
+        raise PolygraftError(f"film {path} may not be read by this user") from None
     except OSError as error:
-        raise PolygraftError(f"film {path} cannot be read: {error.strerror or error}") from None
+        raise _damaged(f"film {path}", error) from None
 
 
 def read_picture(image: Image.Image, request: Request) -> Iterator[Frame]:
@@ -39,7 +42,8 @@ def read_picture(image: Image.Image, request: Request) -> Iterator[Frame]:
     Raises:
         PolygraftError: no frame can be decoded, or nothing is shown at any time that is asked for.
     """
-    with _Animation(image, request.name) as animation:
+    with closing(image):
+        animation = _Animation(image, request.name)
         cache: dict[float, Image.Image] = {}  # of one frame: the last
         asked = _all_frames(animation, request.times) if request.times.all_frames else request.times
         missed: float | None = None
@@ -53,14 +57,15 @@ def read_picture(image: Image.Image, request: Request) -> Iterator[Frame]:
                 cache = {animation.begin: animation.picture(request)}
             yield Frame(time=animation.begin, asked=time, image=cache[animation.begin])
         if animation.damage:
-            request.report(f"{request.name} is damaged after {animation.end:.2f} s: {animation.damage}")
-        if missed is not None:
+            request.report(f"{request.name} {animation.damage}")
+        if missed is not None and animation.ending is not None:
             request.explain(missed, animation.ending, any_seen=bool(cache))
 
 
 def probe_picture(image: Image.Image, path: Path) -> Film:
     """Describe a picture or an animation; the latter is read to its end. Closes ``image``."""
-    with _Animation(image, f"film {path}") as animation:
+    with closing(image):
+        animation = _Animation(image, f"film {path}")
         size = animation.picture(Request(path=path, times=AskedTimes())).size
         if not animation.moves:
             return Film(path=path, kind="picture", size=size, duration=0.0, frames=1, rate=None)
@@ -94,26 +99,19 @@ class _Animation:
     def __init__(self, image: Image.Image, name: str) -> None:
         self._image = image
         self._name = name
+        self._readable = inf  # frames
         self.damage = ""
+        self.ending: Ending | None = None  # known when something was asked for that lies beyond
         check_size(name, image.width, image.height)
-        self.moves = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+        try:
+            self.moves = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+        except Exception as error:  # Pillow's format readers raise whatever they trip over
+            raise _damaged(name, error) from None
         self._rewind()
-
-    def __enter__(self) -> "_Animation":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._image.close()
 
     @property
     def end(self) -> float:
         return self.begin + self.length
-
-    @property
-    def ending(self) -> Ending:
-        return Ending(until=self.end, last=self.length)
 
     def show(self, time: float, times: AskedTimes) -> bool:
         """Go to the frame that is shown at ``time``, if there is one."""
@@ -121,12 +119,13 @@ class _Animation:
             self._rewind()
         while time > self.end - ROUNDING:
             if not self.advance():
+                self.ending = Ending(until=self.end, last=self.length)
                 return self.ending.reaches(time, times)
         return True
 
     def advance(self) -> bool:
         """Go to the next frame, if there is one."""
-        if not self.moves or self.damage:
+        if not self.moves or self._number + 1 >= self._readable:
             return False
         begin = self.end
         try:
@@ -134,8 +133,11 @@ class _Animation:
             self._image.load()  # WebP tells the length no sooner
         except EOFError:
             return False
-        except Exception as error:  # Pillow's format readers raise whatever they trip over
-            self.damage = " ".join(str(error).split()) or type(error).__name__
+        except Exception as error:  # as above
+            self._readable = self._number + 1
+            self.damage = f"is damaged after {begin:.2f} s: {_reason(error)}"
+            with suppress(Exception):  # else the frame will be found undecodable when it is looked at
+                self._image.seek(self._number)
             return False
         self._number += 1
         self.begin, self.length = begin, self._length()
@@ -156,10 +158,7 @@ class _Animation:
             self._image.seek(self._number)
             self._image.load()
         except Exception as error:  # as above
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise PolygraftError(
-                f"{self._name} cannot be decoded ({reason}): the file is damaged, fetch it again"
-            ) from None
+            raise _damaged(self._name, error) from None
         self.begin, self.length = 0.0, self._length()
 
     def _length(self) -> float:
@@ -167,3 +166,11 @@ class _Animation:
             return 2 * ROUNDING  # a picture that stands still has been seen as soon as it is shown
         length = float(self._image.info.get("duration", 0)) / 1000
         return length if length > _QUICKEST else _CUSTOM  # as browsers play what is too quick to be meant
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _damaged(name: str, error: Exception) -> PolygraftError:
+    return PolygraftError(f"{name} cannot be decoded ({_reason(error)}): the file is damaged, fetch it again")

@@ -196,3 +196,12 @@ def look_up(times: AskedTimes, begins: Sequence[float], ending: Ending) -> Itera
         yield time, None if over else max(0, place - 1)
         if over and times.ascending:
             return
+
+
+def parse_clock(text: str) -> float | None:
+    """Return the seconds of a time like 00:09:56.458, None where it is none."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None

@@ -4,12 +4,12 @@ The frame of a time is the one that a player shows then: the last whose timestam
 the first. Time 0 is where the container begins. A film is decoded on demand and nothing runs ahead.
 
 Two libraries read films. PyAV streams: frame by frame, or in leaps from key frame to key frame where the times are far
-apart. decord fetches a handful of frames. It has three faults. It decodes ahead of whoever reads and nothing but the
-film's end stops it: a ten minute film of 720p grew by a gigabyte in three idle seconds. It counts frames from key frames,
-which goes wrong unseen where they are shown out of order. And it takes one and a half to five times the time of PyAV. So
-it is asked first for a handful of frames of a film that fits into memory whole and in which its counting is proven
-right by every packet's timestamp (`video.countable`), and it is stopped as soon as it has answered. All else is PyAV's, with the
-same frames to the pixel. Animated pictures are read by Pillow.
+apart. decord fetches a handful of frames. It has three faults. It decodes ahead of whoever reads, and nothing but the
+film's end stops it: a ten minute film of 720p grew by a gigabyte in three idle seconds. It counts frames from key
+frames, which goes wrong unseen where they are shown out of order. And it takes one and a half to three times as long as
+PyAV. So it is asked first for a handful of frames of a film that fits into memory whole and whose timestamps prove its
+counting right (`video.countable`), and it is stopped as soon as it has answered. All else is PyAV's, with the same
+frames to the pixel. Animated pictures are read by Pillow.
 """
 
 import os
@@ -35,7 +35,7 @@ from backbone.errors import PolygraftError
 from video.animation import open_picture, probe_picture, read_picture
 from video.countable import DecordCannotError, TooMuchForDecordError, prove_countable
 from video.films import Film, Frame, Reader, Report, Request, check_film, check_size
-from video.frame_times import AskedTimes, Leaps, look_up
+from video.frame_times import AskedTimes, Leaps, look_up, parse_clock
 from video.orientation import turn_of, turned_size
 from video.walk import Decoded, Seen, Walk, mark_seen
 
@@ -77,8 +77,8 @@ def read_frames(
         stop: seconds into the film, not included; None: its end.
         longest_side: pixels; frames with a longer one are made smaller as they are decoded. None: they are not.
         chunk: frames of a chunk, the last may have less; fewer in all where they are large (128 MiB a chunk).
-        reader: ``auto`` takes decord for a known number of looks that fit one chunk, ``decord`` for any number, chunk by
-            chunk; both go over to PyAV where decord cannot be trusted. ``pyav`` never takes it. The frames are the same.
+        reader: ``auto`` asks decord for looks that are known to fit one chunk, ``decord`` for all, chunk by chunk; both
+            go over to PyAV where decord cannot be trusted. ``pyav`` never asks it. The frames are the same.
         report: called with a sentence where PyAV had to take over, and where a film is cut short, damaged or over
             before the last time asked for. What can be read is.
 
@@ -123,8 +123,7 @@ def probe(film: Path | str) -> Film:
 
 
 def _chunks(request: Request) -> Iterator[list[Frame]]:
-    frames = _frames(request)
-    with closing(frames):
+    with closing(_frames(request)) as frames:
         for first in frames:
             yield [first, *islice(frames, request.chunk_of(first.image.size) - 1)]
 
@@ -183,11 +182,11 @@ class _OpenFilm:
         codec = self.codec = self.stream.codec_context
         check_size(self._request.name, codec.width, codec.height)
         codec.thread_type = "AUTO"
-        threads = min(os.cpu_count() or 1, _MAX_THREADS)
-        codec.thread_count = threads if codec.width * codec.height <= _BIG_FRAME else min(2, threads)
+        codec.thread_count = min(os.cpu_count() or 1, 2 if codec.width * codec.height > _BIG_FRAME else _MAX_THREADS)
         self.format = self.container.format.name.split(",")[0]
         self.rate = float(self.stream.average_rate or self.stream.guessed_rate or 25)
-        self.seekable = True
+        # an AVI tells the times of its frames by their number in its index, which is lost with its end
+        self.seekable = self.format != "avi" or len(self.stream.index_entries) >= self.stream.frames > 0
         self._counted = 0  # frames without a time
         self._tick = self.stream.time_base or Fraction(1, av.time_base)
         begin = Fraction(max(self.container.start_time or 0, 0), av.time_base)
@@ -200,14 +199,13 @@ class _OpenFilm:
     def _find_stream(self) -> VideoStream:
         name, streams = self._request.name, self.container.streams
         # the cover of an album is a stream of one picture
-        found = [stream for stream in streams.video if not stream.disposition & Disposition.attached_pic]
+        found: list[VideoStream] = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
         if not found:
             what = "sound only" if streams.audio else "no pictures"
             raise PolygraftError(f"{name} holds {what}, so it has no frames: give a film with pictures")
         if found[0].codec_context is None or not found[0].codec_context.width:
             raise PolygraftError(f"{name} has pictures in an unknown coding: convert it to H.264 first")
-        stream: VideoStream = found[0]
-        return stream
+        return found[0]
 
     def seek(self, time: float) -> bool:
         """Stand at a key frame near ``time``, if the container can find one."""
@@ -231,10 +229,8 @@ class _OpenFilm:
         stream = self.stream
         if stream.duration is not None:
             return self.seconds((stream.start_time or 0) + stream.duration)
-        tag = stream.metadata.get("DURATION", "")  # Matroska's way
-        if tag.count(":") == 2:
-            hours, minutes, seconds = tag.split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        if "DURATION" in stream.metadata:  # Matroska's way
+            return parse_clock(stream.metadata["DURATION"])
         return None if self.container.duration is None else self.container.duration / av.time_base
 
     def leaps(self) -> Leaps:
@@ -295,11 +291,10 @@ class _OpenFilm:
 
     def first(self) -> VideoFrame:
         """Return the first frame of a film just opened."""
-        first = next(self.decoded(), None)
-        if first is None:
-            raise self._request.empty()
-        frame: VideoFrame = first.frame
-        return frame
+        for first in self.decoded():
+            frame: VideoFrame = first.frame
+            return frame
+        raise self._request.empty()
 
     @property
     def squareness(self) -> float:
@@ -346,9 +341,9 @@ def _read_with_av(request: Request) -> Iterator[Frame]:
             image = frame.image if frame is not None and again else film.picture(shown.frame)
             frame = Frame(time=shown.time, asked=asked, image=image)
             yield frame
-        if film.damaged and not walk.ending.cut:
+        if film.damaged and not (walk.ending and walk.ending.cut):
             request.report(f"{request.name} is damaged: some of it could not be decoded and was passed over")
-        if missed:
+        if missed and walk.ending:
             request.explain(min(missed), walk.ending, any_seen=frame is not None)
 
 

@@ -41,7 +41,7 @@ class Projection(nn.Module):
         self.config = config
         width = config.text_width
         self.adapter = _adapter(config.image_width, config.adapter_layers)
-        self.times = nn.Embedding(config.max_frames, config.image_width) if config.adapter_layers else None
+        self.times = _times(config.max_frames, config.image_width) if config.adapter_layers else None
         self.frames: nn.Module = nn.Identity()
         self.tuning: Untouched | LowRank | FullCopy = Untouched()
         if config.body != "none":
@@ -72,9 +72,10 @@ class Projection(nn.Module):
         """Let frames (B, T, dv) see one another in their order; as they are where there is no adapter."""
         if self.adapter is None or self.times is None:
             return frames
-        placed = frames + self.times(positions_from_mask(mask))
+        # layer norms make rows as long as the root of their width: frames of length 1 would be lost among them
+        placed = frames * frames.shape[2] ** 0.5 + self.times(positions_from_mask(mask))
         mixed: Tensor = self.adapter(placed, src_key_padding_mask=~mask)
-        return frames + mixed
+        return mixed
 
     def sequence(self, frames: Tensor, mask: Tensor, question: Tensor, asked: Tensor, end: Tensor) -> Sequence:
         """Put the parts one behind another (section 3.1): frames first, the retrieval token last.
@@ -137,4 +138,14 @@ def _adapter(width: int, layers: int) -> nn.TransformerEncoder | None:
         batch_first=True,
         norm_first=True,
     )
-    return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+    adapter = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+    for parameter in adapter.parameters():
+        if parameter.ndim > 1:
+            nn.init.xavier_uniform_(parameter)  # the layers are copies of one otherwise
+    return adapter
+
+
+def _times(frames: int, width: int) -> nn.Embedding:
+    times = nn.Embedding(frames, width)
+    nn.init.normal_(times.weight, std=0.2)
+    return times

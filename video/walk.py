@@ -46,7 +46,11 @@ class OpenedFilm(Protocol):
 
 
 class Walk:
-    """A place in a film, between the frame that is shown and the one after it."""
+    """A place in a film, between the frame that is shown and the one after it.
+
+    Attributes:
+        ending: when the film is over, once something was asked for that lies beyond; None before.
+    """
 
     _frames: Iterator[Decoded]
     _shown: Decoded | None
@@ -57,6 +61,7 @@ class Walk:
         self._times = times
         self._leaps = film.leaps()
         self._longest = 0.0
+        self.ending: Ending | None = None
         self._begin()
 
     def looks(self) -> Iterator[tuple[float, Decoded | None]]:
@@ -79,7 +84,8 @@ class Walk:
             self._leap(time)
         while self._next is not None and self._next.time <= time + ROUNDING:
             self._step()
-        if self._next is None and not self.ending.reaches(time, self._times):
+        if self._next is None and not self._end().reaches(time, self._times):
+            self.ending = self._end()
             return None
         return self._shown or self._next  # before the first frame, the first
 
@@ -88,9 +94,7 @@ class Walk:
         """Whether the film has no frame."""
         return self._shown is None and self._next is None
 
-    @property
-    def ending(self) -> Ending:
-        """When the film is over, once its last frame has been read."""
+    def _end(self) -> Ending:
         if self._shown is None:
             return Ending(until=0.0, last=0.0)
         return Ending.of(self._shown.time, self._shown.length, self._film.said, self._longest)
@@ -110,6 +114,7 @@ class Walk:
             if self._shown.time >= start - ROUNDING:
                 yield self._shown.time, self._shown
             if self._next is None:
+                self.ending = self._end()
                 yield max(start, self.ending.until), None
                 return
             if stop is not None and self._next.time >= stop - ROUNDING:

@@ -334,6 +334,17 @@ def test_a_posts_author_is_lent_what_others_wrote_and_the_post_tells_nothing():
         assert shown(changed)[row] == found[row]
 
 
+def test_another_text_of_the_same_picture_tells_nothing_either():
+    rows = POOLED.clone()
+    rows[2] = rows[0]  # both are ann's
+    found = []
+    for text in (POSTS[2].text, WAYS["tags"](THINGS[0]), "anything else"):
+        data = caption_set([replace(p, text=text) if at == 2 else p for at, p in enumerate(POSTS)], rows)
+        past = pasts(data, "e")
+        found.append(contexts(data, past, NO_WORDS, LIMITS, community=Community.of(past))[0].posts)
+    assert found[0] == found[1] == found[2]
+
+
 def test_what_is_shown_is_what_a_profile_without_the_post_is_lent():
     past = pasts(caption_set(POSTS, POOLED), "e")
     community = Community.of(past)
