@@ -100,7 +100,7 @@ def main(options: Options) -> int:
     )
     figures = {name: value for name, value in words.items() if value is not None} | measured.figures
     if options.timed:
-        figures["seconds_per_clip_end_to_end"] = examiner.seconds_end_to_end(cache, options.timed)
+        figures["seconds_per_clip_end_to_end"] = examiner.seconds_end_to_end(options.timed)
     if options.predictions:
         _write(options.predictions, data, measured.said)
     _tell(options, split, data, figures)

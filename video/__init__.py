@@ -7,14 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from video.config import NarratorConfig as NarratorConfig
     from video.frames import read_frames as read_frames
+    from video.narrator import Narrator as Narrator
     from video.vocabulary import NarrationVocabulary as NarrationVocabulary
 
 _HOME = {
     "NarrationVocabulary": "video.vocabulary",
+    "Narrator": "video.narrator",
+    "NarratorConfig": "video.config",
     "read_frames": "video.frames",
 }
-__all__ = ["NarrationVocabulary", "read_frames"]
+__all__ = ["NarrationVocabulary", "Narrator", "NarratorConfig", "read_frames"]
 
 
 def __getattr__(name: str) -> Any:

@@ -102,5 +102,5 @@ def gather(
     whole = ClipSet(clips=tuple(clips), features=found, encoder=cache.encoder.digest)
     kept = whole.take([index for index, times in enumerate(found.times) if times])
     if not kept:
-        raise PolygraftError(f"none of the {len(clips)} clips shows anything: there is nothing to learn from")
+        raise PolygraftError(f"none of the {len(clips)} clips shows anything: give films and times that can be seen")
     return kept

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from video.clip_features import ClipSet
-from video.film_cache import FilmCache
 from video.frames import read_frames
 from video.metrics import Ranks, coverage, recall, retrieval_figures
 from video.narration_batches import text_encoder
@@ -138,11 +136,10 @@ class Examiner:
             found |= {f"{name}_recall_{at}": recall(each, at) for at in AT}
         return found
 
-    def seconds_end_to_end(self, cache: FilmCache, clips: int) -> float:
+    def seconds_end_to_end(self, clips: int) -> float:
         """Return the mean seconds from a film's file to the narration of a clip, one clip at a time.
 
         Args:
-            cache: whose encoder is used; what it holds is not.
             clips: so many of them, evenly spread, are read and encoded anew.
         """
         chosen = np.unique(np.linspace(0, len(self._data) - 1, min(clips, len(self._data))).round().astype(int))
@@ -150,7 +147,7 @@ class Examiner:
         for index in chosen.tolist():
             chunks = read_frames(self._data.clips[index].film, at=self._data.features.times[index], reader="pyav")
             images = [frame.image for chunk in chunks for frame in chunk]
-            frames = F.normalize(cache.encoder.encode(images).pooled, dim=-1).cpu()
+            frames = self._narrator.encoder.encode(images).pooled.cpu()
             self.answers([frames], [self._data.clips[index].asked])
         return (time.perf_counter() - began) / len(chosen)
 

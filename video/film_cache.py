@@ -127,6 +127,10 @@ class _Looked:
     looks: dict[Span, Looks]
 
 
+class _UnreadableError(Exception):
+    """Says of a film that it cannot be read."""
+
+
 class _Work:
     """One call of `FilmCache.features`: which looks are known, and frames that wait to be encoded together."""
 
@@ -139,12 +143,12 @@ class _Work:
         """Rows of looks beyond a film's end."""
         self.encoded = 0
         self._waiting: dict[bytes, Tensor] = {}
+        self._over: dict[bytes, None] = {}
 
     def look(self, film: Path, spans: Sequence[Span]) -> _Looked:
         """See to it that every look at the spans of a film is known or waits."""
         try:
-            with check_film(film).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = _digest(film)
             opened = [span for span in spans if span.stop is None]
             if opened:
                 self._to_the_end(film, digest, min(self._first(span) for span in opened))
@@ -153,9 +157,8 @@ class _Work:
             # annotations round: what begins just before the end may show something at its very start alone
             late = {span: (span.start,) for span, times in wanted.items() if not self._shown(digest, times)}
             self._listed(film, digest, (time for times in late.values() for time in times))
-        except (PolygraftError, OSError) as error:
-            sentence = str(error) if isinstance(error, PolygraftError) else f"film {film} cannot be read: {error}"
-            return _Looked(problem=sentence, looks={})
+        except _UnreadableError as error:  # and no other: a disk that is full is not the film's fault
+            return _Looked(problem=str(error), looks={})
         return _Looked(
             digest=digest, looks={span: self._shown(digest, late.get(span, times)) for span, times in wanted.items()}
         )
@@ -192,7 +195,7 @@ class _Work:
             for number, frame in enumerate(self._read(film, run[0], run[-1] + 0.5 / self.fps)):
                 if number in wanted:
                     self._keep(digest, wanted.pop(number), frame)
-            self._nothing(digest, list(wanted.values()))
+            self._nothing(digest, wanted.values())
 
     def _read(self, film: Path, start: float, stop: float | None) -> Iterator[Frame]:
         """Yield what a film shows from ``start`` on, look by look; nothing where it is over by then."""
@@ -204,17 +207,16 @@ class _Work:
                 for frame in chunk:
                     seen = True
                     yield frame
-        except PolygraftError:
-            if seen:
-                raise
-            next(read_frames(film, every=1.0, stop=0.5, reader="pyav"))  # raises where it is the film that is at fault
+        except PolygraftError as error:
+            if seen or not _shows_anything(film):
+                raise _UnreadableError(str(error)) from None
 
     def _key(self, digest: str, time: float) -> bytes:
         return hashlib.sha256(f"{digest} {round(time / _TICK)}".encode()).digest()
 
     def _is_known(self, digest: str, time: float) -> bool:
         key = self._key(digest, time)
-        return key in self.known or key in self._waiting
+        return key in self.known or key in self._waiting or key in self._over
 
     def _is_shown(self, digest: str, time: float) -> bool:
         key = self._key(digest, time)
@@ -230,20 +232,20 @@ class _Work:
         if len(self._waiting) >= self.batch_size:
             self.flush()
 
-    def _nothing(self, digest: str, times: Sequence[float]) -> None:
-        keys = [key for time in times if (key := self._key(digest, time)) not in self.known]
-        if keys:
-            self.flush()  # an end is not known before the frames that lead to it
-            self.beyond |= set(range(len(self.known), len(self.known) + len(keys)))
-            self._append(torch.zeros(len(keys), self.encoder.width), keys, shown=False)
+    def _nothing(self, digest: str, times: Iterable[float]) -> None:
+        self._over |= {self._key(digest, time): None for time in times}
 
     def flush(self) -> None:
-        """Encode and store the frames that wait."""
+        """Encode and store what waits, and after it the ends that it leads to."""
         if self._waiting:
             features = self.encoder.encode_pixels(torch.stack(list(self._waiting.values())))
             self._append(features.pooled, list(self._waiting), shown=True)
             self.encoded += len(self._waiting)
             self._waiting.clear()
+        if self._over:
+            self.beyond |= set(range(len(self.known), len(self.known) + len(self._over)))
+            self._append(torch.zeros(len(self._over), self.encoder.width), list(self._over), shown=False)
+            self._over.clear()
 
     def _append(self, rows: Tensor, keys: list[bytes], *, shown: bool) -> None:
         self.store.append({"pooled": rows, "shown": torch.full((len(keys), 1), float(shown))}, keys)
@@ -253,6 +255,25 @@ class _Work:
     def rows(self, digest: str, times: Looks) -> Numbers:
         """Return the row of each look."""
         return np.array([self.known[self._key(digest, time)] for time in times], dtype=np.int64)
+
+
+def _digest(film: Path) -> str:
+    try:
+        with check_film(film).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except PolygraftError as error:
+        raise _UnreadableError(str(error)) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _UnreadableError(f"film {film} cannot be read ({reason})") from None
+
+
+def _shows_anything(film: Path) -> bool:
+    try:
+        next(read_frames(film, every=1.0, stop=0.5, reader="pyav"))
+    except PolygraftError:
+        return False
+    return True
 
 
 def _runs(times: Sequence[float], fps: float) -> list[list[float]]:

@@ -1,5 +1,6 @@
 """Features of films: which times are looked at, that nothing is looked at twice, and what interruptions leave."""
 
+import resource
 import shutil
 
 import numpy as np
@@ -9,6 +10,8 @@ from PIL import Image
 
 from backbone.errors import PolygraftError, UsageError
 from tests.backbone.tiny_clip import tiny_image_encoder
+from tests.video import tiny_films
+from tests.video.tiny_films import number_of
 from tests.video.tiny_narrator import write_film
 from video import film_cache as film_cache_module
 from video.clip_features import gather
@@ -102,6 +105,20 @@ def test_looks_a_second_that_no_film_has_are_refused(cache, film, fps):
         cache.features([Span(film=film)], fps=fps)
 
 
+def test_stretches_of_a_real_film_are_the_frames_of_their_times(tmp_path, monkeypatch):
+    encoder = tiny_image_encoder()
+    film = tmp_path / "film.mp4"
+    tiny_films.write_film(film, tiny_films.even(40 * 30))
+    prepare, numbers, _ = encoder.prepare, [], encoder.width  # which looks at a blank picture
+    monkeypatch.setattr(encoder, "prepare", lambda image: numbers.append(number_of(image)) or prepare(image))
+    spans = [Span(film=film, start=at, stop=at + 1.1) for at in (30.0, 2.2, 2.6, 20.3, 39.5, 55.0)]
+    found = FilmCache(tmp_path / "cache", encoder).features(spans)
+    times = [(30.0, 30.5, 31.0), (2.5, 3.0), (3.0, 3.5), (20.5, 21.0), (39.5,), ()]
+    assert list(found.times) == times
+    looks = sorted({time for own in times for time in own})
+    assert numbers == [round(30 * time) for time in looks]
+
+
 # What is known
 
 
@@ -168,12 +185,13 @@ def test_an_end_that_is_known_is_not_looked_for_again(cache, film, monkeypatch):
     assert cache.features(spans).times == found.times
 
 
-def test_frames_of_many_films_are_encoded_together_and_few_are_held(tmp_path, monkeypatch):
+@pytest.mark.parametrize("stop", [None, 2.0])
+def test_frames_of_many_films_are_encoded_together_and_few_are_held(tmp_path, monkeypatch, stop):
     encoder = tiny_image_encoder()
     films = [write_film(tmp_path / f"{n}.gif", (COLOURS[n % 4], COLOURS[(n + 1) % 4])) for n in range(4)]
     encode, sizes = encoder.encode_pixels, []
     monkeypatch.setattr(encoder, "encode_pixels", lambda p, **k: sizes.append(len(p)) or encode(p, **k))
-    FilmCache(tmp_path / "cache", encoder).features([Span(film=f, stop=2.0) for f in films], batch_size=8)
+    FilmCache(tmp_path / "cache", encoder).features([Span(film=f, stop=stop) for f in films], batch_size=8)
     assert sizes[-2:] == [8, 8] and sum(sizes[:-2]) <= 1  # one picture more, to learn the width
 
 
@@ -194,6 +212,20 @@ def test_films_that_cannot_be_read_are_told_and_the_rest_is_done(cache, film, tm
 def test_what_begins_after_the_end_shows_nothing_and_is_no_fault_of_the_film(cache, film):
     found = cache.features([Span(film=film, start=40, stop=41), Span(film=film, start=77)])
     assert (found.times, found.unreadable) == (((), ()), {})
+
+
+def test_a_full_disk_is_no_fault_of_the_films_and_leaves_a_valid_cache(cache, film, seen):
+    _ = cache.features([Span(film=film, stop=1.0)]), cache.encoder.width
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (24 * 2 * 4 + 7, hard))  # four rows and a bit
+    try:
+        with pytest.raises(PolygraftError, match=r"cannot be written .*; what it held before is kept"):
+            cache.features([Span(film=film)], batch_size=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    found = cache.features([Span(film=film)])
+    assert found.encoded == 4
+    assert colours_of(found.take(0), seen)[::2] == list(COLOURS)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, encoder):
