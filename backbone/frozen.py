@@ -40,3 +40,27 @@ def frozen_part(checkpoint: Checkpoint, role: str, given: str | Frozen | None, l
             raise PolygraftError(f"this {checkpoint.kind} needs the {role} {name!r}, but {error} ({advice})") from error
     check_frozen(checkpoint, role, given.name, given.digest)
     return given
+
+
+def frozen_parts(
+    checkpoint: Checkpoint, backbone: str | Backbone | None, encoder: str | ImageEncoder | None, device: str, dtype: str
+) -> tuple[ImageEncoder, Backbone]:
+    """Return the two frozen models that a checkpoint was trained on.
+
+    Args:
+        checkpoint: which names them.
+        backbone: the language model, where it is not found under that name.
+        encoder: the image encoder, likewise.
+        device: where to compute.
+        dtype: precision of the language model.
+    """
+    language_model = frozen_part(
+        checkpoint,
+        "language_model",
+        backbone,
+        lambda name: Backbone.from_pretrained(name, device=device, dtype=dtype),
+    )
+    image_encoder = frozen_part(
+        checkpoint, "image_encoder", encoder, lambda name: ImageEncoder.from_pretrained(name, device=device)
+    )
+    return image_encoder, language_model

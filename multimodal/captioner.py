@@ -24,7 +24,7 @@ from backbone.clip import Features, ImageEncoder
 from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
 from backbone.files import atomic_folder
-from backbone.frozen import STARTER, check_width, frozen_part, lasting_name
+from backbone.frozen import STARTER, check_width, frozen_parts, lasting_name
 from backbone.gpt2 import Backbone, Generation
 from backbone.images import open_image
 from backbone.starter import starter_path
@@ -125,15 +125,7 @@ class Captioner:
         path = starter_path(_SHIPPED[str(folder)]) if str(folder) in _SHIPPED else Path(folder)
         checkpoint = load_checkpoint(path, kind=KIND)
         config = config_from_dict(CaptionerConfig, checkpoint.config)
-        language_model = frozen_part(
-            checkpoint,
-            "language_model",
-            backbone,
-            lambda name: Backbone.from_pretrained(name, device=device, dtype=dtype),
-        )
-        image_encoder = frozen_part(
-            checkpoint, "image_encoder", encoder, lambda name: ImageEncoder.from_pretrained(name, device=device)
-        )
+        image_encoder, language_model = frozen_parts(checkpoint, backbone, encoder, device, dtype)
         mapper = build_mapper(config)
         load_strict(mapper, checkpoint.tensors)
         table = WordTable.from_json(checkpoint.tables.get("words")) if config.knows_users else None

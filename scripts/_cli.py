@@ -107,6 +107,11 @@ def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -
     return tqdm(iterable, total=total, desc=label, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr)
 
 
+def watch_batches(batches: Sequence[range], label: str) -> Iterable[range]:
+    """Pass batches on, with a bar that counts them."""
+    return progress(batches, len(batches), label)
+
+
 def run_file(file: str) -> NoReturn:
     """Run the command in ``file`` with the arguments of this process, and leave with its exit code."""
     # Python puts the script's own folder first, where every command would be a top-level module

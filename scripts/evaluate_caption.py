@@ -14,7 +14,7 @@ pictures with another user's posts; nobody, with none. Intervals hold 95 % and d
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +27,7 @@ from multimodal.holdout import Holdout
 from multimodal.normalise import FORMS, Form
 from multimodal.posts import SPLITS, LayoutName
 from multimodal.profile import ContextMode
-from scripts._cli import Device, Json, emit, progress, remark, run_file
+from scripts._cli import Device, Json, emit, remark, run_file, watch_batches
 from scripts._consensus import check_consensus, drawn
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def main(options: Options) -> int:
         agreement=Agreement() if options.consensus else None,
         known=tuple(training[:: max(1, -(-len(training) // KNOWN))]),
         batch_size=options.batch_size,
-        watch=_watch,
+        watch=watch_batches,
     )
     captions = speaker.captions(samples, shown, "caption")
     if options.predictions:
@@ -230,10 +230,6 @@ def _personal(
             values = nearness(captions, samples, form=FORMS[options.form], seed=seed)
             found |= {f"{name}_{figure}": value for figure, value in values.items()}
     return found
-
-
-def _watch(batches: Sequence[range], label: str) -> Iterable[range]:
-    return progress(batches, len(batches), label)
 
 
 def _tell(options: Options, samples: "Samples", figures: "Figures") -> None:

@@ -13,7 +13,7 @@ file, one clip at a time, with frames read and encoded anew.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Device, Json, Seed, emit, progress, remark, run_file
+from scripts._cli import Device, Json, Seed, emit, remark, run_file, watch_batches
 from video.clips import check_fps, check_share
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def main(options: Options) -> int:
         vocabulary = NarrationVocabulary.from_pretrained(options.vocabulary, device=str(narrator.backbone.device))
     cache = FilmCache(options.cache.expanduser(), narrator.encoder)
     data = gather(clips, cache, fps=options.fps, report=remark)
-    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, watch=_watch)
+    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, watch=watch_batches)
     measured = examiner.measure()
     right = truths(data)
     words = score(
@@ -123,10 +123,6 @@ def _clips(options: Options) -> "tuple[str, list[Clip]]":
         held = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         raise PolygraftError(f"no clip of {options.clips} is in the split {split} ({held}): choose another --split")
     return split, chosen
-
-
-def _watch(batches: Sequence[range], label: str) -> Iterable[range]:
-    return progress(batches, len(batches), label)
 
 
 def _write(file: Path, data: "ClipSet", said: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from backbone.checkpoint import (
 from backbone.clip import ImageEncoder
 from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
-from backbone.frozen import STARTER, check_width, frozen_part, lasting_name
+from backbone.frozen import STARTER, check_width, frozen_parts, lasting_name
 from backbone.gpt2 import Backbone, Generation
 from backbone.sequences import LanguageModel
 from backbone.starter import starter_path
@@ -98,15 +98,7 @@ class Narrator:
         """
         checkpoint = load_checkpoint(starter_path(KIND) if folder == STARTER else Path(folder), kind=KIND)
         config = config_from_dict(NarratorConfig, checkpoint.config)
-        language_model = frozen_part(
-            checkpoint,
-            "language_model",
-            backbone,
-            lambda name: Backbone.from_pretrained(name, device=device, dtype=dtype),
-        )
-        image_encoder = frozen_part(
-            checkpoint, "image_encoder", encoder, lambda name: ImageEncoder.from_pretrained(name, device=device)
-        )
+        image_encoder, language_model = frozen_parts(checkpoint, backbone, encoder, device, dtype)
         projection = Projection(config, language_model)
         load_strict(projection, checkpoint.tensors)
         return cls(image_encoder, language_model, projection.eval(), config)
