@@ -57,6 +57,23 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
             os.close(lock)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8 text that is either whole or as it was.
+
+    Raises:
+        PolygraftError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}{_MARK}{secrets.token_hex(4)}")
+    try:
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise PolygraftError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented UTF-8 JSON. NaN and infinity, which JSON does not know, are a ValueError."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

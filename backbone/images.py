@@ -1,8 +1,6 @@
 """Picture files: finding them, and opening any of them as plain RGB without trusting the file."""
 
-import glob
 import io
-import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backbone.errors import PolygraftError
+from backbone.finding import FileKind
 
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused: far above any camera, far below what fills the memory."""
@@ -27,6 +26,8 @@ SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """File name endings by which pictures are found in folders."""
+
+_PICTURES = FileKind(name="picture", suffixes=SUFFIXES, pattern="photos/*.jpg", examples=".png or .jpg")
 
 
 def open_image(
@@ -71,52 +72,8 @@ def read_image_file(path: Path | str) -> bytes:
 
 
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the picture files that ``paths`` name, in order and each once.
-
-    A path is a file (taken whatever its name), a folder (searched at every depth for names that end like a picture's,
-    hidden ones left out, in alphabetical order) or a glob pattern.
-
-    Raises:
-        PolygraftError: a path does not exist, a pattern matches nothing, or there is no picture in any of them.
-    """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        found.update(dict.fromkeys(_expand(path)))
-    if not found:
-        shown = ", ".join(str(path) for path in paths) or "nothing"
-        raise PolygraftError(f"no pictures in {shown}: give picture files, or folders with files like .png or .jpg")
-    return list(found)
-
-
-# Finding
-
-
-def _expand(path: Path) -> list[Path]:
-    if path.is_dir():
-        return _walk(path)
-    if path.exists() or path.is_symlink():  # a broken link is one unreadable picture, reported when it is opened
-        return [path]
-    if not glob.has_magic(str(path)):
-        raise PolygraftError(f"{path} does not exist: give a picture file, a folder or a pattern like 'photos/*.jpg'")
-    # Path.glob takes no absolute patterns
-    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
-    files = [file for match in matches for file in (_walk(match) if match.is_dir() else [match])]
-    pictures = [file for file in files if _looks_right(file)]
-    if not pictures:
-        raise PolygraftError(f"the pattern {str(path)!r} matches no picture")
-    return pictures
-
-
-def _walk(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
-    return [file for file in found if _looks_right(file)]
-
-
-def _looks_right(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES
+    """Return the picture files that ``paths`` name, see `backbone.finding.FileKind.find`."""
+    return _PICTURES.find(paths)
 
 
 # Opening

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backbone.errors import PolygraftError
 
-STARTER_KINDS = ("gpt2", "clip", "captioner", "personal")
+STARTER_KINDS = ("gpt2", "clip", "captioner", "personal", "narrator", "vocabulary")
 
 
 def starter_root() -> Path:
@@ -15,7 +15,11 @@ def starter_root() -> Path:
 
 
 def starter_path(kind: str) -> Path:
-    """Return the folder of one starter model: ``gpt2``, ``clip``, ``captioner``, or ``personal``, which knows users.
+    """Return the folder of one starter model.
+
+    Args:
+        kind: ``gpt2``, ``clip``, ``captioner``, ``personal``, which knows users, ``narrator``, or ``vocabulary``, the
+            narrations that it retrieves.
 
     Raises:
         PolygraftError: there is no such model, or it has not been built.

@@ -52,6 +52,9 @@ class NarratorConfig:
     """Of the softmax over cosines."""
     learn_temperature: bool = True
     """Let it be learned from there; off: fixed, as published."""
+    novelty: tyro.conf.Suppress[tuple[float, ...]] = ()
+    """What tells moments for which a vocabulary has no words, see `video.novelty.CalibratedMargin`: weights of best
+    score and margin, bias, threshold; learned from held-out clips. Empty: nothing was held out."""
     image_width: tyro.conf.Suppress[int] = 0
     """Width of the image features; read from the image encoder."""
     text_width: tyro.conf.Suppress[int] = 0
@@ -66,6 +69,8 @@ class NarratorConfig:
         _at_least("adapter_layers", self.adapter_layers, 0)
         if not LEAST_TEMPERATURE <= self.temperature <= 1:
             raise UsageError(f"temperature is {self.temperature}, allowed is {LEAST_TEMPERATURE} to 1")
+        if len(self.novelty) not in (0, 4):
+            raise UsageError(f"novelty has {len(self.novelty)} numbers, allowed is 4 or none")
         if self.answer == "generate" and self.body == "none":
             raise UsageError("answer generate needs the language model: body none contradicts it")
 

@@ -85,6 +85,7 @@ class FilmCache:
         batch_size: int = 32,
         report: Callable[[str], None] | None = None,
         progress: bool = True,
+        looked: Callable[[float], None] | None = None,
     ) -> SpanFeatures:
         """Return the features of spans, encoding the looks that are not cached.
 
@@ -97,6 +98,7 @@ class FilmCache:
             batch_size: frames per pass through the encoder.
             report: called with what `video.frames.read_frames` says of films that are read to their end.
             progress: show a bar on a terminal when it takes more than two seconds.
+            looked: called with the time of each look that is read anew, in seconds.
 
         Raises:
             UsageError: see `video.clips.check_fps`.
@@ -108,10 +110,14 @@ class FilmCache:
             by_film.setdefault(span.film, []).append(span)
         bar = tqdm(by_film.items(), desc="encoding", unit="film", delay=2.0, disable=not progress or not _is_terminal())
         with self.store.locked():
-            work = _Work(self.encoder, self.store, fps, batch_size, report or (lambda _: None))
+            work = _Work(self.encoder, self.store, fps, batch_size, report or _nobody, looked or _nobody)
             found = {film: work.look(film, own) for film, own in bar}
             work.flush()
             return _collect(spans, found, work)
+
+
+def _nobody(_: object) -> None:
+    """Hear what nobody asked for."""
 
 
 def _is_terminal() -> bool:
@@ -135,9 +141,16 @@ class _Work:
     """One call of `FilmCache.features`: which looks are known, and frames that wait to be encoded together."""
 
     def __init__(
-        self, encoder: ImageEncoder, store: RowStore, fps: float, batch_size: int, report: Callable[[str], None]
+        self,
+        encoder: ImageEncoder,
+        store: RowStore,
+        fps: float,
+        batch_size: int,
+        report: Callable[[str], None],
+        looked: Callable[[float], None],
     ) -> None:
         self.encoder, self.store, self.fps, self.batch_size, self.report = encoder, store, fps, batch_size, report
+        self.looked = looked
         self.known = store.repair()
         self.beyond = set(np.flatnonzero(store.table("shown", len(self.known))[:, 0] == 0).tolist())
         """Rows of looks beyond a film's end."""
@@ -226,6 +239,7 @@ class _Work:
         return tuple(time for time in times if self._is_shown(digest, time))
 
     def _keep(self, digest: str, time: float, frame: Frame) -> None:
+        self.looked(time)
         key = self._key(digest, time)
         if key not in self.known:
             self._waiting[key] = self.encoder.prepare(frame.image)

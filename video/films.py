@@ -1,7 +1,7 @@
 """What there is to know of a film and its frames, and the checks that come before anything is opened."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from PIL import Image
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.finding import FileKind
 from backbone.images import MAX_PIXELS
 from video.frame_times import AskedTimes, Ending
 
@@ -16,6 +17,14 @@ Report = Callable[[str], None]
 Reader = Literal["auto", "decord", "pyav"]
 
 _CHUNK_BYTES = 128 << 20  # Pillow keeps four bytes of a pixel
+
+_SUFFIXES = frozenset(
+    {
+        ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".wmv",
+        ".asf", ".ogv", ".3gp", ".3g2", ".mxf", ".vob", ".gif", ".webp", ".apng",
+    }
+)  # fmt: skip
+_FILMS = FileKind(name="film", suffixes=_SUFFIXES, pattern="films/*.mp4", examples=".mp4 or .mkv")
 
 _said: set[str] = set()
 
@@ -116,6 +125,11 @@ class Request:
             self.report(f"{end}; what was asked at {missed:.2f} s and later is left out")
         elif ending.cut or (self.times.stop or 0) > ending.until + ending.last:
             self.report(end)
+
+
+def list_films(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the films that ``paths`` name, animated pictures among them, see `backbone.finding.FileKind.find`."""
+    return _FILMS.find(paths)
 
 
 def check_film(film: Path | str) -> Path:

@@ -3,9 +3,11 @@
 Shapes: B clips, T frames, L tokens of a question, dv width of frames, d of the language model, D of text vectors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -31,9 +33,17 @@ from backbone.sequences import LanguageModel
 from backbone.starter import starter_path
 from video.batches import ClipBatch as ClipBatch
 from video.batches import NarrationBatch
+from video.clips import Report
 from video.config import NarratorConfig as NarratorConfig
+from video.film_cache import FilmCache
 from video.losses import batch_loss, vocabulary_loss
+from video.narrate_options import NarrateOptions
+from video.novelty import CalibratedMargin, FixedThreshold, Novelty
 from video.projection import Projection, masked_mean
+from video.telling import Narrated, tell
+from video.texts import TextEncoder
+from video.vocabulary import NarrationVocabulary
+from video.watching import Watched, watch
 
 KIND = "narrator"
 
@@ -188,6 +198,92 @@ class Narrator:
             )
         embeds, mask = self.prefix(batch)
         return self.projection.vector(self.language_model.hidden(embeds, mask)[:, -1], mean)
+
+    # Films
+
+    @property
+    def novelty(self) -> Novelty:
+        """What tells moments for which a vocabulary has no words: as held-out clips taught, or the published rule."""
+        if not self.config.novelty:
+            return FixedThreshold()
+        first, second, bias, threshold = self.config.novelty
+        return CalibratedMargin(weights=(first, second), bias=bias, threshold=threshold)
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """The text side of the encoder, in whose space queries lie."""
+        return TextEncoder(self.encoder.encode_text, name=self.encoder.name, digest=self.encoder.text_digest)
+
+    def watch(
+        self,
+        film: str | Path,
+        options: NarrateOptions | None = None,
+        *,
+        cache: str | Path | None = None,
+        report: Report | None = None,
+        looked: Callable[[float], None] | None = None,
+    ) -> Watched:
+        """Look at a film and ask about its moments; `narrate` does, and whoever narrates twice need do it once.
+
+        Args:
+            film: a file.
+            options: what is asked, how often.
+            cache: folder of features of films; None: nothing is kept.
+            report: called with a sentence about a film that is damaged.
+            looked: called with the time of each look that is read anew, in seconds.
+
+        Raises:
+            PolygraftError: the film cannot be read or shows nothing; the narrator writes its answers.
+        """
+        self._check_answer("retrieve", "writes narrations and has no query vectors")
+        with ExitStack() as stack:
+            folder = Path(cache) if cache else Path(stack.enter_context(TemporaryDirectory()))
+            return watch(
+                Path(film),
+                self._ask,
+                FilmCache(folder, self.encoder),
+                options or NarrateOptions(),
+                report=report,
+                looked=looked,
+            )
+
+    @torch.no_grad()
+    def _ask(self, frames: Sequence[Tensor], questions: Sequence[str]) -> Tensor:
+        return self.query(self.batch(frames, questions))
+
+    def tell(self, watched: Watched, vocabulary: NarrationVocabulary) -> list[Narrated]:
+        """Narrate a film that was watched; see `narrate`."""
+        vocabulary.check_encoder(self.text_encoder.part)
+        return tell(
+            watched,
+            vocabulary,
+            scale=float(self.projection.scale.detach()),
+            novelty=self.novelty,
+            encoder=self.text_encoder,
+        )
+
+    def narrate(
+        self,
+        film: str | Path,
+        vocabulary: NarrationVocabulary,
+        options: NarrateOptions | None = None,
+        *,
+        cache: str | Path | None = None,
+    ) -> list[Narrated]:
+        """Return what happens in a film, when: spans in the order of time, each with a narration of the vocabulary.
+
+        Args:
+            film: a file; of any length, its frames are never held together.
+            vocabulary: with vectors of this narrator's text encoder.
+            options: what is asked, how often, how steady the answers are.
+            cache: folder of features of films, so that a film is decoded once; None: nothing is kept.
+
+        Raises:
+            PolygraftError: the film cannot be read or shows nothing; the vocabulary has no vectors, is damaged, or was
+                made with another text encoder; the narrator writes its answers.
+        """
+        vocabulary.check_encoder(self.text_encoder.part)
+        return self.tell(self.watch(film, options, cache=cache), vocabulary)
 
     @torch.no_grad()
     def generate(self, batch: ClipBatch, decoding: Decoding | None = None) -> list[list[Generation]]:

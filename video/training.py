@@ -1,6 +1,6 @@
 """From clips to a trained narrator, its figures and its card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backbone.checkpoint import ModelCard, load_strict
@@ -8,6 +8,7 @@ from backbone.train_config import TrainConfig
 from backbone.training import FitResult, fit
 from video.clip_features import ClipSet
 from video.config import NarratorConfig
+from video.margin import LEAST, draw_line
 from video.narration_batches import NarrationBatches
 from video.narrator import Narrator
 from video.objective import NarrationObjective
@@ -69,14 +70,24 @@ def train_narrator(
     projection = Projection(narrator.config, narrator.backbone)
     learned = {name.removeprefix("projection."): tensor for name, tensor in result.tensors.items()}
     load_strict(projection, projection.state_dict() | learned)
+    trained = Narrator(narrator.encoder, narrator.backbone, projection.eval(), narrator.config)
     return Trained(
-        narrator=Narrator(narrator.encoder, narrator.backbone, projection.eval(), narrator.config),
+        narrator=_calibrated(trained, batches.texts, validation),
         result=result,
         clips=len(data),
         films=data.films,
         texts=len(batches.texts),
         validation=len(validation) if validation else 0,
     )
+
+
+def _calibrated(narrator: Narrator, texts: tuple[str, ...], held: ClipSet | None) -> Narrator:
+    """Return the narrator with a line between known and new moments, where there are clips to draw it by."""
+    if held is None or len(held) < LEAST or narrator.config.answer != "retrieve":
+        return narrator
+    line = draw_line(narrator, held, texts)
+    config = replace(narrator.config, novelty=(*line.weights, line.bias, line.threshold))
+    return Narrator(narrator.encoder, narrator.backbone, narrator.projection, config)
 
 
 def describe(trained: Trained, *, title: str, source: str) -> ModelCard:

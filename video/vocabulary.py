@@ -223,6 +223,15 @@ class NarrationVocabulary:
         for entry in self.entries("narrations"):
             yield Pair(entry.text, entry.prefix or entry.text, entry.postfix)
 
+    def vectors(self, level: Level, rows: Sequence[int]) -> Tensor:
+        """Return the vectors of some rows of a level, (len(rows), d) float16 on the CPU."""
+        found = torch.empty(len(rows), self.width, dtype=torch.float16)
+        wanted = torch.tensor(rows, dtype=torch.int64)
+        for span in self._levels[level]:
+            own = (wanted >= span.offset) & (wanted < span.offset + span.stop - span.start)
+            found[own] = _vectors(span)[wanted[own] - span.offset].cpu()
+        return found
+
     def check_encoder(self, part: FrozenPart) -> None:
         """Refuse to compare with vectors of another text encoder than the one that made these.
 
@@ -285,11 +294,12 @@ class NarrationVocabulary:
         """Return the best narrations of each query, best first; the arguments are those of `search`."""
         hits = self.search(queries, k, scene_queries=scene_queries, prior=prior)
         return [
-            [self._retrieved(score, row) for score, row in zip(scores, rows, strict=True) if row >= 0]
+            [self.retrieved(score, row) for score, row in zip(scores, rows, strict=True) if row >= 0]
             for scores, rows in zip(hits.scores.tolist(), hits.rows.tolist(), strict=True)
         ]
 
-    def _retrieved(self, score: float, row: int) -> Retrieved:
+    def retrieved(self, score: float, row: int) -> Retrieved:
+        """Return a row of the narrations as something that was found."""
         entry = self.entry("narrations", row)
         return Retrieved(
             text=entry.text, score=score, prefix=entry.prefix or entry.text, postfix=entry.postfix, row=row

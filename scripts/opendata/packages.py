@@ -26,8 +26,9 @@ MARKER = "fetched.json"
 class Package:
     """One package of a registry."""
 
-    registry: Literal["pypi", "npm", "debian", "debian-lists"]
-    """`debian-lists` is apt's own index, which holds the description of every package."""
+    registry: Literal["pypi", "pypi-source", "npm", "debian", "debian-lists"]
+    """`pypi-source` is a project's source archive, whose metadata step pip runs: for known projects alone.
+    `debian-lists` is apt's own index, which holds the description of every package."""
     name: str
     version: str = ""
     """Pinned where the registry keeps old versions (PyPI, npm); Debian keeps only the current one."""
@@ -94,7 +95,7 @@ def _download(package: Package, root: Path, scratch: Path, unpacked: Path) -> st
         return ""
     downloads = scratch / "downloads"
     downloads.mkdir()
-    {"pypi": _pip, "npm": _npm, "debian": _apt}[package.registry](package, root, downloads)
+    {"pypi": _pip, "pypi-source": _pip, "npm": _npm, "debian": _apt}[package.registry](package, root, downloads)
     archives = sorted(downloads.iterdir())
     if len(archives) != 1:
         found = ", ".join(path.name for path in archives) or "nothing"
@@ -119,7 +120,8 @@ def _unpack(archive: Path, target: Path) -> None:
 
 def _pip(package: Package, _root: Path, downloads: Path) -> None:
     wanted = f"{package.name}=={package.version}" if package.version else package.name
-    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-q", "-d", str(downloads)]
+    form = "--no-binary=:all:" if package.registry == "pypi-source" else "--only-binary=:all:"
+    options = ["--no-deps", form, "--disable-pip-version-check", "-q", "-d", str(downloads)]
     _call([sys.executable, "-m", "pip", "download", *options, wanted], wanted)
 
 

@@ -1,0 +1,126 @@
+"""What the two commands that let a vocabulary grow share: who proposes sentences, and one film's update."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backbone.errors import PolygraftError, UsageError
+from scripts._cli import remark
+
+if TYPE_CHECKING:
+    from video.narrator import Narrator
+    from video.proposals import Proposer
+    from video.update import Growth, UpdateOptions
+    from video.vocabulary import NarrationVocabulary
+    from video.watching import Watched
+
+Propose = Callable[["NarrationVocabulary"], "Proposer"]
+
+COMPOSITION = "composition"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growing:
+    """Who is asked for what a vocabulary cannot say, and what of it is let in."""
+
+    proposer: str = COMPOSITION
+    """composition: sentences of the vocabulary's own verbs, nouns and postfixes; or a model of transformers that
+    describes pictures, by folder or name on a hub."""
+    proposer_command: str = ""
+    """Ask this shell command instead: it reads one line of JSON (film, start, stop, scene, picture) and writes
+    sentences."""
+    scene: str = ""
+    """What the films are about: the scene of what is added."""
+    duplicate: float = 0.95
+    """A sentence with this cosine to one that is there says nothing new."""
+    per_film: int = 20
+    """Sentences of one film at most."""
+
+    def __post_init__(self) -> None:
+        if self.proposer_command and self.proposer != COMPOSITION:
+            raise UsageError("--proposer and --proposer-command are both given: who is to be asked?")
+        if not 0 < self.duplicate <= 1:
+            raise UsageError(f"duplicate is {self.duplicate}, allowed is a cosine above 0 and up to 1")
+        if self.per_film < 1:
+            raise UsageError(f"per_film is {self.per_film}, allowed is 1 or more")
+
+    def options(self) -> "UpdateOptions":
+        """Return what is let in."""
+        from video.update import UpdateOptions
+
+        return UpdateOptions(duplicate=self.duplicate, per_film=self.per_film)
+
+
+def check_own(folder: Path) -> None:
+    """Refuse to change a vocabulary that comes with the package.
+
+    Raises:
+        PolygraftError: it is one.
+    """
+    from backbone.starter import starter_root
+
+    if folder.resolve().is_relative_to(starter_root().resolve()):
+        raise PolygraftError(f"{folder} comes with the package and is not changed: copy it, and update the copy")
+
+
+class Grower:
+    """Lets a vocabulary grow, film by film; models are loaded once.
+
+    Args:
+        growing: who is asked.
+        narrator: in whose eyes something is new.
+        device: where a describing model runs.
+    """
+
+    def __init__(self, growing: Growing, narrator: "Narrator", device: str) -> None:
+        self._growing, self._narrator, self._device = growing, narrator, device
+        self._asked: Proposer | None = None
+
+    def grow(self, watched: "Watched", folder: Path, vocabulary: "NarrationVocabulary") -> "Growth":
+        """Ask about what is new in a film and add what passes to the vocabulary's folder.
+
+        Raises:
+            PolygraftError: see `video.update.grow`.
+        """
+        from video.update import grow
+
+        proposer = self._proposer(vocabulary)
+        segments = watched.unknown(
+            vocabulary,
+            self._narrator.novelty,
+            scene=self._growing.scene,
+            pictures=self._growing.proposer != COMPOSITION or bool(self._growing.proposer_command),
+        )
+        growth = grow(
+            folder,
+            segments,
+            proposer,
+            self._narrator.text_encoder,
+            options=self._growing.options(),
+            device=str(self._narrator.backbone.device),
+        )
+        admitted = [verdict.text for verdict in growth.verdicts if verdict.fate == "admitted"]
+        remark(
+            f"{watched.film}: {len(segments)} stretches without words, {len(growth.verdicts)} proposals, "
+            f"{len(admitted)} added" + (f": {'; '.join(admitted[:5])}" if admitted else "")
+        )
+        return growth
+
+    def _proposer(self, vocabulary: "NarrationVocabulary") -> "Proposer":
+        """Return who is asked; composition knows the words of the vocabulary as it is now."""
+        if self._growing.proposer_command:
+            from video.proposals import ShellCommand
+
+            return ShellCommand(command=self._growing.proposer_command)
+        if self._growing.proposer == COMPOSITION:
+            from video.proposals import Composition
+
+            return Composition(vocabulary, self._narrator.text_encoder)
+        if self._asked is None:
+            from backbone.describer import Describer
+            from video.described import ModelProposer
+
+            describer = Describer.from_pretrained(self._growing.proposer, device=self._device)
+            self._asked = ModelProposer(describer=describer)
+        return self._asked

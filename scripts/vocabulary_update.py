@@ -1,0 +1,111 @@
+"""polygraft vocabulary update kitchen film.mp4
+
+Let a vocabulary of narrations grow by what it cannot say of films.
+
+Films are watched as narrate watches them. Stretches for which the narrator finds no words, by the line that its
+held-out clips drew, are described by --proposer; each sentence that comes closer to its stretch than all there was is
+added, with its film, time and proposer. The folder is written after each stretch: a killed run loses nothing and goes
+on when the same command is given again. vocabulary rollback takes an update back. A film that cannot be read is named
+on standard error and the rest is done; the exit code is then 1.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from backbone.errors import PolygraftError
+from scripts._cli import Device, Json, emit, remark, run_file
+from scripts._growing import Grower, Growing, check_own
+from scripts._watching import find_films, watch_film
+from video.narrate_options import NarrateOptions
+
+if TYPE_CHECKING:
+    from video.update import Growth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which vocabulary, by which films, and who is asked."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of the vocabulary."""
+    films: tyro.conf.Positional[tuple[str, ...]]
+    """Films, animated pictures, folders or patterns."""
+    model: str = "starter"
+    """Folder of a narrator; starter: the one that comes with the package."""
+    growing: Growing = field(default_factory=Growing)
+    every: float = 1.0
+    """Seconds from one moment to the next."""
+    window: float = 3.0
+    """Seconds of the film that are shown for a moment."""
+    fps: float = 2.0
+    """Looks at the film a second."""
+    backbone: str = ""
+    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
+    clip: str = ""
+    """Where its image-text model lies, likewise."""
+    cache: Path = Path("~/.cache/polygraft/features")
+    """Folder of features of films, kept between calls."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        self.watching()
+
+    def watching(self) -> NarrateOptions:
+        """Return how films are watched.
+
+        Raises:
+            UsageError: the numbers are out of bounds.
+        """
+        return NarrateOptions(every=self.every, window=self.window, fps=self.fps)
+
+
+def main(options: Options) -> int:
+    """Update the vocabulary and print what became of each proposal; 1 if a film failed."""
+    films, failed = find_films(options.films)
+    check_own(options.folder)
+    if not films:
+        return int(failed)
+    from video.narrator import Narrator
+    from video.vocabulary import NarrationVocabulary
+
+    vocabulary = NarrationVocabulary.from_pretrained(options.folder, device=options.device)
+    narrator = Narrator.from_pretrained(
+        options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
+    )
+    vocabulary.check_encoder(narrator.text_encoder.part)
+    grower = Grower(options.growing, narrator, options.device)
+    for film in films:
+        try:
+            growth = grower.grow(
+                watch_film(narrator, film, options.watching(), options.cache), options.folder, vocabulary
+            )
+        except PolygraftError as error:
+            failed = True
+            remark(f"polygraft: {error}")
+            continue
+        vocabulary = growth.vocabulary
+        _tell(film, growth, as_json=options.json)
+    return int(failed)
+
+
+def _tell(film: Path, growth: "Growth", *, as_json: bool) -> None:
+    update = growth.update.header.id if growth.update else ""
+    for verdict in growth.verdicts:
+        row = {
+            "film": str(film),
+            "update": update,
+            "text": verdict.text,
+            "fate": verdict.fate,
+            "score": round(verdict.score, 4),
+            "beaten": round(verdict.beaten, 4),
+        }
+        emit(json.dumps(row, ensure_ascii=False) if as_json else "\t".join(map(str, row.values())))
+
+
+if __name__ == "__main__":
+    run_file(__file__)
