@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo "$$name" && break; done)
 
-.PHONY: help setup check test demo bench bench-captions docs clean
+.PHONY: help setup check test demo bench bench-captions bench-narration docs clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -33,8 +33,9 @@ check: $(STAMP) ## Lint, format and types
 test: check ## Checks, then all tests (under 5 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8
 
-demo: $(STAMP) ## Caption the example pictures with the model that ships with the package
+demo: $(STAMP) ## Caption the example pictures and narrate the example films with the models that ship with the package
 	$(BIN)/polygraft caption examples/pictures
+	$(BIN)/polygraft narrate examples/films
 
 bench: $(STAMP) ## Measure speed, and captions against controls (fetches 350 MB, trains for half an hour)
 	$(BIN)/polygraft benchmark throughput
@@ -45,6 +46,13 @@ bench-captions: $(STAMP) ## Measure personal captions against impersonal ones (f
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/polygraft benchmark personal --sets voices --out docs
 	$(BIN)/polygraft benchmark personal --sets authors --steps 150
+
+bench-narration: $(STAMP) ## Measure narrations of moving emoji (fetches 800 MB, trains for an hour)
+	$(BIN)/polygraft benchmark narration
+	$(BIN)/polygraft benchmark retrieval
+	$(BIN)/polygraft benchmark steps
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/polygraft benchmark films
 
 docs: $(STAMP) ## Write docs/cli.md from the help texts
 	$(BIN)/python -m scripts._docs docs/cli.md

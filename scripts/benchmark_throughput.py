@@ -9,8 +9,6 @@ the reading and encoding of the pictures.
 """
 
 import json
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +17,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import UsageError
-from scripts._cli import Device, Json, emit, progress, run_file
+from scripts._cli import Device, Json, emit, run_file
+from scripts._timing import medians
 
 if TYPE_CHECKING:
     from backbone.decoding import Decoding
-    from backbone.gpt2 import Backbone
     from multimodal.captioner import Captioner
-
-GPT2_SMALL = {"context": 1024, "width": 768, "layers": 12, "heads": 12}
-GPT2_VOCABULARY = 50257
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +67,7 @@ def main(options: Options) -> int:
 
     torch.manual_seed(0)
     rows = _rows(options)
-    for row in rows:
-        row.run()  # warm-up: allocators, kernels, file caches
-    seconds: list[list[float]] = [[] for _ in rows]
-    for _ in progress(range(options.repeats), options.repeats, "benchmark"):
-        for row, measured in zip(rows, seconds, strict=True):
-            began = time.perf_counter()
-            row.run()
-            measured.append(time.perf_counter() - began)
-    _print(rows, [statistics.median(measured) for measured in seconds], options)
+    _print(rows, medians([row.run for row in rows], options.repeats, "benchmark"), options)
     return 0
 
 
@@ -89,9 +76,10 @@ def _rows(options: Options) -> list[Row]:
     from backbone.decoding import Decoding
     from backbone.images import list_images
     from multimodal.captioner import Captioner
+    from scripts.benchmark.random_gpt2 import SMALL, random_gpt2
 
     starter = Captioner.from_pretrained(device=options.device)
-    small = Captioner.build(starter.encoder, _gpt2_small(starter.backbone), starter.config)
+    small = Captioner.build(starter.encoder, random_gpt2(starter.backbone, **SMALL), starter.config)
     paths = list_images(options.images)
     greedy = Decoding(max_tokens=options.tokens, min_tokens=options.tokens)
     beams = replace(greedy, beams=options.beams)
@@ -103,14 +91,6 @@ def _rows(options: Options) -> list[Row]:
         for batch, decoding in settings
     ]
     return rows + [_whole_row(starter, paths, batch, options.tokens) for batch in options.batch_sizes]
-
-
-def _gpt2_small(starter: "Backbone") -> "Backbone":
-    from backbone.gpt2 import Backbone
-    from crosslingual.tokenizers import blank_gpt2
-
-    model = blank_gpt2(starter.tokenizer, **GPT2_SMALL, vocab_size=GPT2_VOCABULARY)
-    return Backbone.from_parts(model, starter.tokenizer, name="random", device=str(starter.device))
 
 
 def _text_row(name: str, captioner: "Captioner", batch: int, decoding: "Decoding") -> Row:

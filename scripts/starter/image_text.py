@@ -94,7 +94,7 @@ def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_s
     material = _gather(data, work, blank)
     encoder = ImageEncoder.untrained(blank, seed=seed)
     text_run = _fit_text(encoder, material, work / "text", seed=seed, steps=text_steps)
-    heads = [_fit_head(blank, material, work / f"head-{s}", seed=s) for s in range(seed, seed + SEEDS)]
+    heads = [fit_head(blank, material, work / f"head-{s}", seed=s) for s in range(seed, seed + SEEDS)]
     encoder.model.visual.head.load_state_dict(heads[0].head)
     encoder.model.logit_scale.data.copy_(heads[0].scale)
     record = {"seed": seed, "text": text_run, "head_seconds": [round(head.seconds) for head in heads]}
@@ -151,8 +151,15 @@ class TrainedHead:
     seconds: float
 
 
-def _fit_head(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
-    """Train several heads from one start and average their weights (a soup, Wortsman et al. 2022)."""
+def fit_head(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
+    """Train several heads from one start and average their weights (a soup, Wortsman et al. 2022).
+
+    Args:
+        blank: folder of the untrained model.
+        material: pictures and classes; texts are not read.
+        work: where unfinished runs are kept.
+        seed: of the head; its members have seeds of their own.
+    """
     seeds = range(seed * _MEMBERS, (seed + 1) * _MEMBERS)
     members = [_fit_member(blank, material, work / str(own), seed=own) for own in seeds]
     return TrainedHead(

@@ -37,11 +37,22 @@ def test_it_finds_what_looking_at_every_row_finds(small_chunks, k):
 def test_one_query_gets_what_it_gets_in_a_batch_whatever_the_chunks(monkeypatch):
     vectors, queries = table(500), torch.randn(20, 16, generator=torch.Generator().manual_seed(1))
     together = search(vectors, queries, 6)
-    for chunk, index in ((3, 0), (64, 7), (500, 19)):
+    for chunk, index in ((1, 3), (3, 0), (64, 7), (500, 19)):
         monkeypatch.setattr(video.search, "_CHUNK", chunk)
         alone = search(vectors, queries[index : index + 1], 6)
         assert torch.equal(alone.rows[0], together.rows[index])
         assert torch.equal(alone.scores[0], together.scores[index])
+
+
+def test_one_query_finds_what_lies_closer_together_than_half_precision_tells(small_chunks):
+    drawn = torch.randn(2000, 384, generator=torch.Generator().manual_seed(3))
+    query = F.normalize(torch.randn(1, 384, generator=torch.Generator().manual_seed(4)), dim=1)
+    vectors = F.normalize(query + 0.004 * drawn, dim=1).half()
+    hits = search(vectors, query, 8)
+    rows, scores = exhaustive(vectors, query, 8)
+    assert torch.equal(hits.rows, rows) and torch.equal(hits.scores, scores)
+    rounded = (vectors @ query[0].half()).sort(descending=True, stable=True).indices[:8]
+    assert not torch.equal(rounded, rows[0])
 
 
 @pytest.mark.parametrize("queries", [1, 2, 30])
@@ -86,6 +97,8 @@ def test_vectors_and_queries_that_are_not_finite_are_refused(small_chunks, bad):
     vectors[22, 3] = bad
     with pytest.raises(PolygraftError, match="row 23 of the matrix holds NaN or infinity"):
         search(vectors, torch.zeros(2, 16), 1)
+    with pytest.raises(PolygraftError, match="row 23 of the matrix holds NaN or infinity"):
+        search(vectors, table(1).float(), 1)
     with pytest.raises(PolygraftError, match="query vector holds NaN"):
         search(table(3), torch.full((1, 16), bad), 1)
 

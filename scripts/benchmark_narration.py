@@ -1,0 +1,199 @@
+"""polygraft benchmark narration --seeds 0 1 2
+
+Train narrators on moving emoji and compare what they find, with the plain image tower and a GPT-2 that writes.
+
+708 short films with the names that communities give them, parted by concept. All systems read the same frames by the
+same frozen models, and learn for the same number of steps; validation films choose the weights. The image-text model
+has seen no emoji, as a general one has seen nothing of a special field; with --clip starter it has learned stills of
+some held-out concepts (known ones; the others are fresh) and of all that the narrators are trained on.
+Narrations are found among the names of the films, the names of all emoji, and a large vocabulary filled up with recipe
+steps, WordNet and sentences composed of the recipes' parts. Fetches some 800 MB of packages the first time.
+Interrupted, it goes on when the command is given again: what was trained and encoded is kept in the work folder.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from backbone.errors import UsageError
+from scripts._cli import Device, Json, emit, remark, run_file
+from scripts.narration.systems import ABLATIONS, BATCH, MAIN, MEAN, OURS, WRITES, Schedule
+
+if TYPE_CHECKING:
+    from scripts.narration.figures import Run
+    from scripts.narration.films import Part
+    from scripts.narration.laboratory import Laboratory
+
+Section = Literal["table", "ablations", "novelty", "growth"]
+SECTIONS: tuple[Section, ...] = ("table", "ablations", "novelty", "growth")
+
+Cell: TypeAlias = "float | tuple[float, float | None]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to measure, and where to keep it."""
+
+    parts: tuple[Section, ...] = SECTIONS
+    """table: systems on both kinds of test films; ablations: ours with other settings, on the validation films;
+    novelty: what tells films that the vocabulary has no name of; growth: what a vocabulary finds once it has grown."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of training; ablations use the first."""
+    train: Schedule = field(default_factory=Schedule)
+    entries: int = 200_000
+    """Entries of the large vocabulary; to encode 200,000 takes some 8 minutes of one busy core, once."""
+    distractors: Path | None = None
+    """Further narrations to fill the large vocabulary with: a file as vocabulary build takes it."""
+    out: Path | None = None
+    """Write the tables to this file, too, an object of JSON a line."""
+    work: Path = Path("~/.cache/polygraft/benchmark")
+    """Folder of features, runs and vectors."""
+    clip: str = "without-emoji"
+    """Image-text model: without-emoji, which is the starter's fitted anew; starter, a folder, or MODEL:TAG of
+    open_clip."""
+    data: Path = Path("~/.cache/polygraft/data")
+    """Folder of fetched packages."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise UsageError("seeds is empty: give at least one")
+        if self.entries < 1:
+            raise UsageError(f"entries is {self.entries}, allowed is 1 or more")
+
+
+def main(options: Options) -> int:
+    """Train, retrieve, compare and print."""
+    from scripts.narration.laboratory import Laboratory
+
+    laboratory = Laboratory.open(
+        options.data.expanduser(), options.work.expanduser(), options.clip,
+        schedule=options.train, device=options.device, distractors=options.distractors,
+    )  # fmt: skip
+    if options.out:
+        options.out.unlink(missing_ok=True)
+    sections = {"table": _table, "ablations": _ablations, "novelty": _novelty, "growth": _growth}
+    for section in options.parts:
+        sections[section](laboratory, options)
+    return 0
+
+
+def _table(laboratory: "Laboratory", options: Options) -> None:
+    """Print the systems under each vocabulary, and how much better ours is."""
+    large, made_of = laboratory.large(options.entries)
+    remark(f"{len(large.texts):,} entries: {made_of}")
+    parts: tuple[Part, ...] = ("test fresh", "test known", "test")
+    for which in parts:
+        vocabularies = {
+            "first names of these films": laboratory.own(which, first=True),
+            "all names of these films": laboratory.own(which, first=False),
+            "names of all emoji": laboratory.known,
+            "large": large,
+        }
+        for title, vocabulary in vocabularies.items():
+            rows = {name: _runs(laboratory, options, name, which, vocabulary) for name in MAIN}
+            films = len(laboratory.films.parts[which].films)
+            _print_runs(options, f"{which}: {films} films, {title} ({len(vocabulary.texts):,} entries)", rows)
+
+
+def _runs(laboratory: "Laboratory", options: Options, name: str, which: "Part", vocabulary: Any) -> "list[Run]":
+    """Return the runs of a system; one where nothing is drawn."""
+    seeds = options.seeds if MAIN[name].learns else options.seeds[:1]
+    return [laboratory.run(name, seed, which, vocabulary) for seed in seeds]
+
+
+def _ablations(laboratory: "Laboratory", options: Options) -> None:
+    """Print ours with other settings, and the baselines, on the validation films, which decide."""
+    parts: tuple[Part, ...] = ("validation fresh", "validation known", "validation")
+    for which in parts:
+        vocabulary = laboratory.own(which, first=True)
+        rows = {
+            name: [laboratory.run(name, options.seeds[0], which, vocabulary)]
+            for name in (MEAN, OURS, BATCH, *ABLATIONS, WRITES)
+        }
+        _print_runs(options, f"{which}: seed {options.seeds[0]}, first names", rows)
+
+
+def _novelty(laboratory: "Laboratory", options: Options) -> None:
+    """Print how well new films are told."""
+    from scripts.narration.growth import gap, noticed, rules
+
+    parts: tuple[Part, ...] = ("test fresh", "test known", "test")
+    for which in parts:
+        there = gap(laboratory, which)
+        table: dict[str, Mapping[str, Cell]] = {}
+        for name in (MEAN, OURS):
+            answers = laboratory.answers(name, options.seeds[0])
+            for rule, judge in rules(laboratory, answers.queries).items():
+                found = noticed(judge, there, answers.queries[which])
+                table[f"{name}, {rule}"] = {
+                    "AUROC": found.auroc, "caught": found.caught, "false alarms": found.false_alarms,
+                }  # fmt: skip
+        missing, films = int(there.missing.sum()), len(there.missing)
+        _print(options, f"{which}: {missing} of {films} films without a name in {len(there.vocabulary.texts):,}", table)
+
+
+def _growth(laboratory: "Laboratory", options: Options) -> None:
+    """Print what is found before and after a vocabulary has grown."""
+    from scripts.narration.growth import grown, rules
+
+    answers = laboratory.answers(OURS, options.seeds[0])
+    rule = rules(laboratory, answers.queries)["calibrated margin"]
+    parts: tuple[Part, ...] = ("test fresh", "test known", "test")
+    for which in parts:
+        for wide in (False, True):
+            told = grown(laboratory, which, answers.queries[which], rule, wide=wide)
+            table: dict[str, Mapping[str, Cell]] = {}
+            for kind, mask in (("missing", told.missing), ("present", ~told.missing)):
+                rows = mask.nonzero().flatten().tolist()
+                table |= {
+                    f"{kind}, before": told.before.take(rows).figures(),
+                    f"{kind}, after": told.after.take(rows).figures(),
+                }
+            source = "phrases of WordNet" if wide else "sentences of its own parts"
+            title = f"{which}, {source}: {told.asked} films asked about, {told.admitted} of {told.proposed} admitted"
+            _print(options, title, table)
+
+
+def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[Run]]") -> None:
+    """Print the figures of systems, and the differences of ours from the others."""
+    from scripts.narration.figures import difference, summary
+
+    _print(options, title, {name: summary(runs) for name, runs in rows.items()})
+    better = {}
+    for name, runs in rows.items():
+        if name != OURS:
+            found = {figure: difference(rows[OURS], runs, figure) for figure in ("any_1", "cider_d")}
+            better[f"ours less {name}"] = {
+                f"{figure}, {side}": getattr(interval, side)
+                for figure, interval in found.items()
+                for side in ("mean", "low", "high")
+            }
+    _print(options, f"{title}: differences, 95 % by concept", better)
+
+
+def _print(options: Options, title: str, table: Mapping[str, Mapping[str, Cell]]) -> None:
+    """Print a table as markdown, or as one JSON object."""
+    line = json.dumps({"table": title, "rows": table}, ensure_ascii=False)
+    if options.out:
+        with options.out.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    if options.json:
+        emit(line)
+        return
+    figures = list(next(iter(table.values())))
+    emit(f"\n**{title}**\n\n| | {' | '.join(figures)} |\n{'|---' * (len(figures) + 1)}|")
+    for name, row in table.items():
+        emit(f"| {name} | {' | '.join(_cell(row[figure]) for figure in figures)} |")
+
+
+def _cell(value: Cell) -> str:
+    mean, deviation = value if isinstance(value, tuple) else (value, None)
+    return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else "")
+
+
+if __name__ == "__main__":
+    run_file(__file__)
