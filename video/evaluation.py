@@ -14,7 +14,6 @@ from torch import Tensor
 from video.clip_features import ClipSet
 from video.frames import read_frames
 from video.metrics import Ranks, coverage, recall, retrieval_figures
-from video.narration_batches import text_encoder
 from video.narrator import Narrator
 from video.search import Hits, search
 from video.vocabulary import NarrationVocabulary
@@ -73,9 +72,9 @@ class Examiner:
         self._vectors = torch.zeros(0, 0)
         self._vocabulary = vocabulary if self._retrieves else None
         if self._vocabulary is not None:
-            self._vocabulary.check_encoder(text_encoder(narrator).part)
+            self._vocabulary.check_encoder(narrator.text_encoder.part)
         elif self._retrieves:
-            self._vectors = text_encoder(narrator).half(self._texts).to(narrator.backbone.device)
+            self._vectors = narrator.text_encoder.half(self._texts).to(narrator.backbone.device)
 
     def measure(self) -> Measured:
         """Answer every clip.

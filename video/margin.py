@@ -3,7 +3,6 @@
 import torch
 
 from video.clip_features import ClipSet
-from video.narration_batches import text_encoder
 from video.narrator import Narrator
 from video.novelty import CalibratedMargin
 from video.search import Hits, search
@@ -33,7 +32,7 @@ def draw_line(narrator: Narrator, held: ClipSet, texts: tuple[str, ...], *, batc
             queries.append(narrator.query(narrator.batch([held.frames(row) for row in rows], asked)).cpu())
     vocabulary = tuple(dict.fromkeys([*texts, *held.texts]))
     own = torch.tensor([vocabulary.index(text) for text in held.texts])
-    hits = search(text_encoder(narrator).half(vocabulary), torch.cat(queries), NEIGHBOURS + 1)
+    hits = search(narrator.text_encoder.half(vocabulary), torch.cat(queries), NEIGHBOURS + 1)
     return CalibratedMargin.fit(hits.scores[:, :NEIGHBOURS], _without(hits, own)[:, :NEIGHBOURS])
 
 

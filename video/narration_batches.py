@@ -9,13 +9,6 @@ from torch import Tensor
 from video.batches import NarrationBatch
 from video.clip_features import ClipSet
 from video.narrator import Narrator
-from video.texts import TextEncoder
-
-
-def text_encoder(narrator: Narrator) -> TextEncoder:
-    """Return the text side of the narrator's encoder, in whose space its queries lie."""
-    encoder = narrator.encoder
-    return TextEncoder(encoder.encode_text, name=encoder.name, digest=encoder.text_digest)
 
 
 class NarrationBatches:
@@ -50,7 +43,7 @@ class NarrationBatches:
 
     def vectors(self) -> Tensor:
         """Return the vectors of ``texts``, (N, D) float16 on the CPU; none where narrations are written."""
-        return text_encoder(self._narrator).half(self.texts if self._narrator.config.answer == "retrieve" else [])
+        return self._narrator.text_encoder.half(self.texts if self._narrator.config.answer == "retrieve" else [])
 
     def collate(self, indices: Sequence[int]) -> NarrationBatch:
         """Return the batch of these clips, on the CPU."""

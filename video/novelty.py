@@ -127,7 +127,7 @@ def auroc(known: Tensor, novel: Tensor) -> float:
     """
     if not len(known) or not len(novel):
         raise PolygraftError("AUROC needs queries of both kinds, known and new")
-    ordered = known.double().sort().values
-    below = torch.searchsorted(ordered, novel.double(), side="left").double()
-    equal = torch.searchsorted(ordered, novel.double(), side="right").double() - below
+    ordered, asked = known.double().sort().values, novel.double().contiguous()
+    below = torch.searchsorted(ordered, asked, side="left").double()
+    equal = torch.searchsorted(ordered, asked, side="right").double() - below
     return float((below + equal / 2).mean() / len(known))

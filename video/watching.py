@@ -130,19 +130,24 @@ def watch(
         raise PolygraftError(
             f"{film} is {end:.1f} s long, too short to ask what comes {options.question}: give a smaller --every"
         )
-    queries = []
-    for start in range(0, len(found), _BATCH):
-        clips = [_frames(features, _evenly(moment.looks)) for moment in found[start : start + _BATCH]]
-        queries.append(ask(clips, [options.asked] * len(clips)).float().cpu())
     return Watched(
         film=film,
         end=end,
         moments=tuple(found),
-        queries=torch.cat(queries),
-        scene=ask([_frames(features, _evenly(range(len(times))))], [QUESTIONS["overall"]]).float().cpu(),
+        queries=_asked(ask, features, [moment.looks for moment in found], options.asked),
+        scene=_asked(ask, features, [range(len(times))], QUESTIONS["overall"]),
         options=options,
         features=features,
     )
+
+
+def _asked(ask: Ask, features: SpanFeatures, looks: Sequence[range], question: str) -> Tensor:
+    """Return the answers to a question about each of some stretches, (len(looks), d) float32 on the CPU."""
+    found = []
+    for start in range(0, len(looks), _BATCH):
+        clips = [_frames(features, _evenly(own)) for own in looks[start : start + _BATCH]]
+        found.append(ask(clips, [question] * len(clips)).float().cpu())
+    return torch.cat(found)
 
 
 def _changes(features: SpanFeatures) -> tuple[Scores, float]:

@@ -14,7 +14,6 @@ from tests.video.tiny_narrator import write_film, write_lines
 from video.clips import Span
 from video.film_cache import FilmCache
 from video.metrics import ranks
-from video.narration_batches import text_encoder
 from video.narrator import Narrator
 
 SMALL = (
@@ -69,7 +68,7 @@ def test_a_training_leaves_a_narrator_that_finds_what_it_learned(train, tmp_path
     features = cache.features([Span(film=film, start=at, stop=at + 1) for at in range(6)])
     batch = narrator.batch([features.take(at) for at in range(6)], ["What is the action in the video?"] * 6)
     with torch.no_grad():
-        found = ranks(narrator.query(batch), text_encoder(narrator).half(DOES), [[at] for at in range(6)])
+        found = ranks(narrator.query(batch), narrator.text_encoder.half(DOES), [[at] for at in range(6)])
     assert (found == 1).sum() >= 4
 
 

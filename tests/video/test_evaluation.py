@@ -13,7 +13,6 @@ from video.clip_features import gather
 from video.clips import Clip
 from video.evaluation import Examiner, hit_ranks, truths
 from video.film_cache import FilmCache
-from video.narration_batches import text_encoder
 from video.narrations import Row, collect
 from video.search import Hits
 from video.vocabulary import NarrationVocabulary
@@ -50,7 +49,7 @@ def narrator():
 def test_what_is_said_is_the_text_nearest_to_the_query(narrator):
     data = planted_set()
     measured = Examiner(narrator, data, batch_size=7).measure()
-    vectors = text_encoder(narrator).half(TEXTS).double()
+    vectors = narrator.text_encoder.half(TEXTS).double()
     with torch.no_grad():
         queries = narrator.query(narrator.batch([data.frames(at) for at in range(36)], [data.clips[0].asked] * 36))
     nearest = (F.normalize(queries, dim=1).double() @ vectors.T).argmax(dim=1)
@@ -61,7 +60,7 @@ def test_what_is_said_is_the_text_nearest_to_the_query(narrator):
 
 def test_a_vocabulary_of_the_same_texts_finds_the_same(narrator):
     data = planted_set()
-    vocabulary = NarrationVocabulary.build(collect(Row(text) for text in TEXTS), encoder=text_encoder(narrator))
+    vocabulary = NarrationVocabulary.build(collect(Row(text) for text in TEXTS), encoder=narrator.text_encoder)
     one, other = (Examiner(narrator, data, vocabulary=each).measure() for each in (None, vocabulary))
     assert one.said == other.said
     assert other.figures["coverage"] == 1.0

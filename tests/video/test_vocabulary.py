@@ -74,6 +74,15 @@ def test_a_narration_is_found_by_its_own_vector():
     assert all(best.score == pytest.approx(1, abs=1e-3) and second.score < best.score for best, second in found)
 
 
+def test_vectors_are_told_by_number():
+    vocabulary = toy_vocabulary()
+    rows = [3, 0, 3]
+    texts = [vocabulary.entry("narrations", row).text for row in rows]
+    assert torch.equal(vocabulary.vectors("narrations", rows), toy_encoder().half(texts))
+    (scene,) = [entry.text for at, entry in enumerate(vocabulary.entries("scenes")) if at == 1]
+    assert torch.equal(vocabulary.vectors("scenes", [1]), toy_encoder().half([scene]))
+
+
 @pytest.mark.parametrize("level", ["narrations", "prefixes", "postfixes", "scenes"])
 def test_search_is_exhaustive_on_every_level(level):
     vocabulary, queries = toy_vocabulary(), embed(["open a wall", "with a brush", "cooking wood"])
