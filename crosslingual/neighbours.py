@@ -1,0 +1,174 @@
+"""The most similar source tokens of each target token, exactly and reproducibly, and weights made of similarities.
+
+Shapes: m source vectors, n target vectors, a numbers in a vector, k neighbours.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crosslingual.ngrams import Array
+
+_BLOCK = 512  # target rows compared at once
+_GROUP = 32  # columns of which first only the best is looked at
+_SPARE = 8  # candidates beyond k that float32 finds and float64 may prefer
+_DOUBT = 1e-5  # more than float32 can be wrong about a cosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """For each target the most similar sources, best first."""
+
+    ids: Array
+    """(n, k) int64."""
+    similarities: Array
+    """(n, k) float64 cosines."""
+
+
+def nearest(
+    target: Array, source: Array, count: int, *, target_starts: Array, source_starts: Array, allowed: Array
+) -> Neighbours:
+    """Return the nearest sources by cosine, as float64 orders them.
+
+    Sources that are equally near stand in a fixed order: those that begin a word exactly if the target does, then
+    the lower number. Found in float32, a block at a time; candidates are scored again in float64. A zero vector has
+    similarity 0 with everything.
+
+    Args:
+        target: (n, a) float32.
+        source: (m, a) float32.
+        count: k; no more than there are sources allowed.
+        target_starts: (n,) bool, whether each begins a word.
+        source_starts: (m,) bool.
+        allowed: (m,) bool, which sources there are.
+    """
+    numbers = np.flatnonzero(allowed)
+    count = min(count, len(numbers))
+    groups = _Groups.of(source[numbers])
+    members = [_members(groups, numbers, source_starts, starts, count) for starts in (False, True)]
+    targets = _Groups.of(target)
+    finder = _Finder(groups.vectors, count)
+    ids = np.empty((len(target), count), dtype=np.int64)
+    similarities = np.empty((len(target), count))
+    for start in range(0, len(targets.vectors), _BLOCK):
+        candidates, scores = finder.find(targets.vectors[start : start + _BLOCK])
+        rows = np.flatnonzero((targets.of_row >= start) & (targets.of_row < start + _BLOCK))
+        for begins in (False, True):
+            some = rows[target_starts[rows] == begins]
+            place = targets.of_row[some] - start
+            agree = source_starts == begins
+            ids[some], similarities[some] = _expand(candidates[place], scores[place], members[begins], agree, count)
+    return Neighbours(ids=ids, similarities=similarities)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Groups:
+    """Rows of which some are equal: a token with and without its leading blank has one vector."""
+
+    vectors: Array
+    """(g, a) each distinct row once."""
+    of_row: Array
+    """Which of them each row is."""
+
+    @classmethod
+    def of(cls, vectors: Array) -> "_Groups":
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32) + np.float32(0)  # -0 becomes 0
+        seen: dict[bytes, int] = {}
+        of_row = np.empty(len(vectors), dtype=np.int64)
+        first: list[int] = []
+        for number, row in enumerate(vectors):
+            key = hashlib.blake2b(row.data, digest_size=16).digest()
+            group = seen.setdefault(key, len(seen))
+            if group == len(first):
+                first.append(number)
+            of_row[number] = group
+        return cls(vectors=vectors[first], of_row=of_row)
+
+
+def _members(groups: _Groups, numbers: Array, source_starts: Array, begins: bool, count: int) -> Array:
+    """Return the first members of each group, those with the right flag first, (g, at most count) padded with -1."""
+    order = np.lexsort((numbers, source_starts[numbers] != begins, groups.of_row))
+    sorted_groups = groups.of_row[order]
+    place = np.arange(len(order)) - np.searchsorted(sorted_groups, sorted_groups)
+    kept = place < count
+    table = np.full((len(groups.vectors), int(place[kept].max(initial=0)) + 1), -1, dtype=np.int64)
+    table[sorted_groups[kept], place[kept]] = numbers[order[kept]]
+    return table
+
+
+def _expand(candidates: Array, scores: Array, members: Array, agree: Array, count: int) -> tuple[Array, Array]:
+    """Put the members of candidate groups in their place and keep the first ``count``."""
+    ids = members[candidates].reshape(len(candidates), candidates.shape[1] * members.shape[1])
+    similarities = np.repeat(scores, members.shape[1], axis=1)
+    similarities[ids < 0] = -np.inf
+    order = np.lexsort((ids, ~agree[ids], -similarities))[:, :count]
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+
+
+class _Finder:
+    """Finds the groups nearest to targets."""
+
+    def __init__(self, vectors: Array, count: int) -> None:
+        self.vectors = vectors
+        self.lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self.count = min(count, len(vectors))
+        self.wide = min(count + _SPARE, len(vectors))
+        padded = -len(vectors) % _GROUP
+        unit = vectors / np.where(self.lengths > 0, self.lengths, 1)[:, None].astype(np.float32)
+        self.unit = torch.from_numpy(np.pad(unit, ((0, padded), (0, 0))).T.copy())
+
+    def find(self, targets: Array) -> tuple[Array, Array]:
+        """Return (groups, cosines) of at least the nearest, both (n, count + some), in no order."""
+        lengths = np.linalg.norm(targets.astype(np.float64), axis=1)
+        lengths = np.where(lengths > 0, lengths, 1)
+        rough = torch.from_numpy(targets / lengths[:, None].astype(np.float32)) @ self.unit
+        rough[:, len(self.vectors) :] = -torch.inf
+        found, worst = self._best(rough)
+        scores = self._exact(targets, lengths, found)
+        # what float32 left out could only matter if it came this close to what float64 keeps
+        last = -np.partition(-scores, self.count - 1, axis=1)[:, self.count - 1]
+        if self.wide < len(self.vectors):
+            for row in np.flatnonzero(worst > last - _DOUBT):
+                exact = self._exact(targets[row, None], lengths[row, None], np.arange(len(self.vectors))[None])[0]
+                # of equals, as many as there are places
+                found[row] = np.lexsort((np.arange(len(exact)), -exact))[: self.wide]
+                scores[row] = exact[found[row]]
+        return found, scores
+
+    def _best(self, rough: Tensor) -> tuple[Array, Array]:
+        """Return the ``wide`` best columns of each row and the value of the last of them."""
+        grouped = rough.view(len(rough), -1, _GROUP)
+        # the best k columns lie in the k groups with the best maxima
+        chosen = grouped.amax(dim=2).topk(min(self.wide, grouped.shape[1]), dim=1, sorted=False).indices
+        inside = grouped.take_along_dim(chosen[..., None], dim=1).flatten(1)
+        values, places = inside.topk(self.wide, dim=1)
+        columns = chosen.gather(1, places // _GROUP) * _GROUP + places % _GROUP
+        return columns.numpy(), values[:, -1].numpy()
+
+    def _exact(self, targets: Array, lengths: Array, found: Array) -> Array:
+        chosen = self.vectors[found].astype(np.float64)
+        products = np.matmul(chosen, targets.astype(np.float64)[..., None])[..., 0]
+        own = self.lengths[found]
+        cosines: Array = products / (lengths[:, None] * np.where(own > 0, own, 1))
+        return cosines
+
+
+def softmax(similarities: Array, temperature: float) -> Array:
+    """Return weights exp(s / temperature), each row divided by its sum: safe at any temperature above 0."""
+    shifted = np.exp((similarities - similarities.max(axis=1, keepdims=True)) / temperature)
+    weights: Array = shifted / shifted.sum(axis=1, keepdims=True)
+    return weights
+
+
+def sparsemax(scores: Array) -> Array:
+    """Return the nearest point of the simplex to each row (Martins and Astudillo, 2016, algorithm 1): (n, m)."""
+    ordered = -np.sort(-scores, axis=1)
+    sums = np.cumsum(ordered, axis=1) - 1
+    ranks = np.arange(1, scores.shape[1] + 1)
+    support = (ordered * ranks > sums).sum(axis=1)
+    threshold = sums[np.arange(len(scores)), support - 1] / support
+    weights: Array = np.maximum(scores - threshold[:, None], 0)
+    return weights
