@@ -238,8 +238,11 @@ class Captioner:
         limits = replace(self.limits, posts=max(posts, self.limits.posts))
         if neighbours is None:
             return [profile.context(row, self.table, limits) for row in pooled]
-        trust = neighbours.trust()
-        lent = [neighbours.lent(row, trust, limits.posts) for row in neighbours.likeness(pooled)]
+        lent = [
+            # what the user wrote of this very picture must not tell who writes alike, as in training
+            neighbours.lent(likeness, neighbours.trust(~profile.same_picture(row)), limits.posts)
+            for row, likeness in zip(pooled, neighbours.likeness(pooled), strict=True)
+        ]
         return [profile.context(row, self.table, limits, lent=more) for row, more in zip(pooled, lent, strict=True)]
 
     def prefix(self, features: Features | Tensor, users: Users = None) -> Prefix:

@@ -44,6 +44,8 @@ class Community:
     """(M,)"""
     groups: tuple[str, ...]
     """(M,) see `UserPosts.groups`."""
+    times: tuple[str, ...]
+    """(M,) when each was posted, "" where that is not known."""
     pictures: Vectors
     """(P, dv) features, L2-normalised."""
     shown: Rows
@@ -78,6 +80,7 @@ class Community:
             starts=np.cumsum([0, *(len(row) for row in rows)]),
             texts=tuple(able[user].profile.texts[at] for user in users for at in kept[user]),
             groups=tuple(able[user].groups[at] for user in users for at in kept[user]),
+            times=tuple(able[user].times[at] for user in users for at in kept[user]),
             pictures=pictures.astype(np.float32),
             shown=shown.reshape(-1).astype(np.int64),
             encoder=next((able[user].profile.encoder for user in users), ""),
@@ -96,6 +99,11 @@ class Community:
         """The number of each group, and (M,) the group of each post."""
         numbers = {group: at for at, group in enumerate(dict.fromkeys(self.groups))}
         return numbers, np.array([numbers[group] for group in self.groups], dtype=np.int64)
+
+    @cached_property
+    def time_array(self) -> np.ndarray[Any, Any]:
+        """(M,) the times, to be compared all at once."""
+        return np.array(self.times, dtype=object)
 
     @cached_property
     def spelling(self) -> "csr_matrix":
@@ -161,7 +169,7 @@ class Neighbours:
         """See `Community.likeness`."""
         return self._community.likeness(queries)
 
-    def lent(self, likeness: Reals, trust: Reals, limit: int, *, group: str = "") -> list[Lent]:
+    def lent(self, likeness: Reals, trust: Reals, limit: int, *, group: str = "", before: str = "") -> list[Lent]:
         """Return the past captions that are nearest and most trusted, each with its likeness less the distrust.
 
         Args:
@@ -169,6 +177,7 @@ class Neighbours:
             trust: (A,) see `trust`; where it is 0 for all nothing is lent.
             limit: captions at most, each text once.
             group: posts of this group are near duplicates, and are not lent. Nor are those of the very same picture.
+            before: posts of this time or later are not lent, nor are those without a time; "": all are.
         """
         community = self._community
         if not limit or not trust.any():
@@ -178,6 +187,8 @@ class Neighbours:
         if group:
             numbers, of = community.group_numbers
             barred |= of == numbers.get(group, -1)
+        if before:
+            barred |= (community.time_array >= before) | (community.time_array == "")
         scores = cosines + community.distrust * (trust[community.authors] - 1.0)
         scores[barred] = -np.inf
         wanted = min(len(scores), limit * _SPARE)

@@ -71,7 +71,7 @@ class CaptionerConfig:
     """Let tokens of past captions be copied."""
     deep: int = 0
     """Rows of the prefix that also give keys and values to every layer of the language model."""
-    user_dropout: float = 0.15
+    user_dropout: float = 0.3
     """Share of training captions whose user is hidden, so that the captioner works without one."""
     negatives: int = 0
     """Other users whose prefix must make a caption less likely than its author's does, for each caption."""

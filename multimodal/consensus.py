@@ -52,13 +52,21 @@ def expected_utility(
     """
     if not candidates:
         raise PolygraftError("there is no candidate to choose from: give at least one caption")
-    trust = _checked(weights, len(candidates))
+    return witnessed(similarities(candidates, utility), _checked(weights, len(candidates)))
+
+
+def similarities(candidates: Sequence[str], utility: CiderD) -> NDArray[np.float64]:
+    """Return the utility of each candidate (row) with each as the truth (column), (N, N)."""
     place = {text: at for at, text in enumerate(dict.fromkeys(candidates))}
     rows = [place[text] for text in candidates]
-    similar = utility.pairwise(list(place))[np.ix_(rows, rows)]
-    others = 1.0 - np.eye(len(rows))
+    return utility.pairwise(list(place))[np.ix_(rows, rows)]
+
+
+def witnessed(similar: NDArray[np.float64], trust: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each row of (N, N) but for the diagonal, weighed by ``trust`` (N,); see `expected_utility`."""
+    others = 1.0 - np.eye(len(similar))
     total = others @ trust
-    found: NDArray[np.float64] = np.zeros(len(rows))
+    found: NDArray[np.float64] = np.zeros(len(similar))
     np.divide((similar * others) @ trust, total, out=found, where=total > 0)
     return found.round(_DIGITS)
 

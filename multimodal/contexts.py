@@ -15,6 +15,8 @@ from multimodal.words import WordTable
 
 _SIZES = (1, 3, 10, 30, 100)
 """Past posts that a training post is left with, in turn with the whole past: so few must do as well."""
+_LENT = 0.5
+"""Share of training posts that others lend to: the captioner must do without, and learn what pictures show."""
 
 
 def make_profile(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str], None]) -> Profile:
@@ -48,11 +50,13 @@ def contexts(
         past: of each user; a user who is not there is nobody.
         table: the words that are known.
         limits: how much is shown.
-        mode: ``leave-one-out``: all but the caption itself and its near duplicates. ``history``: only earlier posts.
+        mode: ``leave-one-out``: all but the caption itself and its near duplicates. ``history``: only earlier posts,
+            of others too.
             ``paper``: the words of all posts, the very caption's too, as attend2u counts them; the captions that are
             shown are others even so.
         groups: of each caption, see `UserPosts`.
-        vary: seed of how many past posts are left to each caption: all, or few; None: always all.
+        vary: seed of how many past posts are left to each caption: all, or few, and of whether others lend; None:
+            always all, and they do.
         community: who lends past captions; None: nobody.
 
     Raises:
@@ -73,10 +77,12 @@ def contexts(
             if vary is not None:
                 hidden |= _left_out(hidden, np.random.default_rng((vary, row)))
             lent: list[Lent] = []
-            if neighbours and likeness is not None:
+            lends = vary is None or np.random.default_rng((vary, row, 1)).random() < _LENT
+            if lends and neighbours and likeness is not None:
                 # what else the author wrote of this picture must not tell who writes alike
                 trust = neighbours.trust(~(hidden | user.profile.same_picture(pooled[row])))
-                lent = neighbours.lent(likeness[at], trust, limits.posts, group=group)
+                before = data.posts[row].time if mode == "history" else ""
+                lent = neighbours.lent(likeness[at], trust, limits.posts, group=group, before=before)
             found[row] = user.profile.context(pooled[row], table, limits, hidden=hidden, hidden_words=words, lent=lent)
     return found
 

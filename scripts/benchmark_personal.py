@@ -10,7 +10,7 @@ again: what was trained and captioned is kept in the work folder.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,8 +21,8 @@ from scripts.benchmark.systems import ABLATIONS, BLIND, MLP, OURS, PAPER, TRANSF
 if TYPE_CHECKING:
     from scripts.benchmark.laboratory import Laboratory
 
-Part = Literal["table", "controls", "curve", "ablations", "pictures"]
-PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "pictures")
+Part = Literal["table", "controls", "curve", "ablations", "pictures", "choice"]
+PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "pictures", "choice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,8 @@ class Options:
     """The sets of posts."""
     parts: tuple[Part, ...] = PARTS
     """table: systems and baselines; controls: ours with wrong users and pictures; curve: by number of past posts;
-    ablations: ours without each part, or with one more, on the validation posts; pictures: a grid of examples."""
+    ablations: ours without each part, or with one more, on the validation posts; pictures: a grid of examples; choice:
+    learn anew by what one of several captions is chosen."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training; ablations, controls and curve use the first."""
     train: Schedule = field(default_factory=Schedule)
@@ -69,7 +70,8 @@ def main(options: Options) -> int:
         if options.export:
             write_posts(laboratory.posts, options.export / f"{name}.jsonl")
             remark(f"wrote {options.export / name}.jsonl")
-        parts = {"table": _table, "controls": _controls, "curve": _curve, "ablations": _ablations, "pictures": _grid}
+        parts = {"table": _table, "controls": _controls, "curve": _curve, "ablations": _ablations}
+        parts |= {"pictures": _grid, "choice": _choice}
         for part in options.parts:
             if name == "voices" or part in ("table", "controls"):
                 parts[part](laboratory, options)
@@ -160,6 +162,23 @@ def _grid(laboratory: "Laboratory", options: Options) -> None:
     if options.out:
         run = laboratory.run(OURS, options.seeds[0], MAIN)
         remark(f"wrote {draw_grid(run, options.out, seed=options.seeds[0])}")
+
+
+def _choice(laboratory: "Laboratory", options: Options) -> None:
+    """Print how well past captions are chosen by learned weights, the weights, and what captions drawn may weigh."""
+    from scripts.benchmark.choice import drawn_weights, learned_choice
+    from scripts.benchmark.conditions import VALIDATION
+
+    tables, weights = learned_choice(laboratory.bench)
+    for past, rows in tables.items():
+        title = f"{laboratory.name}, choice among past captions, {'whole past' if past is None else f'{past} posts'}"
+        _print(
+            options, title, {name: {key: (value, None) for key, value in row.items()} for name, row in rows.items()}, {}
+        )
+    conditions = [VALIDATION, replace(VALIDATION, name="validation 30", past=30)]
+    found = [laboratory.choices(OURS, options.seeds[0], condition) for condition in conditions]
+    weights |= drawn_weights(found, weights)
+    emit(json.dumps({"weights": weights, "validation": [one.chosen(weights).mean().round(4) for one in found]}))
 
 
 def _print(

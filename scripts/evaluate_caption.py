@@ -107,6 +107,8 @@ def main(options: Options) -> int:
     )
     if options.personal != 1 and not captioner.config.knows_users:
         raise UsageError(f"personal {options.personal} does nothing: the captioner {options.model} knows no users")
+    if options.lend and not captioner.config.knows_users and any(post.user for post in chosen):
+        remark(f"the captioner {options.model} knows no users: captions are nobody's, and --lend does nothing")
     samples, known = _known(options, captioner, posts, chosen)
     shown = known.shown(samples.data) if known else None
     training = [post.text for post in posts if post.split == "train" and options.split != "all"]

@@ -8,7 +8,6 @@ from scripts.benchmark.systems import System, pasts_for, seen_by
 
 if TYPE_CHECKING:
     from multimodal.batches import CaptionSet
-    from multimodal.captioner import Captioner
     from multimodal.user_posts import UserPosts
     from scripts.benchmark.sets import Benchmark
 
@@ -53,32 +52,25 @@ CONTROLS = (
 )
 
 
-def shown_contexts(
-    condition: Condition,
-    system: System,
-    captioner: "Captioner",
-    bench: "Benchmark",
-    *,
-    limits: ContextLimits | None = None,
-) -> list[Context] | None:
+def shown_contexts(condition: Condition, system: System, bench: "Benchmark", *, posts: int = 0) -> list[Context] | None:
     """Return what is shown of the user for each post of the condition's split; None: the captioner knows no users.
 
     Args:
         condition: who is tested with what.
-        system: how pictures are seen.
-        captioner: the captioner.
+        system: how pictures are seen, and how much is read.
         bench: the posts.
-        limits: how much is shown; by default what the captioner reads.
+        posts: past captions of each, where that is more than the captioner reads; it leaves out the rest.
     """
     from multimodal.contexts import contexts
 
-    if not captioner.config.knows_users:
+    config = system.config
+    if not config.knows_users:
         return None
     data = tested(condition, system, bench)
     if condition.told == "nobody" or not condition.past:
         return [NOBODY] * len(data.posts)
     if condition.told == "popular":
-        return [_popular(bench, captioner.config.words)] * len(data.posts)
+        return [_popular(bench, config.words)] * len(data.posts)
     own = pasts(condition, bench)
     if condition.told == "shuffled":
         own = shuffled(own)
@@ -86,8 +78,8 @@ def shown_contexts(
     if condition.paper:
         own = _with_tests(own, data, bench)
     lent = bench.data.community if system.borrows else None
-    shown = limits or captioner.limits
-    return contexts(data, pasts_for(system, own), bench.data.table, shown, mode=mode, community=lent)
+    limits = ContextLimits(words=config.words, posts=max(posts, config.past_posts))
+    return contexts(data, pasts_for(system, own), bench.data.table, limits, mode=mode, community=lent)
 
 
 def tested(condition: Condition, system: System, bench: "Benchmark") -> "CaptionSet":

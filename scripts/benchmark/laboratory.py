@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbone.decoding import Decoding
 from backbone.files import write_json
-from multimodal.agreement import KNOWN, VOTERS, Agreement
+from multimodal.agreement import KNOWN, LEARNED, VOTERS, VOTES, Agreement
 from multimodal.posts import Post
-from multimodal.profile import NOBODY, Context, ContextLimits
+from multimodal.profile import NOBODY, Context
 from scripts._cli import remark
+from scripts.benchmark.choice import Choices, gather_choices
 from scripts.benchmark.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
 from scripts.benchmark.figures import Run, counterfactual_accuracy
 from scripts.benchmark.sets import Benchmark, load_authors, load_voices
@@ -40,6 +41,8 @@ class Search:
     personal: float = 1.0
     votes: int = 0
     """Past captions that vote on it, see `Agreement`."""
+    learned: bool = True
+    """Whether what counts how much is learned; else votes alone count."""
 
 
 @dataclass(kw_only=True)
@@ -55,6 +58,7 @@ class Laboratory:
 
     DECODINGS: ClassVar[Mapping[str, Search]] = {
         "no votes of past captions": Search(),
+        "votes alone": Search(votes=VOTERS, learned=False),
         "greedy decoding": Search(decoding=GREEDY),
         "beams 5": Search(decoding=replace(GREEDY, beams=5)),
         "guidance 1.5": Search(personal=1.5, votes=VOTERS),
@@ -121,19 +125,27 @@ class Laboratory:
         drawn = self.drawn(system, seed, condition, search)
         if search.decoding.num_return == 1 or search.decoding.beams > 1:
             return Run(posts=posts, captions=[texts[0] for texts in drawn])
-        return Run(
-            posts=posts, captions=list(map(Agreement().pick, drawn, *self._voters(system, seed, condition, search)))
-        )
+        agreement = Agreement(weights=LEARNED if search.learned else VOTES)
+        return Run(posts=posts, captions=list(map(agreement.pick, drawn, *self._voters(system, condition, search))))
+
+    def choices(self, system: str, seed: int, condition: Condition) -> Choices:
+        """Return what a system's captions of a condition are chosen from, with what each would gain."""
+        posts, search = self.bench.data.splits[condition.split].posts, Search(votes=VOTERS)
+        drawn = self.drawn(system, seed, condition, search)
+        truths, concepts = [post.text for post in posts], self.bench.data.groups(condition.split)
+        return gather_choices(drawn, *self._voters(system, condition, search), truths, concepts)
 
     def drawn(self, system: str, seed: int, condition: Condition, search: Search) -> list[list[str]]:
         """Return all captions that a system makes of each picture; they are kept."""
         if not SYSTEMS[system].config.knows_users:
             condition = Condition(name="", split=condition.split, picture=condition.picture)  # all else is no matter
-        key = hashlib.sha256(repr((system, seed, condition, replace(search, votes=0))).encode()).hexdigest()[:16]
+        key = hashlib.sha256(
+            repr((system, seed, condition, replace(search, votes=0, learned=True))).encode()
+        ).hexdigest()[:16]
         file = self.folder / "captions" / f"{_file_name(system, seed)}-{key}.json"
         if not file.exists():
             captioner = self.trained(system, seed).captioner
-            contexts = shown_contexts(condition, SYSTEMS[system], captioner, self.bench)
+            contexts = self._contexts(system, condition)
             data = tested(condition, SYSTEMS[system], self._read_by(system))
             features = data.features.take(data.rows)
             made = captioner.caption(
@@ -146,17 +158,25 @@ class Laboratory:
         found: list[list[str]] = json.loads(file.read_text(encoding="utf-8"))["captions"]
         return found
 
+    def _contexts(self, system: str, condition: Condition) -> list[Context] | None:
+        """Return what is shown of users, with as many past captions as vote; the same for all seeds."""
+        if (system, condition) not in self._shown:
+            self._shown[system, condition] = shown_contexts(condition, SYSTEMS[system], self.bench, posts=VOTERS)
+        return self._shown[system, condition]
+
+    @cached_property
+    def _shown(self) -> dict[tuple[str, Condition], list[Context] | None]:
+        return {}
+
     def _voters(
-        self, system: str, seed: int, condition: Condition, search: Search
+        self, system: str, condition: Condition, search: Search
     ) -> tuple[Sequence[Context], Sequence[Sequence[str]]]:
         """Return for each picture the past captions that vote, and captions that tell rare words from common ones."""
-        captioner = self.trained(system, seed).captioner
         posts = self.bench.data.splits[condition.split].posts
-        limits = ContextLimits(words=0, posts=search.votes)
-        voters = shown_contexts(condition, SYSTEMS[system], captioner, self.bench, limits=limits)
+        shown = self._contexts(system, condition) or [NOBODY] * len(posts)
         told = pasts(condition, self.bench) if search.votes and condition.told == "own" and condition.past else {}
         known = [told[post.user].profile.texts[-KNOWN:] if post.user in told else () for post in posts]
-        return voters or [NOBODY] * len(posts), known
+        return [replace(one, posts=one.posts[: search.votes]) for one in shown], known
 
     def baselines(self, split: str, told: "dict[str, UserPosts]") -> dict[str, list[str]]:
         """Return the captions of the baselines that copy."""
@@ -208,14 +228,14 @@ class Laboratory:
         rows = np.linspace(0, len(data.posts) - 1, min(IDENTIFIED, len(data.posts))).astype(int).tolist()
         some = data.take(rows)
         told = pasts(MAIN, self.bench)
-        known = Known(past=told, table=self.bench.data.table, limits=captioner.limits)
-        features = some.features.take(some.rows)
-        asked = [_others(post.user, told, row) for row, post in zip(rows, some.posts, strict=True)]
-        columns = [
-            captioner.score(features, some.texts, known.shown(some, authors=authors), batch_size=64)
-            for authors in zip(*asked, strict=True)
-        ]
-        found = identification(np.array(columns).T, [0] * len(some.posts))
+        lent = self.bench.data.community if SYSTEMS[system].borrows else None
+        known = Known(past=told, table=self.bench.data.table, limits=captioner.limits, community=lent)
+        suspects = [_others(post.user, told, row) for row, post in zip(rows, some.posts, strict=True)]
+        # each post once for each suspect, all at once: users are compared with the community one by one
+        asked = some.take([at for at, users in enumerate(suspects) for _ in users])
+        shown = known.shown(asked, authors=[user for users in suspects for user in users])
+        scores = captioner.score(asked.features.take(asked.rows), asked.texts, shown, batch_size=64)
+        found = identification(np.array(scores).reshape(len(some.posts), -1), [0] * len(some.posts))
         by_user: dict[str, list[float]] = {}
         for post, right in zip(some.posts, found.right, strict=True):
             by_user.setdefault(post.user, []).append(float(right))

@@ -70,7 +70,7 @@ SYSTEMS |= {f"ours, {name}": system for name, system in ABLATIONS.items()}
 class Schedule:
     """How long a captioner is trained."""
 
-    steps: int = 400
+    steps: int = 200
     """Optimiser steps of every captioner."""
     batch_size: int = 64
     """Captions of a step."""

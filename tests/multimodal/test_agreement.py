@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multimodal.agreement import Agreement
+from multimodal.agreement import LEARNED, VOTES, Agreement
+from multimodal.evidence import NAMES
 from multimodal.profile import NOBODY, Context
 
 KNOWN = ("#cat #pet", "#dog #pet", "#car #road", "#sun #sky", "a house")
@@ -22,6 +23,11 @@ def test_past_captions_vote():
     assert Agreement().choose(drawn, shown(("#car #road #town", 0.9)), KNOWN) == 1
 
 
+def test_texts_without_pictures_say_nothing_of_the_picture():
+    drawn = ["#sun #sky", "#cat #pet", "#cat #dog"]
+    assert Agreement().choose(drawn, shown(*((text, 0.0) for text in ("#car #road", "#car #road #town"))), KNOWN) == 1
+
+
 def test_a_past_caption_can_be_chosen():
     drawn = ["#sun", "a house"]
     past = shown(("#cat #pet", 0.9), ("#cat #pet #dog", 0.9))
@@ -37,11 +43,21 @@ def test_the_caption_agreed_on_is_given_whether_drawn_or_past():
 def test_the_more_similar_picture_has_more_votes():
     past = (("#cat #pet", 0.9), ("#car #road", 0.4))
     drawn = ["#cat", "#car"]
-    assert Agreement(sharpness=20).choose(drawn, shown(*past), KNOWN) in (0, 2)
-    assert Agreement(sharpness=20).choose(drawn, shown(*((text, 1.3 - cosine) for text, cosine in past)), KNOWN) in (
-        1,
-        3,
-    )
+    votes = Agreement(weights={"votes": 1.0, "made": 9.0})
+    assert votes.choose(drawn, shown(*past), KNOWN) == 0
+    assert votes.choose(drawn, shown(*((text, 1.3 - cosine) for text, cosine in past)), KNOWN) == 1
+
+
+def test_the_weights_decide():
+    drawn, past = ["#sun #sky", "#sun #sky #day"], shown(("#car #road", 0.9), ("#car #road #town", 0.8))
+    assert Agreement(weights={"drawn": 1.0}).choose(drawn, past, KNOWN) < 2
+    assert Agreement(weights={"votes": 1.0}).choose(drawn, past, KNOWN) >= 2
+    assert Agreement(weights={"length": 1.0}).pick(drawn, past, KNOWN) == "#sun #sky #day"
+    assert Agreement(weights={"likeness": 1.0}).pick(drawn, past, KNOWN) == "#car #road"
+
+
+def test_weights_are_of_evidence_that_there_is():
+    assert set(LEARNED) <= set(NAMES) and set(VOTES) <= set(NAMES)
 
 
 def test_shortcodes_and_case_are_compared_word_by_word():

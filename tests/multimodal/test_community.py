@@ -23,13 +23,13 @@ WAYS = {"loud": lambda thing: f"SO {thing.upper()}!!", "tags": lambda thing: f"#
 THINGS = tuple(f"{color} {animal}" for animal in ANIMALS for color in COLORS)
 
 
-def past_of(user, texts, rows, *, groups=None, encoder="e"):
+def past_of(user, texts, rows, *, groups=None, times=None, encoder="e"):
     count = len(texts)
     pooled = None if rows is None else np.asarray(rows, dtype=np.float32)
     return UserPosts(
         profile=Profile(user=user, texts=tuple(texts), pooled=pooled, encoder=encoder),
         ids=tuple(f"{user}/{at}" for at in range(count)),
-        times=("",) * count,
+        times=tuple(times or [""] * count),
         groups=tuple(groups or [""] * count),
     )
 
@@ -237,6 +237,15 @@ def test_near_duplicates_are_not_lent():
     ]  # fmt: skip
 
 
+def test_what_was_posted_at_that_time_or_later_or_nobody_knows_when_is_not_lent():
+    times = ["2020", "2021", "", "2022", ""]
+    community = community_of(friend("al", ["old", "then", "ever", "new"], angled(0.6, 0.7, 0.8, 0.9), times=times))
+    assert [[text for text, _ in lent(community, ME, HERE, before=before)] for before in ("2021", "2022", "2020")] == [
+        ["old"], ["then", "old"], [],
+    ]  # fmt: skip
+    assert [text for text, _ in lent(community, ME, HERE)] == ["new", "ever", "then"]
+
+
 def test_each_text_is_lent_once_where_it_is_nearest():
     rows = angled(*np.linspace(0.8, 0.9, 12), 0.1)
     community = community_of(friend("al", ["often"] * 12 + ["once"], rows), friend("bo", ["often"], angled(0.7)))
@@ -359,6 +368,19 @@ def test_what_is_shown_is_what_a_profile_without_the_post_is_lent():
         expected = rest.context(query, NO_WORDS, LIMITS, lent=lent(community, rest, query, LIMITS.posts))
         assert [text for text, _ in context.posts] == [text for text, _ in expected.posts]
         assert dict(context.posts) == pytest.approx(dict(expected.posts), abs=2e-4)
+
+
+def test_history_lends_what_others_wrote_before():
+    posts = [replace(p, time=str(2000 + at)) for at, p in enumerate(POSTS)]
+    everything = ContextLimits(words=0, posts=40)
+    assert any(p.text in dict(shown(posts, everything)[0].posts) for p in posts[1:])
+    found = shown(posts, everything, mode="history")
+    assert [context.known for context in found] == [
+        bool({p.user for p in posts[:at]} & {posts[at].user}) for at in range(18)
+    ]
+    for at, context in enumerate(found):
+        assert dict(context.posts).keys() <= {p.text for p in posts[:at]}
+    assert set(dict(found[15].posts)) - {p.text for p in posts if p.user == posts[15].user}
 
 
 def test_posts_of_one_group_are_lent_to_none_of_its_authors():

@@ -275,6 +275,19 @@ def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     assert captioner.users(more, pictures).past.tolist() == captioner.users(lent, pictures).past.tolist()
 
 
+def test_what_a_user_wrote_of_the_very_picture_does_not_tell_who_lends(past):
+    captioner, known = user_captioner(past_posts=5), past["ann"].profile
+    community, texts = Community.of(past), ("anything else", *known.texts[1:3])
+    picture = torch.from_numpy(known.pooled[:1])
+    found = [
+        captioner.contexts(one, picture, neighbours=community.neighbours(one))[0].posts
+        for one in (
+            replace(known, user="new", texts=some, pooled=known.pooled[:3]) for some in (known.texts[:3], texts)
+        )
+    ]
+    assert found[0] == found[1] and len(found[0]) == 5
+
+
 def test_words_are_the_mean_of_their_tokens(table):
     backbone = reading_backbone(BOTH)
     found = word_vectors(table, backbone, chunk=5)

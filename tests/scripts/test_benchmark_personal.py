@@ -107,8 +107,7 @@ def test_the_training_users_lend_their_training_posts_alone(bench: Authors):
 )
 def test_systems_borrow_where_they_see_pictures_and_read_past_captions(bench: Authors, name: str, borrows: bool):
     system = systems.SYSTEMS[name]
-    captioner = tiny_captioner(mapper="user", past_posts=system.config.past_posts)
-    shown = shown_contexts(Condition(name="3", past=3), system, captioner, bench)
+    shown = shown_contexts(Condition(name="3", past=3), system, bench)
     assert shown is not None
     posts = bench.data.splits["test2"].posts
     own = {user: set(past.profile.texts) for user, past in bench.data.past.items()}
@@ -134,13 +133,12 @@ def test_shuffled_pasts_are_nobodys_own(bench: Authors):
 ])  # fmt: skip
 def test_what_is_shown(bench: Authors, condition: Condition, known: bool):
     system = replace(systems.SYSTEMS[systems.OURS], settings={"heads": 2})
-    captioner = tiny_captioner(mapper="user")
-    shown = shown_contexts(condition, system, captioner, bench)
+    shown = shown_contexts(condition, system, bench)
     assert shown is not None and {context.known for context in shown} == {known}
 
 
 def test_paper_context_counts_the_very_caption(bench: Authors):
-    captioner = tiny_captioner(mapper="user", words=200)
+    system = replace(systems.SYSTEMS[systems.OURS], settings={"words": 200})
     posts = list(bench.data.splits["test2"].posts)
     posts[0] = replace(posts[0], text="zeppelin")
     split = replace(bench.data.splits["test2"], posts=tuple(posts), texts=tuple(p.text for p in posts))
@@ -153,9 +151,7 @@ def test_paper_context_counts_the_very_caption(bench: Authors):
     data.splits["test2"] = replace(split, posts=tuple(posts))
     found = {}
     for paper in (True, False):
-        shown = shown_contexts(
-            Condition(name="x", paper=paper), systems.SYSTEMS[systems.OURS], captioner, Authors(data=data)
-        )
+        shown = shown_contexts(Condition(name="x", paper=paper), system, Authors(data=data))
         assert shown is not None
         found[paper] = number in {word for word, _ in shown[0].words}
     assert found[True] and (not found[False] or known.user == other)

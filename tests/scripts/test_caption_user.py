@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from backbone.gpt2 import Generation
+from multimodal import agreement
 from multimodal.captioner import Captioner
 from multimodal.profile import Profile
 from tests.multimodal.tiny_captioner import paint
@@ -260,6 +261,7 @@ def test_a_saved_profile_borrows_what_the_posts_do(caption, past, others, tmp_pa
 def test_captions_that_are_lent_vote_too(caption, past, others, monkeypatch):
     found = [Generation(text=text, ids=(), score=0.0) for text in ("the sky", "the sky", "sea")]
     monkeypatch.setattr(Captioner, "generate", lambda *_, **__: [found])
+    monkeypatch.setattr(agreement, "LEARNED", agreement.VOTES)
     keep_one(past)
     flags = ("--consensus", 3, "--user", past)
     assert caption(*flags).out[0].endswith("\tthe sky")

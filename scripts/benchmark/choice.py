@@ -1,0 +1,195 @@
+"""How the weights of `multimodal.agreement` were found: on training posts whose whole concept is left out.
+
+The captions to choose from are past ones, the user's and lent ones, as they are when a picture of an unseen concept is
+captioned. What is learned is linear, and maximises the CIDEr-D to be expected when captions are drawn by the softmax of
+their scores. Captions that are drawn by a captioner cannot be had so (it has learned from these very posts): what they
+weigh is chosen on validation posts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimodal.agreement import KNOWN, VOTERS
+from multimodal.evidence import NAMES, evidence
+from multimodal.ngrams import CiderD
+from multimodal.profile import Context, ContextLimits
+from scripts.benchmark.sets import scored_form
+
+if TYPE_CHECKING:
+    from scripts.benchmark.sets import Benchmark
+
+POSTS = 3_600
+"""Training posts that the weights are learned from, each with pasts of the three lengths."""
+PASTS = (None, 30, 3)
+FOLDS = 4
+DRAWN_TRIED, MADE_TRIED = (0.0, 1.0, 2.0, 4.0, 8.0), (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)
+_STEPS, _RATE, _DECAY, _BATCH = 400, 0.01, 0.01, 600
+_OF_DRAWN = ("drawn", "made")
+
+Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What there was to choose from for N pictures: at most K captions each."""
+
+    evidence: Reals
+    """(N, K, `NAMES`)."""
+    gains: Reals
+    """(N, K) CIDEr-D of each with the truth."""
+    real: NDArray[np.bool_]
+    """(N, K) false at padding."""
+    concepts: NDArray[np.object_]
+    """(N,)."""
+
+    def take(self, rows: NDArray[np.bool_]) -> "Choices":
+        """Return those of some pictures."""
+        return Choices(
+            evidence=self.evidence[rows], gains=self.gains[rows], real=self.real[rows], concepts=self.concepts[rows]
+        )
+
+    def chosen(self, weights: Mapping[str, float]) -> Reals:
+        """Return the gain (N,) of the caption that scores best under weights, 0 where there is none."""
+        scores = self.evidence @ np.array([weights.get(name, 0.0) for name in NAMES])
+        best = np.where(self.real, scores, -np.inf).argmax(axis=1)
+        return np.where(self.real.any(axis=1), self.gains[np.arange(len(best)), best], 0.0)
+
+
+def choices(
+    bench: "Benchmark", past: int | None, *, split: str = "train", posts: int = POSTS, seed: int = 7
+) -> Choices:
+    """Return the past captions to choose from for posts of a split, none of the post's concept.
+
+    Args:
+        bench: the posts.
+        past: past posts of each user, None: all.
+        split: of the posts.
+        posts: posts at most, each text of a concept once by the users of a voice; drawn by ``seed``.
+        seed: of the pasts and the posts.
+    """
+    from multimodal.contexts import contexts
+
+    data, groups = bench.data.splits[split], bench.data.groups(split)
+    # users of one voice write the same of the same things
+    first = {
+        (post.user.partition("/")[0], group, post.text): row
+        for row, (post, group) in enumerate(zip(data.posts, groups, strict=True))
+    }
+    rows = sorted(np.random.default_rng(seed).permutation(sorted(first.values()))[:posts].tolist())
+    data, concepts = data.take(rows), [groups[row] for row in rows]
+    told = bench.pasts(sorted({post.user for post in data.posts}), past, seed=seed)
+    limits = ContextLimits(words=0, posts=VOTERS)
+    shown = contexts(data, told, bench.data.table, limits, groups=concepts, community=bench.data.community)
+    known = []
+    for post, concept in zip(data.posts, concepts, strict=True):
+        own = told[post.user]
+        texts = [text for text, group in zip(own.profile.texts, own.groups, strict=True) if group != concept]
+        known.append(tuple(texts[-KNOWN:]))
+    return gather_choices([()] * len(rows), shown, known, data.texts, concepts)
+
+
+def gather_choices(
+    drawn: Sequence[Sequence[str]],
+    shown: Sequence[Context],
+    known: Sequence[Sequence[str]],
+    truths: Sequence[str],
+    concepts: Sequence[str],
+) -> Choices:
+    """Return what speaks for each caption of each picture, and what it would gain."""
+    utility = CiderD([[text] for text in _tokenized(truths)])
+    found = [evidence(*row) for row in zip(drawn, shown, known, strict=True)]
+    size = max(map(len, found))
+    padded, real = np.zeros((len(found), size, len(NAMES))), np.zeros((len(found), size), dtype=bool)
+    gains = np.zeros((len(found), size))
+    for row, (columns, made, context, truth) in enumerate(zip(found, drawn, shown, _tokenized(truths), strict=True)):
+        padded[row, : len(columns)], real[row, : len(columns)] = columns, True
+        texts = _tokenized([*made, *(text for text, _ in context.posts)])
+        gains[row, : len(columns)] = utility.pairwise([*texts, truth])[:-1, -1]
+    return Choices(evidence=padded, gains=gains, real=real, concepts=np.array(concepts, dtype=object))
+
+
+def _tokenized(texts: Sequence[str]) -> list[str]:
+    from multimodal import ptb
+
+    return ptb.tokenize([scored_form(text) for text in texts]) if texts else []
+
+
+def joined(several: Sequence[Choices]) -> Choices:
+    """Return the pictures of all, padded to the longest."""
+    size = max(one.real.shape[1] for one in several)
+
+    def padded(columns: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+        fills = [((0, 0), (0, size - one.shape[1]), *((0, 0),) * (one.ndim - 2)) for one in columns]
+        return np.concatenate([np.pad(one, fill) for one, fill in zip(columns, fills, strict=True)])
+
+    return Choices(
+        evidence=padded([one.evidence for one in several]),  # type: ignore[arg-type]
+        gains=padded([one.gains for one in several]),  # type: ignore[arg-type]
+        real=padded([one.real for one in several]),  # type: ignore[arg-type]
+        concepts=np.concatenate([one.concepts for one in several]),
+    )
+
+
+def learned(found: Choices, *, seed: int = 0) -> dict[str, float]:
+    """Return the weights with the greatest expected gain; those of captions drawn are left out."""
+    import torch
+
+    columns = [at for at, name in enumerate(NAMES) if name not in _OF_DRAWN]
+    rows = found.evidence[..., columns]
+    scale = rows[found.real].std(axis=0) + 1e-9
+    inputs = torch.from_numpy(rows / scale)
+    gains, padding = torch.from_numpy(found.gains), torch.from_numpy(~found.real)
+    weights = torch.zeros(len(columns), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.AdamW([weights], lr=_RATE, weight_decay=_DECAY)
+    draws = np.random.default_rng(seed)
+    for _ in range(_STEPS):
+        batch = torch.from_numpy(draws.permutation(len(inputs))[:_BATCH])
+        chance = (inputs[batch] @ weights).masked_fill(padding[batch], -1e4).softmax(dim=-1)
+        loss = -(chance * gains[batch]).sum(dim=-1).mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    values = weights.detach().numpy() / scale
+    return {NAMES[at]: round(float(value), 4) for at, value in zip(columns, values, strict=True)}
+
+
+def cross_validated(found: Choices, *, seed: int = 0) -> Reals:
+    """Return the gain (N,) of what is chosen for each picture by weights learned from other concepts."""
+    names = sorted(set(found.concepts))
+    fold = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % FOLDS, strict=True))
+    folds = np.array([fold[concept] for concept in found.concepts])
+    gains = np.zeros(len(folds))
+    for number in range(FOLDS):
+        gains[folds == number] = found.take(folds == number).chosen(learned(found.take(folds != number), seed=seed))
+    return gains
+
+
+def learned_choice(bench: "Benchmark") -> tuple[dict[int | None, dict[str, dict[str, float]]], dict[str, float]]:
+    """Return by length of the past what choosing past captions gains in three ways, and the weights learned from all.
+
+    Each way has its gain on training posts (``cross-validated`` by concept) and on ``validation`` posts.
+    """
+    training = [choices(bench, past) for past in PASTS]
+    everything = joined(training)
+    weights, gains = learned(everything), cross_validated(everything)
+    tables: dict[int | None, dict[str, dict[str, float]]] = {}
+    for past, found in zip(PASTS, training, strict=True):
+        held = choices(bench, past, split="validation")
+        own, gains = gains[: len(found.real)], gains[len(found.real) :]
+        fixed = {"most similar": {"likeness": 1.0}, "votes": {"votes": 1.0}}
+        tables[past] = {
+            name: {"cross-validated": found.chosen(one).mean(), "validation": held.chosen(one).mean()}
+            for name, one in fixed.items()
+        }
+        tables[past]["learned"] = {"cross-validated": own.mean(), "validation": held.chosen(weights).mean()}
+    return tables, weights
+
+
+def drawn_weights(found: Sequence[Choices], weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights of captions drawn, beside others, that gain most on the mean of several sets of choices."""
+    tried = [{"drawn": drawn, "made": made} for drawn in DRAWN_TRIED for made in MADE_TRIED]
+    return max(tried, key=lambda more: sum(one.chosen({**weights, **more}).mean() for one in found))
