@@ -57,19 +57,29 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
             os.close(lock)
 
 
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside ``target``, with its ending, that takes its place when the block ends well.
+
+    When the block raises, ``target`` is as it was and nothing is left beside it.
+    """
+    partial = target.with_name(f".{target.stem}{_MARK}{secrets.token_hex(4)}{target.suffix}")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file of UTF-8 text that is either whole or as it was.
 
     Raises:
         PolygraftError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}{_MARK}{secrets.token_hex(4)}")
     try:
-        try:
+        with atomic_file(path) as partial:
             partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise PolygraftError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
 

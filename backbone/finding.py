@@ -67,3 +67,11 @@ class FileKind:
 
     def _looks_right(self, file: Path) -> bool:
         return file.suffix.lower() in self.suffixes
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a path that cannot be looked at leads to none."""
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False

@@ -3,7 +3,6 @@
 Shapes: W words of the file, n strings asked for, a numbers in a vector.
 """
 
-import secrets
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from backbone.errors import PolygraftError
+from backbone.files import atomic_file
 from crosslingual.fasttext_file import FastTextFile, is_fasttext, open_fasttext
 from crosslingual.ngrams import Array
 from crosslingual.vector_files import VectorTable, read_table
@@ -134,13 +134,9 @@ class WordVectors:
             PolygraftError: it cannot be written; what was there is then as it was.
         """
         path = Path(path)
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.npz")
         try:
-            try:
-                np.savez(partial, words=np.array(self.words), vectors=self.vectors(self.words), counts=self.counts)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            with atomic_file(path) as partial, partial.open("wb") as file:
+                np.savez(file, words=np.array(self.words), vectors=self.vectors(self.words), counts=self.counts)
         except OSError as error:
             raise PolygraftError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -195,9 +191,8 @@ def train(texts: Iterable[str], out: str | Path, options: VectorTraining | None 
     except ImportError as error:
         raise PolygraftError("training word vectors needs fastText: pip install fasttext") from error
     out = Path(out)
-    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     try:
-        try:
+        with atomic_file(out) as partial:
             with tempfile.TemporaryDirectory() as scratch:
                 text = Path(scratch, "text.txt")
                 _write_lines(texts, text)
@@ -209,9 +204,6 @@ def train(texts: Iterable[str], out: str | Path, options: VectorTraining | None 
                 )  # fmt: skip
             model.save_model(str(partial))
             open_fasttext(partial)  # a full disk cuts the file short without a word
-            partial.replace(out)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise PolygraftError(f"{out} cannot be written: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from backbone.errors import PolygraftError
+from backbone.finding import is_file
 from backbone.images import list_images
 from backbone.jsonl import read_objects
 from multimodal.layouts import INSTAPIC, REDCAPS, YFCC, Layout, Row, read_data, read_text
@@ -243,7 +244,7 @@ def _own_id(id_: str, met: Counter[str], taken: set[str]) -> str:
 
 def _with_picture(source: Path, posts: Sequence[Post], where: str, tell: Report) -> list[Post]:
     """Return the posts whose picture is there."""
-    there = {image: _is_file(image) for image in {post.image for post in posts}}
+    there = {image: is_file(image) for image in {post.image for post in posts}}
     missing = sorted(image for image, found in there.items() if not found)
     if there and len(missing) == len(there):
         raise PolygraftError(
@@ -252,13 +253,6 @@ def _with_picture(source: Path, posts: Sequence[Post], where: str, tell: Report)
     if missing:
         tell(f"{_count(missing, 'picture')} missing: {_some(missing)}")
     return [post for post in posts if there[post.image]]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long, a folder that may not be entered
-        return False
 
 
 def _count(items: Sequence[object], noun: str) -> str:

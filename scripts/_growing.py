@@ -1,17 +1,18 @@
 """What the two commands that let a vocabulary grow share: who proposes sentences, and one film's update."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbone.errors import PolygraftError, UsageError
 from scripts._cli import remark
+from video.update_options import UpdateOptions
 
 if TYPE_CHECKING:
     from video.narrator import Narrator
     from video.proposals import Proposer
-    from video.update import Growth, UpdateOptions
+    from video.update import Growth
     from video.vocabulary import NarrationVocabulary
     from video.watching import Watched
 
@@ -32,24 +33,11 @@ class Growing:
     sentences."""
     scene: str = ""
     """What the films are about: the scene of what is added."""
-    duplicate: float = 0.95
-    """A sentence with this cosine to one that is there says nothing new."""
-    per_film: int = 20
-    """Sentences of one film at most."""
+    let_in: UpdateOptions = field(default_factory=UpdateOptions)
 
     def __post_init__(self) -> None:
         if self.proposer_command and self.proposer != COMPOSITION:
             raise UsageError("--proposer and --proposer-command are both given: who is to be asked?")
-        if not 0 < self.duplicate <= 1:
-            raise UsageError(f"duplicate is {self.duplicate}, allowed is a cosine above 0 and up to 1")
-        if self.per_film < 1:
-            raise UsageError(f"per_film is {self.per_film}, allowed is 1 or more")
-
-    def options(self) -> "UpdateOptions":
-        """Return what is let in."""
-        from video.update import UpdateOptions
-
-        return UpdateOptions(duplicate=self.duplicate, per_film=self.per_film)
 
 
 def check_own(folder: Path) -> None:
@@ -97,7 +85,7 @@ class Grower:
             segments,
             proposer,
             self._narrator.text_encoder,
-            options=self._growing.options(),
+            options=self._growing.let_in,
             device=str(self._narrator.backbone.device),
         )
         admitted = [verdict.text for verdict in growth.verdicts if verdict.fate == "admitted"]

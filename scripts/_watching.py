@@ -1,6 +1,7 @@
 """Films on behalf of a command: found one by one, and watched with a bar that shows how far it is."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,46 @@ from scripts._cli import remark
 if TYPE_CHECKING:
     from video.narrate_options import NarrateOptions
     from video.narrator import Narrator
+    from video.vocabulary import NarrationVocabulary
     from video.watching import Watched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """By whom films are watched."""
+
+    model: str = "starter"
+    """Folder of a narrator; starter: the one that comes with the package."""
+    backbone: str = ""
+    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
+    clip: str = ""
+    """Where its image-text model lies, likewise."""
+    cache: Path = Path("~/.cache/polygraft/features")
+    """Folder of features of films, kept between calls."""
+
+    def open(self, folder: Path, device: str) -> "tuple[Narrator, NarrationVocabulary]":
+        """Load the narrator, and the vocabulary in a folder, which must be of its text encoder.
+
+        Raises:
+            PolygraftError: either is missing or damaged, or they do not fit.
+        """
+        from video.narrator import Narrator
+        from video.vocabulary import NarrationVocabulary
+
+        vocabulary = NarrationVocabulary.from_pretrained(folder, device=device)
+        narrator = Narrator.from_pretrained(
+            self.model, device=device, backbone=self.backbone or None, encoder=self.clip or None
+        )
+        vocabulary.check_encoder(narrator.text_encoder.part)
+        return narrator, vocabulary
+
+
+def vocabulary_folder(name: str) -> Path:
+    """Return the folder of a vocabulary; of the one that comes with the package for ``starter``."""
+    from backbone.frozen import STARTER
+    from backbone.starter import starter_path
+
+    return starter_path("vocabulary") if name == STARTER else Path(name)
 
 
 def find_films(names: tuple[str, ...]) -> tuple[list[Path], bool]:
@@ -33,7 +73,8 @@ def watch_film(narrator: "Narrator", film: Path, options: "NarrateOptions", cach
     from tqdm import tqdm
 
     hidden = not sys.stderr.isatty()
-    with tqdm(desc=film.name, unit="s", delay=2.0, disable=hidden, file=sys.stderr, total=_length(film)) as bar:
+    total = None if hidden else _length(film)
+    with tqdm(desc=film.name, unit="s", delay=2.0, disable=hidden, file=sys.stderr, total=total) as bar:
 
         def looked(time: float) -> None:
             bar.update(round(time, 1) - bar.n)

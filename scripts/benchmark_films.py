@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbone.errors import UsageError
 from scripts._cli import Device, Json, emit, progress, run_file
+from scripts._watching import Watching, vocabulary_folder
 from video.narrate_options import NarrateOptions
 
 if TYPE_CHECKING:
@@ -63,14 +64,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Narrate, compare and print."""
-    from backbone.frozen import STARTER
-    from backbone.starter import starter_path
-    from video.narrator import Narrator
-    from video.vocabulary import NarrationVocabulary
-
-    folder = starter_path("vocabulary") if options.vocabulary == STARTER else Path(options.vocabulary)
-    vocabulary = NarrationVocabulary.from_pretrained(folder, device=options.device)
-    narrator = Narrator.from_pretrained(options.model, device=options.device)
+    watching = Watching(model=options.model)
+    narrator, vocabulary = watching.open(vocabulary_folder(options.vocabulary), options.device)
     _bunny(options, narrator, vocabulary)
     _composed(options, narrator, vocabulary)
     return 0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from backbone.errors import UsageError
 from scripts._cli import Device, Json, emit, remark, run_file
+from scripts._seeds import cell, summary
 from scripts.narration.systems import ABLATIONS, BATCH, MAIN, MEAN, OURS, WRITES, Schedule
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _growth(laboratory: "Laboratory", options: Options) -> None:
 
 def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[Run]]") -> None:
     """Print the figures of systems, and the differences of ours from the others."""
-    from scripts.narration.figures import difference, summary
+    from scripts.narration.figures import difference
 
     _print(options, title, {name: summary(runs) for name, runs in rows.items()})
     better = {}
@@ -187,12 +188,9 @@ def _print(options: Options, title: str, table: Mapping[str, Mapping[str, Cell]]
     figures = list(next(iter(table.values())))
     emit(f"\n**{title}**\n\n| | {' | '.join(figures)} |\n{'|---' * (len(figures) + 1)}|")
     for name, row in table.items():
-        emit(f"| {name} | {' | '.join(_cell(row[figure]) for figure in figures)} |")
-
-
-def _cell(value: Cell) -> str:
-    mean, deviation = value if isinstance(value, tuple) else (value, None)
-    return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else "")
+        values = (row[figure] for figure in figures)
+        cells = (cell(*value) if isinstance(value, tuple) else cell(value) for value in values)
+        emit(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

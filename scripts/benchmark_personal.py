@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from backbone.errors import UsageError
 from scripts._cli import Device, Json, emit, remark, run_file
+from scripts._seeds import cell, summary
 from scripts.benchmark.systems import ABLATIONS, BLIND, MLP, OURS, PAPER, TRANSFORMER, Schedule
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def main(options: Options) -> int:
 def _table(laboratory: "Laboratory", options: Options) -> None:
     """Print baselines and systems under the main conditions, and how many times ours is each of them."""
     from scripts.benchmark.conditions import CONDITIONS, pasts
-    from scripts.benchmark.figures import Run, compared, summary
+    from scripts.benchmark.figures import Run, compared
 
     bench = laboratory.bench
     systems = [MLP, TRANSFORMER, PAPER, BLIND, OURS]
@@ -104,7 +105,7 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
 def _controls(laboratory: "Laboratory", options: Options) -> None:
     """Print ours with wrong users and pictures, and what tells users apart."""
     from scripts.benchmark.conditions import CONTROLS, MAIN
-    from scripts.benchmark.figures import compared, summary
+    from scripts.benchmark.figures import compared
 
     rows = {MAIN.name: [laboratory.run(OURS, seed, MAIN) for seed in options.seeds]}
     for control in CONTROLS:
@@ -121,7 +122,7 @@ def _controls(laboratory: "Laboratory", options: Options) -> None:
 def _curve(laboratory: "Laboratory", options: Options) -> None:
     """Print quality against the number of past posts, and plot it."""
     from scripts.benchmark.conditions import CURVE, pasts
-    from scripts.benchmark.figures import Run, summary
+    from scripts.benchmark.figures import Run
     from scripts.benchmark.pictures import plot_curve
 
     seed = options.seeds[0]
@@ -142,7 +143,7 @@ def _curve(laboratory: "Laboratory", options: Options) -> None:
 def _ablations(laboratory: "Laboratory", options: Options) -> None:
     """Print ours without each of its parts, on the validation posts, which decide."""
     from scripts.benchmark.conditions import VALIDATION
-    from scripts.benchmark.figures import compared, summary
+    from scripts.benchmark.figures import compared
 
     seed = options.seeds[0]
     names = [OURS, *(f"ours, {name}" for name in options.ablations)]
@@ -195,11 +196,7 @@ def _print(
     figures = list(next(iter(table.values())))
     emit(f"\n**{title}**\n\n| captions | {' | '.join(figures)} | ours over it |\n{'|---' * (len(figures) + 2)}|")
     for name, row in table.items():
-        emit(f"| {name} | {' | '.join(_cell(*row[key]) for key in figures)} | {_ratio(against.get(name))} |")
-
-
-def _cell(mean: float, deviation: float | None) -> str:
-    return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else "")
+        emit(f"| {name} | {' | '.join(cell(*row[key]) for key in figures)} | {_ratio(against.get(name))} |")
 
 
 def _ratio(found: dict[str, float] | None) -> str:

@@ -24,7 +24,7 @@ import tyro
 from backbone.errors import PolygraftError, UsageError
 from scripts._cli import Device, Json, emit, remark, run_file
 from scripts._growing import Grower, Growing, check_own
-from scripts._watching import find_films, watch_film
+from scripts._watching import Watching, find_films, vocabulary_folder, watch_film
 from video.narrate_options import NarrateOptions
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class Options:
     """Films, animated pictures, folders or patterns."""
     vocabulary: str = "starter"
     """Folder of a vocabulary; starter: the small one that comes with the package."""
-    model: str = "starter"
-    """Folder of a narrator; starter: the one that comes with the package."""
+    watching: Watching = field(default_factory=Watching)
     narrating: NarrateOptions = field(default_factory=NarrateOptions)
     update: bool = False
     """Let the vocabulary grow by what it cannot say, before the film is narrated."""
@@ -53,12 +52,6 @@ class Options:
     """Write the subtitles beside each film in place of printing them."""
     overwrite: bool = False
     """Let --write replace files that are there."""
-    backbone: str = ""
-    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
-    clip: str = ""
-    """Where its image-text model lies, likewise."""
-    cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of films, kept between calls."""
     device: Device = "auto"
     json: Json = False
 
@@ -86,23 +79,14 @@ def main(options: Options) -> int:
     films, failed = _films(options)
     if not films:
         return int(failed)
-    from backbone.frozen import STARTER
-    from backbone.starter import starter_path
-    from video.narrator import Narrator
-    from video.vocabulary import NarrationVocabulary
-
-    folder = starter_path("vocabulary") if options.vocabulary == STARTER else Path(options.vocabulary)
+    folder = vocabulary_folder(options.vocabulary)
     if options.update:
         check_own(folder)
-    vocabulary = NarrationVocabulary.from_pretrained(folder, device=options.device)
-    narrator = Narrator.from_pretrained(
-        options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
-    )
-    vocabulary.check_encoder(narrator.text_encoder.part)
+    narrator, vocabulary = options.watching.open(folder, options.device)
     grower = Grower(options.growing, narrator, options.device) if options.update else None
     for film in films:
         try:
-            watched = watch_film(narrator, film, options.narrating, options.cache)
+            watched = watch_film(narrator, film, options.narrating, options.watching.cache)
             if grower:
                 vocabulary = grower.grow(watched, folder, vocabulary).vocabulary
             _deliver(options, film, narrator.tell(watched, vocabulary))

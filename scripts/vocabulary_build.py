@@ -91,8 +91,7 @@ def _encoder(options: Options) -> "TextEncoder":
     from backbone.clip import ImageEncoder
     from video.texts import TextEncoder
 
-    clip = ImageEncoder.from_pretrained(options.clip, device=options.device)
-    return TextEncoder(clip.encode_text, name=options.clip, digest=clip.text_digest)
+    return TextEncoder.of(ImageEncoder.from_pretrained(options.clip, device=options.device))
 
 
 def _watch(batches: Sequence[int]) -> Iterable[int]:

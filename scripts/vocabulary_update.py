@@ -19,7 +19,7 @@ import tyro
 from backbone.errors import PolygraftError
 from scripts._cli import Device, Json, emit, remark, run_file
 from scripts._growing import Grower, Growing, check_own
-from scripts._watching import find_films, watch_film
+from scripts._watching import Watching, find_films, watch_film
 from video.narrate_options import NarrateOptions
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class Options:
     """Folder of the vocabulary."""
     films: tyro.conf.Positional[tuple[str, ...]]
     """Films, animated pictures, folders or patterns."""
-    model: str = "starter"
-    """Folder of a narrator; starter: the one that comes with the package."""
+    watching: Watching = field(default_factory=Watching)
     growing: Growing = field(default_factory=Growing)
     every: float = 1.0
     """Seconds from one moment to the next."""
@@ -43,19 +42,13 @@ class Options:
     """Seconds of the film that are shown for a moment."""
     fps: float = 2.0
     """Looks at the film a second."""
-    backbone: str = ""
-    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
-    clip: str = ""
-    """Where its image-text model lies, likewise."""
-    cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of films, kept between calls."""
     device: Device = "auto"
     json: Json = False
 
     def __post_init__(self) -> None:
-        self.watching()
+        self.looks()
 
-    def watching(self) -> NarrateOptions:
+    def looks(self) -> NarrateOptions:
         """Return how films are watched.
 
         Raises:
@@ -70,19 +63,12 @@ def main(options: Options) -> int:
     check_own(options.folder)
     if not films:
         return int(failed)
-    from video.narrator import Narrator
-    from video.vocabulary import NarrationVocabulary
-
-    vocabulary = NarrationVocabulary.from_pretrained(options.folder, device=options.device)
-    narrator = Narrator.from_pretrained(
-        options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
-    )
-    vocabulary.check_encoder(narrator.text_encoder.part)
+    narrator, vocabulary = options.watching.open(options.folder, options.device)
     grower = Grower(options.growing, narrator, options.device)
     for film in films:
         try:
             growth = grower.grow(
-                watch_film(narrator, film, options.watching(), options.cache), options.folder, vocabulary
+                watch_film(narrator, film, options.looks(), options.watching.cache), options.folder, vocabulary
             )
         except PolygraftError as error:
             failed = True

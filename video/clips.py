@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.finding import is_file
 from backbone.jsonl import read_objects
 from video.config import QUESTIONS
 from video.narrations import MAX_CHARACTERS, clean
@@ -230,7 +231,7 @@ def _made_id(clip: Clip, film: str) -> str:
 
 
 def _check_films(clips: Sequence[Clip], places: dict[str, str]) -> None:
-    there = {film: _is_file(film) for film in {clip.film for clip in clips}}
+    there = {film: is_file(film) for film in {clip.film for clip in clips}}
     missing = [clip for clip in clips if not there[clip.film]]
     if missing:
         more = sum(not found for found in there.values()) - 1
@@ -239,13 +240,6 @@ def _check_films(clips: Sequence[Clip], places: dict[str, str]) -> None:
             f"{places[missing[0].id]} names the film {missing[0].film}, which is not there{others}: paths are taken "
             "from the folder of the file"
         )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long, a folder that may not be entered
-        return False
 
 
 # Parting

@@ -55,9 +55,9 @@ class SpanFeatures:
     """How many looks this call had to encode."""
     table: Rows
 
-    def take(self, index: int) -> Tensor:
-        """Return the frames of a span, (T, dv) float32 of length 1 on the CPU."""
-        return F.normalize(torch.from_numpy(self.table[self.rows[index]]).float(), dim=-1)
+    def take(self, index: int, looks: slice = slice(None)) -> Tensor:
+        """Return the frames of a span, or of some looks of it, (T, dv) float32 of length 1 on the CPU."""
+        return F.normalize(torch.from_numpy(self.table[self.rows[index][looks]]).float(), dim=-1)
 
 
 class FilmCache:

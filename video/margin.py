@@ -4,9 +4,8 @@ import torch
 
 from video.clip_features import ClipSet
 from video.narrator import Narrator
-from video.novelty import CalibratedMargin
+from video.novelty import NEIGHBOURS, CalibratedMargin
 from video.search import Hits, search
-from video.watching import NEIGHBOURS
 
 LEAST = 8
 """Held-out clips below which no line is drawn."""

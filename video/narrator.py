@@ -212,7 +212,7 @@ class Narrator:
     @property
     def text_encoder(self) -> TextEncoder:
         """The text side of the encoder, in whose space queries lie."""
-        return TextEncoder(self.encoder.encode_text, name=self.encoder.name, digest=self.encoder.text_digest)
+        return TextEncoder.of(self.encoder)
 
     def watch(
         self,

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from backbone.errors import PolygraftError, UsageError
 
+NEIGHBOURS = 5
+"""Best narrations from which novelty is read, where nothing else is said."""
+
 _STEPS = 50
 _RIDGE = 1e-2  # keeps weights finite where a line separates the examples without fault
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from backbone.card import FrozenPart
+from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 
 _BATCH = 256
@@ -25,6 +26,11 @@ class TextEncoder:
     name: str
     digest: str
     """SHA-256: equal digests give equal vectors."""
+
+    @classmethod
+    def of(cls, encoder: ImageEncoder) -> "TextEncoder":
+        """Return the text side of an image-text model."""
+        return cls(encoder.encode_text, name=encoder.name, digest=encoder.text_digest)
 
     @property
     def part(self) -> FrozenPart:

@@ -13,16 +13,13 @@ from video.config import QUESTIONS
 from video.film_cache import FilmCache, SpanFeatures
 from video.frames import probe, read_frames
 from video.narrate_options import NarrateOptions
-from video.novelty import Novelty
+from video.novelty import NEIGHBOURS, Novelty
 from video.segments import Segment, Window, novel_segments
 from video.timeline import Moment, Scores, find_cuts, moments
 from video.vocabulary import NarrationVocabulary
 
 Ask = Callable[[Sequence[Tensor], Sequence[str]], Tensor]
 """Clips of frames (T, dv) and a question for each become (B, d) query vectors."""
-
-NEIGHBOURS = 5
-"""Best narrations from which novelty is read."""
 
 _BATCH = 32
 _BLOCK = 1024
@@ -145,7 +142,7 @@ def _asked(ask: Ask, features: SpanFeatures, looks: Sequence[range], question: s
     """Return the answers to a question about each of some stretches, (len(looks), d) float32 on the CPU."""
     found = []
     for start in range(0, len(looks), _BATCH):
-        clips = [_frames(features, _evenly(own)) for own in looks[start : start + _BATCH]]
+        clips = [features.take(0, _evenly(own)) for own in looks[start : start + _BATCH]]
         found.append(ask(clips, [question] * len(clips)).float().cpu())
     return torch.cat(found)
 
@@ -156,7 +153,7 @@ def _changes(features: SpanFeatures) -> tuple[Scores, float]:
     found, total = torch.zeros(len(rows)), torch.zeros(features.table.shape[1], dtype=torch.float64)
     for start in range(0, len(rows), _BLOCK):
         first = max(0, start - 1)
-        block = _frames(features, range(first, min(start + _BLOCK, len(rows))))
+        block = features.take(0, slice(first, start + _BLOCK))
         found[first + 1 : first + len(block)] = 1 - (block[1:] * block[:-1]).sum(dim=1)
         total += block[start - first :].double().sum(dim=0)
     return found.numpy(), 1 - float((total / len(rows)).square().sum())
@@ -169,12 +166,6 @@ def _end(film: Path, times: Sequence[float], fps: float) -> float:
     return max(times[-1] + 1e-3, min(said, shown)) if said else shown
 
 
-def _evenly(looks: range) -> range:
+def _evenly(looks: range) -> slice:
     """Return the looks, or of very many as many as any narrator can use."""
-    return looks[:: 1 + len(looks) // _MOST_FRAMES]
-
-
-def _frames(features: SpanFeatures, looks: range) -> Tensor:
-    """Return the features of some looks, (T, dv) of length 1."""
-    rows = features.rows[0][looks.start : looks.stop : looks.step]
-    return torch.nn.functional.normalize(torch.from_numpy(features.table[rows]).float(), dim=1)
+    return slice(looks.start, looks.stop, 1 + len(looks) // _MOST_FRAMES)

@@ -48,18 +48,6 @@ def mean_each(runs: Sequence[Run]) -> dict[str, list[float]]:
     return found
 
 
-def summary(runs: Sequence[Run]) -> dict[str, tuple[float, float | None]]:
-    """Return the mean of each figure over seeds, and the standard deviation where there are several."""
-    figures = [run.figures() for run in runs]
-    return {
-        name: (
-            statistics.fmean(one[name] for one in figures),
-            statistics.stdev([one[name] for one in figures]) if len(figures) > 1 else None,
-        )
-        for name in figures[0]
-    }
-
-
 def compared(ours: Sequence[Run], others: Sequence[Run]) -> dict[str, float]:
     """Return how many times ours is the other in CIDEr-D, with a 95 % interval and p, bootstrap over users.
 

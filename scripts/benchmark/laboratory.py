@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbone.decoding import Decoding
-from backbone.files import write_json
+from backbone.files import atomic_file, write_json
 from multimodal.agreement import KNOWN, LEARNED, VOTERS, VOTES, Agreement
 from multimodal.posts import Post
 from multimodal.profile import NOBODY, Context
 from scripts._cli import remark
+from scripts._seeds import file_name
 from scripts.benchmark.choice import Choices, gather_choices
 from scripts.benchmark.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
 from scripts.benchmark.figures import Run, counterfactual_accuracy
@@ -106,7 +107,7 @@ class Laboratory:
 
     def trained(self, system: str, seed: int) -> "Trained":
         """Train a system, or read what was trained."""
-        key = _file_name(system, seed)
+        key = file_name(system, seed)
         if key not in self._trained:
             remark(f"{self.name}: {system}, seed {seed}")
             made = train_system(
@@ -142,7 +143,7 @@ class Laboratory:
         key = hashlib.sha256(
             repr((system, seed, condition, replace(search, votes=0, learned=True))).encode()
         ).hexdigest()[:16]
-        file = self.folder / "captions" / f"{_file_name(system, seed)}-{key}.json"
+        file = self.folder / "captions" / f"{file_name(system, seed)}-{key}.json"
         if not file.exists():
             captioner = self.trained(system, seed).captioner
             contexts = self._contexts(system, condition)
@@ -152,9 +153,8 @@ class Laboratory:
                 features, search.decoding, users=contexts, personal=search.personal, batch_size=128
             )
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            write_json(partial, {"system": system, "seed": seed, "condition": asdict(condition), "captions": made})
-            partial.replace(file)
+            with atomic_file(file) as partial:
+                write_json(partial, {"system": system, "seed": seed, "condition": asdict(condition), "captions": made})
         found: list[list[str]] = json.loads(file.read_text(encoding="utf-8"))["captions"]
         return found
 
@@ -252,7 +252,3 @@ def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:
         if other.partition("/")[0] != voice:
             by_voice.setdefault(other.partition("/")[0], other)
     return [user, *list(by_voice.values())[: USERS - 1]]
-
-
-def _file_name(system: str, seed: int) -> str:
-    return f"{''.join(c if c.isalnum() else '-' for c in system)}-{seed}"

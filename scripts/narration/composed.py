@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from backbone.files import atomic_file
 from scripts.opendata.packages import data_root
 from video.frames import read_frames
 
@@ -49,9 +50,8 @@ def compose(
         parts.append(Part(film=film, text=text, start=len(shown) / FPS, stop=(len(shown) + count) / FPS))
         pictures = _pictures(film)
         shown += [pictures[at % len(pictures)] for at in range(count)]
-    partial = target.with_suffix(".partial.webp")
-    shown[0].save(partial, save_all=True, append_images=shown[1:], duration=round(1000 / FPS), quality=60, method=0)
-    partial.replace(target)
+    with atomic_file(target) as partial:
+        shown[0].save(partial, save_all=True, append_images=shown[1:], duration=round(1000 / FPS), quality=60, method=0)
     return parts
 
 

@@ -6,7 +6,6 @@ where a general image-text model meets narrations of another kind (VLog: SigLIP 
 anew, as the starter's, on stamps, clip art and the image tower's own classes.
 """
 
-import json
 import shutil
 from pathlib import Path
 
@@ -50,8 +49,7 @@ def benchmark_encoder(data: Path, work: Path, *, seed: int = 0) -> Path:
     tensors |= {f"{_HEAD}{name}": tensor.half().contiguous() for name, tensor in head.head.items()}
     tensors["logit_scale"] = head.scale.half()
     with atomic_folder(out) as folder:
-        for name in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
-            shutil.copy(starter / name, folder)
+        _copy_form(starter, folder)
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         write_json(folder / "training.json", {"seed": seed, "seconds": round(head.seconds), "without": "emoji"})
     return out
@@ -61,11 +59,14 @@ def _blank(starter: Path, folder: Path) -> Path:
     """Make the folder of the untrained model: the starter's without its weights."""
     if not folder.exists():
         with atomic_folder(folder) as partial:
-            for name in ("tokenizer.json", "tokenizer_config.json"):
-                shutil.copy(starter / name, partial)
-            config = json.loads((starter / CONFIG).read_text(encoding="utf-8"))
-            write_json(partial / CONFIG, config)
+            _copy_form(starter, partial)
     return folder
+
+
+def _copy_form(starter: Path, folder: Path) -> None:
+    """Copy all but the weights."""
+    for name in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(starter / name, folder)
 
 
 def _material(data: Path, work: Path, blank: Path) -> Material:

@@ -63,18 +63,6 @@ class Run:
         return said, {str(at): own for at, own in enumerate(self.names)}
 
 
-def summary(runs: Sequence[Run]) -> dict[str, tuple[float, float | None]]:
-    """Return the mean of each figure over seeds, and the standard deviation where there are several."""
-    figures = [run.figures() for run in runs]
-    return {
-        name: (
-            statistics.fmean(one[name] for one in figures),
-            statistics.stdev([one[name] for one in figures]) if len(figures) > 1 else None,
-        )
-        for name in figures[0]
-    }
-
-
 def difference(ours: Sequence[Run], others: Sequence[Run], figure: str) -> Interval:
     """Return how much better ours is in a figure, the mean over seeds, with a 95 % bootstrap interval over concepts."""
     first, second = (_mean_each(runs, figure) for runs in (ours, others))

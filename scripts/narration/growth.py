@@ -19,7 +19,7 @@ from scripts.narration.films import FilmSet, Part
 from scripts.narration.vocabularies import Vocabulary, name_list
 from scripts.opendata.documents import hash_share
 from video.narrations import Row, collect
-from video.novelty import CalibratedMargin, FixedThreshold, Novelty, auroc
+from video.novelty import NEIGHBOURS, CalibratedMargin, FixedThreshold, Novelty, auroc
 from video.proposals import Composition, Proposer
 from video.search import search
 from video.segments import Segment
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from scripts.narration.figures import Run
     from scripts.narration.laboratory import Laboratory
 
-_NEIGHBOURS = 5
 _MISSING = 0.5
 """Share of the concepts whose names are left out."""
 
@@ -93,7 +92,7 @@ def calibrated(laboratory: "Laboratory", queries: dict[str, Tensor]) -> Calibrat
     parts: tuple[Part, ...] = ("validation fresh", "validation known")
     for which in parts:
         there = gap(laboratory, which)
-        scores = search(there.vocabulary.vectors, queries[which], _NEIGHBOURS).scores
+        scores = search(there.vocabulary.vectors, queries[which], NEIGHBOURS).scores
         known.append(scores[~there.missing])
         novel.append(scores[there.missing])
     return CalibratedMargin.fit(torch.cat(known), torch.cat(novel))
@@ -101,7 +100,7 @@ def calibrated(laboratory: "Laboratory", queries: dict[str, Tensor]) -> Calibrat
 
 def noticed(rule: Novelty, there: Gap, queries: Tensor) -> Noticed:
     """Measure a rule on the films of a part."""
-    scores = search(there.vocabulary.vectors, queries, _NEIGHBOURS).scores
+    scores = search(there.vocabulary.vectors, queries, NEIGHBOURS).scores
     told, newness = rule.is_novel(scores).float(), rule.novelty(scores)
     return Noticed(
         auroc=auroc(newness[~there.missing], newness[there.missing]),
@@ -140,7 +139,7 @@ def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty,
         wide: propose names of things from WordNet; otherwise sentences of the vocabulary's own parts.
     """
     there, films = gap(laboratory, which), laboratory.films.parts[which]
-    new = rule.is_novel(search(there.vocabulary.vectors, queries, _NEIGHBOURS).scores).nonzero().flatten().tolist()
+    new = rule.is_novel(search(there.vocabulary.vectors, queries, NEIGHBOURS).scores).nonzero().flatten().tolist()
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "vocabulary"
         rows = (Row(text) for text in there.vocabulary.texts)

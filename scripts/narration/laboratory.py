@@ -15,6 +15,7 @@ from torch import Tensor
 
 from backbone.files import atomic_folder, read_json, write_json
 from scripts._cli import remark
+from scripts._seeds import file_name
 from scripts.narration.distractors import cut, distractors, fill
 from scripts.narration.figures import Run
 from scripts.narration.films import Films, Part, encode, part
@@ -100,8 +101,7 @@ class Laboratory:
     @property
     def texts(self) -> TextEncoder:
         """The frozen text tower."""
-        encoder = self.frozen[0]
-        return TextEncoder(encoder.encode_text, name=encoder.name, digest=encoder.text_digest)
+        return TextEncoder.of(self.frozen[0])
 
     # Narrators
 
@@ -123,8 +123,7 @@ class Laboratory:
         models = [part.digest for part in self.frozen]
         data = [self.films.validation.digest, self.films.lessons[self.schedule.lesson].digest]
         told = repr((system.settings, system.near, asdict(self.schedule) if system.learns else (), models, data, seed))
-        words = "".join(c if c.isalnum() else "-" for c in name)
-        return f"{words}-{seed}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        return f"{file_name(name, seed)}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     def _trained_answers(self, system: System, seed: int, run: Path) -> Answers:
         narrator, facts = untrained(system, self.frozen, seed=seed), {}

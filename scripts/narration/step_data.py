@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,24 +121,29 @@ def shown_after(steps: Sequence[str], at: int, most: int = SHOWN) -> Sequence[st
     return steps[at + 1 : at + 1 + most]
 
 
+def _lessons(procedure: Procedure, questions: Sequence[str]) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Yield questions about a recipe, the step that is the answer, and the steps that are shown."""
+    sides = {"next": shown_before, "before": shown_after}
+    for question in questions:
+        for at, text in enumerate(procedure.steps):
+            shown = dict.fromkeys(tuple(sides[question](procedure.steps, at, most)) for most in (1, SHOWN))
+            yield from ((question, text, steps) for steps in shown if steps)
+
+
 def step_clips(found: Iterable[Procedure], table: StepTable, questions: Sequence[str] = ("next", "before")) -> ClipSet:
     """Return what a narrator learns: steps in the place of frames, a question, and the step that is the answer.
 
     Every step is asked for twice: from one neighbouring step, and from up to `SHOWN` of them.
     """
-    sides = {"next": shown_before, "before": shown_after}
     clips: list[Clip] = []
     shown: list[Sequence[str]] = []
     films: list[str] = []
     for procedure in found:
-        for question in questions:
-            for at, text in enumerate(procedure.steps):
-                for steps in dict.fromkeys(tuple(sides[question](procedure.steps, at, most)) for most in (1, SHOWN)):
-                    if steps:
-                        name = Path(procedure.id)
-                        clips.append(Clip(film=name, text=text, question=question, id=f"{len(clips)}"))
-                        shown.append(steps)
-                        films.append(hashlib.sha256(procedure.id.encode()).hexdigest())
+        film = hashlib.sha256(procedure.id.encode()).hexdigest()
+        for question, text, steps in _lessons(procedure, questions):
+            clips.append(Clip(film=Path(procedure.id), text=text, question=question, id=f"{len(clips)}"))
+            shown.append(steps)
+            films.append(film)
     features = SpanFeatures(
         # a step has no time: its row stands for it, so that the digest tells what is shown
         times=tuple(tuple(float(table.rows[step]) for step in steps) for steps in shown),

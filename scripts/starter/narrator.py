@@ -75,6 +75,5 @@ def build_vocabulary(data: Path, out: Path) -> Path:
         for emoji in spoken(data)
         if "cldr-name" in emoji.texts
     ]
-    encoder = ImageEncoder.from_pretrained(STARTER)
-    texts = TextEncoder(encoder.encode_text, name=STARTER, digest=encoder.text_digest)
+    texts = TextEncoder.of(ImageEncoder.from_pretrained(STARTER))
     return NarrationVocabulary.build(collect(rows), encoder=texts).save_pretrained(out)

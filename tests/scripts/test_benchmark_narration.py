@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from backbone.errors import PolygraftError
+from scripts._seeds import summary
 from scripts.narration import laboratory as laboratory_file
 from scripts.narration.distractors import Step, compose, cut, distractors, fill, names_of_things
-from scripts.narration.figures import Run, difference, summary
+from scripts.narration.figures import Run, difference
 from scripts.narration.films import PARTS, part, part_of
 from scripts.narration.growth import Phrases, calibrated, gap, grown, noticed, rules
 from scripts.narration.laboratory import Laboratory

@@ -9,10 +9,11 @@ from multimodal import training
 from multimodal.known import pasts as pasts_of
 from multimodal.posts import Post
 from scripts import benchmark_personal
+from scripts._seeds import summary
 from scripts.benchmark import laboratory, sets, systems
 from scripts.benchmark.baselines import baseline_captions, nearest_past
 from scripts.benchmark.conditions import Condition, shown_contexts, shuffled
-from scripts.benchmark.figures import Run, compared, counterfactual_accuracy, summary
+from scripts.benchmark.figures import Run, compared, counterfactual_accuracy
 from scripts.benchmark.pictures import draw_grid, drawn_pairs
 from scripts.benchmark.sets import Authors, PersonalSet, scored_form
 from tests.multimodal.tiny_captioner import TEXTS, paint, tiny_captioner, write_starter

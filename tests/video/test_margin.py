@@ -6,10 +6,9 @@ import torch
 from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set, tiny_narrator
 from video.margin import LEAST, draw_line
 from video.narrator import Narrator
-from video.novelty import FixedThreshold, auroc
+from video.novelty import NEIGHBOURS, FixedThreshold, auroc
 from video.search import search
 from video.training import TrainConfig, train_narrator
-from video.watching import NEIGHBOURS
 
 
 @pytest.fixture(scope="module")
