@@ -5,7 +5,7 @@ A folder appears whole or not at all, is loaded strictly, and nothing in it is e
 """
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from json import dumps, loads
@@ -84,7 +84,7 @@ def save_checkpoint(
             (partial / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
             text = card.render(checkpoint.kind, checkpoint.frozen, _weights_line(tensors))
             (partial / CARD).write_text(text, encoding="utf-8")
-            write_json(partial / RECORD, _record(record or {}))
+            write_json(partial / RECORD, made_with(record or {}))
             if checkpoint.tables:
                 write_json(partial / TABLES, checkpoint.tables)
     except OSError as error:
@@ -119,10 +119,10 @@ def _weights_line(tensors: "Mapping[str, Tensor]") -> str:
     return f"{parameters:,} trained parameters in {len(tensors)} tensors ({', '.join(dtypes)}), `{WEIGHTS}`."
 
 
-def _record(record: Mapping[str, Any]) -> dict[str, Any]:
+def made_with(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record with the versions at work, as plain JSON; NaN and infinity become null."""
-    made_with = {"python": platform.python_version(), "torch": version("torch"), "polygraft": _own_version()}
-    text = dumps({"made_with": made_with, **record}, default=str)
+    versions = {"python": platform.python_version(), "torch": version("torch"), "polygraft": _own_version()}
+    text = dumps({"made_with": versions, **record}, default=str)
     plain: dict[str, Any] = loads(text, parse_constant=lambda _: None)
     return plain
 
@@ -208,16 +208,23 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
         raise PolygraftError(f"{path} is truncated or damaged ({error}): copy or train it again") from error
 
 
-def check_frozen(checkpoint: Checkpoint, role: str, name: str, sha256: str) -> None:
+def check_frozen(checkpoint: Checkpoint, role: str, name: str, sha256: str, kin: Sequence[str] = ()) -> None:
     """Refuse to join a checkpoint with another frozen model than the one it was trained on.
 
+    Args:
+        checkpoint: names the one it was trained on.
+        role: of the frozen model.
+        name: of the one that is given.
+        sha256: its digest.
+        kin: digests of models that differ from it in their vocabulary alone, and serve as well.
+
     Raises:
-        PolygraftError: ``sha256`` differs from the one kept for ``role``; names both models.
+        PolygraftError: the digest kept for ``role`` is none of these; names both models.
     """
     part = checkpoint.frozen.get(role)
     if part is None:
         raise PolygraftError(f"this {checkpoint.kind} names no frozen {role}: it was saved by something else")
-    if part.sha256 != sha256:
+    if part.sha256 not in (sha256, *kin):
         raise PolygraftError(
             f"this {checkpoint.kind} was trained on the {role} {part.name!r} (SHA-256 {part.sha256[:12]}) and does not "
             f"fit {name!r} ({sha256[:12]}): load the one it was trained on"

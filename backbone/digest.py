@@ -1,8 +1,9 @@
-"""One number for a frozen language model: which weights, which vocabulary."""
+"""One number for a frozen language model: which weights, which vocabulary; and one for its body alone."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,50 @@ def model_digest(tensors: Mapping[str, Tensor], vocabulary: Mapping[str, int], h
         heads: number of attention heads, which the shapes of the weights do not tell.
     """
     digest = hashlib.sha256()
-    seen: set[tuple[int, torch.Size]] = set()
+    _add(digest, tensors, ())
+    digest.update(json.dumps([heads, sorted(vocabulary.items())]).encode())
+    return digest.hexdigest()
+
+
+def body_digest(tensors: Mapping[str, Tensor], of_vocabulary: Iterable[Tensor], heads: int = 0) -> str:
+    """Return the SHA-256 of what a model shares with one of another vocabulary: all weights but those of its tokens.
+
+    Counted as in `model_digest`. A part that was trained on a model fits every model whose body has the same digest.
+
+    Args:
+        tensors: weights by name, in the library's own naming.
+        of_vocabulary: those left out: input embedding, output embedding, output bias.
+        heads: number of attention heads.
+    """
+    digest = hashlib.sha256()
+    _add(digest, tensors, of_vocabulary)
+    digest.update(json.dumps(heads).encode())
+    return digest.hexdigest()
+
+
+def digest_of(model: Any, tokenizer: Any) -> str:
+    """Return the digest of a model of transformers and its tokenizer; see `model_digest`."""
+    return model_digest(model.state_dict(), tokenizer.get_vocab(), _heads(model))
+
+
+def body_digest_of(model: Any) -> str:
+    """Return the digest of the body of a model of transformers; see `body_digest`."""
+    output = model.get_output_embeddings()
+    own = [model.get_input_embeddings().weight, output.weight, getattr(output, "bias", None)]
+    return body_digest(model.state_dict(), [tensor for tensor in own if tensor is not None], _heads(model))
+
+
+def _heads(model: Any) -> int:
+    return getattr(model.config, "num_attention_heads", 0)
+
+
+def vocabulary_digest(vocabulary: Mapping[str, int]) -> str:
+    """Return the SHA-256 of a tokenizer's vocabulary, token text to id."""
+    return hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest()
+
+
+def _add(digest: Any, tensors: Mapping[str, Tensor], without: Iterable[Tensor]) -> None:
+    seen = {(tensor.data_ptr(), tensor.shape) for tensor in without}
     for name, tensor in sorted(tensors.items()):
         place = (tensor.data_ptr(), tensor.shape)
         if place in seen:
@@ -31,5 +75,3 @@ def model_digest(tensors: Mapping[str, Tensor], vocabulary: Mapping[str, int], h
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         values = tensor.detach().to(torch.float16 if tensor.is_floating_point() else tensor.dtype)
         digest.update(values.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    digest.update(json.dumps([heads, sorted(vocabulary.items())]).encode())
-    return digest.hexdigest()

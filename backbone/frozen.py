@@ -38,7 +38,8 @@ def frozen_part(checkpoint: Checkpoint, role: str, given: str | Frozen | None, l
         except PolygraftError as error:
             advice = f"if it lies elsewhere, say where with {_OPTIONS[role]}"
             raise PolygraftError(f"this {checkpoint.kind} needs the {role} {name!r}, but {error} ({advice})") from error
-    check_frozen(checkpoint, role, given.name, given.digest)
+    kin = given.kin if isinstance(given, Backbone) else ()
+    check_frozen(checkpoint, role, given.name, given.digest, kin)
     return given
 
 

@@ -17,13 +17,14 @@ from torch.func import functional_call
 
 from backbone.decoding import Decoding
 from backbone.device import pick_device, pick_dtype
-from backbone.digest import model_digest
+from backbone.digest import body_digest_of, digest_of
 from backbone.errors import PolygraftError
 from backbone.files import atomic_folder
-from backbone.pretrained import cache_argument, is_tied, load_model, new_cache, replace_vocabulary, save_model
+from backbone.pretrained import cache_argument, new_cache, save_model
+from backbone.resizing import is_tied, replace_vocabulary
 from backbone.search import search
 from backbone.sequences import LanguageModel, flush_right, positions_from_mask
-from backbone.starter import starter_path
+from backbone.stored import read_stored
 from backbone.tokens import Tokens as Tokens
 from backbone.tokens import encode, special_ids
 
@@ -53,15 +54,19 @@ class Backbone:
             id under a mask, and token 0 is an ordinary token.
         name: where it came from: a hub name, a folder, ``starter``.
         digest: see `digest`; None: it is computed from the weights when asked for.
+        kin: digests of models with the same body and another vocabulary; what was grafted onto them fits here.
 
     Raises:
         PolygraftError: the tokenizer has ids that the model does not know, or there is no end-of-text token.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str, digest: str | None = None) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, *, name: str, digest: str | None = None, kin: Sequence[str] = ()
+    ) -> None:
         self.model = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.kin = tuple(kin)
         self._digest = digest
         self._cache_argument = cache_argument(model)
         embedding: Tensor = model.get_input_embeddings().weight
@@ -84,12 +89,13 @@ class Backbone:
         """
         place = pick_device(device)
         precision = pick_dtype(place, dtype)
-        model, tokenizer = load_model(str(starter_path("gpt2") if name == "starter" else name))
+        stored = read_stored(str(name))
+        model, tokenizer = stored.model, stored.tokenizer
         # only rounding to half precision loses what the digest is made of, so it is then taken before
-        digest = _digest(model, tokenizer) if precision.itemsize == 2 and precision != model.dtype else None
+        digest = digest_of(model, tokenizer) if precision.itemsize == 2 and precision != model.dtype else None
         for parameter in model.parameters():
             parameter.data = parameter.data.to(precision)  # not model.to(): rotary tables stay in float32
-        return cls(model.to(place), tokenizer, name=str(name), digest=digest)
+        return cls(model.to(place), tokenizer, name=str(name), digest=digest, kin=stored.kin)
 
     @classmethod
     def from_parts(cls, model: Any, tokenizer: Any, *, name: str, device: str = "cpu") -> "Backbone":
@@ -105,8 +111,16 @@ class Backbone:
         precision in memory), for then the saved model is another. Computed once for each instance.
         """
         if self._digest is None:
-            self._digest = _digest(self.model, self.tokenizer)
+            self._digest = digest_of(self.model, self.tokenizer)
         return self._digest
+
+    @cached_property
+    def body_digest(self) -> str:
+        """SHA-256 of the weights as they are held, without those of the vocabulary; see `backbone.digest.body_digest`.
+
+        A model that was transferred to another language has that of the model it was made from.
+        """
+        return body_digest_of(self.model)
 
     @cached_property
     def embedding_norm(self) -> float:
@@ -319,8 +333,3 @@ class Backbone:
         """
         with atomic_folder(folder) as partial:
             save_model(self.model, self.tokenizer, partial)
-
-
-def _digest(model: Any, tokenizer: Any) -> str:
-    heads = getattr(model.config, "num_attention_heads", 0)
-    return model_digest(model.state_dict(), tokenizer.get_vocab(), heads)

@@ -19,7 +19,7 @@ def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, di
         PolygraftError: a line is not UTF-8, not JSON, or another JSON value than an object.
     """
     for place, line in read_lines(data, source):
-        yield place, _parse(line, place, shape)
+        yield place, parse_object(line, place, shape)
 
 
 def read_lines(data: bytes, source: str) -> Iterator[tuple[str, str]]:
@@ -42,7 +42,17 @@ def read_lines(data: bytes, source: str) -> Iterator[tuple[str, str]]:
             raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
 
 
-def _parse(line: str, place: str, shape: str) -> dict[str, Any]:
+def parse_object(line: str, place: str, shape: str) -> dict[str, Any]:
+    """Return the object that a line of JSON is.
+
+    Args:
+        line: without its end.
+        place: of the line, for messages.
+        shape: what a line should look like, the end of a message.
+
+    Raises:
+        PolygraftError: it is not JSON, or another JSON value than an object.
+    """
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:

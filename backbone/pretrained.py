@@ -1,7 +1,8 @@
-"""The door to transformers: causal language models and tokenizers read, written and given another vocabulary."""
+"""The door to transformers: causal language models and tokenizers read and written."""
 
-import copy
 import inspect
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +13,7 @@ import huggingface_hub
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from backbone.errors import PolygraftError
@@ -22,7 +22,16 @@ T = TypeVar("T")
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
 _ALTERNATIVES = "give a local folder, or `starter`, the small model that needs no network"
-_LOGGING: Any = logging  # partly untyped
+_LOGGING: Any = logging  # partly untyped, as the next
+_FAST: Any = PreTrainedTokenizerFast
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_SPELLINGS = {
+    "eos_token": ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[SEP]"),
+    "bos_token": ("<|endoftext|>", "<s>", "<bos>", "<|begin_of_text|>", "[CLS]"),
+    "pad_token": ("<pad>", "[PAD]", "<|padding|>"),
+    "unk_token": ("<unk>", "[UNK]"),
+    "mask_token": ("<mask>", "[MASK]"),
+}
 
 
 def load_model(name: str) -> tuple[Any, Any]:
@@ -57,10 +66,60 @@ def load_describer(name: str) -> tuple[Any, Any, Any]:
     return _load(name, _read_describer, "a model that describes pictures")
 
 
-def _load(name: str, read: Callable[..., T], kind: str) -> T:
+def load_tokenizer(name: str) -> Any:
+    """Load a tokenizer alone.
+
+    Args:
+        name: a ``tokenizer.json``, a folder that holds one, with a model or without, a ``.model`` of sentencepiece, or
+            a name on the hub. In a bare ``tokenizer.json``, special tokens have their roles by their usual spellings,
+            such as ``</s>`` for the end.
+
+    Raises:
+        PolygraftError: there is none, it is damaged, or would run code of its own.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir() and not (path / "tokenizer_config.json").is_file():
+        path /= "tokenizer.json"
+        if not path.is_file():
+            raise PolygraftError(f"{name} holds no tokenizer: it has no tokenizer.json")
+    if path.is_file():
+        return _load_tokenizer_file(path)
+    return _load(name, _read_tokenizer, "a tokenizer", weights=False)
+
+
+def _load_tokenizer_file(path: Path) -> Any:
+    if path.suffix not in (".json", ".model"):
+        raise PolygraftError(
+            f"{path} is no tokenizer: give a tokenizer.json, a sentencepiece .model, a folder or a name"
+        )
+    try:
+        with _quiet(bars=False):
+            return _from_sentencepiece(path) if path.suffix == ".model" else _from_json(path)
+    except Exception as error:  # the libraries raise many kinds, bare Exception among them
+        raise PolygraftError(f"{path} is damaged or no tokenizer: make or download it again") from error
+
+
+def _from_json(path: Path) -> Any:
+    tokenizer = _FAST(tokenizer_file=str(path))
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    roles = {
+        role: spelling
+        for role, spellings in _SPELLINGS.items()
+        if (spelling := next((spelling for spelling in spellings if spelling in special), None))
+    }
+    tokenizer.add_special_tokens(roles)
+    return tokenizer
+
+
+def _from_sentencepiece(path: Path) -> Any:
+    parts = _FAST.convert_to_native_format(vocab_file=str(path))
+    return _FAST(**{name: part for name, part in parts.items() if name != "vocab_file"})
+
+
+def _load(name: str, read: Callable[..., T], kind: str, *, weights: bool = True) -> T:
     """Call ``read`` on a folder, or on a name that the hub's cache or the hub knows; failures become one sentence."""
     folder = _local_folder(name)
-    if folder is not None:
+    if folder is not None and weights:
         _check_folder(folder)
     try:
         return _read_here_or_from_hub(name, read) if folder is None else read(str(folder), local_files_only=True)
@@ -72,10 +131,20 @@ def _load(name: str, read: Callable[..., T], kind: str) -> T:
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a model, weights as safetensors in its dtype, and its tokenizer in transformers' format."""
-    with _quiet(bars=False):
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    """Write a model, weights as safetensors in its dtype, and its tokenizer in transformers' format.
+
+    Raises:
+        OSError: there is no space or no permission.
+    """
+    try:
+        with _quiet(bars=False):
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except Exception as error:  # safetensors and tokenizers have no OSError, but name its number
+        if (found := _OS_ERROR.search(str(error))) is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(folder)) from error
 
 
 def new_cache() -> Any:
@@ -90,39 +159,6 @@ def cache_argument(model: Any) -> str:
 
 def _forward_arguments(model: Any) -> set[str]:
     return set(inspect.signature(model.base_model.forward).parameters)
-
-
-def is_tied(model: Any) -> bool:
-    """Whether input and output embedding are one tensor."""
-    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
-
-
-def replace_vocabulary(model: Any, tokenizer: Any, matrix: Tensor, head: Tensor | None) -> Any:
-    """Return a model with other embeddings on the same body, whose tensors are shared and not copied.
-
-    Args:
-        model: left as it is.
-        tokenizer: names the special tokens of the new vocabulary.
-        matrix: (V, d) input embeddings.
-        head: (V, d) output embeddings; None: tied to ``matrix``.
-    """
-    # deepcopy takes what the memo names as it is, so only the structure around the tensors is copied
-    memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    renewed = copy.deepcopy(model, memo)
-    old: Tensor = model.get_input_embeddings().weight
-    vocabulary, width = matrix.shape
-    embedding = nn.Embedding(vocabulary, width, _weight=matrix.detach().to(old, copy=True))
-    output = nn.Linear(width, vocabulary, bias=False, device="meta")
-    output.weight = embedding.weight if head is None else nn.Parameter(head.detach().to(old, copy=True))
-    renewed.set_input_embeddings(embedding)
-    renewed.set_output_embeddings(output)
-    config = renewed.config
-    config.vocab_size, config.tie_word_embeddings = vocabulary, head is None
-    for role in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        setattr(config, role, getattr(tokenizer, role))
-    renewed.generation_config = GenerationConfig.from_model_config(config)
-    renewed.all_tied_weights_keys = renewed.get_expanded_tied_weights_keys(all_submodels=True)
-    return renewed
 
 
 def _local_folder(name: str) -> Path | None:
@@ -183,6 +219,11 @@ def _read(source: str, *, local_files_only: bool) -> tuple[Any, Any]:
     with _quiet(bars=_wants_bars(local_files_only)):
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
         return _read_weights(AutoModelForCausalLM, source, local_files_only), tokenizer
+
+
+def _read_tokenizer(source: str, *, local_files_only: bool) -> Any:
+    with _quiet(bars=False):
+        return AutoTokenizer.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
 
 
 def _read_describer(source: str, *, local_files_only: bool) -> tuple[Any, Any, Any]:

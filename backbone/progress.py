@@ -2,12 +2,20 @@
 
 import json
 import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
 from backbone.errors import PolygraftError
+
+T = TypeVar("T")
+
+
+def watched(items: Collection[T], label: str) -> Iterable[T]:
+    """Iterate with a bar on standard error: after two seconds, and only if that is a terminal."""
+    return tqdm(items, total=len(items), desc=label, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr)
 
 
 class Reporter:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from backbone.errors import PolygraftError
 
-STARTER_KINDS = ("gpt2", "clip", "captioner", "personal", "narrator", "vocabulary")
+STARTER_KINDS = ("gpt2", "clip", "captioner", "personal", "narrator", "vocabulary", "french")
+_LANGUAGE_MODELS = {"starter": "gpt2", "starter-fr": "french"}
 
 
 def starter_root() -> Path:
@@ -19,7 +20,7 @@ def starter_path(kind: str) -> Path:
 
     Args:
         kind: ``gpt2``, ``clip``, ``captioner``, ``personal``, which knows users, ``narrator``, or ``vocabulary``, the
-            narrations that it retrieves.
+            narrations that it retrieves, or ``french``, the vocabulary of the language model in French.
 
     Raises:
         PolygraftError: there is no such model, or it has not been built.
@@ -30,3 +31,12 @@ def starter_path(kind: str) -> Path:
     if not folder.is_dir() or not any(folder.iterdir()):
         raise PolygraftError(f"the starter {kind} is not in {folder}: make it with `polygraft build starter`")
     return folder
+
+
+def language_model_place(name: str) -> str:
+    """Return the folder of ``starter`` or of a language's starter, such as ``starter-fr``; other names as they are.
+
+    Raises:
+        PolygraftError: the starter has not been built.
+    """
+    return str(starter_path(_LANGUAGE_MODELS[name])) if name in _LANGUAGE_MODELS else name

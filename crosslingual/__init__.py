@@ -7,16 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crosslingual.tokenizer_options import TokenizerOptions as TokenizerOptions
+    from crosslingual.tokenizers import train_tokenizer as train_tokenizer
     from crosslingual.transferring import TransferReport as TransferReport
     from crosslingual.transferring import transfer as transfer
     from crosslingual.vectors import WordVectors as WordVectors
 
 _HOME = {
+    "TokenizerOptions": "crosslingual.tokenizer_options",
     "TransferReport": "crosslingual.transferring",
     "WordVectors": "crosslingual.vectors",
+    "train_tokenizer": "crosslingual.tokenizers",
     "transfer": "crosslingual.transferring",
 }
-__all__ = ["TransferReport", "WordVectors", "transfer"]
+__all__ = ["TokenizerOptions", "TransferReport", "WordVectors", "train_tokenizer", "transfer"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,34 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from backbone.errors import PolygraftError
 from crosslingual.dictionary import Matches
 from crosslingual.ngrams import Array
+from crosslingual.options import AlignmentOptions as AlignmentOptions
 
 _BLOCK = 1024  # rows whose similarities are in memory at once
 _NEIGHBOURS = 10  # of the local scaling (CSLS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlignmentOptions:
-    """How two spaces are aligned. The defaults are WECHSEL's: the vectors as they are."""
-
-    centre: bool = False
-    """Subtract each language's mean vector first."""
-    normalise: bool = False
-    """Divide each vector by its length first, before centring."""
-    drop_worst: float = 0.0
-    """Share of the pairs, those the first fit places worst, that the second fit does without."""
-    refine: int = 0
-    """Times that mutual nearest neighbours among the most frequent words become the pairs of a new fit."""
-    refine_words: int = 20_000
-    """How many of the most frequent words of each language `refine` looks at."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.drop_worst < 1:
-            raise PolygraftError(f"drop_worst is {self.drop_worst}, but a share from 0 to below 1 is needed")
-        if self.refine < 0 or self.refine_words < 1:
-            raise PolygraftError(f"refine {self.refine} and refine_words {self.refine_words} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)

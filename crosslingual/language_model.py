@@ -1,9 +1,7 @@
-"""Training and measuring language models: packed tokens, the objective that `backbone.fit` trains, bits per byte."""
+"""What language models are trained on: packed tokens, and the objective that `backbone.fit` trains."""
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +58,13 @@ def pack(documents: Iterable[str], tokenizer: Any, path: Path) -> "np.ndarray[An
 
 
 def token_ids(tokenizer: Any, documents: Iterable[str]) -> Iterator[list[int]]:
-    """Yield the ids of each document, tokenized in batches, without special tokens and whatever its length."""
+    """Yield the ids of each document, tokenized in batches and whatever its length.
+
+    No special tokens are added, and their names within a text are read as plain characters.
+    """
+    options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
     for batch in _batched(documents, 1000):
-        yield from tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"]
+        yield from tokenizer(batch, **options)["input_ids"]
 
 
 def _batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -94,39 +96,3 @@ class LanguageObjective(nn.Module):
         logits = self.model(inputs, use_cache=False).logits.float()
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
         return loss, torch.tensor(float(targets.numel()), device=loss.device)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextScore:
-    """How well a model predicts a text. Sums are divided once, never averaged as ratios."""
-
-    documents: int
-    bytes: int
-    tokens: int
-    nats: float
-
-    @property
-    def bits_per_byte(self) -> float:
-        """Bits the model needs for one UTF-8 byte of the text."""
-        return self.nats / math.log(2) / max(self.bytes, 1)
-
-
-@torch.no_grad()
-def score_text(model: nn.Module, tokenizer: Any, documents: Sequence[str], *, context: int) -> TextScore:
-    """Return the summed cross-entropy of ``documents`` under ``model``.
-
-    Each document starts from the end-of-text token and is cut into windows of ``context`` tokens that do not overlap;
-    its own end-of-text token counts as predicted, its bytes do not count it.
-    """
-    device = next(model.parameters()).device
-    tokens, nats = 0, 0.0
-    eos = tokenizer.eos_token_id
-    for ids in token_ids(tokenizer, documents):
-        sequence = torch.tensor([eos, *ids, eos], device=device)
-        for start in range(0, len(sequence) - 1, context):
-            row = sequence[start : start + context + 1]
-            logits = model(row[None, :-1], use_cache=False).logits[0].float()
-            nats += float(F.cross_entropy(logits, row[1:], reduction="sum"))
-            tokens += len(row) - 1
-    size = sum(len(document.encode()) for document in documents)
-    return TextScore(documents=len(documents), bytes=size, tokens=tokens, nats=nats)

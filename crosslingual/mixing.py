@@ -20,16 +20,20 @@ from scipy.sparse import coo_array, csr_array
 from backbone.errors import PolygraftError
 from backbone.files import atomic_folder, read_json, write_json
 from crosslingual.ngrams import Array
+from crosslingual.options import Drawn as Drawn
 
-Drawn = Literal["random", "multivariate", "mean"]
-"""Rows made of what all source rows have in common: normal with the mean and deviation of each column (WECHSEL),
-normal with mean and covariance, the mean itself."""
-Origin = Literal["none", "special", "identical", "byte", "wechsel", "focus", "fvt", Drawn]
+Origin = Literal[
+    "none", "special", "identical", "byte", "transtoken", "dict", "wechsel", "ofa", "clp", "omp", "focus", "borrowed",
+    "fvt", Drawn,
+]  # fmt: skip
+"""Where a row comes from: a copy, a method, what trans-tokenisation borrows for tokens it never saw, a draw."""
 ORIGINS: tuple[Origin, ...] = (
-    "none", "special", "identical", "byte", "wechsel", "focus", "fvt", "random", "multivariate", "mean",
+    "none", "special", "identical", "byte", "transtoken", "dict", "wechsel", "ofa", "clp", "omp", "focus", "borrowed",
+    "fvt", "random", "multivariate", "mean",
 )  # fmt: skip
 
 _FORMAT = 1
+_TINY = 1e-12
 _COLUMNS = 128  # of a matrix that are in float64 at once
 
 
@@ -43,6 +47,8 @@ class Mixing:
     """(T,) uint8, numbers in `ORIGINS`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How it was made, as JSON; travels with it."""
+    stretched: bool = False
+    """Whether each row is stretched to the mean length of its sources, by their weights: a mean is shorter."""
 
     @classmethod
     def of(cls, rows: Array, sources: Array, weights: Array, shape: tuple[int, int], origin: Origin) -> "Mixing":
@@ -51,6 +57,12 @@ class Mixing:
         origins = np.zeros(shape[0], dtype=np.uint8)
         origins[rows] = ORIGINS.index(origin)
         return cls(matrix=matrix, origins=origins)
+
+    @classmethod
+    def copied(cls, sources: Mapping[int, int], shape: tuple[int, int], origin: Origin) -> "Mixing":
+        """Return the mixing that copies rows, given as target id to source id."""
+        rows = np.array(list(sources), dtype=np.int64)
+        return cls.of(rows, np.array(list(sources.values()), dtype=np.int64), np.ones(len(rows)), shape, origin)
 
     @classmethod
     def drawn(cls, kind: Drawn, shape: tuple[int, int]) -> "Mixing":
@@ -74,6 +86,7 @@ class Mixing:
             matrix=csr_array(self.matrix + picked @ other.matrix),
             origins=np.where(missing, other.origins, self.origins).astype(np.uint8),
             settings={**other.settings, **self.settings},
+            stretched=self.stretched,
         )
 
     def origin(self, row: int) -> Origin:
@@ -115,11 +128,21 @@ class Mixing:
         for start in range(0, source.shape[1], _COLUMNS):
             columns = source[:size, start : start + _COLUMNS].astype(np.float64)
             result[:, start : start + _COLUMNS] = self.matrix @ columns
+        if self.stretched:
+            result *= self._stretches(source[:size], result)[:, None]
         for kind in get_args(Drawn):
             rows = np.flatnonzero(self.origins == ORIGINS.index(kind))
             if len(rows):
                 result[rows] = _draw(kind, source, len(self.origins), seed)[rows]
         return result
+
+    def _stretches(self, source: Array, mixed: Array) -> Array:
+        """Return the factor for each row, (T,)."""
+        weights = abs(self.matrix)
+        wanted = weights @ np.linalg.norm(source, axis=1) / np.maximum(np.asarray(weights.sum(axis=1)).ravel(), _TINY)
+        lengths = np.linalg.norm(mixed, axis=1)
+        factors: Array = np.where(lengths > 0, wanted / np.where(lengths > 0, lengths, 1), 1).astype(mixed.dtype)
+        return factors
 
     def apply_bias(self, source: Array) -> Array:
         """Return a new output bias, (S or more,) -> (T,): mixed with the same weights; drawn rows get the mean."""
@@ -142,7 +165,8 @@ class Mixing:
             "weights": self.matrix.data.astype(np.float64),
             "origins": self.origins,
         }
-        header = {"format": _FORMAT, "kind": "mixing", "source_tokens": self.matrix.shape[1], "origins": list(ORIGINS)}
+        header = {"format": _FORMAT, "kind": "mixing", "source_tokens": self.matrix.shape[1]}
+        header |= {"origins": list(ORIGINS), "stretched": self.stretched}
         try:
             with atomic_folder(folder) as partial:
                 save_file(tensors, partial / "mixing.safetensors")
@@ -172,7 +196,8 @@ class Mixing:
             matrix.check_format()
         except (OSError, SafetensorError, ValueError, KeyError, IndexError, TypeError) as error:
             raise PolygraftError(f"{folder} is damaged ({error}): make it again") from error
-        return cls(matrix=matrix, origins=origins, settings=header.get("settings", {}))
+        stretched = bool(header.get("stretched", False))
+        return cls(matrix=matrix, origins=origins, settings=header.get("settings", {}), stretched=stretched)
 
 
 def join(mixings: Sequence[Mixing]) -> Mixing:

@@ -113,18 +113,22 @@ class _Finder:
 
     def __init__(self, vectors: Array, count: int) -> None:
         self.vectors = vectors
-        self.lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self.lengths = _lengths(vectors)
         self.count = min(count, len(vectors))
         self.wide = min(count + _SPARE, len(vectors))
-        padded = -len(vectors) % _GROUP
-        unit = vectors / np.where(self.lengths > 0, self.lengths, 1)[:, None].astype(np.float32)
-        self.unit = torch.from_numpy(np.pad(unit, ((0, padded), (0, 0))).T.copy())
+        padded = len(vectors) + -len(vectors) % _GROUP
+        self.unit = torch.zeros(vectors.shape[1], padded)
+        unit = self.unit[:, : len(vectors)].numpy()
+        np.divide(vectors.T, np.where(self.lengths > 0, self.lengths, 1).astype(np.float32), out=unit)
+        # one for all blocks: fresh memory costs a third of the product
+        self.rough = torch.empty(_BLOCK, padded)
 
     def find(self, targets: Array) -> tuple[Array, Array]:
         """Return (groups, cosines) of at least the nearest, both (n, count + some), in no order."""
-        lengths = np.linalg.norm(targets.astype(np.float64), axis=1)
+        lengths = _lengths(targets)
         lengths = np.where(lengths > 0, lengths, 1)
-        rough = torch.from_numpy(targets / lengths[:, None].astype(np.float32)) @ self.unit
+        rough = self.rough[: len(targets)]
+        torch.matmul(torch.from_numpy(targets / lengths[:, None].astype(np.float32)), self.unit, out=rough)
         rough[:, len(self.vectors) :] = -torch.inf
         found, worst = self._best(rough)
         scores = self._exact(targets, lengths, found)
@@ -154,6 +158,12 @@ class _Finder:
         own = self.lengths[found]
         cosines: Array = products / (lengths[:, None] * np.where(own > 0, own, 1))
         return cosines
+
+
+def _lengths(vectors: Array) -> Array:
+    """Return Euclidean norms, summed in float64 without a copy of the vectors, (n,)."""
+    lengths: Array = np.sqrt(np.einsum("na,na->n", vectors, vectors, dtype=np.float64, casting="safe"))
+    return lengths
 
 
 def softmax(similarities: Array, temperature: float) -> Array:

@@ -5,22 +5,23 @@ WECHSEL (Minixhofer et al., 2022), section 3.1, with the conventions of its pack
 Shapes: V ids of a tokenizer, W words, a numbers in a vector.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from backbone.errors import PolygraftError
 from crosslingual.ngrams import Array
+from crosslingual.options import Route as Route
 from crosslingual.vectors import WordVectors
+from crosslingual.vocabulary import Vocabulary
 
-Route = Literal["ngrams", "words"]
+Mean = Literal["frequency", "plain"]
 Reason = Literal["", "hole", "blank", "part of a character", "too short", "not in the vectors"]
 
 _WORDS = 20_000  # words tokenized at once
-_MARKS = ("Ġ", "▁")  # how a leading blank is written: by byte-level BPE, by sentencepiece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +37,23 @@ class TokenVectors:
 
 
 def token_vectors(
-    tokenizer: Any, vectors: WordVectors, route: Route = "ngrams", *, max_words: int | None = None
+    vocabulary: Vocabulary,
+    vectors: WordVectors,
+    route: Route = "ngrams",
+    *,
+    max_words: int | None = None,
+    mean: Mean = "frequency",
 ) -> TokenVectors:
     """Return vectors for all tokens.
 
     Args:
-        tokenizer: any tokenizer of transformers, fast or sentencepiece's.
+        vocabulary: of any tokenizer.
         vectors: of the tokenizer's language.
         route: ``ngrams``: the word vector of the token's text, blanks stripped, which needs vectors with n-grams;
-            ``words``: the mean of the vectors of the words whose tokenization holds the token, weighted by frequency.
+            ``words``: the mean of the vectors of the words whose tokenization holds the token.
         max_words: for ``words``, how many of the most frequent words; None: all.
+        mean: for ``words``: ``frequency``: weighted by frequency, as WECHSEL does it; ``plain``: every word alike, its
+            capitalised spelling counted too, as OFA does it.
 
     Raises:
         PolygraftError: ``ngrams`` is asked of vectors that have none.
@@ -54,51 +62,16 @@ def token_vectors(
         raise PolygraftError(
             f"{vectors.name} has no n-grams, so only whole words have vectors: ask for the route words"
         )
-    pieces = pieces_of(tokenizer)
-    texts = surface_texts(tokenizer, pieces)
     by_token = (
-        _by_ngrams(texts, vectors) if route == "ngrams" else _by_words(tokenizer, vectors, len(pieces), max_words)
+        _by_ngrams(vocabulary.texts, vectors) if route == "ngrams" else _by_words(vocabulary, vectors, max_words, mean)
     )
     found = np.count_nonzero(by_token, axis=1) > 0
     shortest = vectors.shortest if route == "ngrams" else 0
     reasons: tuple[Reason, ...] = tuple(
         "" if there else _reason(piece, text, shortest)
-        for there, piece, text in zip(found.tolist(), pieces, texts, strict=True)
+        for there, piece, text in zip(found.tolist(), vocabulary.pieces, vocabulary.texts, strict=True)
     )
-    return TokenVectors(vectors=by_token, starts=word_starts(pieces), reasons=reasons)
-
-
-def pieces_of(tokenizer: Any) -> list[str | None]:
-    """Return the tokens by id, None at ids that no token has, (V,); V is one more than the highest id."""
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
-    if not vocabulary:
-        raise PolygraftError("the tokenizer has no token: train or choose another")
-    pieces: list[str | None] = [None] * (max(vocabulary.values()) + 1)
-    for piece, number in vocabulary.items():
-        pieces[number] = piece
-    return pieces
-
-
-def surface_texts(tokenizer: Any, pieces: Sequence[str | None]) -> list[str]:
-    """Return the text of each id decoded alone, blanks at its ends stripped; empty at holes, (V,)."""
-    present = [number for number, piece in enumerate(pieces) if piece is not None]
-    decoded = tokenizer.batch_decode([[number] for number in present])
-    texts = [""] * len(pieces)
-    for number, text in zip(present, decoded, strict=True):
-        texts[number] = text.strip()
-    return texts
-
-
-def word_starts(pieces: Sequence[str | None]) -> Array:
-    """Return whether each token begins a word, (V,) bool.
-
-    Told by what most of the vocabulary does: a mark for a leading blank, or ``##`` at what does not begin a word.
-    """
-    named = [piece or "" for piece in pieces]
-    marked = np.array([piece.startswith(_MARKS) for piece in named])
-    inner = np.array([piece.startswith("##") for piece in named])
-    starts: Array = ~inner if inner.sum() > marked.sum() else marked
-    return starts
+    return TokenVectors(vectors=by_token, starts=vocabulary.starts, reasons=reasons)
 
 
 def _reason(piece: str | None, text: str, shortest: int) -> Reason:
@@ -119,37 +92,40 @@ def _by_ngrams(texts: Sequence[str], vectors: WordVectors) -> Array:
     return by_token
 
 
-def _by_words(tokenizer: Any, vectors: WordVectors, size: int, max_words: int | None) -> Array:
-    """Return means of word vectors: each word counts once for each of its two tokenizations that holds the token.
+def _by_words(vocabulary: Vocabulary, vectors: WordVectors, max_words: int | None, mean: Mean) -> Array:
+    """Return means of word vectors: each word counts once for each of its tokenizations that holds the token.
 
-    The two are of the word alone and of the word behind a blank.
+    They are of the word alone and of the word behind a blank; in a plain mean, of these and of the capitalised word,
+    which count once together.
     """
     words = vectors.words[:max_words]
-    counts = vectors.counts
+    counts = vectors.counts if mean == "frequency" else np.ones(len(words))
+    size = len(vocabulary)
     total, mass = np.zeros((size, vectors.width)), np.zeros(size)
     for start in range(0, len(words), _WORDS):
         part = words[start : start + _WORDS]
-        tokens, owners = _holders(tokenizer, part)
+        tokens, owners = _holders(vocabulary, part, mean)
         weights = counts[start : start + len(part)][owners]
         holds = csr_array((weights, (tokens, owners)), shape=(size, len(part)))
         total += holds @ vectors.vectors(part).astype(np.float64)
         mass += np.bincount(tokens, weights=weights, minlength=size)
-    mean: Array = (total / np.where(mass > 0, mass, 1)[:, None]).astype(np.float32)
-    return mean
+    means: Array = (total / np.where(mass > 0, mass, 1)[:, None]).astype(np.float32)
+    return means
 
 
-def _holders(tokenizer: Any, words: Sequence[str]) -> tuple[Array, Array]:
-    """Return (tokens, words that hold them), both (n,), a pair for each distinct token of each tokenization."""
+def _holders(vocabulary: Vocabulary, words: Sequence[str], mean: Mean) -> tuple[Array, Array]:
+    """Return (tokens, words that hold them), both (n,), a pair for each time that a word counts."""
     readable = [word.encode("utf-8", "ignore").decode() for word in words]  # bytes that are no text
+    spellings = [readable, [" " + word for word in readable]]
+    if mean == "plain":
+        spellings += [[word.capitalize() for word in readable], [" " + word.capitalize() for word in readable]]
+    read = [vocabulary.read(texts) for texts in spellings]
+    if mean == "plain":
+        read = [[[token for ids in same for token in ids] for same in zip(*read, strict=True)]]
     tokens: list[int] = []
     owners: list[int] = []
-    for owner, ids in _tokenizations(tokenizer, readable):
+    for owner, ids in ((owner, ids) for texts in read for owner, ids in enumerate(texts)):
         distinct = set(ids)
         tokens += distinct
         owners += [owner] * len(distinct)
     return np.array(tokens, dtype=np.int64), np.array(owners, dtype=np.int64)
-
-
-def _tokenizations(tokenizer: Any, words: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
-    for texts in (list(words), [" " + word for word in words]):
-        yield from enumerate(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])

@@ -6,7 +6,7 @@ so, and one row for each word.
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -55,6 +55,21 @@ def read_table(path: Path, *, limit: int | None = None) -> VectorTable:
     if not np.isfinite(table.rows).all():
         raise PolygraftError(f"{path} holds NaN or infinity among its vectors: train or download it again")
     return table
+
+
+def write_vec(path: Path, words: Sequence[str], rows: Array) -> None:
+    """Write words and their vectors, (n, width), as text: a line of both numbers, then a line for each word.
+
+    Raises:
+        PolygraftError: a word is empty, has a line end, blanks at its ends, or bytes that are no text.
+    """
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f"{len(words)} {rows.shape[1]}\n")
+        for word, row in zip(words, rows, strict=True):
+            if "\n" in word or not word or word.strip(" ") != word.encode("utf-8", "ignore").decode():
+                raise PolygraftError(f"the word {word!r} cannot stand in a line of a .vec file: write npz")
+            # nine digits tell every float32
+            file.write(f"{word} {' '.join(f'{value:.9g}' for value in row.tolist())}\n")
 
 
 def _read(path: Path, limit: int | None) -> VectorTable:

@@ -5,7 +5,6 @@ Shapes: W words of the file, n strings asked for, a numbers in a vector.
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from backbone.errors import PolygraftError
 from backbone.files import atomic_file
 from crosslingual.fasttext_file import FastTextFile, is_fasttext, open_fasttext
 from crosslingual.ngrams import Array
-from crosslingual.vector_files import VectorTable, read_table
+from crosslingual.options import VectorTraining as VectorTraining
+from crosslingual.vector_files import VectorTable, read_table, write_vec
 
 _MANY = 10_000  # strings whose rows are in memory at once
 
@@ -128,50 +128,30 @@ class WordVectors:
         return mean
 
     def save(self, path: str | Path) -> None:
-        """Write all words with their whole vectors as npz: for vectors made in memory or cut down.
+        """Write all words with their whole vectors, without n-grams.
+
+        Args:
+            path: ``.vec`` for text, as fastText and word2vec write it; else npz, which keeps the counts.
 
         Raises:
             PolygraftError: it cannot be written; what was there is then as it was.
         """
         path = Path(path)
+        rows = self.vectors(self.words)
         try:
-            with atomic_file(path) as partial, partial.open("wb") as file:
-                np.savez(file, words=np.array(self.words), vectors=self.vectors(self.words), counts=self.counts)
+            with atomic_file(path) as partial:
+                if path.suffix == ".vec":
+                    write_vec(partial, self.words, rows)
+                else:
+                    with partial.open("wb") as file:
+                        np.savez(file, words=np.array(self.words), vectors=rows, counts=self.counts)
         except OSError as error:
             raise PolygraftError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class VectorTraining:
-    """How word vectors are trained. The defaults are those of the WECHSEL package for small languages."""
-
-    width: int = 100
-    """Numbers in a vector; a multiple of 10."""
-    epochs: int = 20
-    """Passes over the text."""
-    model: str = "cbow"
-    """cbow or skipgram."""
-    negatives: int = 10
-    """Words drawn against each."""
-    min_count: int = 5
-    """Rarer words have no vector of their own."""
-    shortest: int = 5
-    """Characters of the shortest n-gram."""
-    longest: int = 5
-    """Characters of the longest n-gram; 0: no n-grams."""
-    buckets: int = 2_000_000
-    """Rows that n-grams share; fewer make a smaller file."""
-    window: int = 5
-    """Words on each side that are looked at."""
-
-    def __post_init__(self) -> None:
-        if self.width < 10 or self.width % 10:
-            raise PolygraftError(f"width {self.width} is no multiple of 10: fastText would leave rows unfilled")
-        if self.model not in ("cbow", "skipgram"):
-            raise PolygraftError(f"model {self.model!r} is unknown: cbow and skipgram are known")
-
-
-def train(texts: Iterable[str], out: str | Path, options: VectorTraining | None = None) -> WordVectors:
+def train(
+    texts: Iterable[str], out: str | Path, options: VectorTraining | None = None, *, bar: bool = False
+) -> WordVectors:
     """Train word vectors with fastText and open the ``.bin`` file they are written to.
 
     fastText runs ten threads whatever the machine has: 0.9.3 fills only threads / 10 of its matrix and leaves the rest
@@ -181,6 +161,7 @@ def train(texts: Iterable[str], out: str | Path, options: VectorTraining | None 
         texts: lines of words with blanks between; one sentence or paragraph each.
         out: the file to write.
         options: how.
+        bar: whether fastText shows its progress on standard error.
 
     Raises:
         PolygraftError: there is no text, too little of it, fasttext is not installed, or ``out`` cannot be written.
@@ -189,7 +170,7 @@ def train(texts: Iterable[str], out: str | Path, options: VectorTraining | None 
     try:
         import fasttext
     except ImportError as error:
-        raise PolygraftError("training word vectors needs fastText: pip install fasttext") from error
+        raise PolygraftError('training word vectors needs fastText: pip install "polygraft[vectors]"') from error
     out = Path(out)
     try:
         with atomic_file(out) as partial:
@@ -200,15 +181,23 @@ def train(texts: Iterable[str], out: str | Path, options: VectorTraining | None 
                 model = fasttext.train_unsupervised(
                     input=str(text), model=options.model, dim=options.width, epoch=options.epochs,
                     neg=options.negatives, minCount=options.min_count, minn=options.shortest, maxn=options.longest,
-                    bucket=options.buckets, ws=options.window, thread=10, verbose=0,
+                    bucket=options.buckets, ws=options.window, thread=10, verbose=2 * bar,
                 )  # fmt: skip
             model.save_model(str(partial))
-            open_fasttext(partial)  # a full disk cuts the file short without a word
+            _check_whole(partial)
     except OSError as error:
         raise PolygraftError(f"{out} cannot be written: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:
         raise PolygraftError(f"fastText cannot train on this text ({error}): give more, or lower min_count") from error
     return WordVectors.open(out)
+
+
+def _check_whole(path: Path) -> None:
+    """Raise OSError if a full disk has cut the file short, of which fastText says nothing."""
+    try:
+        open_fasttext(path)
+    except PolygraftError as error:
+        raise OSError("the disk is full") from error
 
 
 def _write_lines(texts: Iterable[str], path: Path) -> None:

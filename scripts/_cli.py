@@ -93,6 +93,12 @@ def remark(text: str) -> None:
     _write(text, sys.stderr)
 
 
+def stage(text: str) -> None:
+    """Say on a terminal what is being done now, where a step of some seconds has no bar."""
+    if sys.stderr.isatty():
+        remark(f"{text} ...")
+
+
 def _write(text: str, stream: TextIO) -> None:
     from tqdm import tqdm
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
 from backbone.errors import PolygraftError, UsageError
@@ -18,14 +18,17 @@ from backbone.train_config import TrainConfig
 from scripts._cli import emit
 
 RUN = "run.json"
-_RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard"}
+_RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard", "embeddings-first", "tokens.npy"}
 _CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, TABLES, WEIGHTS}
-_PASSES = 30.0
+_MODEL_ENDINGS = {".json", ".txt", ".safetensors", ".md", ".model", ".jinja"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(TrainConfig):
     """How the part is trained."""
+
+    PASSES: ClassVar[float] = 30.0
+    """Bound where none is given."""
 
     def __post_init__(self) -> None:
         self.bounded()
@@ -34,7 +37,7 @@ class Training(TrainConfig):
         """Return the settings with the bound that holds where none was given."""
         settings = asdict(self)
         if not (self.steps or self.epochs or self.minutes):
-            settings["epochs"] = _PASSES
+            settings["epochs"] = self.PASSES
         return TrainConfig(**settings)
 
 
@@ -44,15 +47,34 @@ def is_finished(folder: Path) -> bool:
     Raises:
         PolygraftError: it holds something else, or a damaged checkpoint, or is a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise PolygraftError(f"{folder} is a file, but --out must be a folder")
-    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    if strange := sorted(found - _RUN_PARTS - _CHECKPOINT_PARTS):
-        raise PolygraftError(f"{folder} holds {strange[0]}, which is no part of a training run: choose another --out")
+    found = _entries(folder)
+    _refuse(folder, found - _RUN_PARTS - _CHECKPOINT_PARTS)
     if CONFIG not in found or RUN in found:
         return False
     read_header(folder)
     return True
+
+
+def is_finished_model(folder: Path) -> bool:
+    """Return whether ``folder`` is a language model in transformers' format and no run is going on in it.
+
+    Raises:
+        PolygraftError: it holds something else, or is a file.
+    """
+    found = _entries(folder)
+    _refuse(folder, {name for name in found - _RUN_PARTS if Path(name).suffix not in _MODEL_ENDINGS})
+    return CONFIG in found and RUN not in found
+
+
+def _entries(folder: Path) -> set[str]:
+    if folder.exists() and not folder.is_dir():
+        raise PolygraftError(f"{folder} is a file, but --out must be a folder")
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _refuse(folder: Path, strange: set[str]) -> None:
+    if strange:
+        raise PolygraftError(f"{folder} holds {min(strange)}, which is no part of a training run: choose another --out")
 
 
 def begin(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> bool:

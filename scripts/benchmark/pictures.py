@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from backbone.errors import PolygraftError
+from scripts._plots import pyplot
 from scripts.benchmark.figures import Run
 
 _SIDE, _LINE, _MARGIN, _TEXT = 96, 18, 8, 560
@@ -13,14 +13,8 @@ _EXAMPLES = 10
 
 def plot_curve(labels: Sequence[str], lines: Mapping[str, Sequence[float]], folder: Path) -> Path:
     """Plot CIDEr-D of each system against the number of past posts."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise PolygraftError('plots need matplotlib: pip install "polygraft[bench]"') from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 4.0))
+    plots = pyplot()
+    figure, axes = plots.subplots(figsize=(6.4, 4.0))
     for name, values in lines.items():
         axes.plot(range(len(labels)), values, marker="o", label=name)
     axes.set_xticks(range(len(labels)), [label.removesuffix(" past posts") for label in labels])
@@ -31,7 +25,7 @@ def plot_curve(labels: Sequence[str], lines: Mapping[str, Sequence[float]], fold
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "captions-by-past.png"
     figure.savefig(target, dpi=120, bbox_inches="tight")
-    pyplot.close(figure)
+    plots.close(figure)
     return target
 
 

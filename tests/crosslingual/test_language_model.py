@@ -6,7 +6,8 @@ import torch
 
 from backbone.errors import PolygraftError
 from backbone.training import TrainConfig, fit
-from crosslingual.language_model import LanguageObjective, PackedTokens, pack, score_text
+from crosslingual.language_model import LanguageObjective, PackedTokens, pack
+from crosslingual.scoring import score_text
 from crosslingual.tokenizers import blank_gpt2, load_tokenizer, train_byte_bpe
 
 TEXTS = ["The owl and the cat went to sea.", "The cat sat on the mat, and the owl sat on the cat.", "Ünïcode, 漢字 👍!"]

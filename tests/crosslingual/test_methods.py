@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from backbone.errors import PolygraftError
-from crosslingual.methods import focus, fvt, own_vectors, token_texts, wechsel
-from crosslingual.subwords import TokenVectors, pieces_of
+from crosslingual.methods import focus, fvt, ofa, own_vectors, token_texts, wechsel
+from crosslingual.overlap import copies, overlap
+from crosslingual.subwords import TokenVectors, token_vectors
 from crosslingual.vectors import WordVectors
+from crosslingual.vocabulary import Vocabulary
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, wordpiece
 
 
@@ -43,16 +45,54 @@ def test_senseless_settings_are_one_sentence(settings):
         wechsel(SOURCE, SOURCE, **settings)
 
 
+def test_tokens_that_begin_words_are_made_of_such_tokens_alone():
+    starts = np.array([True, False, True])
+    source = TokenVectors(vectors=SOURCE.vectors, starts=starts, reasons=("", "", ""))
+    target = TokenVectors(
+        vectors=np.array([[1, 0.1], [1, 0.1], [0, 0]], np.float32), starts=starts, reasons=("", "", "blank")
+    )
+    mixing = wechsel(source, target, boundary=True)
+    assert [source for source, _ in mixing.neighbours(0)] == [0, 2]
+    assert mixing.neighbours(1) == [(1, 1.0)] and not mixing.known[2]
+    no_starts = TokenVectors(vectors=SOURCE.vectors, starts=np.zeros(3, bool), reasons=("", "", ""))
+    assert wechsel(no_starts, target, boundary=True).known.tolist() == [False, True, False]
+
+
+def test_ofa_copies_what_is_alike_and_mixes_the_rest():
+    source, target = Vocabulary.of(byte_bpe(ENGLISH, 420)), Vocabulary.of(byte_bpe(GERMAN, 400))
+    vectors = WordVectors.of({word: [len(word), 1.0] for line in ENGLISH + GERMAN for word in line.split()})
+    both = tuple(token_vectors(one, vectors, "words", mean="plain") for one in (source, target))
+    mixing = ofa(source, target, both)
+    assert mixing.counts().keys() == {"identical", "byte", "ofa", "none"}
+    fuzzy = set(overlap(source, target, "fuzzy")) | set(np.flatnonzero(copies(source, target).known).tolist())
+    assert mixing.counts()["identical"] + mixing.counts()["byte"] == len(fuzzy)
+
+
+def test_a_plain_mean_counts_every_word_alike_and_its_capitalised_spelling_too():
+    target = Vocabulary.of(byte_bpe(GERMAN, 400))
+    vectors = WordVectors.of({"und": [1.0, 0.0], "unding": [0.0, 1.0], "der": [5.0, 5.0]})
+    found = token_vectors(target, vectors, "words", mean="plain")
+    words = {"und": [1.0, 0.0], "unding": [0.0, 1.0], "der": [5.0, 5.0]}
+
+    def holds(token, word):
+        spellings = [word, " " + word, word.capitalize(), " " + word.capitalize()]
+        return any(token in ids for ids in target.read(spellings))
+
+    for token in range(len(target)):
+        means = [vector for word, vector in words.items() if holds(token, word)]
+        assert found.vectors[token] == pytest.approx(np.mean(means, axis=0) if means else np.zeros(2)), token
+
+
 def test_focus_without_anchors_copies_alone():
     source, target = byte_bpe(ENGLISH, 420), byte_bpe(GERMAN, 400)
-    mixing = focus(source, target, np.zeros((400, 5), np.float32))
+    mixing = focus(Vocabulary.of(source), Vocabulary.of(target), np.zeros((400, 5), np.float32))
     assert set(mixing.counts()) == {"identical", "none"}
 
 
 def test_focus_rows_are_convex_combinations_of_copied_tokens():
     source, target = byte_bpe(ENGLISH, 420), byte_bpe(GERMAN, 400)
     vectors = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
-    mixing = focus(source, target, vectors)
+    mixing = focus(Vocabulary.of(source), Vocabulary.of(target), vectors)
     sums = np.asarray(mixing.matrix.sum(axis=1)).ravel()
     assert mixing.known.all() and sums == pytest.approx(np.ones(400)) and mixing.matrix.data.min() > 0
 
@@ -70,7 +110,7 @@ def test_token_texts_are_tokens_with_blanks_between():
 
 def test_fvt_is_the_mean_of_the_sources_tokens_of_the_text():
     source, target = byte_bpe(ENGLISH, 420), byte_bpe(GERMAN, 400)
-    mixing = fvt(source, target)
+    mixing = fvt(Vocabulary.of(source), Vocabulary.of(target))
     for piece in ("Ġkatze", "Ġund", "ein"):
         number = target.get_vocab()[piece]
         ids = source(piece.replace("Ġ", " "), add_special_tokens=False)["input_ids"]
@@ -81,6 +121,8 @@ def test_fvt_is_the_mean_of_the_sources_tokens_of_the_text():
 
 def test_fvt_leaves_out_what_the_source_does_not_know():
     source, target = wordpiece(ENGLISH, 200), byte_bpe([*GERMAN, "漢字 漢字 漢字"], 420)
-    mixing = fvt(source, target)
-    unknown = [n for n, piece in enumerate(pieces_of(target)) if source.unk_token_id in dict(mixing.neighbours(n))]
+    mixing = fvt(Vocabulary.of(source), Vocabulary.of(target))
+    unknown = [
+        n for n, piece in enumerate(Vocabulary.of(target).pieces) if source.unk_token_id in dict(mixing.neighbours(n))
+    ]
     assert unknown == [] and mixing.known.any()

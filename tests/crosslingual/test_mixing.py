@@ -1,5 +1,6 @@
 import errno
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,18 @@ def test_mean_and_multivariate_rows():
     assert mean == pytest.approx(np.broadcast_to(rows.mean(0), (2, 3)), abs=1e-6)
     drawn = Mixing.drawn("multivariate", (20_000, 400)).apply(rows)
     assert np.cov(drawn.T) == pytest.approx(np.cov(rows.T), abs=0.05)
+
+
+def test_stretched_rows_are_as_long_as_their_sources(tmp_path):
+    rows = random_rows(5)
+    full = replace(SOME.filled(Mixing.drawn("random", (4, 3))), stretched=True)
+    full.save_pretrained(tmp_path / "m")
+    made, plain = Mixing.from_pretrained(tmp_path / "m").apply(rows), replace(full, stretched=False).apply(rows)
+    lengths = np.linalg.norm(rows, axis=1)
+    assert np.linalg.norm(made[0]) == pytest.approx(0.25 * lengths[1] + 0.75 * lengths[2], rel=1e-5)
+    assert made[0] / np.linalg.norm(made[0]) == pytest.approx(plain[0] / np.linalg.norm(plain[0]), abs=1e-6)
+    assert made.dtype == np.float32 and made[2] == pytest.approx(rows[0], rel=1e-6)
+    assert np.array_equal(made[[1, 3]], plain[[1, 3]])  # drawn rows have their length already
 
 
 def test_the_bias_is_mixed_alike_and_drawn_rows_get_the_mean():

@@ -1,12 +1,12 @@
 from crosslingual.mixing import ORIGINS
-from crosslingual.overlap import canonical_forms, copies, overlap, specials
-from crosslingual.subwords import pieces_of
+from crosslingual.overlap import copies, overlap, specials
+from crosslingual.vocabulary import Vocabulary
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, roberta_bpe, unigram, wordpiece
 
 
 def forms(tokenizer):
-    pieces = pieces_of(tokenizer)
-    return dict(zip(pieces, canonical_forms(tokenizer, pieces), strict=True))
+    vocabulary = Vocabulary.of(tokenizer)
+    return dict(zip(vocabulary.pieces, vocabulary.forms, strict=True))
 
 
 def test_canonical_forms_of_each_kind_of_tokenizer():
@@ -19,12 +19,11 @@ def test_canonical_forms_of_each_kind_of_tokenizer():
 
 
 def named(found, source, target):
-    sources, targets = pieces_of(source), pieces_of(target)
-    return {targets[here]: sources[there] for here, there in found.items()}
+    return {target.pieces[here]: source.pieces[there] for here, there in found.items()}
 
 
 def test_overlap_of_tokenizers_of_different_kinds():
-    source, target = byte_bpe(ENGLISH, 420), unigram(GERMAN + ENGLISH)
+    source, target = both(byte_bpe(ENGLISH, 420), unigram(GERMAN + ENGLISH))
     exact = named(overlap(source, target), source, target)
     assert exact["▁the"] == "Ġthe" and "<0xC3>" not in exact
     fuzzy = named(overlap(source, target, "fuzzy"), source, target)
@@ -33,13 +32,18 @@ def test_overlap_of_tokenizers_of_different_kinds():
     assert symbols["1"] == "1" and "▁the" not in symbols
 
 
+def both(source, target):
+    return Vocabulary.of(source), Vocabulary.of(target)
+
+
 def origins(mixing, target):
-    return {piece: ORIGINS[origin] for piece, origin in zip(pieces_of(target), mixing.origins.tolist(), strict=True)}
+    pieces = Vocabulary.of(target).pieces
+    return {piece: ORIGINS[origin] for piece, origin in zip(pieces, mixing.origins.tolist(), strict=True)}
 
 
 def test_copies_are_the_same_text_or_the_same_byte():
     source, target = byte_bpe(ENGLISH, 420), unigram(GERMAN + ENGLISH)
-    mixing = copies(source, target)
+    mixing = copies(*both(source, target))
     ours, theirs = target.get_vocab(), source.get_vocab()
     assert mixing.neighbours(ours["▁the"]) == [(theirs["Ġthe"], 1.0)]
     # a byte is the letter that byte-level BPE writes it with
@@ -50,7 +54,7 @@ def test_copies_are_the_same_text_or_the_same_byte():
 
 def test_parts_of_characters_are_copied_as_the_bytes_they_are():
     source, target = byte_bpe(ENGLISH, 420), byte_bpe(GERMAN, 400)
-    mixing, ours, theirs = copies(source, target), target.get_vocab(), source.get_vocab()
+    mixing, ours, theirs = copies(*both(source, target)), target.get_vocab(), source.get_vocab()
     for piece in ("Ã", "¼", "å", "Ġ", "Ċ"):
         assert mixing.neighbours(ours[piece]) == [(theirs[piece], 1.0)], piece
     assert sum(origin == "byte" for origin in origins(mixing, target).values()) > 100
@@ -59,10 +63,10 @@ def test_parts_of_characters_are_copied_as_the_bytes_they_are():
 def test_special_tokens_go_by_name_and_else_by_role():
     source, target = byte_bpe(ENGLISH, 420), roberta_bpe(GERMAN, 400)
     eos = source.eos_token_id
-    mixing = specials(source, target)
+    mixing = specials(*both(source, target))
     assert mixing.neighbours(target.bos_token_id) == mixing.neighbours(target.eos_token_id) == [(eos, 1.0)]
-    assert not specials(source, target, roles=False).known.any()
-    same = specials(roberta_bpe(ENGLISH, 420), target)
+    assert not specials(*both(source, target), roles=False).known.any()
+    same = specials(*both(roberta_bpe(ENGLISH, 420), target))
     assert {piece for piece, origin in origins(same, target).items() if origin == "special"} == {
         "<s>", "<pad>", "</s>", "<unk>", "<mask>",
     }  # fmt: skip
@@ -72,6 +76,6 @@ def test_added_special_tokens_are_copied_too():
     source, target = byte_bpe(ENGLISH, 420), byte_bpe(GERMAN, 400)
     for tokenizer in (source, target):
         tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>"]})
-    mixing = specials(source, target)
+    mixing = specials(*both(source, target))
     number = target.convert_tokens_to_ids("<|user|>")
     assert mixing.neighbours(number) == [(source.convert_tokens_to_ids("<|user|>"), 1.0)]

@@ -11,6 +11,7 @@ from crosslingual.mixing import ORIGINS
 from crosslingual.overlap import overlap
 from crosslingual.transferring import Evidence, TransferOptions, make_mixing
 from crosslingual.vectors import WordVectors
+from crosslingual.vocabulary import Vocabulary
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, PAIRS, byte_bpe, random_rows, roberta_bpe
 from tests.crosslingual.tiny_vectors import tiny_fasttext
 
@@ -156,8 +157,9 @@ def test_focus_gives_the_rows_of_the_public_package(tmp_path, match):
         match_symbols=match == "symbols", verbosity="silent",
     ).numpy()  # fmt: skip
     auxiliary = own_vectors(target, vectors)
-    mixing = focus(source, target, auxiliary, match=match)
-    assert set(np.flatnonzero(mixing.origins == ORIGINS.index("identical"))) == set(overlap(source, target, match))
+    both = Vocabulary.of(source), Vocabulary.of(target)
+    mixing = focus(*both, auxiliary, match=match)
+    assert set(np.flatnonzero(mixing.origins == ORIGINS.index("identical"))) == set(overlap(*both, match))
     ours = mixing.matrix @ rows.astype(np.float64)
     assert mixing.known.sum() > 100 and (mixing.origins == ORIGINS.index("focus")).sum() > 20
     assert np.abs(made - ours)[mixing.known].max() < 1e-6

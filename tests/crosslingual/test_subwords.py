@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from backbone.errors import PolygraftError
-from crosslingual.subwords import pieces_of, surface_texts, token_vectors, word_starts
+from crosslingual.subwords import token_vectors
 from crosslingual.vectors import WordVectors
+from crosslingual.vocabulary import Vocabulary
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, roberta_bpe, unigram, wordpiece
 from tests.crosslingual.tiny_vectors import tiny_fasttext
 
@@ -28,13 +29,13 @@ def vectors(tmp_path_factory):
 
 def test_the_route_of_n_grams_gives_fasttexts_vector_of_each_decoded_token(tokenizer, vectors):
     model = fasttext.load_model(vectors.name)
-    found = token_vectors(tokenizer, vectors)
+    found = token_vectors(Vocabulary.of(tokenizer), vectors)
     expected = np.stack([model.get_word_vector(tokenizer.decode([number]).strip()) for number in range(len(tokenizer))])
     assert np.abs(found.vectors - expected).max() < 1e-6
 
 
 def test_the_route_of_words_gives_the_weighted_mean_of_the_words_that_hold_the_token(tokenizer, vectors):
-    found = token_vectors(tokenizer, vectors, "words", max_words=30)
+    found = token_vectors(Vocabulary.of(tokenizer), vectors, "words", max_words=30)
     rows, counts = vectors.vectors(vectors.words), vectors.counts
     total, mass = np.zeros((len(tokenizer), vectors.width)), np.zeros(len(tokenizer))
     for number, word in enumerate(vectors.words[:30]):
@@ -48,22 +49,26 @@ def test_the_route_of_words_gives_the_weighted_mean_of_the_words_that_hold_the_t
 
 def test_each_token_has_a_vector_or_a_reason(tokenizer, vectors):
     for route in ("ngrams", "words"):
-        found = token_vectors(tokenizer, vectors, route)
+        found = token_vectors(Vocabulary.of(tokenizer), vectors, route)
         assert [reason == "" for reason in found.reasons] == found.vectors.any(axis=1).tolist()
 
 
 def test_reasons(vectors, tmp_path):
-    tokenizer = byte_bpe(GERMAN, 400)
+    vocabulary = Vocabulary.of(byte_bpe(GERMAN, 400))
     long_ngrams = tiny_fasttext(tmp_path / "long.bin", GERMAN, shortest=5)
-    reasons = dict(zip(pieces_of(tokenizer), token_vectors(tokenizer, long_ngrams).reasons, strict=True))
+    reasons = dict(zip(vocabulary.pieces, token_vectors(vocabulary, long_ngrams).reasons, strict=True))
     assert reasons["Ã"] == "part of a character" and reasons["!"] == "too short" and reasons["Ġ"] == "blank"
     assert reasons["und"] == reasons["Ġund"] == ""
 
 
+def starts(pieces):
+    return Vocabulary(tokenizer=None, pieces=tuple(pieces), decoded=("",) * len(pieces)).starts
+
+
 def test_word_starts_are_told_by_the_mark_of_most_tokens():
-    assert word_starts(["Ġthe", "the", "Ġ", None]).tolist() == [True, False, True, False]
-    assert word_starts(["▁the", "the", "##x"]).tolist() == [True, False, False]
-    assert word_starts(["the", "##ing", "##s", "Ġ"]).tolist() == [True, False, False, True]
+    assert starts(["Ġthe", "the", "Ġ", None]).tolist() == [True, False, True, False]
+    assert starts(["▁the", "the", "##x"]).tolist() == [True, False, False]
+    assert starts(["the", "##ing", "##s", "Ġ"]).tolist() == [True, False, False, True]
 
 
 def test_a_tokenizer_with_holes_in_its_ids(vectors):
@@ -74,12 +79,13 @@ def test_a_tokenizer_with_holes_in_its_ids(vectors):
         def batch_decode(self, rows):
             return [{0: " und", 3: "der"}[row[0]] for row in rows]
 
-    assert surface_texts(Holes(), pieces_of(Holes())) == ["und", "", "", "der"]
-    found = token_vectors(Holes(), vectors)
+    vocabulary = Vocabulary.of(Holes())
+    assert vocabulary.texts == ("und", "", "", "der") and vocabulary.pieces == ("und", None, None, "der")
+    found = token_vectors(vocabulary, vectors)
     assert found.reasons == ("", "hole", "hole", "")
     assert np.array_equal(found.vectors[3], vectors.vectors(["der"])[0])
 
 
 def test_vectors_without_n_grams_need_the_route_of_words():
     with pytest.raises(PolygraftError, match="ask for the route words"):
-        token_vectors(byte_bpe(GERMAN, 400), WordVectors.of({"und": [1.0, 2.0]}))
+        token_vectors(Vocabulary.of(byte_bpe(GERMAN, 400)), WordVectors.of({"und": [1.0, 2.0]}))

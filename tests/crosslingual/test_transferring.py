@@ -1,4 +1,5 @@
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from backbone.gpt2 import Backbone
 from crosslingual.alignment import AlignmentOptions
 from crosslingual.dictionary import Dictionary
 from crosslingual.mixing import Mixing
+from crosslingual.options import Init
+from crosslingual.parallel import Parallel
 from crosslingual.transferring import Evidence, TransferOptions, make_mixing, transfer
 from crosslingual.vectors import WordVectors
 from tests.backbone.tiny import tiny_model
@@ -34,10 +37,15 @@ def german():
     return byte_bpe(GERMAN, 400)
 
 
-@pytest.mark.parametrize("init", ["auto", "wechsel", "focus", "fvt", "mean", "multivariate", "random"])
+TEXT = Parallel(source=tuple(ENGLISH), target=tuple(GERMAN), name="sentences")
+DONOR = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize("init", get_args(Init))
 def test_each_method_gives_a_model_that_speaks_and_keeps_the_body(english, german, both, init):
     before = english.digest
-    renewed, report = transfer(english, german, *both, PAIRS, TransferOptions(init=init))
+    evidence = Evidence(parallel=TEXT, donor=DONOR)
+    renewed, report = transfer(english, german, *both, PAIRS, TransferOptions(init=init), evidence=evidence)
     assert renewed.vocabulary_size == len(german) == report.target_tokens and renewed.eos_id == german.eos_token_id
     prefix = renewed.embed(torch.tensor([german("die katze")["input_ids"]]))
     assert renewed.generate(prefix, Decoding(max_tokens=4))[0]
@@ -45,7 +53,7 @@ def test_each_method_gives_a_model_that_speaks_and_keeps_the_body(english, germa
     assert all(ours[name] is theirs[name] for name in theirs)
     assert english._digest == before and Backbone(english.model, english.tokenizer, name="again").digest == before
     assert sum(report.origins.values()) == 400 and "none" not in report.origins
-    expected = {"auto": "wechsel", "focus": "focus", "fvt": "fvt"}.get(init, init)
+    expected = "transtoken" if init == "auto" else init
     assert report.origins[expected] > 10 and report.origins["special"] == 1
 
 
@@ -85,6 +93,61 @@ def test_auto_chooses_by_what_there_is(english, german, both):
 
     assert "wechsel" in origins(*both) and "focus" in origins(None, both[1])
     assert origins() == {"special", "identical", "byte", "fvt"}
+    assert "dict" in origins(None, None, PAIRS) and "dict" not in origins(*both, PAIRS)
+
+
+def test_auto_takes_row_by_row_the_best_there_is(english, german, both):
+    copied = {"special", "identical", "byte"}
+    everything = Evidence(parallel=TEXT, donor=DONOR, token_vectors=DONOR)
+    _, report = transfer(english, german, *both, PAIRS, evidence=everything)
+    assert set(report.origins) == copied | {"transtoken", "wechsel"} and report.sentences == len(GERMAN)
+    _, report = transfer(english, german, pairs=PAIRS, evidence=Evidence(donor=DONOR, token_vectors=DONOR))
+    assert set(report.origins) == copied | {"dict", "omp"}
+    _, report = transfer(english, german, evidence=Evidence(parallel=TEXT))
+    assert set(report.origins) == copied | {"transtoken", "borrowed"}
+
+
+def test_words_that_are_counted_are_no_longer_copied_for_their_spelling(english, german):
+    mixing, _ = make_mixing(english.tokenizer, german, Evidence(parallel=TEXT))
+    without, _ = make_mixing(english.tokenizer, german, Evidence())
+    ours = german.get_vocab()
+    # what stands for "d" in translations, not what English writes alike
+    assert (without.origin(ours["d"]), mixing.origin(ours["d"])) == ("identical", "transtoken")
+    assert {mixing.origin(ours[piece]) for piece in "0123456789.,:"} == {"identical"}
+    assert mixing.origin(ours["Ã"]) == "byte"
+
+
+def test_what_a_method_lacks_is_one_sentence(english, german):
+    for init, sentence in {
+        "transtoken": "transtoken needs parallel text",
+        "dict": "dict needs a dictionary",
+        "clp": "clp needs a donor",
+        "omp": "omp needs a donor",
+        "ofa": "ofa needs word vectors of both languages",
+    }.items():
+        with pytest.raises(PolygraftError, match=sentence):
+            transfer(english, german, options=TransferOptions(init=init))
+
+
+def test_ofa_needs_one_space(tmp_path, english, german, both):
+    wide = tiny_fasttext(tmp_path / "wide.bin", GERMAN, width=30)
+    with pytest.raises(PolygraftError, match="widths 20 and 30 are not in one space: give vectors that are aligned"):
+        transfer(english, german, both[0], wide, PAIRS, TransferOptions(init="ofa"))
+
+
+def test_options_of_quality_change_what_they_say(english, german, both):
+    def rows(**changes):
+        renewed, report = transfer(english, german, *both, PAIRS, TransferOptions(init="wechsel", **changes))
+        return renewed.model.get_input_embeddings().weight.numpy(), report
+
+    plain, report = rows()
+    stretched, _ = rows(norms=True)
+    lengths, source = np.linalg.norm(stretched, axis=1), english.model.get_input_embeddings().weight.norm(dim=1)
+    assert np.linalg.norm(plain, axis=1).mean() < 0.8 * lengths.mean()
+    assert lengths.mean() == pytest.approx(float(source.mean()), rel=0.1)
+    cleaned = rows(clean_dictionary=True)[1]
+    assert cleaned.matches < report.matches and cleaned.pairs == report.pairs
+    assert not np.array_equal(rows(boundary=True)[0], plain)
 
 
 def test_words_alone_take_the_route_of_words(english, german):

@@ -1,0 +1,29 @@
+"""Corpora for language models: many languages, cleaned, without duplicates, with a held-out part and a manifest.
+
+Names are imported on first use, so that reading an options dataclass is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crosslingual.corpus.building import build_corpus as build_corpus
+    from crosslingual.corpus.options import BuildOptions as BuildOptions
+    from crosslingual.corpus.reading import Corpus as Corpus
+    from crosslingual.corpus.reading import CorpusDocument as CorpusDocument
+    from crosslingual.corpus.sources import read_sources as read_sources
+
+_HOME = {
+    "BuildOptions": "crosslingual.corpus.options",
+    "Corpus": "crosslingual.corpus.reading",
+    "CorpusDocument": "crosslingual.corpus.reading",
+    "build_corpus": "crosslingual.corpus.building",
+    "read_sources": "crosslingual.corpus.sources",
+}
+__all__ = ["BuildOptions", "Corpus", "CorpusDocument", "build_corpus", "read_sources"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'crosslingual.corpus' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,126 @@
+"""Applying the rules of quality: which texts break one, and which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crosslingual.corpus.characters import PUNCTUATION, letters
+from crosslingual.corpus.languages import Writing
+from crosslingual.corpus.measures import Measures, measure
+from crosslingual.corpus.repetition import repeated_lines, repeats_exceed, top_exceeds
+from crosslingual.corpus.rules import Rules
+
+_BULLETS = frozenset("•‣▪◦●■·-–*・")
+_ELLIPSES = ("…", "...")
+_SENTENCE_ENDS = frozenset(".!?…。．！？｡।॥۔؟።។៕|:;：；\"'”’»›」』】）)")
+_LATIN_WORD = 5.0  # letters
+_TOP, _REPEATED = 2, 5  # words in the shortest runs of each measure
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def judge_texts(texts: Sequence[str], writing: Writing, rules: Rules) -> list[str]:
+    """Return for each text the name of the first rule that it breaks, empty where it breaks none.
+
+    Args:
+        texts: of the same language, at least one.
+        writing: how the language is written.
+        rules: thresholds.
+    """
+    judge = _Judge(writing, rules)
+    measures = measure(texts, _REPEATED * judge.factor, by_character=writing.word_characters > 0)
+    verdicts = np.full(len(texts), "", dtype=object)
+    for reason, broken in reversed(judge.by_measures(measures)):
+        verdicts[broken] = reason
+    watched = judge.may_repeat(measures)
+    for place in np.flatnonzero(verdicts == "").tolist():
+        words = float(measures.words[place]) / judge.factor
+        verdicts[place] = judge.by_lines(texts[place], words) or (judge.by_runs(texts[place]) if watched[place] else "")
+    return list(verdicts)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """The rules for one language."""
+
+    writing: Writing
+    rules: Rules
+
+    @property
+    def factor(self) -> int:
+        """Characters that count as a word, where no blanks part words; else 1, and words count."""
+        return max(self.writing.word_characters, 1)
+
+    def by_measures(self, measures: Measures) -> list[tuple[str, Array]]:
+        """Return which texts break each rule that numbers tell."""
+        rules, spaced = self.rules, not self.writing.word_characters
+        words = measures.words / self.factor
+        length = measures.characters / np.maximum(words, 1e-9)
+        # without blanks marks of punctuation stand for themselves, and not at the end of words
+        marks = 0 if spaced else measures.kinds[:, PUNCTUATION]
+        lettered = 1 - (measures.letterless - marks) / np.maximum(measures.words - marks, 1)
+        return [
+            ("wrong_script", self._script_share(measures) < rules.min_script),
+            ("few_words", words < rules.min_words),
+            ("many_words", words > rules.max_words),
+            ("word_length", spaced & ((length < rules.min_word_length) | (length > rules.max_word_length))),
+            ("few_letters", lettered < rules.min_letter_words),
+        ]
+
+    def _script_share(self, measures: Measures) -> Array:
+        """Return the share of the letters of each text that are of its scripts; 1 where there is nothing to tell.
+
+        Where few letters make a word they weigh more: two Japanese characters as much as a word of five Latin letters.
+        """
+        scripts = self.rules.scripts or self.writing.scripts
+        if not scripts:
+            return np.ones(len(measures.words))
+        own = letters(measures.kinds, scripts)
+        weighed = own * (_LATIN_WORD / self.factor if self.writing.word_characters else 1.0)
+        every = weighed + letters(measures.kinds) - own
+        share: Array = np.where(every > 0, weighed / np.maximum(every, 1e-9), 1.0)
+        return share
+
+    def by_lines(self, text: str, count: float) -> str:
+        """Judge symbols, stop words and lines of a text of ``count`` words."""
+        rules = self.rules
+        if text.count("#") + text.count("…") + text.count("...") > rules.max_symbols * count:
+            return "symbols"
+        if rules.stop_words and len(set(rules.stop_words).intersection(text.lower().split())) < rules.min_stop_words:
+            return "few_stop_words"
+        lines = [line.strip() for line in text.split("\n") if line and not line.isspace()]
+        if sum(line[0] in _BULLETS for line in lines) > rules.max_bullet_lines * len(lines):
+            return "bullet_lines"
+        if sum(line.endswith(_ELLIPSES) for line in lines) > rules.max_ellipsis_lines * len(lines):
+            return "ellipsis_lines"
+        ended = sum(line[-1] in _SENTENCE_ENDS for line in lines)
+        if self.writing.punctuated and ended < rules.min_ended_lines * len(lines):
+            return "unended_lines"
+        if text.count("\n") > rules.max_newlines * count:
+            return "short_lines"
+        repeated, inside = repeated_lines(lines)
+        if repeated > rules.max_repeated_lines or inside > rules.max_repeated_line_characters:
+            return "repeated_lines"
+        return ""
+
+    def may_repeat(self, measures: Measures) -> Array:
+        """Return which texts need `by_runs`: in the others no run can take as much as any rule forbids."""
+        characters = np.maximum(measures.characters, 1)
+        top = np.zeros(len(characters), dtype=bool)
+        for words, limit in self._limits(self.rules.max_top_ngrams, _TOP):
+            top |= words * measures.heaviest > limit * characters
+        return top | (measures.repeated > min(self.rules.max_repeated_ngrams, default=np.inf) * characters)
+
+    def by_runs(self, text: str) -> str:
+        """Judge how much runs of words repeat."""
+        words = text.split() if self.factor == 1 else list("".join(text.split()))
+        if top_exceeds(words, self._limits(self.rules.max_top_ngrams, _TOP)):
+            return "frequent_ngram"
+        if repeats_exceed(words, self._limits(self.rules.max_repeated_ngrams, _REPEATED)):
+            return "repeated_ngrams"
+        return ""
+
+    def _limits(self, shares: Sequence[float], shortest: int) -> list[tuple[int, float]]:
+        return [(words * self.factor, share) for words, share in enumerate(shares, start=shortest)]

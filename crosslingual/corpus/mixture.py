@@ -1,0 +1,122 @@
+"""How much of each language a model reads: shares of the stream, and passes over the text that there is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from backbone.errors import PolygraftError, UsageError
+
+BYTE_PREMIUMS = {
+    "ru": 1.82, "hi": 2.37, "ta": 2.73, "th": 2.74, "ka": 4.34, "my": 5.0, "sah": 1.88, "zh": 0.94,
+}  # fmt: skip
+"""UTF-8 bytes that say what one English byte says, for languages where it was measured (Chang et al., 2024)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureOptions:
+    """By what rule languages share the stream."""
+
+    mixture: Literal["proportional", "temperature", "unimax", "weights"] = "unimax"
+    """By size; by size to the power 1 / temperature; evenly, with a bound on the passes; or by weights."""
+    temperature: float = 2.0
+    """Of temperature: 1 is proportional, a great one is even."""
+    max_passes: float = 4.0
+    """Of unimax: how often the text of a language is read at most."""
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "max_passes"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}, but must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portion:
+    """What a model reads of one language."""
+
+    share: float
+    """Of the stream, from 0 to 1."""
+    amount: float
+    """In the unit of the budget."""
+    passes: float
+    """Over the text that there is."""
+
+
+def plan_mixture(
+    sizes: Mapping[str, float],
+    budget: float,
+    options: MixtureOptions,
+    *,
+    weights: Mapping[str, float] | None = None,
+    premiums: Mapping[str, float] | None = None,
+) -> dict[str, Portion]:
+    """Return what is read of each language of a stream of ``budget``.
+
+    Args:
+        sizes: bytes of each language.
+        budget: bytes of the stream; where all languages are read as often as may be, it becomes shorter.
+        options: the rule.
+        weights: of ``weights``, one for each language; their sum does not matter.
+        premiums: bytes that say what one English byte says, by language (1 where none is given): sizes, budget and
+            amounts then count English bytes of the same content.
+
+    Raises:
+        PolygraftError: a language is empty, or weights or premiums do not fit the languages.
+    """
+    if not sizes or budget <= 0:
+        raise PolygraftError("a mixture needs at least one language and a budget above 0")
+    if empty := [language for language, size in sizes.items() if not size > 0]:
+        raise PolygraftError(f"there is no text of {', '.join(empty)}: give some or leave the language out")
+    premiums = premiums or {}
+    if wrong := [language for language, premium in premiums.items() if not premium > 0]:
+        raise PolygraftError(f"the byte premium of {wrong[0]} is {premiums[wrong[0]]}, but must be above 0")
+    content = {language: size / premiums.get(language, 1.0) for language, size in sizes.items()}
+    amounts = _amounts(content, budget, options, weights or {})
+    total = sum(amounts.values())
+    return {
+        language: Portion(share=amount / total, amount=amount, passes=amount / content[language])
+        for language, amount in amounts.items()
+    }
+
+
+def _amounts(
+    content: Mapping[str, float], budget: float, options: MixtureOptions, weights: Mapping[str, float]
+) -> dict[str, float]:
+    match options.mixture:
+        case "proportional":
+            return _divide(content, budget)
+        case "temperature":
+            largest = max(content.values())  # divided by it, since powers of sizes need not fit
+            powers = {name: (size / largest) ** (1 / options.temperature) for name, size in content.items()}
+            return _divide(powers, budget)
+        case "unimax":
+            return _unimax(content, budget, options.max_passes)
+        case "weights":
+            return _divide(_checked_weights(content, weights), budget)
+
+
+def _divide(weights: Mapping[str, float], budget: float) -> dict[str, float]:
+    total = sum(weights.values())
+    return {language: budget * weight / total for language, weight in weights.items()}
+
+
+def _unimax(content: Mapping[str, float], budget: float, passes: float) -> dict[str, float]:
+    """Divide evenly, from the smallest language to the largest, each bounded (Chung et al., 2023, algorithm 1)."""
+    amounts = {}
+    left = budget
+    ordered = sorted(content, key=lambda language: (content[language], language))
+    for place, language in enumerate(ordered):
+        amounts[language] = min(left / (len(ordered) - place), passes * content[language])
+        left -= amounts[language]
+    return {language: amounts[language] for language in content}
+
+
+def _checked_weights(content: Mapping[str, float], weights: Mapping[str, float]) -> Mapping[str, float]:
+    if weights.keys() != content.keys():
+        raise PolygraftError(f"weights are given for {_names(weights)}, but the languages are {_names(content)}")
+    if wrong := [language for language, weight in weights.items() if not weight > 0]:
+        raise PolygraftError(f"the weight of {wrong[0]} is {weights[wrong[0]]}, but must be above 0")
+    return weights
+
+
+def _names(languages: Mapping[str, float]) -> str:
+    return ", ".join(sorted(languages)) or "none"

@@ -1,0 +1,41 @@
+"""How a corpus is built: what is dropped, what is held out."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from backbone.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What is dropped, and what is held out. Thresholds of quality stand in the list of sources."""
+
+    exact: Literal["keep-first", "drop-all", "off"] = "keep-first"
+    """Of equal texts, in whatever language, keep the first, none, or all."""
+    near: Literal["drop", "keep", "off"] = "drop"
+    """Of nearly equal texts of a language keep the first; or all, on one side of the split; off: do not look."""
+    near_similarity: float = 0.7
+    """Share of runs of five words from which two texts are nearly equal."""
+    tails: float = 0.01
+    """Share of texts that compress best, and of those that compress worst, that is dropped for each length."""
+    no_rules: bool = False
+    """Apply no rules of quality, nor look at the script."""
+    heldout: float = 0.01
+    """Share of texts that is held out from training."""
+    split_seed: int = 0
+    """Chooses which are held out."""
+    max_document_bytes: int = 10_000_000
+    """Longest document that is read."""
+    unit_bytes: int = 64_000_000
+    """Text that is cleaned at a time and makes one shard."""
+
+    def __post_init__(self) -> None:
+        bounds = {"near_similarity": (0.3, 1.0), "tails": (0.0, 0.4), "heldout": (0.0, 0.5)}
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name} is {getattr(self, name)}, but must be between {low} and {high}")
+        for name in ("max_document_bytes", "unit_bytes"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, but must be at least 1")
+        if not 0 <= self.split_seed < 2**63:
+            raise UsageError(f"split_seed is {self.split_seed}, but must be between 0 and 2^63")

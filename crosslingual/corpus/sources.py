@@ -1,0 +1,187 @@
+"""The list of sources that a corpus is built from: a TOML file, read strictly."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from backbone.errors import PolygraftError
+from crosslingual.corpus.rules import Rules
+from crosslingual.corpus.streams import PACKED
+
+FORMATS = ("txt", "jsonl", "parquet", "wikiextractor")
+DOCUMENTS = ("file", "line", "paragraph")
+
+_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".text": "txt"}
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+_NAME = re.compile(r"[\w.-]+")
+_WIDE = re.compile(r"utf[-_]?(16|32)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Text of one language under one licence."""
+
+    name: str
+    """What its documents are known by: letters, digits, dots and dashes."""
+    language: str
+    """Language of the text as a code: sw, pt-BR."""
+    licence: str
+    """Licence of the text, as it stands in the manifest."""
+    path: str = ""
+    """A file or a glob (** for any folders), from the folder of the list."""
+    dataset: str = ""
+    """Instead of a path: a data set of the hub or a folder that `datasets` loads, streamed."""
+    config: str = ""
+    """Configuration of the data set."""
+    split: str = "train"
+    """Split of the data set."""
+    format: str = ""
+    """txt, jsonl, parquet or wikiextractor; guessed by the ending."""
+    documents: str = "file"
+    """What is a document of a txt file: the file, a line, or a paragraph between blank lines."""
+    text: str = "text"
+    """Field of the text in JSON lines, parquet and data sets."""
+    encoding: str = "utf-8"
+    """Encoding of txt, JSON lines and wikiextractor."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if not isinstance(getattr(self, item.name), str):
+                raise PolygraftError(f"source {self.name!r}: {item.name} must be a text")
+        self._check("name", _NAME, "letters, digits, dots and dashes")
+        self._check("language", _LANGUAGE, "a code like sw or pt-BR")
+        if bool(self.path) == bool(self.dataset):
+            raise PolygraftError(f"source {self.name!r} needs one of path and dataset")
+        if self.format and self.format not in FORMATS:
+            raise PolygraftError(f"source {self.name!r}: format {self.format!r} is none of {', '.join(FORMATS)}")
+        if self.documents not in DOCUMENTS:
+            raise PolygraftError(
+                f"source {self.name!r}: documents {self.documents!r} is none of {', '.join(DOCUMENTS)}"
+            )
+        self._check_encoding()
+
+    def _check(self, name: str, pattern: re.Pattern[str], wanted: str) -> None:
+        if not pattern.fullmatch(getattr(self, name)):
+            raise PolygraftError(f"source {self.name!r}: {name} {getattr(self, name)!r} is not {wanted}")
+
+    def _check_encoding(self) -> None:
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise PolygraftError(f"source {self.name!r}: Python knows no encoding {self.encoding!r}") from None
+        if _WIDE.match(self.encoding):  # lines are cut at the byte 10
+            raise PolygraftError(f"source {self.name!r} is {self.encoding}: convert its files to UTF-8")
+
+    def format_of(self, path: Path) -> str:
+        """Return the format of a file of this source.
+
+        Raises:
+            PolygraftError: the ending tells none and the source names none.
+        """
+        ending = Path(path.stem).suffix if path.suffix.lower() in PACKED else path.suffix
+        found = self.format or _ENDINGS.get(ending.lower(), "")
+        if not found:
+            raise PolygraftError(
+                f"the ending of {path} tells no format: give source {self.name!r} a format, one of {', '.join(FORMATS)}"
+            )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceList:
+    """Sources in the order in which the first of several equal documents is kept, and the rules that hold for each."""
+
+    sources: tuple[Source, ...]
+    rules: Mapping[str, Rules]
+    """Rules by language, for every language of the sources."""
+    folder: Path = field(default=Path())
+    """What relative paths start from."""
+
+    def files(self, source: Source) -> list[tuple[str, Path]]:
+        """Return the files of a source in alphabetical order, each with its name within the source.
+
+        Raises:
+            PolygraftError: there is none, or the path is a folder.
+        """
+        base, pattern = _split_pattern(self.folder / source.path)
+        found = sorted(base.glob(pattern))
+        files = [path for path in found if path.is_file()]
+        if not files:
+            hint = f"it is a folder: write {source.path}/*" if found else "it matches no file"
+            raise PolygraftError(f"source {source.name!r}: {source.path} cannot be read, {hint}")
+        return [(path.relative_to(base).as_posix(), path) for path in files]
+
+
+def _split_pattern(path: Path) -> tuple[Path, str]:
+    """Return the deepest folder that a glob pattern does not leave open, and the rest of the pattern."""
+    parts = path.absolute().parts
+    cut = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
+    return Path(*parts[:cut]), str(Path(*parts[cut:]))
+
+
+def read_sources(path: Path) -> SourceList:
+    """Read a list of sources: tables ``[[source]]``, and ``[rules]`` and ``[language.sw]`` with other thresholds.
+
+    Raises:
+        PolygraftError: the file cannot be read, or a key or value in it is wrong.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PolygraftError(f"{path} cannot be read ({error.strerror}): give a TOML file of sources") from error
+    except ValueError as error:  # bad TOML and bad UTF-8
+        raise PolygraftError(f"{path} is no TOML file ({error})") from None
+    try:
+        return _parse(table, path.parent)
+    except PolygraftError as error:
+        raise PolygraftError(f"{path}: {error}") from None
+
+
+def _parse(table: dict[str, Any], folder: Path) -> SourceList:
+    _known(table, {"source", "rules", "language"}, "the list")
+    entries = table.get("source", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries) or not entries:
+        raise PolygraftError("there is no [[source]] in it")
+    sources = tuple(_source(entry) for entry in entries)
+    names = [source.name for source in sources]
+    if repeated := next((name for name in names if names.count(name) > 1), ""):
+        raise PolygraftError(f"two sources are called {repeated!r}: give each a name of its own")
+    common, special = _tables(table, "rules"), _tables(table, "language")
+    languages = dict.fromkeys(source.language for source in sources)
+    _known(special, set(languages), "[language]")
+    rules = {language: _rules(language, {**common, **_tables(special, language)}) for language in languages}
+    return SourceList(sources=sources, rules=rules, folder=folder)
+
+
+def _source(entry: dict[str, Any]) -> Source:
+    label = f"source {entry.get('name', '')!r}"
+    _known(entry, {item.name for item in fields(Source)}, label)
+    if missing := [name for name in ("name", "language", "licence") if not entry.get(name)]:
+        raise PolygraftError(f"{label} has no {missing[0]}")
+    return Source(**entry)
+
+
+def _rules(language: str, given: Mapping[str, Any]) -> Rules:
+    _known(given, {item.name for item in fields(Rules)}, f"the rules of {language}")
+    try:
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+        }
+        return Rules(**values)
+    except PolygraftError as error:
+        raise PolygraftError(f"the rules of {language}: {error}") from None
+
+
+def _tables(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = table.get(name, {})
+    if not isinstance(value, dict):
+        raise PolygraftError(f"{name} is {value!r} where a table [{name}] is expected")
+    return value
+
+
+def _known(table: Mapping[str, Any], names: set[str], where: str) -> None:
+    if unknown := sorted(table.keys() - names):
+        raise PolygraftError(f"{where} has no {unknown[0]!r}: it knows {', '.join(sorted(names))}")

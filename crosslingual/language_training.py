@@ -1,0 +1,170 @@
+"""Training a language model, or training one on: which of its weights, in how many phases, with what kept of the rest.
+
+After a transfer only the embeddings have to find their places: the body knows its language and stays bit-identical, so
+that what was grafted onto it still fits (de Vries and Nissim, 2021; WECHSEL's "TransInner" begins the same way).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbone.adapted import LowRank
+from backbone.errors import PolygraftError
+from backbone.gpt2 import Backbone
+from backbone.order import Batches
+from backbone.train_config import TrainConfig
+from backbone.training import FitResult, fit
+from crosslingual.language_model import LanguageObjective
+from crosslingual.tuning import Part as Part
+from crosslingual.tuning import Tuning as Tuning
+
+FIRST = "embeddings-first"
+"""Folder of the run's first phase, where there is one."""
+
+
+class LowRankObjective(nn.Module):
+    """Next-token prediction with low-rank changes to the body and trained embeddings (Hu et al., 2021, "LoRA").
+
+    Args:
+        backbone: its embeddings are trained in place, its body is not.
+        rank: of the changes.
+    """
+
+    def __init__(self, backbone: Backbone, rank: int) -> None:
+        super().__init__()
+        self.changes = LowRank(backbone, rank)
+        self.changes.to(backbone.device)
+        self.embeddings = nn.ParameterList(_embeddings(backbone.model))
+        self._backbone = (backbone,)  # in a tuple it is no submodule: the body has no place among what is trained
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (summed cross-entropy in nats, number of tokens) of (B, T + 1) rows."""
+        (backbone,) = self._backbone
+        rows = rows.to(backbone.device, non_blocking=True)
+        states = backbone.hidden(backbone.embed(rows[:, :-1]), weights=self.changes.weights(backbone))
+        targets = rows[:, 1:].flatten()
+        loss = F.cross_entropy(backbone.head(states).flatten(0, 1), targets, reduction="sum")
+        return loss, torch.tensor(float(targets.numel()), device=loss.device)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the changes into the body for the length of a with-block."""
+        (backbone,) = self._backbone
+        matrices = {name: backbone.model.base_model.get_parameter(name) for name in self.changes.weights(backbone)}
+        own = {name: matrix.detach().clone() for name, matrix in matrices.items()}
+        self.merge()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, matrix in matrices.items():
+                    matrix.copy_(own[name])
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Write the changes into the body for good."""
+        (backbone,) = self._backbone
+        for name, matrix in self.changes.weights(backbone).items():
+            backbone.model.base_model.get_parameter(name).copy_(matrix)
+
+
+def train_language_model(
+    model: Any,
+    tokenizer: Any,
+    batches: Batches,
+    config: TrainConfig,
+    tuning: Tuning | None = None,
+    *,
+    folder: Path | None = None,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+) -> FitResult:
+    """Train a causal language model in place; it is in evaluation mode afterwards and all its weights are frozen.
+
+    Args:
+        model: any causal model of transformers.
+        tokenizer: its tokenizer.
+        batches: rows of token ids, such as `crosslingual.language_model.PackedTokens`.
+        config: how long and how; bounds are of both phases together.
+        tuning: which weights.
+        folder: keeps log and resume state; a call with the same folder goes on.
+        evaluate: figures of the model, asked for each ``config.eval_every`` steps.
+
+    Raises:
+        PolygraftError: see `backbone.training.fit`; or lora is asked of a model without matrices in its layers.
+    """
+    tuning = tuning or Tuning()
+    parts: list[tuple[Part, TrainConfig, Path | None]] = [(tuning.train, config, folder)]
+    if tuning.embeddings_first:
+        first, rest = _phases(config, len(batches), tuning.embeddings_first)
+        parts = [("embeddings", first, folder / FIRST if folder else None), (tuning.train, rest, folder)]
+    results = []
+    for part, phase, place in parts:
+        objective = _objective(model, tokenizer, part, tuning.rank)
+        results.append(fit(objective, batches, phase, folder=place, evaluate=_measured(objective, model, evaluate)))
+        if isinstance(objective, LowRankObjective):
+            objective.merge()
+        model.requires_grad_(False).eval()
+    return replace(
+        results[-1],
+        losses=[loss for result in results for loss in result.losses],
+        steps=sum(result.steps for result in results),
+        seconds=sum(result.seconds for result in results),
+    )
+
+
+def _objective(model: Any, tokenizer: Any, part: Part, rank: int) -> LanguageObjective | LowRankObjective:
+    if part != "lora":
+        choose(model, part)
+        return LanguageObjective(model)
+    backbone = Backbone(model, tokenizer, name="the model")
+    objective = LowRankObjective(backbone, rank)
+    choose(model, "embeddings")
+    return objective
+
+
+def _measured(
+    objective: LanguageObjective | LowRankObjective, model: Any, evaluate: Callable[[Any], dict[str, float]] | None
+) -> Callable[[], dict[str, float]] | None:
+    """Return what measures the model as it would be kept."""
+    if evaluate is None:
+        return None
+
+    def measure() -> dict[str, float]:
+        with objective.applied() if isinstance(objective, LowRankObjective) else nullcontext():
+            return evaluate(model)
+
+    return measure
+
+
+def choose(model: nn.Module, part: Part) -> None:
+    """Let gradients reach one part of a model and nothing else."""
+    own = {id(parameter) for parameter in _embeddings(model)}
+    for parameter in model.parameters():
+        is_embedding = id(parameter) in own
+        parameter.requires_grad_(part == "all" or is_embedding == (part != "body"))
+
+
+def _embeddings(model: Any) -> list[nn.Parameter]:
+    """Return word embeddings, output embeddings and output bias, tied ones once."""
+    output = model.get_output_embeddings()
+    found = [model.get_input_embeddings().weight, output.weight, getattr(output, "bias", None)]
+    return list({id(tensor): tensor for tensor in found if tensor is not None}.values())
+
+
+def _phases(config: TrainConfig, samples: int, share: float) -> tuple[TrainConfig, TrainConfig]:
+    """Split a run's bounds into the embeddings' share and the rest."""
+    steps = config.total_steps(samples) or 0
+    first = min(max(1, round(share * steps)), steps - 1) if steps else 0
+    if steps == 1:
+        raise PolygraftError("a run of one step has no two phases: train longer, or without embeddings first")
+    bounds: Mapping[str, Any] = {"epochs": 0.0, "patience": 0}
+    return (
+        replace(config, **bounds, steps=first, minutes=share * config.minutes),
+        replace(config, epochs=0.0, steps=steps - first, minutes=(1 - share) * config.minutes),
+    )

@@ -1,0 +1,108 @@
+"""polygraft corpus build sources.toml --out corpus
+
+Build a corpus: text of many languages, cleaned, without duplicates, a part of each held out, every drop logged.
+
+SOURCES is a TOML file with a table for each source of text:
+
+    [[source]]
+    name = "wiki-sw"
+    language = "sw"
+    licence = "CC-BY-SA-4.0"
+    path = "wiki/*.jsonl.gz"     # or dataset = "name or folder", config = "sw", split = "train"
+    # format = "txt"             # txt, jsonl, parquet or wikiextractor, where the ending does not tell
+    # documents = "line"         # of txt: file, line or paragraph
+    # text = "text"              # field of jsonl, parquet and data sets
+    # encoding = "utf-8"
+
+    [rules]                      # other thresholds of quality, for all languages
+    min_words = 20
+
+    [language.ru]                # and for one
+    max_word_length = 11
+
+A build that was killed goes on when the command is given again. The result does not depend on the number of workers.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from backbone.errors import UsageError
+from crosslingual.corpus.options import BuildOptions
+from scripts._cli import Json, emit, progress, remark, run_file
+
+if TYPE_CHECKING:
+    from crosslingual.corpus.manifest import LanguageRecord
+    from crosslingual.corpus.reading import Corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which text, how it is cleaned, and where it goes."""
+
+    sources: tyro.conf.Positional[Path]
+    """TOML file of the sources."""
+    out: Path
+    """Folder of the corpus; new, empty, or a build of the same sources to go on with."""
+    workers: int = 0
+    """Processes; 0: one for each core."""
+    overwrite: bool = False
+    """Replace a corpus or an unfinished build of other sources or options."""
+    build: BuildOptions = field(default_factory=BuildOptions)
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise UsageError(f"--workers is {self.workers}, but must be 0 or more")
+
+
+def main(options: Options) -> int:
+    """Build the corpus and print what is in each language."""
+    from crosslingual.corpus.building import build_corpus
+    from crosslingual.corpus.sources import read_sources
+
+    corpus = build_corpus(
+        read_sources(options.sources),
+        options.out,
+        options.build,
+        workers=options.workers or len(os.sched_getaffinity(0)),
+        overwrite=options.overwrite,
+        watch=_watch,
+    )
+    for language, record in corpus.records.items():
+        if not record.size("train").documents:
+            remark(f"{language} has no document left: {_reasons(record) or 'its sources are empty'}")
+    _tell(corpus, as_json=options.json)
+    return 0
+
+
+def _watch(done: Iterator[None], total: int, label: str) -> Iterable[None]:
+    return progress(done, total, label)
+
+
+def _tell(corpus: "Corpus", *, as_json: bool) -> None:
+    if not as_json:
+        emit("language\tread\ttrain\theldout\tMB\tdropped")
+    for language, record in corpus.records.items():
+        read, train, heldout = record.read, record.size("train"), record.size("heldout")
+        if as_json:
+            amounts = {"read": asdict(read), "train": asdict(train), "heldout": asdict(heldout)}
+            dropped = {reason: asdict(amount) for reason, amount in record.dropped.items()}
+            emit(json.dumps({"language": language, **amounts, "dropped": dropped, "licences": dict(record.licences)}))
+            continue
+        columns = [language, read.documents, train.documents, heldout.documents, f"{train.bytes / 1e6:.2f}"]
+        emit("\t".join(map(str, [*columns, _reasons(record)])))
+
+
+def _reasons(record: "LanguageRecord") -> str:
+    ordered = sorted(record.dropped.items(), key=lambda item: -item[1].documents)
+    return ", ".join(f"{reason} {amount.documents}" for reason, amount in ordered)
+
+
+if __name__ == "__main__":
+    run_file(__file__)

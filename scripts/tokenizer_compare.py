@@ -1,0 +1,133 @@
+"""polygraft tokenizer compare starter tokenizer --text en.txt sw.txt
+
+Compare how tokenizers cut the same text, language by language; lower fertility is cheaper.
+
+TEXT are files and corpora as in `polygraft tokenizer train`; a file is a language, and of a corpus the held-out part
+is measured. The columns: bytes per token; fertility, which is tokens per word, or per character where no blanks part
+words; parity, the tokens for a language by those for the --reference, if its file has as many lines, which then say
+the same line by line; the share of tokens that are unknown; of words cut at a combining mark (between a letter and
+its vowel sign); and of the vocabulary that the text uses.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from backbone.errors import PolygraftError, UsageError
+from backbone.files import atomic_file
+from scripts._cli import Json, emit, progress, run_file
+
+if TYPE_CHECKING:
+    from crosslingual.tokenizer_figures import Cut
+
+Row = dict[str, Any]
+_PLOTS = (".svg", ".png", ".pdf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which tokenizers, on which text."""
+
+    tokenizers: tyro.conf.Positional[tuple[str, ...]]
+    """Names on the hub, folders, tokenizer.json files, or starter."""
+    text: tuple[Path, ...]
+    """Files of text, each a language, and folders of corpora."""
+    reference: str = "en"
+    """Language that parity is measured by."""
+    plot: Path | None = None
+    """File for a plot of the bytes per token: .svg, .png or .pdf."""
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if not self.tokenizers:
+            raise UsageError("no tokenizer named: give names on the hub, folders, or starter")
+        if not self.text:
+            raise UsageError("no text named: give --text with files of UTF-8 text")
+        if self.plot is not None and self.plot.suffix not in _PLOTS:
+            raise UsageError(f"--plot {self.plot} must end in {', '.join(_PLOTS[:-1])} or {_PLOTS[-1]}")
+
+
+def main(options: Options) -> int:
+    """Measure each tokenizer on each language, and print a line for each pair."""
+    languages = _languages(options.text)
+    # documents of a corpus say different things, even where there are as many
+    reference = "" if any(path.is_dir() for path in options.text) else options.reference
+    rows: list[Row] = []
+    from backbone.pretrained import load_tokenizer
+    from backbone.starter import language_model_place
+    from crosslingual.tokenizer_figures import measure
+
+    for name in options.tokenizers:
+        tokenizer = load_tokenizer(language_model_place(name))
+        watched = progress(languages.items(), len(languages), name)
+        cuts = {language: measure(tokenizer, texts, language) for language, texts in watched}
+        rows += [_row(name, language, cuts, reference) for language in cuts]
+    for line in _lines(rows, as_json=options.json):
+        emit(line)
+    if options.plot is not None:
+        _draw(rows, options.plot)
+    return 0
+
+
+def _languages(paths: Sequence[Path]) -> dict[str, list[str]]:
+    from scripts._language_texts import language_texts
+
+    found: dict[str, list[str]] = {}
+    for language, text in progress(language_texts(paths, "heldout"), label="reading"):
+        found.setdefault(language, []).append(text)
+    if not found:
+        raise PolygraftError("there is no text to measure on: give --text with files of UTF-8 text")
+    return found
+
+
+def _row(tokenizer: str, language: str, cuts: Mapping[str, "Cut"], reference: str) -> Row:
+    cut, first = cuts[language], cuts.get(reference)
+    parallel = first is not None and first.texts == cut.texts
+    return {
+        "tokenizer": tokenizer,
+        "language": language,
+        "bytes_per_token": round(cut.bytes_per_token, 3),
+        "fertility": round(cut.fertility, 3),
+        "per": "word" if cut.spaced else "character",
+        "parity": round(cut.tokens / first.tokens, 3) if first is not None and parallel else None,
+        "unknown": round(cut.unknown_rate, 5),
+        "split_at_mark": None if cut.split_rate is None else round(cut.split_rate, 4),
+        "used": round(cut.used_share, 4),
+        "vocabulary": cut.vocabulary,
+    }
+
+
+def _lines(rows: Sequence[Row], *, as_json: bool) -> list[str]:
+    if as_json:
+        return [json.dumps(row, ensure_ascii=False) for row in rows]
+    told = [["-" if value is None else str(value) for value in row.values()] for row in rows]
+    return ["\t".join(row) for row in [list(rows[0]), *told]]
+
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    """Plot the bytes per token, a group of bars for each language."""
+    from scripts._plots import pyplot
+
+    plots = pyplot()
+    names = list(dict.fromkeys(row["tokenizer"] for row in rows))
+    languages = list(dict.fromkeys(row["language"] for row in rows))
+    figure, axes = plots.subplots(figsize=(max(5.0, 0.6 * len(languages) * len(names)), 4))
+    width = 0.8 / len(names)
+    for number, name in enumerate(names):
+        heights = [row["bytes_per_token"] for row in rows if row["tokenizer"] == name]
+        places = [at + (number - (len(names) - 1) / 2) * width for at in range(len(languages))]
+        axes.bar(places, heights, width, label=name)
+    axes.set_xticks(range(len(languages)), languages)
+    axes.set_ylabel("bytes per token")
+    axes.legend(fontsize=8)
+    with atomic_file(path) as partial:
+        figure.savefig(partial, bbox_inches="tight")
+    plots.close(figure)
+
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -1,0 +1,63 @@
+"""polygraft transfer --tokenizer ./german --out models/german
+
+Bring a language model into another language: new tokenizer, new embedding rows made of old ones, the same body.
+
+The new tokenizer is given by --tokenizer, or trained on --text, like the model's own. How a new row is made depends on
+what is known of the two languages, see --init: word vectors of both (--source-vectors, --target-vectors) with a
+dictionary to align them, parallel text, text of the new language, a donor model with the new tokenizer, or nothing.
+With --text alone, vectors of its tokens are trained on it (FOCUS); with --text and --source-vectors, word vectors of
+its words, which --dictionary then aligns.
+
+A dictionary has a word, a tab and its translation on each line, in the order source, target; FreeDict's and CC-CEDICT's
+own files are read too. A line says how often each way of making a row was used, which tokens have no vector and why,
+and how well the alignment translates words it has not seen; --report writes a page with plots. The folder is in
+transformers' format and holds transfer.json beside the model. Train on with train language --from.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts._cli import emit, run_file, stage
+from scripts.transferring.options import Options
+
+if TYPE_CHECKING:
+    from scripts.transferring.result import Transferred
+
+
+def main(options: Options) -> int:
+    """Make the model, write its folder, and print the report."""
+    from scripts.transferring.places import check_places
+
+    check_places(options)
+    from scripts.transferring.inputs import read_evidence
+    from scripts.transferring.making import make
+    from scripts.transferring.result import keep
+    from scripts.transferring.tables import as_dict, as_lines
+
+    stage("reading vectors, dictionary and texts")
+    evidence = read_evidence(options)
+    with tempfile.TemporaryDirectory(prefix="polygraft-") as scratch:
+        transferred = make(options, evidence, Path(scratch))
+        facts = as_dict(transferred, options.out)
+        page = _page(options, transferred, facts)
+    keep(transferred, options, page)
+    for line in [json.dumps(facts, ensure_ascii=False)] if options.json else as_lines(facts):
+        emit(line)
+    return 0
+
+
+def _page(options: Options, transferred: "Transferred", facts: Mapping[str, Any]) -> str | None:
+    """Return the report as a page, made before anything is written."""
+    if options.report is None:
+        return None
+    from scripts.transferring.page import as_page
+
+    stage("drawing the report")
+    return as_page(transferred, facts)
+
+
+if __name__ == "__main__":
+    run_file(__file__)

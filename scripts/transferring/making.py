@@ -1,0 +1,108 @@
+"""The transfer itself: the model read, the rows made or taken from an earlier transfer, the new model put together."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from backbone.digest import vocabulary_digest
+from backbone.errors import PolygraftError
+from backbone.gpt2 import Backbone
+from backbone.stored import read_stored
+from crosslingual.mixing import Mixing
+from crosslingual.surgery import with_mixed_vocabulary
+from crosslingual.transfer_report import peak_memory
+from crosslingual.transferring import Evidence, TransferReport, make_mixing
+from crosslingual.vocabulary import Vocabulary
+from scripts._cli import stage
+from scripts.transferring.inputs import completed, new_tokenizer
+from scripts.transferring.options import Options
+from scripts.transferring.result import Transferred
+
+
+def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
+    """Return the model in its new language.
+
+    Args:
+        options: of the command.
+        evidence: what the files say of the two languages.
+        scratch: folder for files that are needed no longer than this.
+
+    Raises:
+        PolygraftError: a model or tokenizer cannot be loaded or trained, or the method lacks what it needs.
+    """
+    began = time.perf_counter()
+    stage("reading the model")
+    # in the dtype of its files, so that the body stays what it is to the last bit
+    stored = read_stored(options.model)
+    source = Backbone(stored.model, stored.tokenizer, name=options.model, kin=stored.kin)
+    tokenizer = new_tokenizer(options, source.tokenizer, source.context)
+    if options.mixing is None:
+        evidence = completed(evidence, options, tokenizer, scratch)
+        mixing = _made(source.tokenizer, tokenizer, evidence, options)
+    else:
+        mixing = _reused(options.mixing, source.tokenizer, tokenizer)
+    stage("putting the model together")
+    seed = int(mixing.settings.get("seed", options.method.seed))
+    model = with_mixed_vocabulary(source.model, tokenizer, mixing, source=source.tokenizer, seed=seed)
+    settings = {**mixing.settings}
+    return Transferred(
+        source=source,
+        result=Backbone(model, tokenizer, name=options.tokenizer or options.donor or "the new tokenizer"),
+        mixing=mixing,
+        report={**settings.pop("report"), **_cost(began)},
+        settings=settings,
+        evidence=evidence,
+    )
+
+
+def _cost(began: float) -> dict[str, Any]:
+    return {"seconds": round(time.perf_counter() - began, 1), "peak_memory": peak_memory()}
+
+
+def _made(source: Any, target: Any, evidence: Evidence, options: Options) -> Mixing:
+    """Return the mixing with the report on it and its vocabularies, for those who use it again."""
+    stage("making the rows")
+    mixing, report = make_mixing(source, target, evidence, options.method)
+    told = {**report.to_dict(), "samples": _readable(report, source, target)}
+    return replace(mixing, settings={**mixing.settings, **_vocabularies(source, target), "report": told})
+
+
+def _readable(report: TransferReport, source: Any, target: Any) -> list[dict[str, Any]]:
+    """Return samples with tokens as they read, ``▁`` for a blank before them, where they are whole characters."""
+    there, here = dict(_forms(source)), dict(_forms(target))
+    return [
+        {
+            "token": here.get(row.token, row.token),
+            "origin": row.origin,
+            "sources": [(there.get(token, token), weight) for token, weight in row.sources],
+        }
+        for row in report.samples
+    ]
+
+
+def _forms(tokenizer: Any) -> Iterator[tuple[str, str]]:
+    vocabulary = Vocabulary.of(tokenizer)
+    for piece, form in zip(vocabulary.pieces, vocabulary.forms, strict=True):
+        if piece is not None and form is not None and form.strip("▁") and "\ufffd" not in form:
+            yield piece, form
+
+
+def _vocabularies(source: Any, target: Any) -> dict[str, str]:
+    return {
+        f"{side}_vocabulary_sha256": vocabulary_digest(tokenizer.get_vocab())
+        for side, tokenizer in (("source", source), ("target", target))
+    }
+
+
+def _reused(folder: Path, source: Any, target: Any) -> Mixing:
+    """Return a saved mixing, which must be from this vocabulary to that."""
+    mixing = Mixing.from_pretrained(folder)
+    for name, digest in _vocabularies(source, target).items():
+        if mixing.settings.get(name) != digest:
+            side = "model" if name.startswith("source") else "new tokenizer"
+            raise PolygraftError(
+                f"{folder} was not made for the vocabulary of the {side}: make it for these two with --save-mixing"
+            )
+    return mixing
