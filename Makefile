@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo "$$name" && break; done)
 
-.PHONY: help setup check test demo bench bench-captions bench-narration docs clean
+.PHONY: help setup check test demo bench bench-captions bench-narration bench-transfer docs clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -33,9 +33,10 @@ check: $(STAMP) ## Lint, format and types
 test: check ## Checks, then all tests (under 5 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8
 
-demo: $(STAMP) ## Caption the example pictures and narrate the example films with the models that ship with the package
+demo: $(STAMP) ## Caption the example pictures, narrate the example films, move the language model to Swahili (fetches 80 MB)
 	$(BIN)/polygraft caption examples/pictures
 	$(BIN)/polygraft narrate examples/films
+	$(BIN)/polygraft demo transfer
 
 bench: $(STAMP) ## Measure speed, and captions against controls (fetches 350 MB, trains for half an hour)
 	$(BIN)/polygraft benchmark throughput
@@ -53,6 +54,10 @@ bench-narration: $(STAMP) ## Measure narrations of moving emoji (fetches 800 MB,
 	$(BIN)/polygraft benchmark steps
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/polygraft benchmark films
+
+bench-transfer: $(STAMP) ## Measure transfer to four languages against training from nothing (fetches 200 MB, trains for hours)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/polygraft benchmark transfer --out docs/transfer.svg
 
 docs: $(STAMP) ## Write docs/cli.md from the help texts
 	$(BIN)/python -m scripts._docs docs/cli.md

@@ -70,7 +70,7 @@ def main(options: Options) -> int:
         read_sources(options.sources),
         options.out,
         options.build,
-        workers=options.workers or len(os.sched_getaffinity(0)),
+        workers=options.workers or os.cpu_count() or 1,
         overwrite=options.overwrite,
         watch=_watch,
     )

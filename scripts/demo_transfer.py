@@ -9,7 +9,7 @@ verses; whole chapters are held out for the figures.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -66,7 +66,7 @@ def main(options: Options) -> int:
     material = Material(code=options.language, data=options.data.expanduser(), work=options.work.expanduser())
     english = Backbone.from_pretrained("starter", device="cpu", dtype="float32")
     remark(f"reading and tokenizing {len(material.training):,} documents")
-    tokenizer, rows = material.tokenizer, material.rows(_CONTEXT)
+    tokenizer, rows = material.tokenizer, material.rows(min(_CONTEXT, english.context))
     vectors = _english_vectors(material), material.vectors
     remark(f"making embedding rows with {len(material.dictionary.pairs):,} pairs of words")
     method = TransferOptions(init="wechsel", clean_dictionary=True, fallback="multivariate")
@@ -100,9 +100,10 @@ def _show(title: str, backbone: "Backbone", material: "Material", options: Optio
     from backbone.decoding import Decoding
     from crosslingual.scoring import score_text
 
-    score = score_text(backbone.model, backbone.tokenizer, material.test, context=_CONTEXT)
+    context = min(_CONTEXT, backbone.context)
+    score = score_text(backbone.model, backbone.tokenizer, material.test, context=context)
     emit(f"{title}: {score.bits_per_byte:.2f} bits per byte of held-out text")
-    decoding = replace(Decoding(), max_tokens=20, seed=options.seed)
+    decoding = Decoding(max_tokens=20, no_repeat_ngram=3)
     for prompt in _PROMPTS[options.language]:
         ids = torch.tensor([backbone.tokenizer(prompt)["input_ids"]])
         (told,) = backbone.generate(backbone.embed(ids), decoding)[0]

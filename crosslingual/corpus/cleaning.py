@@ -22,7 +22,7 @@ from crosslingual.corpus.plan import Unit
 from crosslingual.corpus.readers import Found, read_documents
 from crosslingual.corpus.repair import repair
 from crosslingual.corpus.rules import Rules
-from crosslingual.corpus.streams import LineWriter, open_unpacked, read_objects
+from crosslingual.corpus.streams import LineWriter, open_unpacked, read_objects, read_through
 
 TEXTS, DROPS, FACTS, SIGNATURES, COUNTS = "texts.zst", "drops.zst", "facts.bin", "signatures.bin", "counts.json"
 
@@ -115,16 +115,16 @@ def _batches(documents: Iterable[Found]) -> Iterator[list[Found]]:
 # Reading a part
 
 
-def read_texts(part: Path) -> Iterator[dict[str, Any]]:
-    """Yield ``id`` and ``text`` of what is left of a unit."""
+def read_text_lines(part: Path) -> Iterator[bytes]:
+    """Yield the JSON line with ``id`` and ``text`` of each text that is left of a unit."""
     with open_unpacked(part / TEXTS) as stream:
-        yield from read_objects(stream)
+        yield from read_through(part / TEXTS, stream)
 
 
 def read_drops(part: Path) -> Iterator[dict[str, Any]]:
     """Yield ``id``, ``bytes`` and ``reason`` of what the first pass dropped."""
     with open_unpacked(part / DROPS) as stream:
-        yield from read_objects(stream)
+        yield from read_through(part / DROPS, read_objects(stream))
 
 
 def read_facts(part: Path) -> Array:

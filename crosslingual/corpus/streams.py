@@ -6,7 +6,7 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -39,7 +39,7 @@ def open_unpacked(path: Path) -> IO[bytes]:
             return path.open("rb", buffering=_CHUNK)
 
 
-def read_through(path: Path, chunks: Iterator[Any]) -> Iterator[Any]:
+def read_through(path: Path, chunks: Iterable[Any]) -> Iterator[Any]:
     """Pass on what is read from ``path``.
 
     Raises:
@@ -72,6 +72,11 @@ def read_lines(stream: IO[bytes], limit: int, start: int = 0) -> Iterator[tuple[
         start += size
 
 
+def to_line(item: dict[str, Any]) -> bytes:
+    """Return an object as a line of JSON without blanks."""
+    return json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
 class LineWriter:
     """Writes JSON objects as lines packed with zstandard; equal objects become equal bytes.
 
@@ -90,7 +95,11 @@ class LineWriter:
 
     def write(self, item: dict[str, Any]) -> None:
         """Add one line."""
-        self._out.write(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        self.write_line(to_line(item))
+
+    def write_line(self, line: bytes) -> None:
+        """Add what is a line already."""
+        self._out.write(line)
 
     def __enter__(self) -> "LineWriter":
         return self

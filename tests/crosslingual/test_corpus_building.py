@@ -174,6 +174,17 @@ def test_a_finished_corpus_is_opened_and_other_settings_are_refused(folder):
     assert build_corpus(listed, corpus.folder, BuildOptions(), overwrite=True).records["ru"].read.documents == 3
 
 
+def test_damage_to_an_unfinished_build_is_told(folder, monkeypatch):
+    monkeypatch.setattr(building, "write_unit", lambda *job: (_ for _ in ()).throw(StopError()))
+    with pytest.raises(StopError):
+        build(folder, LISTED)
+    monkeypatch.undo()
+    part = folder / "corpus" / "unfinished" / "parts" / "000000" / "texts.zst"
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(PolygraftError, match="texts.zst is cut off or damaged"):
+        build(folder, LISTED)
+
+
 def test_an_unfinished_build_of_other_settings_is_refused_until_overwritten(folder, monkeypatch):
     monkeypatch.setattr(building, "write_unit", lambda *job: (_ for _ in ()).throw(StopError()))
     with pytest.raises(StopError):
