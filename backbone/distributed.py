@@ -48,10 +48,10 @@ class World:
             dist.all_reduce(total)
         return [float(v) for v in total.tolist()]
 
-    def barrier(self) -> None:
-        """Wait for every process."""
+    def barrier(self, group: dist.ProcessGroup | None = None) -> None:
+        """Wait for every process, over the common group or another of the same processes."""
         if self.size > 1:
-            dist.barrier()
+            dist.barrier(group)
 
 
 def join_world(device: torch.device) -> World:

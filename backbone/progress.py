@@ -55,6 +55,17 @@ class Reporter:
             self._bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
         self._bar.update()
 
+    def rewind(self, step: int, left: int, why: str) -> None:
+        """Go back to ``step`` from the step ``left``; what was logged since is dropped, and why is told."""
+        self._bar.n = step
+        self._bar.refresh()
+        if self._log:
+            name = Path(self._log.name)
+            self._log.close()
+            self._log = _open_log(name, step)
+            self._log.write(json.dumps({"step": step, "rewound_from": left, "why": why}) + "\n")
+            self._log.flush()
+
     def close(self) -> None:
         """End the bar and close the files."""
         self._bar.close()

@@ -8,12 +8,13 @@ final name only when it is complete, so a run killed at any moment finds the las
 import json
 import shutil
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.distributed import ProcessGroup
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load
@@ -21,7 +22,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from backbone.distributed import World
 from backbone.errors import PolygraftError
-from backbone.files import sync
+from backbone.files import sync, write_text
 
 FORMAT = 1
 _PREFIX = "step-"
@@ -43,11 +44,33 @@ class RunState:
     """The evaluation with the best score, whose weights are kept beside the last ones."""
     stale: int = 0
     """Evaluations since the best one."""
+    skipped: list[list[int]] = field(default_factory=list)
+    """Ranges of places in the stream of samples that were left out after a spike of the loss."""
+    recent: list[float] = field(default_factory=list)
+    """Losses of the last steps, where they are watched for spikes."""
+    anchor: int | None = None
+    """The earlier saved step that a spike leads back to; None: this one."""
     format: int = FORMAT
 
 
-def save_state(folder: Path, tensors: dict[str, Tensor], state: RunState, world: World) -> None:
-    """Write one step's state; called by every process. Older steps are removed once the new one is complete.
+def step_folder(folder: Path, step: int) -> Path:
+    """Return where the state after ``step`` has its place."""
+    return folder / f"{_PREFIX}{step:09d}"
+
+
+def save_state(
+    folder: Path, tensors: dict[str, Tensor], state: RunState, world: World, group: ProcessGroup | None = None
+) -> None:
+    """Write one step's state; called by every process.
+
+    Older steps are removed once the new one is complete, but for its anchor.
+
+    Args:
+        folder: of all states of the run.
+        tensors: of this step, by name; sharded ones are written by the processes that have them.
+        state: where the run stands.
+        world: the processes.
+        group: over which they speak; None: the common one.
 
     Raises:
         PolygraftError: the folder cannot be written (no space, no permission); the older state stays.
@@ -57,28 +80,40 @@ def save_state(folder: Path, tensors: dict[str, Tensor], state: RunState, world:
         if world.first:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-        world.barrier()
+        world.barrier(group)
         writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own deprecations and its remark that there is one process
-            save(tensors, storage_writer=writer, no_dist=world.size == 1)
+            save(tensors, storage_writer=writer, process_group=group, no_dist=world.size == 1)
         if world.first:
-            (partial / "state.json").write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
-            _publish(partial, folder / f"{_PREFIX}{state.step:09d}")
+            (partial / "state.json").write_text(_described(state), encoding="utf-8")
+            kept = {step_folder(folder, step) for step in (state.step, state.anchor) if step is not None}
+            _publish(partial, step_folder(folder, state.step), kept)
     except (OSError, CheckpointException) as error:
         raise PolygraftError(f"the state of step {state.step} could not be saved in {folder}: {_why(error)}") from error
+    world.barrier(group)
+
+
+def _described(state: RunState) -> str:
+    return json.dumps(asdict(state), indent=1) + "\n"
+
+
+def amend_state(folder: Path, state: RunState, world: World) -> None:
+    """Replace the ``state.json`` of a saved step, whole or not at all; called by every process."""
+    if world.first:
+        write_text(step_folder(folder, state.step) / "state.json", _described(state))
     world.barrier()
 
 
-def _publish(partial: Path, final: Path) -> None:
-    """Make a finished folder durable, give it its name and remove older ones."""
+def _publish(partial: Path, final: Path, kept: set[Path]) -> None:
+    """Make a finished folder durable, give it its name and remove older ones that are not kept."""
     for path in [*partial.iterdir(), partial]:
         sync(path)
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     sync(final.parent)
     for other in final.parent.iterdir():
-        if other != final and other.name.startswith((_PREFIX, ".partial-")):
+        if other not in kept and other.name.startswith((_PREFIX, ".partial-")):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -89,16 +124,19 @@ def latest_state(folder: Path) -> tuple[Path, RunState] | None:
         PolygraftError: the newest folder was made by another version or its ``state.json`` is damaged.
     """
     steps = sorted(folder.glob(f"{_PREFIX}*")) if folder.is_dir() else []
-    if not steps:
-        return None
+    return (steps[-1], read_state(steps[-1])) if steps else None
+
+
+def read_state(path: Path) -> RunState:
+    """Return what a step folder says about its step; errors as in `latest_state`."""
     try:
-        fields = json.loads((steps[-1] / "state.json").read_text(encoding="utf-8"))
+        fields = json.loads((path / "state.json").read_text(encoding="utf-8"))
         state = RunState(**fields)
     except (OSError, ValueError, TypeError) as error:
-        raise PolygraftError(f"{steps[-1]} is damaged ({error}): remove it to start from an earlier state") from error
+        raise PolygraftError(f"{path} is damaged ({error}): remove it to start from an earlier state") from error
     if state.format != FORMAT:
-        raise PolygraftError(f"{steps[-1]} has format {state.format}, this version reads {FORMAT}: start a new run")
-    return steps[-1], state
+        raise PolygraftError(f"{path} has format {state.format}, this version reads {FORMAT}: start a new run")
+    return state
 
 
 def check_same_run(path: Path, state: RunState, identity: dict[str, Any], data: str) -> None:

@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 from backbone.errors import UsageError
 
-# What may change when a run is resumed: its bounds, which the schedule then follows, and how the work is laid out.
+# What may change when a run is resumed: its bounds, which the schedule then follows, how the work is laid out, and how
+# it is guarded.
 MAY_CHANGE = frozenset(
     {
         "steps", "epochs", "minutes", "micro_batch", "parallel", "activation_checkpointing", "compile",
         "save_every", "eval_every", "log_every", "patience", "tensorboard",
+        "spike_guard", "spike_rewinds", "background_save", "mfu",
     }
 )  # fmt: skip
 
@@ -23,6 +25,8 @@ _COUNTS = (
     "save_every",
     "eval_every",
     "patience",
+    "spike_guard",
+    "spike_rewinds",
 )
 
 
@@ -72,6 +76,16 @@ class TrainConfig:
     """Compile the module with torch.compile."""
     save_every: int = 200
     """Steps between saves of the resume folder; 0: only at the end."""
+    background_save: bool = False
+    """Write the resume folder while training goes on, from a copy in memory."""
+    spike_guard: float = 0.0
+    """Robust standard deviations above the median of the last losses from which on a loss is a spike: the run then goes
+    back to the last save and leaves out the batches since. Losses and gradients that are not finite are spikes, too.
+    0: off; 6 to 10 are usual."""
+    spike_rewinds: int = 3
+    """How often the run may go back."""
+    mfu: bool = False
+    """Measure the speed of the device at the start, and tell what share of it the training of a language model uses."""
     eval_every: int = 0
     """Steps between evaluations; 0: never."""
     log_every: int = 10

@@ -3,6 +3,13 @@
 A trainable part is an ``nn.Module`` whose ``forward(batch)`` returns ``(summed loss, weight)``: the loss summed over
 whatever is predicted (tokens, pairs) and how many there were. Sums are divided once per step, over all micro-batches
 and all processes, so the loss does not depend on how a batch was cut.
+
+A part may have more to tell or to be told, by attributes of these names:
+
+- ``health()``: figures for the log.
+- ``groups``: names; ``forward`` then returns a third value, (groups, 2), of which the log gets a mean loss each.
+- ``work()``: `backbone.speed.Work` of one unit of weight, for ``--mfu``; None where it is not known.
+- ``begin_step(progress)``: called before each step with the share of the run that is done once it is.
 """
 
 import math
@@ -12,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +29,15 @@ from torch import Tensor, nn
 from backbone.device import autocast, keep_big_blocks, seed_everything
 from backbone.distributed import World, gradient_sync, join_world, parallelize, trainable_tensors, whole
 from backbone.errors import PolygraftError
-from backbone.optim import STATE_KEYS, MovingAverage, build_optimizers, rate_at
+from backbone.grouped import GroupLosses
+from backbone.learned import Learned
+from backbone.optim import rate_at
 from backbone.order import Batches, SampleOrder, split_evenly, step_seed
 from backbone.progress import Reporter
-from backbone.resume import RunState, check_same_run, latest_state, load_tensors, save_state
+from backbone.resume import RunState, check_same_run, latest_state, read_state, step_folder
+from backbone.saving import Saver
+from backbone.speed import Gauge
+from backbone.spikes import SpikeError, SpikeGuard, place_after, skip_batches, too_many
 from backbone.train_config import TrainConfig as TrainConfig
 
 Evaluate = Callable[[], dict[str, float]]
@@ -61,8 +73,7 @@ def fit(
     """Train ``module`` on ``batches``.
 
     Args:
-        module: ``module(batch)`` gives (summed loss, weight), both scalars; an optional ``module.health()`` gives
-            figures for the log.
+        module: ``module(batch)`` gives (summed loss, weight), both scalars; more may be told, see this file's top.
         batches: the samples; order is a function of (config.seed, batches.digest, position) alone.
         config: how to train.
         folder: keeps ``log.jsonl`` and the resume folder; calling again with the same folder continues the run with
@@ -71,16 +82,17 @@ def fit(
             place; a figure called ``score`` (higher is better) decides which weights are kept.
 
     Raises:
-        PolygraftError: the loss is not finite; the folder belongs to another run; it cannot be written.
+        PolygraftError: the loss is not finite, or spiked more often than it may; the folder belongs to another run;
+            it cannot be written.
         KeyboardInterrupt: after SIGINT or SIGTERM, once the state is saved.
     """
     run = _Run(module, batches, config, folder, evaluate)
-    run.restore()
     with _signals() as stopped, ThreadPoolExecutor(1, "collate") as pool:
         try:
+            run.restore()
             run.loop(pool, stopped)
         finally:
-            run.reporter.close()
+            run.close()
     return run.result()
 
 
@@ -99,15 +111,6 @@ def _signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@dataclass
-class _Best:
-    """The best evaluated weights so far."""
-
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    stale: int = 0
-
-
 class _Run:
     """One run of `fit`: the loop's parts as methods, its position as attributes."""
 
@@ -120,23 +123,29 @@ class _Run:
             raise PolygraftError("nothing to train: the module has no parameter that requires a gradient")
         if not len(batches):
             raise PolygraftError("nothing to train on: the data set is empty")
-        self.world: World = join_world(next(iter(parameters.values())).device)
+        first = next(iter(parameters.values()))
+        self.world: World = join_world(first.device)
         if config.batch_size < self.world.size:
             raise PolygraftError(f"batch_size {config.batch_size} is smaller than the {self.world.size} processes")
         if self.world.device.type == "cpu":
             keep_big_blocks()
+        tell_work = getattr(module, "work", None)
+        work = tell_work() if config.mfu and tell_work else None
+        self.gauge = Gauge(work, self.world, first.dtype, repeats=config.activation_checkpointing) if work else None
         self.called = parallelize(module.train(), config, self.world)
-        self.parameters = trainable_tensors(module)
-        self.optimizers = build_optimizers(module, config)
-        self.average = MovingAverage(self.parameters, config.ema)
+        self.learned = Learned(module, config)
         self.order = SampleOrder(len(batches), config.seed, batches.digest)
         self.total = config.total_steps(len(batches))
         self.step, self.elapsed = 0, 0.0
         self.losses: list[float] = []
+        self.groups = GroupLosses(getattr(module, "groups", ()))
         self.metrics: dict[str, float] = {}
         self.evaluated = -1
-        self.best = _Best()
-        self.reporter: Reporter
+        self.guard = SpikeGuard(config.spike_guard)
+        self.skipped: list[list[int]] = []
+        self.anchor: RunState | None = None
+        self.saver = Saver(folder / "resume" if folder else None, self.world, background=config.background_save)
+        self.reporter: Reporter | None = None
 
     # Where the run stands
 
@@ -153,60 +162,81 @@ class _Run:
         """Whether a bound is reached or the score has gone stale."""
         out_of_steps = self.total is not None and self.step >= self.total
         out_of_time = bool(self.config.minutes) and self.elapsed >= 60 * self.config.minutes
-        return out_of_steps or out_of_time or 0 < self.config.patience <= self.best.stale
+        return out_of_steps or out_of_time or 0 < self.config.patience <= self.learned.best.stale
 
-    # The resume folder
-
-    def _state_tensors(self) -> dict[str, Tensor]:
-        """Everything that changes with training, by the name it is saved under."""
-        tensors = {f"model.{name}": p.detach() for name, p in self.parameters.items()}
-        tensors |= {f"average.{name}": t for name, t in self.average.average.items()}
-        tensors |= {f"best.{name}": t for name, t in self.best.tensors.items()}
-        names = {id(p): name for name, p in self.parameters.items()}
-        for optimizer in self.optimizers:
-            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-                for key in STATE_KEYS[type(optimizer)]:
-                    tensors[f"optimizer.{names[id(parameter)]}.{key}"] = optimizer.state[parameter][key]
-        return tensors
-
-    def _empty_optimizer_state(self) -> None:
-        """Lay out the optimisers' state as their first step would, to be filled from a resume folder."""
-        for optimizer in self.optimizers:
-            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-                state = optimizer.state[parameter]
-                state.update({key: torch.zeros_like(parameter) for key in STATE_KEYS[type(optimizer)]})
-                if isinstance(optimizer, torch.optim.AdamW):
-                    state["step"] = torch.tensor(float(self.step), device=parameter.device)
+    # What is kept to go on from
 
     def restore(self) -> None:
         """Go on where the resume folder ends, if there is one."""
-        found = latest_state(self.folder / "resume") if self.folder else None
+        found = latest_state(self.saver.folder) if self.saver.folder else None
         if found:
             path, state = found
             check_same_run(path, state, self.config.identity(), self.batches.digest)
-            self.step, self.elapsed = state.step, state.elapsed
-            if state.best:
-                blank = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-                self.best = _Best(blank, state.best, state.stale)
-            self._empty_optimizer_state()
-            load_tensors(path, self._state_tensors(), self.world)
+            self._take_up(state)
+            apart = self.guard and state.anchor is not None
+            self.anchor = read_state(step_folder(path.parent, state.anchor or 0)) if apart else state
         self.reporter = Reporter(
             self.folder, self.step, self.total, active=self.world.first, tensorboard=self.config.tensorboard
         )
+        if self.guard and not found:
+            self.learned.lay_out(0, None, 0)
+            self.save(regular=True)
 
-    def save(self) -> None:
-        """Write the resume folder."""
-        if not self.folder or not self.step:
+    def _take_up(self, state: RunState) -> None:
+        """Stand where a kept state stands."""
+        self.step, self.elapsed, self.skipped = state.step, state.elapsed, state.skipped
+        self.guard = SpikeGuard(self.config.spike_guard, state.recent)
+        self.learned.lay_out(state.step, state.best, state.stale)
+        self.saver.fill(state.step, self.learned.tensors())
+
+    def save(self, *, regular: bool) -> None:
+        """Keep the state of this step; a spike leads back to the last ``regular`` one, on whatever step a run stopped.
+
+        Were it another, a run that was stopped would, after a spike, not end as one that was not.
+        """
+        if not self.folder and not self.guard:
             return
         state = RunState(
             step=self.step,
             elapsed=self.elapsed,
             identity=self.config.identity(),
             data=self.batches.digest,
-            best=self.best.metrics or None,
-            stale=self.best.stale,
+            best=self.learned.best.metrics or None,
+            stale=self.learned.best.stale,
+            skipped=self.skipped,
+            recent=self.guard.recent,
+            anchor=self.anchor.step if self.guard and self.anchor and not regular else None,
         )
-        save_state(self.folder / "resume", self._state_tensors(), state, self.world)
+        if regular or self.folder:
+            self.saver.save(self.learned.tensors(), state)
+        if regular:
+            self.anchor = state
+
+    def _rewind(self, spike: SpikeError, began: float) -> None:
+        """Go back to the last regular state and leave out the batches since."""
+        if len(self.skipped) >= self.config.spike_rewinds or self.anchor is None:
+            raise too_many(spike, self.step + 1, len(self.skipped))
+        step, here = self.anchor.step, self.step
+        (seconds,) = self.world.sum(time.monotonic() - began if self.world.first else 0.0)
+        self.learned.forget_gradients()
+        self.anchor = replace(
+            self.anchor,
+            skipped=skip_batches(self.skipped, step, here, self.config.batch_size),
+            elapsed=self.elapsed + seconds,
+        )
+        self._take_up(self.anchor)
+        self.saver.amend(self.anchor)  # so that a run killed from here on does not meet the spike again
+        self.losses = self.losses[: max(0, len(self.losses) - (here - step))]
+        self.groups.clear()
+        self.evaluated = -1
+        if self.reporter:
+            self.reporter.rewind(step, here + 1, str(spike))
+
+    def close(self) -> None:
+        """End threads and files."""
+        self.saver.close()
+        if self.reporter:
+            self.reporter.close()
 
     # The loop
 
@@ -216,39 +246,57 @@ class _Run:
         upcoming = None if self.finished else pool.submit(self._collate, self.step)
         while upcoming and not self.finished:
             began = time.monotonic()
+            self.saver.check()
             current, upcoming = upcoming, pool.submit(self._collate, self.step + 1)
-            stop = self._advance(current, began, stopped)
-            if stop or (self.config.save_every and self.step % self.config.save_every == 0):
-                self.save()
+            try:
+                stop = self._advance(current, began, stopped)
+            except SpikeError as spike:
+                self._rewind(spike, began)
+                upcoming = pool.submit(self._collate, self.step)
+                continue
+            regular = bool(self.config.save_every) and self.step % self.config.save_every == 0
+            if stop or regular:
+                self.save(regular=regular)
                 saved = self.step
             if stop:
+                self.saver.wait()
                 raise KeyboardInterrupt
         self._evaluate_now()
         if saved != self.step:
-            self.save()
+            self.save(regular=False)
+        self.saver.wait()
 
     def _advance(self, current: "Future[list[Any]]", began: float, stopped: threading.Event) -> bool:
         """Make one step, report it, evaluate when due; return whether any process was told to stop."""
         rate = rate_at(self.progress, self.config)
+        if begin_step := getattr(self.module, "begin_step", None):
+            begin_step(self.progress)
         loss, weight, norm = self._step(current.result(), rate)
         self.step += 1
-        self.average.update(self.step)
+        self.learned.average.update(self.step)
         mine = time.monotonic() - began if self.world.first else 0.0
         seconds, stop = self.world.sum(mine, float(stopped.is_set()))
         self.elapsed += seconds
         self.losses.append(loss)
-        self.reporter.advance({"loss": loss, "units/s": weight / seconds})
-        if self.step % self.config.log_every == 0:
-            values = {"loss": loss, "lr": rate, "gradient_norm": norm, "per_second": weight / seconds}
-            self.reporter.report(self.step, values | {"elapsed": self.elapsed} | self._health())
+        self._report(loss, weight / seconds, {"lr": rate, "gradient_norm": norm})
         if self.config.eval_every and self.step % self.config.eval_every == 0:
             self._evaluate_now()
         return stop > 0
 
+    def _report(self, loss: float, speed: float, figures: dict[str, float]) -> None:
+        """Move the bar by one step; write a line into the log when one is due."""
+        assert self.reporter
+        shares = self.gauge.shares(speed) if self.gauge else {}
+        self.reporter.advance({"loss": loss, "units/s": speed, **shares})
+        if self.step % self.config.log_every == 0:
+            values = {"loss": loss, **figures, "per_second": speed, **shares, "elapsed": self.elapsed}
+            self.reporter.report(self.step, values | self.groups.take(self.world) | self._health())
+
     def _collate(self, step: int) -> list[Any]:
         """Return this process's micro-batches of a step."""
         size = self.config.batch_size
-        share = split_evenly(self.order.take(step * size, (step + 1) * size), self.world.size, self.world.rank)
+        place = place_after(step * size, self.skipped)
+        share = split_evenly(self.order.take(place, place + size), self.world.size, self.world.rank)
         # Every process makes as many micro-batches, or the collective operations inside them would not meet.
         smallest = size // self.world.size
         parts = min(smallest, math.ceil(math.ceil(size / self.world.size) / (self.config.micro_batch or size)))
@@ -260,23 +308,26 @@ class _Run:
         loss_sum, weight_sum = 0.0, 0.0
         for number, batch in enumerate(micro_batches, start=1):
             with gradient_sync(self.called, wanted=number == len(micro_batches)), autocast(self.world.device):
-                loss, weight = self.called(batch)
+                loss, weight, *by_group = self.called(batch)
                 loss.backward()
             loss_sum, weight_sum = loss_sum + loss.detach(), weight_sum + weight
+            for sums in by_group:
+                self.groups.add(sums)
         loss_total, weight_total = self.world.sum(loss_sum, weight_sum)
-        if not math.isfinite(loss_total):
-            raise PolygraftError(f"the loss became {loss_total} at step {self.step + 1}: lower --lr, or check the data")
+        if not self.guard and not math.isfinite(loss_total):
+            raise PolygraftError(
+                f"the loss became {loss_total} at step {self.step + 1}: lower --lr, or check the data, or let "
+                "--spike-guard 6 go back and leave out such batches"
+            )
         norm = self._scale_and_clip(self.world.size / max(weight_total, 1.0))
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.step()
-            optimizer.zero_grad()
-        return loss_total / max(weight_total, 1.0), weight_total, norm
+        mean = loss_total / max(weight_total, 1.0)
+        self.guard.check(mean, norm)
+        self.learned.apply_gradients(rate)
+        return mean, weight_total, norm
 
     def _scale_and_clip(self, scale: float) -> float:
         """Turn gradients of sums (averaged over processes) into gradients of the mean, clip, return their norm."""
-        parameters = [p for p in self.parameters.values() if p.grad is not None]
+        parameters = [p for p in self.learned.parameters.values() if p.grad is not None]
         for parameter in parameters:
             parameter.grad.mul_(scale)
         limit = self.config.clip_norm or math.inf
@@ -293,34 +344,22 @@ class _Run:
         if not self.evaluate or self.evaluated == self.step:
             return
         self.evaluated = self.step
-        with self.average.applied():
+        with self.learned.average.applied():
             self.module.eval()
             self.metrics = self.evaluate()
             self.module.train()
-            self._keep_if_best()
-        self.reporter.report(self.step, self.metrics)
-
-    def _keep_if_best(self) -> None:
-        if "score" not in self.metrics:
-            return
-        if self.best.metrics and self.metrics["score"] <= self.best.metrics["score"]:
-            self.best.stale += 1
-            return
-        tensors = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self.best = _Best(tensors, dict(self.metrics))
+            self.learned.keep_if_best(self.metrics)
+        if self.reporter:
+            self.reporter.report(self.step, self.metrics)
 
     def result(self) -> FitResult:
         """Put the weights to keep into the module and return them with the run's figures."""
-        final = self.best.tensors or self.average.average
-        with torch.no_grad():
-            for name, value in final.items():
-                self.parameters[name].copy_(value)
-        tensors = {name: whole(p.detach()).cpu().clone() for name, p in self.parameters.items()}
+        tensors = self.learned.settle()
         self.module.eval()
         return FitResult(
             tensors=tensors,
             losses=self.losses,
             steps=self.step,
             seconds=self.elapsed,
-            metrics=self.best.metrics or self.metrics,
+            metrics=self.learned.best.metrics or self.metrics,
         )

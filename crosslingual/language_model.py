@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
+from backbone.speed import Work
+from crosslingual.sparse_attention import SparseAttention
+from crosslingual.training_work import training_work
 
 
 class PackedTokens:
@@ -83,16 +86,29 @@ class LanguageObjective(nn.Module):
 
     Args:
         model: ``model(ids).logits`` of shape (B, T, V).
+        context: tokens in a row, for the share of the device's speed; 0: it is not told.
+        attention: where positions look; dense where none is given.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, context: int = 0, attention: SparseAttention | None = None) -> None:
         super().__init__()
         self.model = model
+        self.context = context
+        self.attention = attention
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Any) -> tuple[Tensor, ...]:
         """Return (summed cross-entropy in nats, number of tokens) of (B, T + 1) rows."""
         rows = rows.to(next(self.model.parameters()).device, non_blocking=True)
         inputs, targets = rows[:, :-1], rows[:, 1:]
         logits = self.model(inputs, use_cache=False).logits.float()
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
         return loss, torch.tensor(float(targets.numel()), device=loss.device)
+
+    def begin_step(self, progress: float) -> None:
+        """Let the dense tail begin when it is due."""
+        if self.attention:
+            self.attention.begin_step(progress)
+
+    def work(self) -> Work | None:
+        """Return the operations for one token."""
+        return training_work(self.model, self.context) if self.context else None

@@ -5,7 +5,7 @@ that what was grafted onto it still fits (de Vries and Nissim, 2021; WECHSEL's "
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,11 @@ from backbone.gpt2 import Backbone
 from backbone.order import Batches
 from backbone.train_config import TrainConfig
 from backbone.training import FitResult, fit
+from crosslingual.attention_options import AttentionOptions
+from crosslingual.document_objective import DocumentObjective
 from crosslingual.language_model import LanguageObjective
+from crosslingual.language_rows import LanguageMixture
+from crosslingual.sparse_attention import SparseAttention
 from crosslingual.tuning import Part as Part
 from crosslingual.tuning import Tuning as Tuning
 
@@ -81,6 +85,7 @@ def train_language_model(
     config: TrainConfig,
     tuning: Tuning | None = None,
     *,
+    attention: AttentionOptions | None = None,
     folder: Path | None = None,
     evaluate: Callable[[Any], dict[str, float]] | None = None,
 ) -> FitResult:
@@ -89,14 +94,17 @@ def train_language_model(
     Args:
         model: any causal model of transformers.
         tokenizer: its tokenizer.
-        batches: rows of token ids, such as `crosslingual.language_model.PackedTokens`.
+        batches: rows of token ids, such as `crosslingual.language_model.PackedTokens`, or documents of several
+            languages (`crosslingual.language_rows.LanguageMixture`).
         config: how long and how; bounds are of both phases together.
         tuning: which weights.
+        attention: where positions look while training; the dense tail is at the end of the last phase.
         folder: keeps log and resume state; a call with the same folder goes on.
         evaluate: figures of the model, asked for each ``config.eval_every`` steps.
 
     Raises:
-        PolygraftError: see `backbone.training.fit`; or lora is asked of a model without matrices in its layers.
+        PolygraftError: see `backbone.training.fit`; or lora is asked of a model without matrices in its layers, or of
+            documents of several languages, or with sparse attention; or the model takes no attention masks.
     """
     tuning = tuning or Tuning()
     parts: list[tuple[Part, TrainConfig, Path | None]] = [(tuning.train, config, folder)]
@@ -104,9 +112,12 @@ def train_language_model(
         first, rest = _phases(config, len(batches), tuning.embeddings_first)
         parts = [("embeddings", first, folder / FIRST if folder else None), (tuning.train, rest, folder)]
     results = []
-    for part, phase, place in parts:
-        objective = _objective(model, tokenizer, part, tuning.rank)
-        results.append(fit(objective, batches, phase, folder=place, evaluate=_measured(objective, model, evaluate)))
+    options = attention or AttentionOptions()
+    for number, (part, phase, place) in enumerate(parts, start=1):
+        tail = options.dense_tail if number == len(parts) else 0.0
+        with closing(SparseAttention(model, replace(options, dense_tail=tail))) as sparse:
+            objective = _objective(model, tokenizer, batches, sparse, replace(tuning, train=part))
+            results.append(fit(objective, batches, phase, folder=place, evaluate=_measured(objective, model, evaluate)))
         if isinstance(objective, LowRankObjective):
             objective.merge()
         model.requires_grad_(False).eval()
@@ -118,14 +129,21 @@ def train_language_model(
     )
 
 
-def _objective(model: Any, tokenizer: Any, part: Part, rank: int) -> LanguageObjective | LowRankObjective:
-    if part != "lora":
-        choose(model, part)
-        return LanguageObjective(model)
-    backbone = Backbone(model, tokenizer, name="the model")
-    objective = LowRankObjective(backbone, rank)
-    choose(model, "embeddings")
-    return objective
+def _objective(
+    model: Any, tokenizer: Any, batches: Batches, attention: SparseAttention, tuning: Tuning
+) -> LanguageObjective | LowRankObjective:
+    if tuning.train == "lora":
+        if isinstance(batches, LanguageMixture):
+            raise PolygraftError("lora learns from running text, not from a corpus: choose another --train")
+        if attention.sparse:
+            raise PolygraftError("lora learns with dense attention only: choose another --train")
+        objective = LowRankObjective(Backbone(model, tokenizer, name="the model"), tuning.rank)
+        choose(model, "embeddings")
+        return objective
+    choose(model, tuning.train)
+    if isinstance(batches, LanguageMixture):
+        return DocumentObjective(model, batches.languages, context=batches.context, attention=attention)
+    return LanguageObjective(model, context=getattr(batches, "context", 0), attention=attention)
 
 
 def _measured(

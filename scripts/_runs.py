@@ -18,7 +18,7 @@ from backbone.train_config import TrainConfig
 from scripts._cli import emit
 
 RUN = "run.json"
-_RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard", "embeddings-first", "tokens.npy"}
+_RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard", "embeddings-first", "tokens.npy", "tokens"}
 _CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, TABLES, WEIGHTS}
 _MODEL_ENDINGS = {".json", ".txt", ".safetensors", ".md", ".model", ".jinja"}
 

@@ -36,7 +36,7 @@ class Options:
 
     language: Literal["sw", "fr", "de", "zh"] = "sw"
     """Swahili, French, German or Chinese."""
-    steps: int = 60
+    steps: int = 120
     """Steps of training, of 1,536 tokens each."""
     out: Path | None = None
     """Keep the model in this folder."""
@@ -103,7 +103,7 @@ def _show(title: str, backbone: "Backbone", material: "Material", options: Optio
     context = min(_CONTEXT, backbone.context)
     score = score_text(backbone.model, backbone.tokenizer, material.test, context=context)
     emit(f"{title}: {score.bits_per_byte:.2f} bits per byte of held-out text")
-    decoding = Decoding(max_tokens=20, no_repeat_ngram=3)
+    decoding = Decoding(max_tokens=20, min_tokens=10, temperature=0.6, top_k=30, seed=options.seed)
     for prompt in _PROMPTS[options.language]:
         ids = torch.tensor([backbone.tokenizer(prompt)["input_ids"]])
         (told,) = backbone.generate(backbone.embed(ids), decoding)[0]

@@ -8,87 +8,42 @@ leaves the body bit-identical, so that captioners and narrators trained on it st
 --train all trains the embeddings alone in the first tenth, then everything. Without --from, a GPT-2 of --size is
 trained from nothing with the tokenizer of --tokenizer.
 
+With --corpus, a folder that corpus build has made, --mixture says how its languages share the tokens that are read,
+documents in one row do not see one another, and the loss of each language is logged. --dry-run tells what would be
+read, the steps and the memory, also for machines that are not here:
+
+    polygraft train language --corpus corpus --tokenizer tokenizer --size mgpt-13b --out runs/13b
+        --context 512 --batch-size 2048 --micro-batch 4 --steps 600000 --activation-checkpointing
+        --devices 512 --dry-run
+
 Whole documents are held out: those of --validation, or a share of the others. They choose the weights that are kept
-(fewest bits per byte). Without --steps, --epochs or --minutes the training makes one pass. A run that was interrupted
-goes on when the same command is given again; under torchrun it uses all processes.
+(fewest bits per byte). A corpus has a part of each language held out, of which the mean counts. Without --steps,
+--tokens, --epochs or --minutes the training makes one pass. A run that was interrupted goes on when the same command is
+given again; under torchrun it uses all processes.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import tyro
-
-from backbone.errors import PolygraftError, UsageError
-from crosslingual.tuning import Tuning, shape
-from scripts._cli import Device, Json, remark, run_file, stage
-from scripts._documents import hold_out, read_documents
-from scripts._runs import Training, begin, finish, is_finished_model, tell_figures
+from crosslingual.tuning import shape
+from scripts._cli import remark, run_file
+from scripts._language_data import measure_with, open_data
+from scripts._language_options import Options as Options
+from scripts._runs import begin, finish, is_finished_model, tell_figures
 
 if TYPE_CHECKING:
-    from backbone.distributed import World
     from backbone.gpt2 import Backbone
     from backbone.training import FitResult
-    from crosslingual.language_model import PackedTokens
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguageTraining(Training):
-    """How the model is trained."""
-
-    PASSES: ClassVar[float] = 1.0
-    """Bound where none is given."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to learn from, which model, and where to keep it."""
-
-    texts: tyro.conf.Positional[tuple[Path, ...]]
-    """Files of text; `-`: standard input."""
-    out: Path
-    """Folder: the run while it lasts, the model once it is done."""
-    start: Annotated[str, tyro.conf.arg(name="from")] = ""
-    """Model to train on: a folder, a name on a hub, or starter. Without it, one begins from nothing."""
-    tokenizer: str = ""
-    """Tokenizer of a model from nothing: a folder, a tokenizer.json, or a name on a hub."""
-    size: str = "mini"
-    """Of a model from nothing: a name, or layers,width,heads such as 4,256,4."""
-    context: int = 256
-    """Tokens in a row of training; of a model from nothing, its positions."""
-    validation: tuple[Path, ...] = ()
-    """Files of text to hold out; without them --val-share of the documents."""
-    val_share: float = 0.01
-    """Share of the documents that is held out; 0: none, and nothing chooses."""
-    tuning: Tuning = field(default_factory=Tuning)
-    training: LanguageTraining = field(
-        default_factory=lambda: LanguageTraining(batch_size=32, micro_batch=8, lr=1e-3, eval_every=200, save_every=100)
-    )
-    overwrite: bool = False
-    """Train again where a training is finished, or start anew where one with other settings is not."""
-    device: Device = "auto"
-    json: Json = False
-
-    def __post_init__(self) -> None:
-        if not self.texts:
-            raise UsageError("no text to learn from: give files, or - for standard input")
-        if bool(self.start) == bool(self.tokenizer):
-            raise UsageError(
-                "give either --from, a model to train on, or --tokenizer, for one that begins from nothing"
-            )
-        if not self.start and (self.tuning.train != "all" or self.tuning.embeddings_first):
-            raise UsageError("a model that begins from nothing is trained whole: leave --train all")
-        if not 0 <= self.val_share < 1:
-            raise UsageError(f"val_share is {self.val_share}, allowed is 0 up to, but not, 1")
-        if self.context < 2:
-            raise UsageError(f"context is {self.context}, allowed is at least 2")
-        shape(self.size)
 
 
 def main(options: Options) -> int:
     """Train, or go on training; the folder holds the model then."""
+    if options.dry_run:
+        from scripts._language_plan import plan_training
+
+        return plan_training(options, open_data(options))
     if is_finished_model(options.out) and not options.overwrite:
         remark(f"{options.out} is finished: measure it with evaluate language, or train again with --overwrite")
         return 0
@@ -97,17 +52,17 @@ def main(options: Options) -> int:
     from crosslingual.language_training import train_language_model
 
     world = join_world(pick_device(options.device))
-    training, held = _documents(options)
+    data = open_data(options)
     backbone = _untrained(options)
     origin = _Origin.of(backbone) if options.start else None
-    measure = _measure(backbone, held, min(options.context, backbone.context)) if held else None
-    if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
+    measure = measure_with(data.held_out(), backbone, min(options.context, backbone.context))
+    if world.first and begin(options.out, _settings(options, data.settings()), overwrite=options.overwrite):
         remark(f"going on with the run in {options.out}")
     world.barrier()
-    rows = _packed(options, backbone, training, world)
+    rows, config = data.rows(backbone, world)
     result = train_language_model(
-        backbone.model, backbone.tokenizer, rows, options.training.bounded(), options.tuning,
-        folder=options.out, evaluate=measure,
+        backbone.model, backbone.tokenizer, rows, config, options.tuning,
+        attention=options.attention, folder=options.out, evaluate=measure,
     )  # fmt: skip
     if world.first:
         figures = measure(backbone.model) if measure else {}
@@ -130,33 +85,11 @@ class _Origin:
         return cls(body=backbone.body_digest, models=(backbone.digest, *backbone.kin))
 
 
-def _documents(options: Options) -> tuple[list[str], list[str]]:
-    """Return the documents to learn from and those held out; a text on both sides is held out."""
-    found = read_documents(options.texts)
-    if options.validation:
-        held = read_documents(options.validation)
-        known = set(held)
-        training = [text for text in found if text not in known]
-        if len(training) < len(found):
-            remark(f"{len(found) - len(training)} documents left out of training: they are held out, too")
-    else:
-        training, held = hold_out(found, options.val_share, options.training.seed)
-    if options.val_share and not held:
-        remark("one document alone, so nothing is held out: give others with --validation")
-    if not training:
-        raise PolygraftError("no text is left to learn from: all of it is held out")
-    return training, held
-
-
-def _settings(options: Options, training: Sequence[str], held: Sequence[str]) -> dict[str, Any]:
+def _settings(options: Options, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes it the same run."""
     names = {name: getattr(options, name) for name in ("start", "tokenizer", "size", "context")}
-    data = {"data": _digest(training), "held-out data": _digest(held)}
-    return {**names, **data, **asdict(options.tuning), **options.training.bounded().identity()}
-
-
-def _digest(documents: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(documents).encode("utf-8", "replace")).hexdigest()[:16]
+    attention = asdict(options.attention) if options.attention.attention != "dense" else {}
+    return {**names, **data, **asdict(options.tuning), **attention, **options.training.bounded().identity()}
 
 
 def _untrained(options: Options) -> "Backbone":
@@ -172,33 +105,6 @@ def _untrained(options: Options) -> "Backbone":
     seed_everything(options.training.seed)
     model = blank_gpt2(tokenizer, context=options.context, width=width, layers=layers, heads=heads)
     return Backbone.from_parts(model, tokenizer, name=options.out.name, device=options.device)
-
-
-def _packed(options: Options, backbone: "Backbone", training: Sequence[str], world: "World") -> "PackedTokens":
-    """Return the tokens of the text, which the first process writes into the run."""
-    import numpy as np
-
-    from backbone.files import atomic_file
-    from crosslingual.language_model import PackedTokens, pack
-
-    path = options.out / "tokens.npy"
-    if world.first and not path.is_file():
-        stage("tokenizing the text")
-        with atomic_file(path) as partial:
-            pack(training, backbone.tokenizer, partial)
-    world.barrier()
-    return PackedTokens(np.load(path, mmap_mode="r", allow_pickle=False), min(options.context, backbone.context))
-
-
-def _measure(backbone: "Backbone", held: Sequence[str], context: int) -> Callable[[Any], dict[str, float]]:
-    """Return what measures a model on the held-out documents."""
-    from crosslingual.scoring import score_text
-
-    def measure(model: Any) -> dict[str, float]:
-        bits = score_text(model, backbone.tokenizer, held, context=context).bits_per_byte
-        return {"score": -bits, "bits_per_byte": bits}
-
-    return measure
 
 
 def _keep(

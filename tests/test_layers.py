@@ -25,6 +25,7 @@ DOORS = {
     "rensa": {"crosslingual.corpus.near"},
     "ftfy": {"crosslingual.corpus.repair"},
     "zstandard": {"crosslingual.corpus.streams"},
+    "lm_eval": {"crosslingual.tasks.harness"},
     "decord": {"video.frames"},
     "av": {"video.frames"},
     "timm": {"scripts.starter.imagenet"},

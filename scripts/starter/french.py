@@ -7,7 +7,7 @@ from backbone.files import atomic_folder, write_json
 from scripts._cli import remark
 
 _METHOD = "auto"
-_STEPS, _BATCH, _CONTEXT, _LR = 1200, 16, 128, 4e-3
+_STEPS, _BATCH, _CONTEXT, _LR = 600, 16, 128, 4e-3
 
 
 def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:

@@ -40,7 +40,9 @@ def test_a_vocabulary_on_its_body_is_the_model_again(base, renewed, folder):
     assert loaded.digest == renewed.digest and loaded.body_digest == base.body_digest
     assert loaded.kin == (base.digest,)
     assert loaded.tokenizer.get_vocab() == base.tokenizer.get_vocab()
-    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) < 3 * renewed.width * len(renewed.tokenizer)
+    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) < 3 * renewed.width * len(
+        renewed.tokenizer
+    )
 
 
 def test_a_vocabulary_can_stand_on_a_vocabulary(folder, tmp_path):

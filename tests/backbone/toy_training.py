@@ -1,19 +1,23 @@
 """A toy language model run that tests start in processes of their own: `python toy_training.py OPTIONS_JSON`.
 
 Options: the fields of TrainConfig, plus `out` (folder), `report` (file), `slow` (seconds of delay
-a step) and `dropout`.
+a step), `dropout` and `spike` (the step whose batch makes the loss not finite).
 """
 
+import hashlib
 import json
+import math
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from backbone.order import SampleOrder
 from backbone.training import TrainConfig, fit
 from crosslingual.language_model import PackedTokens
 
@@ -60,22 +64,48 @@ def toy_rows() -> PackedTokens:
     return PackedTokens(walk.astype(np.uint16), CONTEXT)
 
 
+class Spiky(Toy):
+    """Its loss is not finite, or is high, for batches that hold certain rows."""
+
+    def __init__(self, rows=(), factor: float = math.nan, **options: float) -> None:
+        super().__init__(**options)
+        self.bad, self.factor = {tuple(row.tolist()) for row in rows}, factor
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, rows):
+        loss, weight = super().forward(rows)
+        found = [tuple(row.tolist()) for row in rows]
+        self.seen += found
+        return loss * (self.factor if self.bad & set(found) else 1.0), weight
+
+
 def toy(seed: int = 0, **options: float) -> Toy:
     torch.manual_seed(seed)
     return Toy(**options)
 
 
-def main() -> None:
-    options = json.loads(sys.argv[1])
-    out, report = Path(options.pop("out")), Path(options.pop("report"))
+def spiky(step: int, seed: int = 0, size: int = 4, **options: float) -> Spiky:
+    """Return a module that the batch of one step hurts."""
+    rows = toy_rows()
+    places = SampleOrder(len(rows), 0, rows.digest).take(step * size, (step + 1) * size)
+    torch.manual_seed(seed)
+    return Spiky(rows.collate(places), **options)
+
+
+def run(options: dict[str, object]) -> None:
+    out, report = Path(str(options.pop("out"))), Path(str(options.pop("report")))
     rank = os.environ.get("RANK", "0")
     (out / f"pid-{rank}").write_text(str(os.getpid()))  # for the tests that kill
-    module = toy(dropout=options.pop("dropout", 0.0), delay=options.pop("slow", 0.0))
+    spike = options.pop("spike", None)
+    make = toy if spike is None else partial(spiky, spike, size=options["batch_size"])
+    module = make(dropout=options.pop("dropout", 0.0), delay=options.pop("slow", 0.0))
     result = fit(module, toy_rows(), TrainConfig(**options), folder=out)
     if rank == "0":
         weights = {name: tensor.double().sum().item() for name, tensor in result.tensors.items()}
-        report.write_text(json.dumps({"losses": result.losses, "steps": result.steps, "weights": weights}))
+        content = b"".join(tensor.numpy().tobytes() for tensor in result.tensors.values())
+        figures = {"losses": result.losses, "steps": result.steps, "weights": weights}
+        report.write_text(json.dumps({**figures, "sha256": hashlib.sha256(content).hexdigest()}))
 
 
 if __name__ == "__main__":
-    main()
+    run(json.loads(sys.argv[1]))

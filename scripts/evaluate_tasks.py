@@ -1,0 +1,145 @@
+"""polygraft evaluate tasks starter --task probe
+
+Put a language model to a task without training it, zero-shot or after a few examples.
+
+Of the candidates of each item the most likely one is its answer; words are tagged one after the other. --data is a file
+of JSON lines with the fields of the public data sets:
+
+  xnli    premise, hypothesis, label          xcopa   premise, choice1, choice2, question, label
+  paws-x  sentence1, sentence2, label         xwino   sentence with a _, option1, option2, answer
+  pos     tokens, tags                        mlama   template, sub_label, obj_label, candidates
+  ner     tokens, tags                        choice  prompt, candidates, answer
+
+Each may have a "language". The probe is a set of our own: agreement, words, and verses in six languages. Beside the
+accuracy stand its 95 % interval and what needs no model: the most frequent label, and guessing.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from backbone.errors import UsageError
+from crosslingual.tasks.options import Name, TaskOptions
+from scripts._cli import Device, Json, emit, progress, remark, run_file, watch_batches
+
+if TYPE_CHECKING:
+    from backbone.gpt2 import Backbone
+    from crosslingual.tasks.evaluating import TaskReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which model, which task, and how."""
+
+    model: tyro.conf.Positional[str]
+    """Language model: starter, a folder, or a name on a hub."""
+    task: Name
+    """What is asked."""
+    data: Path | None = None
+    """Items as JSON lines; `-`: standard input. The probe needs none."""
+    examples: Path | None = None
+    """Solved items that shots are drawn from, in the form of --data; it may be the same file."""
+    language: str = ""
+    """Code of the language of rows that name none, such as de."""
+    how: TaskOptions = field(default_factory=TaskOptions)
+    context: int = 0
+    """Tokens of a text at most, what exceeds them is cut from its beginning; 0: as many as the model takes, 1,024 at
+    most. mGPT's evaluation has 512."""
+    batch_size: int = 16
+    """Candidates at once."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if (self.task == "probe") == (self.data is not None):
+            raise UsageError(
+                "the probe brings its own items: leave --data out"
+                if self.data
+                else f"--task {self.task} needs --data: a file of JSON lines"
+            )
+        if self.how.shots and self.examples is None:
+            raise UsageError(f"--shots {self.how.shots} needs --examples: a file of solved items")
+        if self.examples is not None and not self.how.shots:
+            raise UsageError("--examples are there for --shots, which is 0: say how many")
+        if self.context < 0 or self.context == 1:
+            raise UsageError(f"context is {self.context}, allowed is 0 or at least 2")
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size is {self.batch_size}, allowed is at least 1")
+
+
+def main(options: Options) -> int:
+    """Print a line of figures for each language and kind, or one object."""
+    report = _label(options) if options.task in ("pos", "ner") else _choose(options)
+    effort, how = report.effort, options.how
+    remark(f"{how.prompts} prompts, {how.shots} shots, the best {how.score}, {report.context} tokens of context")
+    remark(
+        f"{effort.read:,} tokens read; scoring each text by itself reads {effort.naive:,}, "
+        f"{effort.naive / max(effort.read, 1):.1f} times as many"
+    )
+    if effort.cut:
+        remark(f"{effort.cut} texts exceeded the context and were cut from their beginning")
+    rows = [{name: value for name, value in asdict(group).items() if value is not None} for group in report.groups]
+    if options.json:
+        told = {**_settings(options, report.context), "figures": rows, "effort": asdict(effort)}
+        emit(json.dumps(told, ensure_ascii=False))
+        return 0
+    emit("\t".join(rows[0]))
+    for row in rows:
+        emit("\t".join(f"{value:.3f}" if isinstance(value, float) else str(value) or "-" for value in row.values()))
+    return 0
+
+
+def _choose(options: Options) -> "TaskReport":
+    from crosslingual.tasks.choices import read_items
+    from crosslingual.tasks.probes import read_probe
+
+    form = "choice" if options.task == "probe" else options.task
+    read = partial(read_items, form, language=options.language, published=options.how.published)
+    items = read(options.data) if options.data else read_probe()
+    examples = read(options.examples) if options.examples else ()
+    backbone, context = _load(options)
+    from crosslingual.tasks.evaluating import evaluate_choices
+
+    return evaluate_choices(
+        backbone, items, options.how,
+        context=context, examples=examples, batch_size=options.batch_size, watch=watch_batches,
+    )  # fmt: skip
+
+
+def _label(options: Options) -> "TaskReport":
+    from crosslingual.tasks.sentences import read_sentences
+
+    assert options.data is not None and options.task in ("pos", "ner"), "Options has seen to it"
+    sentences = read_sentences(options.data, language=options.language)
+    examples = read_sentences(options.examples, language=options.language) if options.examples else ()
+    backbone, context = _load(options)
+    from crosslingual.tasks.evaluating import evaluate_labelling
+
+    return evaluate_labelling(
+        backbone, sentences, options.task, options.how,
+        context=context, examples=examples, watch=lambda part, label: progress(part, len(part), label),
+    )  # fmt: skip
+
+
+def _load(options: Options) -> tuple["Backbone", int]:
+    """Return the model and the tokens of a text at most; after the files are read, whose faults are told sooner."""
+    from backbone.gpt2 import Backbone
+
+    backbone = Backbone.from_pretrained(options.model, device=options.device)
+    context = options.context or min(backbone.context, 1024)
+    if context > backbone.context:
+        raise UsageError(f"context is {context}, but {options.model} takes {backbone.context} tokens at most")
+    return backbone, context
+
+
+def _settings(options: Options, context: int) -> dict[str, object]:
+    files = {name: str(path) for name in ("data", "examples") if (path := getattr(options, name))}
+    return {"model": options.model, "task": options.task, **files, **asdict(options.how), "context": context}
+
+
+if __name__ == "__main__":
+    run_file(__file__)
