@@ -89,13 +89,14 @@ def _print(runs: "Sequence[Learned]", options: Options) -> None:
         emit("|---|---|---|---|---|---|---|")
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
-        reached = [None if goal is None else run.steps_to(goal) for run in own]
+        reached = [None if goal is None or method == SCRATCH else run.steps_to(goal) for run in own]
         figures = summary(own)
         if options.json:
             emit(json.dumps({"language": own[0].language, "method": method, "figures": figures, "steps_to": reached}))
         else:
             cells = [cell(*figures[name]) for name in ("0%", "1%", "10%", "100%", "seconds")]
-            emit(f"| {' | '.join([method, *cells, _saved(reached)])} |")
+            saved = str(own[0].steps[-1]) if method == SCRATCH else _saved(reached)
+            emit(f"| {' | '.join([method, *cells, saved])} |")
 
 
 def _saved(reached: Sequence[float | None]) -> str:

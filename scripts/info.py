@@ -24,6 +24,8 @@ from scripts.transferring.places import TRANSFER
 
 Facts = dict[str, Any]
 
+VOCABULARY = "vocabulary.json"  # as backbone.stored writes it, which imports torch
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -56,6 +58,10 @@ def _facts(folder: Path) -> Facts:
     if "model_type" in config:
         kind = f"language model ({config['model_type']})"
         return {"kind": kind, **_model(folder), **_transfer(folder), "config": _sizes(config)}
+    if (folder / VOCABULARY).is_file():
+        told = read_json(folder / VOCABULARY)
+        base = f"{told.get('base')} (SHA-256 {str(told.get('base_sha256'))[:12]})"
+        return {"kind": "vocabulary of a language model", **_model(folder), "needs": {"body": base}}
     if (folder / "open_clip_config.json").is_file():
         sizes = _sizes(read_json(folder / "open_clip_config.json").get("model_cfg", {}))
         return {"kind": "image-text model (open_clip)", **_model(folder), "config": sizes}

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from backbone.errors import PolygraftError
+from backbone.gpt2 import Backbone
 from backbone.starter import STARTER_KINDS, starter_path, starter_root
 
 
@@ -34,3 +36,15 @@ def test_a_starter_that_is_not_built_names_the_command_that_builds_it(root):
 def test_an_unknown_starter_lists_the_known_ones(root):
     with pytest.raises(PolygraftError, match="gpt2, clip, captioner"):
         starter_path("dalle")
+
+
+def test_the_starter_in_french_is_french_on_the_english_body():
+    french, english = (Backbone.from_pretrained(name, device="cpu") for name in ("starter-fr", "starter"))
+    assert french.body_digest == english.body_digest and french.kin == (english.digest,)
+    text = "Et Dieu dit à son peuple : je suis avec vous."
+    costs = []
+    for backbone in (french, english):
+        tokens = backbone.encode([text], max_tokens=60)
+        start = backbone.embed(torch.tensor([[backbone.bos_id]]))
+        costs.append(float(backbone.loss(start, tokens.ids, tokens.mask)[0]))
+    assert costs[0] < 0.6 * costs[1]
