@@ -9,7 +9,7 @@ SOURCES is a TOML file with a table for each source of text:
     language = "sw"
     licence = "CC-BY-SA-4.0"
     path = "wiki/*.jsonl.gz"     # or dataset = "name or folder", config = "sw", split = "train"
-    # format = "txt"             # txt, jsonl, parquet or wikiextractor, where the ending does not tell
+    # format = "txt"           # or jsonl, parquet, wikiextractor: where the ending does not tell
     # documents = "line"         # of txt: file, line or paragraph
     # text = "text"              # field of jsonl, parquet and data sets
     # encoding = "utf-8"

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -36,7 +36,7 @@ class Options:
     """Names on the hub, folders, tokenizer.json files, or starter."""
     text: tuple[Path, ...]
     """Files of text, each a language, and folders of corpora."""
-    reference: str = "en"
+    reference: Annotated[str, tyro.conf.arg(metavar="LANGUAGE")] = "en"
     """Language that parity is measured by."""
     plot: Path | None = None
     """File for a plot of the bytes per token: .svg, .png or .pdf."""

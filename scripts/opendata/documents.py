@@ -46,9 +46,10 @@ def hash_share(*parts: str) -> float:
 
 def tidy(text: str) -> str:
     """NFC, one line, single blanks, plain quotes, no soft hyphens or control characters."""
-    text = unicodedata.normalize("NFC", text).replace("`", "'").replace("''", '"')
     text = "".join(" " if character.isspace() else character for character in text)
     text = "".join(character for character in text if unicodedata.category(character) not in ("Cc", "Cf", "Co", "Cn"))
+    # last, since what stood between two marks may have gone
+    text = unicodedata.normalize("NFC", text).replace("`", "'").replace("''", '"')
     return re.sub(r" +", " ", text).strip()
 
 

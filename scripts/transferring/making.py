@@ -58,7 +58,7 @@ def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
 
 
 def _cost(began: float) -> dict[str, Any]:
-    return {"seconds": round(time.perf_counter() - began, 1), "peak_memory": peak_memory()}
+    return {"seconds": round(time.perf_counter() - began, 3), "peak_memory": peak_memory()}
 
 
 def _made(source: Any, target: Any, evidence: Evidence, options: Options) -> Mixing:
