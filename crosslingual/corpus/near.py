@@ -44,7 +44,7 @@ def signatures(texts: Sequence[str], word_characters: int) -> Array:
         from rensa import RMinHash
     except ImportError:
         raise PolygraftError(
-            'finding near duplicates needs rensa: pip install "polygraft[corpus]", or leave it out with --near off'
+            "finding near duplicates needs rensa: pip install rensa, or leave it out with --near off"
         ) from None
     runs = [_runs(text, word_characters) for text in texts]
     ends = np.cumsum([0, *map(len, runs)]).tolist()
