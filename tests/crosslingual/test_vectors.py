@@ -192,7 +192,7 @@ BAD = {
     "nan.vec": (b"cat 1 2 nan\n", "NaN"),
     "latin.vec": ("für 1 2 3\n".encode("latin-1"), "line 1 is not UTF-8"),
     "empty.vec": (b"", "no word vector"),
-    "cut.vec.gz": (gzip.compress(LINES.encode())[:-12], "truncated"),
+    "cut.vec.gz": (gzip.compress(LINES.encode(), mtime=0)[:-12], "truncated"),
     "plain.vec.gz": (LINES.encode(), "cannot be read"),
     "pickled.kv": (b"\x80\x04", "pickle"),
     "not.npz": (b"PK", "damaged"),
