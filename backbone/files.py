@@ -37,7 +37,7 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
         PolygraftError: ``target`` exists and may not be replaced.
     """
     target = Path(target).resolve()
-    if target.exists() and not (target.is_dir() and (replace or not any(target.iterdir()))):
+    if not is_free(target) and not (replace and target.is_dir()):
         raise PolygraftError(f"{target} exists already and is not replaced: choose another place or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(target)
@@ -55,6 +55,11 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
         shutil.rmtree(partial, ignore_errors=True)  # what failed, or the old folder that changed places with the new
         if lock is not None:
             os.close(lock)
+
+
+def is_free(place: Path) -> bool:
+    """Return whether a folder may be made here without losing anything: nothing is there, or an empty folder."""
+    return not place.exists() or (place.is_dir() and not any(place.iterdir()))
 
 
 @contextlib.contextmanager

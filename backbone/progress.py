@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -13,9 +13,15 @@ from backbone.errors import PolygraftError
 T = TypeVar("T")
 
 
-def watched(items: Collection[T], label: str) -> Iterable[T]:
-    """Iterate with a bar on standard error: after two seconds, and only if that is a terminal."""
-    return tqdm(items, total=len(items), desc=label, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr)
+def watched(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+    """Iterate with a bar on standard error: after two seconds, and only if that is a terminal.
+
+    Args:
+        items: what is iterated over.
+        label: stands before the bar.
+        total: how many there are, where they cannot tell.
+    """
+    return tqdm(items, total=total, desc=label, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr)
 
 
 class Reporter:

@@ -3,8 +3,9 @@
 Names are imported on first use, so that reading an options dataclass does not import torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from backbone.lazy import lazy
 
 if TYPE_CHECKING:
     from crosslingual.tokenizer_options import TokenizerOptions as TokenizerOptions
@@ -22,8 +23,4 @@ _HOME = {
 }
 __all__ = ["TokenizerOptions", "TransferReport", "WordVectors", "train_tokenizer", "transfer"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'crosslingual' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = lazy(__name__, _HOME)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Mapping
 
-from backbone.errors import PolygraftError
+from crosslingual.corpus.mixture import MixtureOptions, plan_mixture
 
 
 def reading_rates(sizes: Mapping[str, int], temperature: float, limit: int | None = None) -> dict[str, float]:
@@ -20,14 +20,10 @@ def reading_rates(sizes: Mapping[str, int], temperature: float, limit: int | Non
     Raises:
         PolygraftError: a language has no text.
     """
-    if empty := [language for language, size in sizes.items() if not size]:
-        raise PolygraftError(f"there is no text of {', '.join(empty)}: give some or leave the language out")
+    rule = MixtureOptions(mixture="temperature", temperature=temperature)
     total = sum(sizes.values())
-    # divided by the largest first, since powers of sizes do not fit
-    largest = max(sizes.values())
-    weights = {language: (size / largest) ** (1 / temperature) for language, size in sizes.items()}
-    wanted = min(total, limit or total)
-    return {language: wanted * weights[language] / sum(weights.values()) / size for language, size in sizes.items()}
+    portions = plan_mixture(sizes, min(total, limit or total), rule)
+    return {language: portion.passes for language, portion in portions.items()}
 
 
 def reread(texts: Iterable[tuple[str, str]], rates: Mapping[str, float], seed: int) -> Iterator[str]:

@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbone.grouped import group_sums
-from crosslingual.corpus.loading import IGNORED, document_mask
+from crosslingual.corpus.loading import IGNORED, PackedBatch, document_mask
 from crosslingual.language_model import LanguageObjective
-from crosslingual.language_rows import LanguageRows
 from crosslingual.sparse_attention import SparseAttention, mask_argument
 
 
@@ -32,7 +31,7 @@ class DocumentObjective(LanguageObjective):
         super().__init__(model, context=context, attention=attention)
         self.groups = tuple(languages)
 
-    def forward(self, rows: LanguageRows) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, rows: PackedBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return (summed cross-entropy in nats, number of tokens, (languages, 2) the same for each language)."""
         device = next(self.model.parameters()).device
         inputs, targets, documents, positions, languages = (column.to(device, non_blocking=True) for column in rows)

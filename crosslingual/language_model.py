@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
+from backbone.files import atomic_file
 from backbone.speed import Work
 from crosslingual.sparse_attention import SparseAttention
 from crosslingual.training_work import training_work
@@ -33,6 +34,11 @@ class PackedTokens:
         self.context = context
         self.digest = hashlib.sha256(np.ascontiguousarray(tokens).data).hexdigest() + f":{context}"
 
+    @classmethod
+    def open(cls, path: Path, context: int) -> "PackedTokens":
+        """Map the tokens of a file that `pack` has written."""
+        return cls(np.load(path, mmap_mode="r", allow_pickle=False), context)
+
     def __len__(self) -> int:
         return (len(self.tokens) - 1) // self.context
 
@@ -44,7 +50,7 @@ class PackedTokens:
 
 
 def pack(documents: Iterable[str], tokenizer: Any, path: Path) -> "np.ndarray[Any, Any]":
-    """Tokenize documents into one file of ids and return it memory-mapped.
+    """Tokenize documents into one file of ids, whole or not there, and return it memory-mapped.
 
     Args:
         documents: texts; tokenized in batches.
@@ -55,7 +61,8 @@ def pack(documents: Iterable[str], tokenizer: Any, path: Path) -> "np.ndarray[An
     pieces = [np.array([*ids, tokenizer.eos_token_id], dtype=dtype) for ids in token_ids(tokenizer, documents)]
     if not pieces:
         raise PolygraftError("there is no document to train on")
-    np.save(path, np.concatenate(pieces))
+    with atomic_file(path) as partial:
+        np.save(partial, np.concatenate(pieces))
     packed: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return packed
 

@@ -21,9 +21,9 @@ from backbone.order import Batches
 from backbone.train_config import TrainConfig
 from backbone.training import FitResult, fit
 from crosslingual.attention_options import AttentionOptions
+from crosslingual.corpus.loading import MixedDocuments
 from crosslingual.document_objective import DocumentObjective
 from crosslingual.language_model import LanguageObjective
-from crosslingual.language_rows import LanguageMixture
 from crosslingual.sparse_attention import SparseAttention
 from crosslingual.tuning import Part as Part
 from crosslingual.tuning import Tuning as Tuning
@@ -95,7 +95,7 @@ def train_language_model(
         model: any causal model of transformers.
         tokenizer: its tokenizer.
         batches: rows of token ids, such as `crosslingual.language_model.PackedTokens`, or documents of several
-            languages (`crosslingual.language_rows.LanguageMixture`).
+            languages (`crosslingual.corpus.loading.MixedDocuments`).
         config: how long and how; bounds are of both phases together.
         tuning: which weights.
         attention: where positions look while training; the dense tail is at the end of the last phase.
@@ -133,7 +133,7 @@ def _objective(
     model: Any, tokenizer: Any, batches: Batches, attention: SparseAttention, tuning: Tuning
 ) -> LanguageObjective | LowRankObjective:
     if tuning.train == "lora":
-        if isinstance(batches, LanguageMixture):
+        if isinstance(batches, MixedDocuments):
             raise PolygraftError("lora learns from running text, not from a corpus: choose another --train")
         if attention.sparse:
             raise PolygraftError("lora learns with dense attention only: choose another --train")
@@ -141,7 +141,7 @@ def _objective(
         choose(model, "embeddings")
         return objective
     choose(model, tuning.train)
-    if isinstance(batches, LanguageMixture):
+    if isinstance(batches, MixedDocuments):
         return DocumentObjective(model, batches.languages, context=batches.context, attention=attention)
     return LanguageObjective(model, context=getattr(batches, "context", 0), attention=attention)
 

@@ -48,10 +48,11 @@ their own ``--seed``. Foreseen failures raise ``PolygraftError``; nothing here c
 
 import errno
 import io
+import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from textwrap import fill, indent
@@ -60,6 +61,7 @@ from typing import Annotated, Any, NoReturn, TextIO, TypeVar
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.files import is_free
 from scripts._commands import Command, find_commands, page_width
 
 T = TypeVar("T")
@@ -88,6 +90,27 @@ def emit(text: str) -> None:
     _write(text, sys.stdout)
 
 
+def tell(facts: Mapping[str, Any], *, as_json: bool, digits: int = 0) -> None:
+    """Print facts as the result of a command, one a line or as one JSON object.
+
+    Args:
+        facts: by name.
+        as_json: as an object.
+        digits: of numbers with a fraction, in lines; 0: as Python writes them.
+    """
+    if as_json:
+        emit(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        emit(f"{name}\t{value:.{digits}g}" if digits and isinstance(value, float) else f"{name}\t{value}")
+
+
+def check_free(out: Path) -> None:
+    """Refuse an --out that is taken, before the work and not after it."""
+    if not is_free(out):
+        raise PolygraftError(f"{out} exists already and is not replaced: choose another --out or remove it")
+
+
 def remark(text: str) -> None:
     """Print a line that is no result to standard error, clear of any progress bar."""
     _write(text, sys.stderr)
@@ -108,9 +131,9 @@ def _write(text: str, stream: TextIO) -> None:
 
 def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterable[T]:
     """Iterate with a bar on standard error: after two seconds, and only if that is a terminal."""
-    from tqdm import tqdm
+    from backbone.progress import watched
 
-    return tqdm(iterable, total=total, desc=label, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr)
+    return watched(iterable, label, total)
 
 
 def watch_batches(batches: Sequence[range], label: str) -> Iterable[range]:

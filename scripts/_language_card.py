@@ -8,8 +8,7 @@ from typing import Any
 from backbone.card import ModelCard, write_card
 from backbone.checkpoint import RECORD, made_with
 from backbone.files import write_json
-
-TRANSFER = "transfer.json"
+from scripts.transferring.places import TRANSFER
 
 
 def write_training(folder: Path, start: str, record: Mapping[str, Any]) -> None:
@@ -29,7 +28,7 @@ def write_training(folder: Path, start: str, record: Mapping[str, Any]) -> None:
     write_card(
         folder,
         ModelCard(
-            title=folder_title(record),
+            title=Path(str(record["options"]["out"])).name,
             summary=f"{summary} Its body (all but the embeddings) is {kept}: SHA-256 `{record['body_sha256']}`. "
             "Parts that were trained on a body with this digest fit it.",
             data="The files named in the command below.",
@@ -38,8 +37,3 @@ def write_training(folder: Path, start: str, record: Mapping[str, Any]) -> None:
             licence="other",
         ),
     )
-
-
-def folder_title(record: Mapping[str, Any]) -> str:
-    """Return the name the model was asked to have."""
-    return Path(str(record["options"]["out"])).name

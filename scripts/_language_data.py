@@ -63,20 +63,15 @@ class Texts:
 
     def rows(self, backbone: "Backbone", world: "World") -> "tuple[Batches, TrainConfig]":
         """Return the rows to learn from, whose tokens the first process writes into the run, and how long."""
-        import numpy as np
-
-        from backbone.files import atomic_file
         from crosslingual.language_model import PackedTokens, pack
 
         path = self.options.out / "tokens.npy"
         if world.first and not path.is_file():
             stage("tokenizing the text")
-            with atomic_file(path) as partial:
-                pack(self.training, backbone.tokenizer, partial)
+            pack(self.training, backbone.tokenizer, path)
         world.barrier()
         context = min(self.options.context, backbone.context)
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-        return PackedTokens(tokens, context), self.options.bounded(context)
+        return PackedTokens.open(path, context), self.options.bounded(context)
 
 
 @dataclass(frozen=True, kw_only=True)

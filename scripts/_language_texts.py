@@ -6,9 +6,8 @@ from pathlib import Path
 from backbone.errors import PolygraftError
 from backbone.jsonl import parse_object
 from crosslingual.corpus.streams import PACKED, open_unpacked, read_lines, read_through
+from scripts._texts import LONGEST, MARK, decode_line
 
-_LONGEST = 10_000_000  # bytes of a line
-_MARK = b"\xef\xbb\xbf"
 _ROWS = (".jsonl", ".ndjson")
 _SHAPE = 'a line is an object like {"text": "...", "language": "sw"}, where language may be left out'
 
@@ -47,7 +46,7 @@ def _corpus(folder: Path, split: str) -> Texts:
 def _file(path: Path) -> Texts:
     bare = path.with_suffix("") if path.suffix.lower() in PACKED else path
     with open_unpacked(path) as stream:
-        for number, (_, _, data) in enumerate(read_lines(stream, _LONGEST), start=1):
+        for number, (_, _, data) in enumerate(read_lines(stream, LONGEST), start=1):
             place = f"{path}, line {number}"
             line = _decoded(data, place)
             if line.strip():
@@ -56,15 +55,8 @@ def _file(path: Path) -> Texts:
 
 def _decoded(data: bytes | None, place: str) -> str:
     if data is None:
-        raise PolygraftError(
-            f"{place} is longer than {_LONGEST:,} bytes: give a sentence, paragraph or document a line"
-        )
-    if b"\0" in data:
-        raise PolygraftError(f"{place} holds NUL, so this is no text: give UTF-8 text")
-    try:
-        return data.removeprefix(_MARK).decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
+        raise PolygraftError(f"{place} is longer than {LONGEST:,} bytes: give a sentence, paragraph or document a line")
+    return decode_line(data.removeprefix(MARK), place)
 
 
 def _row(line: str, place: str, language: str) -> tuple[str, str]:

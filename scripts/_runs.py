@@ -15,7 +15,7 @@ from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_head
 from backbone.errors import PolygraftError, UsageError
 from backbone.files import atomic_folder, read_json, write_json
 from backbone.train_config import TrainConfig
-from scripts._cli import emit
+from scripts._cli import tell
 
 RUN = "run.json"
 _RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard", "embeddings-first", "tokens.npy", "tokens"}
@@ -112,12 +112,7 @@ def finish(folder: Path, save: Callable[[Path], object]) -> None:
 
 def tell_figures(folder: Path, figures: Mapping[str, Any], *, as_json: bool) -> None:
     """Print where the checkpoint is and what was measured."""
-    facts = {"out": str(folder), **figures}
-    if as_json:
-        emit(json.dumps(facts))
-        return
-    for name, value in facts.items():
-        emit(f"{name}\t{value:.4g}" if isinstance(value, float) else f"{name}\t{value}")
+    tell({"out": str(folder), **figures}, as_json=as_json, digits=4)
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,11 @@ from pathlib import Path
 from backbone.errors import PolygraftError
 from scripts._cli import progress
 
-_LONGEST = 10_000_000  # bytes of a line; more is no text, and would fill the memory
+LONGEST = 10_000_000
+"""Bytes of a line; more is no text, and would fill the memory."""
+
+MARK = b"\xef\xbb\xbf"
+"""Of the order of bytes, which some editors put before UTF-8."""
 
 
 def read_texts(paths: Sequence[Path], *, label: str = "reading") -> Iterator[str]:
@@ -50,7 +54,7 @@ def _lines(paths: Sequence[Path]) -> Iterator[str]:
         try:
             with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
                 number = 0
-                while data := file.readline(_LONGEST):
+                while data := file.readline(LONGEST):
                     number += 1
                     yield from _checked(data, f"{source}, line {number}", first=number == 1)
         except OSError as error:
@@ -58,15 +62,26 @@ def _lines(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def _checked(data: bytes, place: str, *, first: bool) -> Iterator[str]:
-    if len(data) == _LONGEST:
-        raise PolygraftError(
-            f"{place} is longer than {_LONGEST:,} bytes: give text with a sentence or paragraph a line"
-        )
+    if len(data) == LONGEST:
+        raise PolygraftError(f"{place} is longer than {LONGEST:,} bytes: give text with a sentence or paragraph a line")
+    line = decode_line(data.removeprefix(MARK) if first else data, place)
+    if line.strip():
+        yield line
+
+
+def decode_line(data: bytes, place: str) -> str:
+    """Return a line of a text file without its end.
+
+    Args:
+        data: the line.
+        place: what it is called in messages.
+
+    Raises:
+        PolygraftError: it is not UTF-8, or holds NUL.
+    """
     if b"\0" in data:
         raise PolygraftError(f"{place} holds NUL, so this is no text: give files of UTF-8 text")
     try:
-        line = data.decode("utf-8-sig" if first else "utf-8").rstrip("\r\n")
+        return data.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
-    if line.strip():
-        yield line

@@ -8,7 +8,6 @@ was tuned too, --keep-language-model puts it into the folder; without, captions 
 one that the weights were trained with: ViT-B-32:openai (width 512) or RN50x4:openai (width 640) for the published ones.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Json, emit, remark, run_file
+from scripts._cli import Json, check_free, remark, run_file, tell
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
@@ -58,7 +57,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Convert the weights and print what was read."""
-    _check_free(options.out)
+    check_free(options.out)
     from backbone.gpt2 import Backbone
     from multimodal.clipcap import load_state_dict, tuned_backbone
 
@@ -76,11 +75,6 @@ def main(options: Options) -> int:
     )
     _tell(options, captioner, kept=keep)
     return 0
-
-
-def _check_free(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise PolygraftError(f"{out} exists already and is not replaced: choose another --out or remove it")
 
 
 def _read(options: Options, tensors: dict[str, Any], text_width: int) -> "ClipCap":
@@ -152,11 +146,7 @@ def _tell(options: Options, captioner: "Captioner", *, kept: bool) -> None:
         "parameters": sum(parameter.numel() for parameter in captioner.mapper.parameters()),
         "language_model": "of the weights" if kept else options.backbone,
     }
-    if options.json:
-        emit(json.dumps(facts, ensure_ascii=False))
-        return
-    for name, value in facts.items():
-        emit(f"{name}\t{value}")
+    tell(facts, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -86,11 +86,11 @@ def main(options: Options) -> int:
 
 def _english_vectors(material: "Material") -> "WordVectors":
     """Return word vectors of English, trained on the verses alone."""
-    from scripts.languages.material import LATIN, split_words, train_vectors
+    from scripts.languages.material import LATIN, split_lines, train_vectors
     from scripts.opendata.languages import parallel_verses
 
     english, _ = parallel_verses(material.data, material.code)
-    return train_vectors(split_words(english), material.folder / "english.bin", LATIN)
+    return train_vectors(split_lines(english), material.folder / "english.bin", LATIN)
 
 
 def _show(title: str, backbone: "Backbone", material: "Material", options: Options) -> None:

@@ -7,14 +7,13 @@ file with a "text". Bits per byte compare any two models; perplexity those with 
 starts from the end-of-text token; with --stride below --context, windows overlap and no token has little before it.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from backbone.errors import UsageError
-from scripts._cli import Device, Json, emit, run_file, watch_batches
+from scripts._cli import Device, Json, run_file, tell, watch_batches
 from scripts._documents import read_documents
 
 
@@ -60,11 +59,7 @@ def main(options: Options) -> int:
         context=context, stride=options.stride, batch_size=options.batch_size, watch=watch_batches,
     )  # fmt: skip
     figures = {"model": options.model, **score.figures()}
-    if options.json:
-        emit(json.dumps(figures))
-        return 0
-    for name, value in figures.items():
-        emit(f"{name}\t{value:.5g}" if isinstance(value, float) else f"{name}\t{value}")
+    tell(figures, as_json=options.json, digits=5)
     return 0
 
 

@@ -23,7 +23,7 @@ import tyro
 from backbone.errors import PolygraftError, UsageError
 from backbone.files import atomic_folder, write_json
 from crosslingual.tokenizer_options import TokenizerOptions
-from scripts._cli import Json, Seed, emit, progress, run_file, stage
+from scripts._cli import Json, Seed, check_free, emit, progress, run_file, stage
 
 if TYPE_CHECKING:
     from crosslingual.tokenizer_figures import Cut
@@ -71,8 +71,7 @@ class Language:
 
 def main(options: Options) -> int:
     """Train, save, and print a line for each language."""
-    if options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
-        raise PolygraftError(f"{options.out} exists already and is not replaced: choose another --out or remove it")
+    check_free(options.out)
     languages = _survey(_read(options, "counting"))
     if not languages:
         raise PolygraftError("there is no text in the sources: give files of UTF-8 text, or the folder of a corpus")

@@ -65,8 +65,7 @@ def main(options: Options) -> int:
         attention=options.attention, folder=options.out, evaluate=measure,
     )  # fmt: skip
     if world.first:
-        figures = measure(backbone.model) if measure else {}
-        _keep(options, backbone, result, figures, origin)
+        _keep(options, backbone, result, origin)
     world.barrier()
     return 0
 
@@ -107,9 +106,7 @@ def _untrained(options: Options) -> "Backbone":
     return Backbone.from_parts(model, tokenizer, name=options.out.name, device=options.device)
 
 
-def _keep(
-    options: Options, backbone: "Backbone", result: "FitResult", measured: dict[str, float], origin: _Origin | None
-) -> None:
+def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _Origin | None) -> None:
     """Put the model in the run's place and print the figures."""
     from backbone.gpt2 import Backbone
     from backbone.kinship import write_kin
@@ -119,7 +116,7 @@ def _keep(
     trained = Backbone(backbone.model, backbone.tokenizer, name=options.out.name)  # its digests are other ones now
     same_body = origin is not None and trained.body_digest == origin.body
     figures: dict[str, Any] = {"steps": result.steps, "seconds": round(result.seconds, 1)}
-    figures |= {name: value for name, value in measured.items() if name != "score"}
+    figures |= {name: value for name, value in result.metrics.items() if name != "score"}
     figures["body"] = "as before" if same_body else "trained"
     record = {"options": asdict(options), "figures": figures, "body_sha256": trained.body_digest}
 

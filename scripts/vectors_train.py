@@ -10,7 +10,6 @@ fastText runs ten threads whatever the machine has, since with fewer it leaves n
 little; there is no seed that would change that.
 """
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from crosslingual.options import VectorTraining
-from scripts._cli import Json, emit, run_file
+from scripts._cli import Json, run_file, tell
 
 if TYPE_CHECKING:
     from crosslingual.vectors import WordVectors
@@ -67,11 +66,7 @@ def main(options: Options) -> int:
         "megabytes": round(options.out.stat().st_size / 1e6, 1),
         "most_frequent": " ".join(word for word in vectors.words[:11] if word != "</s>"),
     }
-    if options.json:
-        emit(json.dumps(facts, ensure_ascii=False))
-        return 0
-    for name, value in facts.items():
-        emit(f"{name}\t{value}")
+    tell(facts, as_json=options.json)
     return 0
 
 

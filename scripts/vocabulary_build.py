@@ -8,7 +8,6 @@ and capital letters go, repeats within a film count once. Each narration is kept
 postfix, with a vector for search from the text encoder.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import PolygraftError
-from scripts._cli import Device, Json, emit, progress, remark, run_file
+from scripts._cli import Device, Json, check_free, progress, remark, run_file, tell
 from video.coding import CodingOptions
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Build the vocabulary and print how much is in it."""
-    _check_free(options.out)
+    check_free(options.out)
     from video.narrations import read_narrations
 
     data, source = _read(options.file)
@@ -65,17 +64,8 @@ def main(options: Options) -> int:
         "repeats": narrations.repeats,
         "empty": narrations.empty,
     }
-    if options.json:
-        emit(json.dumps(facts, ensure_ascii=False))
-        return 0
-    for name, value in facts.items():
-        emit(f"{name}\t{value}")
+    tell(facts, as_json=options.json)
     return 0
-
-
-def _check_free(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise PolygraftError(f"{out} exists already and is not replaced: choose another --out or remove it")
 
 
 def _read(path: Path) -> tuple[bytes, str]:

@@ -3,8 +3,9 @@
 Names are imported on first use, so that reading an options dataclass is quick.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from backbone.lazy import lazy
 
 if TYPE_CHECKING:
     from crosslingual.corpus.building import build_corpus as build_corpus
@@ -22,8 +23,4 @@ _HOME = {
 }
 __all__ = ["BuildOptions", "Corpus", "CorpusDocument", "build_corpus", "read_sources"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'crosslingual.corpus' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = lazy(__name__, _HOME)

@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class PackedBatch(NamedTuple):
-    """Rows of pieces of documents, each (B, context) int64 on the CPU."""
+    """Rows of pieces of documents, (B, context) int64 on the CPU but for the last."""
 
     inputs: Tensor
     """The token before each target; the end-of-text token before the first of a document."""
@@ -32,6 +32,8 @@ class PackedBatch(NamedTuple):
     """Number of the piece within its row, for `document_mask`; -1 where a row has ended."""
     positions: Tensor
     """Place within the piece, from 0."""
+    languages: Tensor
+    """(B,): number of the language of each row."""
 
 
 def document_mask(documents: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ class PackedDocuments:
             raise PolygraftError(f"{shards.folder} holds no {language!r}: it has {', '.join(shards.shards)}")
         self._maps = shards.maps(language)
         self._bos = shards.bos
-        self._context = context
+        self.context = context
         self.digest = hashlib.sha256(f"{shards.digest} {language} {context}".encode()).hexdigest()
 
     @cached_property
@@ -63,7 +65,7 @@ class PackedDocuments:
         return [
             (number, row)
             for number, (_, ends) in enumerate(self._maps)
-            for row in pack_pieces(np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0), self._context)
+            for row in pack_pieces(np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0), self.context)
         ]
 
     def __len__(self) -> int:
@@ -72,10 +74,11 @@ class PackedDocuments:
     def collate(self, indices: Sequence[int]) -> PackedBatch:
         """Return the rows of these numbers."""
         fill = (self._bos, IGNORED, -1, 0)
-        columns = [np.full((len(indices), self._context), value, dtype=np.int64) for value in fill]
+        columns = [np.full((len(indices), self.context), value, dtype=np.int64) for value in fill]
         for place, index in enumerate(indices):
             self._fill(index, *(column[place] for column in columns))
-        return PackedBatch(*map(torch.from_numpy, columns))
+        alone = np.zeros(len(indices), dtype=np.int64)  # among one language
+        return PackedBatch(*map(torch.from_numpy, [*columns, alone]))
 
     def _fill(self, index: int, inputs: Array, targets: Array, documents: Array, positions: Array) -> None:
         shard, row = self._rows[index]
@@ -108,11 +111,13 @@ class MixedDocuments:
             raise PolygraftError(
                 f"rows are given for {', '.join(languages)}, but the mixture is of {', '.join(portions)}: give the same"
             )
-        self._languages = list(languages.values())
+        self.languages = tuple(languages)
+        self._rows = list(languages.values())
+        self.context = self._rows[0].context
         counts = [max(round(portions[name].passes * len(rows)), 1) for name, rows in languages.items()]
         self._ends = np.cumsum(counts)
-        self._orders = [SampleOrder(len(rows), seed, rows.digest) for rows in self._languages]
-        named = " ".join(f"{rows.digest} {count}" for rows, count in zip(self._languages, counts, strict=True))
+        self._orders = [SampleOrder(len(rows), seed, rows.digest) for rows in self._rows]
+        named = " ".join(f"{rows.digest} {count}" for rows, count in zip(self._rows, counts, strict=True))
         self.digest = hashlib.sha256(f"{named} {seed}".encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -126,4 +131,5 @@ class MixedDocuments:
     def _row(self, index: int) -> PackedBatch:
         language = int(np.searchsorted(self._ends, index, side="right"))
         place = index - (int(self._ends[language - 1]) if language else 0)
-        return self._languages[language].collate(self._orders[language].take(place, place + 1))
+        row = self._rows[language].collate(self._orders[language].take(place, place + 1))
+        return row._replace(languages=torch.tensor([language]))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from backbone.files import atomic_folder, read_json, write_json, write_text
+from backbone.files import atomic_folder, is_free, read_json, write_json, write_text
 from crosslingual.corpus.reading import Corpus, Split
 from crosslingual.language_model import token_ids
 
@@ -76,7 +76,7 @@ class TokenShards:
         if (folder / _SETTINGS).exists():
             if read_json(folder / _SETTINGS) != settings:
                 raise PolygraftError(f"{folder} holds tokens of another corpus or tokenizer: choose another folder")
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif not is_free(folder):
             raise PolygraftError(f"{folder} exists already and holds no tokens: choose another folder")
         else:
             folder.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,9 @@ The protocol is mGPT's (Shliazhko et al., 2022, section on evaluation), with its
 on first use, so that reading an options dataclass is quick.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from backbone.lazy import lazy
 
 if TYPE_CHECKING:
     from crosslingual.tasks.choices import read_items as read_items
@@ -38,8 +39,4 @@ __all__ = [
     "read_sentences",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'crosslingual.tasks' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = lazy(__name__, _HOME)

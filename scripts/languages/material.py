@@ -4,14 +4,15 @@ Made once in the work folder, from documents that are not held out; held-out doc
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.files import atomic_file, atomic_folder
+from backbone.files import atomic_folder
 from crosslingual.options import VectorTraining
+from crosslingual.words import split_words
 from scripts._cli import remark
 from scripts.languages.segmentation import LongestMatch
 from scripts.opendata.documents import held_out
@@ -88,16 +89,13 @@ class Material:
 
     def rows(self, context: int) -> "PackedTokens":
         """The tokens to learn from, cut into rows; those of validation documents are not among them."""
-        import numpy as np
-
         from crosslingual.language_model import PackedTokens, pack
 
         path = self.folder / "tokens.npy"
         if not path.exists():
             kept = set(self.validation)
-            with atomic_file(path) as partial:
-                pack((text for text in self.training if text not in kept), self.tokenizer, partial)
-        return PackedTokens(np.load(path, mmap_mode="r", allow_pickle=False), context)
+            pack((text for text in self.training if text not in kept), self.tokenizer, path)
+        return PackedTokens.open(path, context)
 
     @cached_property
     def vectors(self) -> "WordVectors":
@@ -111,7 +109,7 @@ class Material:
         """Word vectors of English, trained on the text of the starter's language model."""
         path = self.work / "english.bin"
         texts = (document.text for document in english_documents(self.data) if not held_out(document))
-        return train_vectors(split_words(texts), path, LATIN)
+        return train_vectors(split_lines(texts), path, LATIN)
 
     @cached_property
     def token_vectors(self) -> Any:
@@ -139,7 +137,7 @@ class Material:
         return Parallel(source=tuple(english), target=tuple(self._segmented(other)), name=f"verses of {self.code}")
 
     def _words(self, texts: Iterable[str]) -> Iterable[str]:
-        return split_words(self._segmented(texts))
+        return split_lines(self._segmented(texts))
 
     def _segmented(self, texts: Iterable[str]) -> Iterable[str]:
         if self.code != "zh":
@@ -148,13 +146,9 @@ class Material:
         return (cut(text) for text in texts)
 
 
-def split_words(texts: Iterable[str]) -> Iterable[str]:
-    """Return texts with a blank between words and punctuation."""
-    from tokenizers import pre_tokenizers
-
-    cut = pre_tokenizers.Whitespace()
-    lines = (line for text in texts for line in text.splitlines())
-    return (" ".join(word for word, _ in cut.pre_tokenize_str(line)) for line in lines)
+def split_lines(texts: Iterable[str]) -> Iterator[str]:
+    """Return the lines of texts with a blank between words and punctuation; Chinese has to be cut into words before."""
+    return split_words((line for text in texts for line in text.splitlines()), characters=False)
 
 
 def train_vectors(texts: Iterable[str], path: Path, options: VectorTraining) -> "WordVectors":

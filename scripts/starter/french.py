@@ -36,9 +36,7 @@ def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
 
     before = bits()
     remark(f"training the embeddings, {before} bits per byte before")
-    config = TrainConfig(
-        steps=_STEPS, batch_size=_BATCH, lr=_LR, warmup=0.05, seed=seed, save_every=100, eval_every=_STEPS
-    )
+    config = TrainConfig(steps=_STEPS, batch_size=_BATCH, lr=_LR, warmup=0.05, seed=seed, save_every=100)
     rows, place = material.rows(_CONTEXT), work / f"french-{seed}"
     result = train_language_model(model, tokenizer, rows, config, Tuning(train="embeddings"), folder=place)
     model.half().float()  # what the half-precision file will hold

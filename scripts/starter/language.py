@@ -91,8 +91,7 @@ def _prepare_tokens(work: Path) -> None:
             train_byte_bpe(_texts(work / "train.jsonl"), VOCABULARY, context=CONTEXT).save_pretrained(folder)
     if not (work / "tokens.npy").exists():
         remark("packing the text")
-        pack(_texts(work / "train.jsonl"), load_tokenizer(work / "tokenizer"), work / "tokens.partial.npy")
-        (work / "tokens.partial.npy").rename(work / "tokens.npy")
+        pack(_texts(work / "train.jsonl"), load_tokenizer(work / "tokenizer"), work / "tokens.npy")
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
@@ -107,7 +106,6 @@ def _texts(path: Path) -> Iterable[str]:
 
 def train(work: Path, out: Path, steps: int, seed: int) -> None:
     """Train on the prepared tokens and save the model; runs on every process."""
-    import numpy as np
     import torch
 
     from backbone.device import pick_device, seed_everything
@@ -122,7 +120,7 @@ def train(work: Path, out: Path, steps: int, seed: int) -> None:
     seed_everything(seed)
     model: Any = blank_gpt2(tokenizer, context=CONTEXT, width=WIDTH, layers=LAYERS, heads=HEADS)
     model.to(world.device)
-    rows = PackedTokens(np.load(work / "tokens.npy", mmap_mode="r", allow_pickle=False), CONTEXT)
+    rows = PackedTokens.open(work / "tokens.npy", CONTEXT)
     config = TrainConfig(
         steps=steps, batch_size=64, micro_batch=16, optimizer="muon", lr=6e-3, schedule="wsd", warmup=0.01,
         decay=0.4, save_every=50, seed=seed,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from backbone.errors import PolygraftError
+from backbone.files import is_free
 from scripts.transferring.options import Options
 
 TRANSFER = "transfer.json"
@@ -16,7 +17,7 @@ def check_places(options: Options) -> None:
         PolygraftError: --out, --save-mixing or --report is taken or in no folder, or matplotlib is not installed.
     """
     _check_out(options.out, overwrite=options.overwrite)
-    if options.save_mixing is not None and not _is_free(options.save_mixing):
+    if options.save_mixing is not None and not is_free(options.save_mixing):
         raise PolygraftError(f"{options.save_mixing} exists already and is not replaced: choose another --save-mixing")
     if options.report is not None:
         _check_report(options.report, options.out, overwrite=options.overwrite)
@@ -26,16 +27,12 @@ def check_places(options: Options) -> None:
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
-    if _is_free(out):
+    if is_free(out):
         return
     if not (out / TRANSFER).is_file():
         raise PolygraftError(f"{out} holds something else than a transferred model: choose another --out or remove it")
     if not overwrite:
         raise PolygraftError(f"{out} holds a transferred model already: --overwrite replaces it")
-
-
-def _is_free(folder: Path) -> bool:
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _check_report(path: Path, out: Path, *, overwrite: bool) -> None:

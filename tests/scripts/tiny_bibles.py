@@ -6,7 +6,7 @@ import sqlite3
 import string
 
 from crosslingual.options import VectorTraining
-from scripts.languages.material import split_words, train_vectors
+from scripts.languages.material import split_lines, train_vectors
 from scripts.opendata import languages
 from scripts.opendata.bible import verses
 from scripts.opendata.packages import MARKER
@@ -42,7 +42,7 @@ def write_bibles(root):
 
 def write_english_vectors(root, work):
     """Train English vectors on the verses, in the place of those on all English text."""
-    texts = split_words(verses(root / languages.BIBLES.folder, "4").values())
+    texts = split_lines(verses(root / languages.BIBLES.folder, "4").values())
     train_vectors(texts, work / "english.bin", TINY)
 
 
