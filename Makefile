@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo "$$name" && break; done)
 
-.PHONY: help setup check test demo bench bench-captions bench-narration bench-transfer docs clean
+.PHONY: help setup check test demo bench bench-captions bench-narration bench-transfer bench-language docs clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -58,6 +58,10 @@ bench-narration: $(STAMP) ## Measure narrations of moving emoji (fetches 800 MB,
 bench-transfer: $(STAMP) ## Measure transfer to four languages against training from nothing (fetches 200 MB, trains for hours)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/polygraft benchmark transfer --out docs/transfer.svg
+
+bench-language: $(STAMP) ## Measure tokenizers, mixtures, optimisers and the training loop in many languages (fetches 140 MB, trains for an hour)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/polygraft benchmark language
 
 docs: $(STAMP) ## Write docs/cli.md from the help texts
 	$(BIN)/python -m scripts._docs docs/cli.md

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from backbone.errors import PolygraftError
 
-STARTER_KINDS = ("gpt2", "clip", "captioner", "personal", "narrator", "vocabulary", "french")
-_LANGUAGE_MODELS = {"starter": "gpt2", "starter-fr": "french"}
+STARTER_KINDS = ("gpt2", "clip", "captioner", "personal", "narrator", "vocabulary", "french", "multilingual")
+_LANGUAGE_MODELS = {"starter": "gpt2", "starter-fr": "french", "starter-multilingual": "multilingual"}
 
 
 def starter_root() -> Path:
@@ -19,8 +19,9 @@ def starter_path(kind: str) -> Path:
     """Return the folder of one starter model.
 
     Args:
-        kind: ``gpt2``, ``clip``, ``captioner``, ``personal``, which knows users, ``narrator``, or ``vocabulary``, the
-            narrations that it retrieves, or ``french``, the vocabulary of the language model in French.
+        kind: ``gpt2``, ``clip``, ``captioner``, ``personal``, which knows users, ``narrator``, ``vocabulary``, the
+            narrations that it retrieves, ``french``, the vocabulary of the language model in French, or
+            ``multilingual``, a language model of its own.
 
     Raises:
         PolygraftError: there is no such model, or it has not been built.
@@ -34,7 +35,7 @@ def starter_path(kind: str) -> Path:
 
 
 def language_model_place(name: str) -> str:
-    """Return the folder of ``starter`` or of a language's starter, such as ``starter-fr``; other names as they are.
+    """Return the folder of ``starter``, ``starter-fr`` or ``starter-multilingual``; other names as they are.
 
     Raises:
         PolygraftError: the starter has not been built.

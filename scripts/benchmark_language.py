@@ -1,0 +1,131 @@
+"""polygraft benchmark language --parts tokenizers mixtures
+
+Compare ways to train one language model on many languages, and the training loop with others.
+
+Seventeen languages in nine scripts: Bibles in the public domain, the help of LibreOffice, the Quran, essays. Documents
+kept for tests are seen by no tokenizer and no model; bits per byte are of these, each language counting the same.
+tokenizers: models with mGPT's five strategies, with vowel signs kept with their letters, and with sentencepiece's
+unigram, all on as many tokens of as much text of each language. mixtures: proportional, by temperature and UniMax, on
+all text. optimizers: AdamW and Muon in equal time, each at its own best of three rates. speed: tokens a second of our
+loop, a plain one and the Trainer of transformers. Fetches some 140 MB of packages the first time. Interrupted, it goes
+on when the command is given again: what was made and trained is kept in the work folder.
+"""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from backbone.errors import UsageError
+from scripts._cli import Json, emit, run_file
+from scripts._seeds import cell, summary
+from scripts.multilingual.speed import Measurement
+
+if TYPE_CHECKING:
+    from scripts.multilingual.comparisons import Laboratory
+    from scripts.multilingual.runs import Outcome
+
+Part = Literal["tokenizers", "mixtures", "optimizers", "speed"]
+
+_EVEN_BYTES = 1_000_000
+_SHOWN = {"mixtures": ("sw", "hi", "ja", "ko", "en", "ru")}  # the smallest four and two of the largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to measure, and where to keep it."""
+
+    parts: tuple[Part, ...] = ("tokenizers", "mixtures", "optimizers", "speed")
+    """What to compare."""
+    vocab_size: int = 8192
+    """Tokens of each tokenizer."""
+    tokens: int = 1_000_000
+    """That each model learns from, of tokenizers and mixtures."""
+    minutes: float = 1.5
+    """That each model learns for, of optimizers."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of weights and order; most tokenizers take the first."""
+    jobs: int = 2
+    """Trainings at once of tokenizers and mixtures, each with one thread; 1: one, with all."""
+    speed: Measurement = field(default_factory=Measurement)
+    work: Path = Path("~/.cache/polygraft/benchmark/language")
+    """Folder of text, tokenizers and runs."""
+    data: Path = Path("~/.cache/polygraft/data")
+    """Folder of fetched packages."""
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        if not (self.parts and self.seeds):
+            raise UsageError("parts and seeds need one each at least")
+        if self.jobs < 1 or self.tokens < 1 or not self.minutes > 0:
+            raise UsageError("jobs, tokens and minutes must be above 0")
+
+
+def main(options: Options) -> int:
+    """Make, train, compare and print."""
+    laboratory = _laboratory(options)
+    for part in options.parts:
+        match part:
+            case "tokenizers":
+                _print(part, laboratory.tokenizers(), options)
+            case "mixtures":
+                _print(part, laboratory.mixtures(), options)
+            case "optimizers":
+                _print(part, laboratory.optimizers(), options)
+            case "speed":
+                _measure_speed(laboratory, options)
+    return 0
+
+
+def _laboratory(options: Options) -> "Laboratory":
+    from scripts.multilingual.comparisons import Laboratory
+    from scripts.multilingual.world import world_material
+
+    work = options.work.expanduser()
+    world = world_material(options.data.expanduser(), work / "world")
+    return Laboratory(
+        world=world, even=world.thinned(work / "even", _EVEN_BYTES), work=work, vocabulary=options.vocab_size,
+        tokens=options.tokens, minutes=options.minutes, seeds=options.seeds, jobs=options.jobs,
+    )  # fmt: skip
+
+
+def _print(part: Part, outcomes: "Sequence[Outcome]", options: Options) -> None:
+    """Print a line for each way: bits per byte on average and of some languages, bytes of a token."""
+    shown = ("mean", *_SHOWN.get(part, ("en", "ru", "ar", "hi", "bn", "zh")))
+    if not options.json:
+        emit(f"\n{part}: bits per byte of test documents")
+        emit(f"| {' | '.join(['', *shown, 'bytes a token'])} |")
+        emit("|---" * (len(shown) + 2) + "|")
+    for name in dict.fromkeys(outcome.name for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.name == name]
+        figures = summary(own)
+        size = statistics.fmean(own[0].bytes_per_token.values())
+        if options.json:
+            emit(json.dumps({"part": part, "name": name, "figures": figures, "bytes_per_token": size}))
+        else:
+            emit(f"| {' | '.join([name, *(cell(*figures[one]) for one in shown), f'{size:.2f}'])} |")
+
+
+def _measure_speed(laboratory: "Laboratory", options: Options) -> None:
+    from crosslingual.corpus.reading import Corpus
+    from crosslingual.language_model import PackedTokens, pack
+    from crosslingual.tokenizers import blank_gpt2, load_tokenizer
+    from crosslingual.tuning import shape
+    from scripts.multilingual.speed import measure_speed, table
+
+    tokenizer = load_tokenizer(laboratory.tokenizer("marks"))
+    path = laboratory.work / "speed.npy"
+    if not path.exists():
+        corpus = Corpus.open(laboratory.even.corpus)
+        pack((document.text for document in corpus.documents("en", "train")), tokenizer, path)
+    layers, width, heads = shape("mini")
+    model = blank_gpt2(tokenizer, context=256, width=width, layers=layers, heads=heads)
+    speeds = measure_speed(model, tokenizer, PackedTokens.open(path, 256), options.speed)
+    for line in [json.dumps(asdict(speed)) for speed in speeds] if options.json else ["", *table(speeds)]:
+        emit(line)
+
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -1,0 +1,1 @@
+"""The multilingual benchmark and starter: text of seventeen languages, and runs of commands on it."""
