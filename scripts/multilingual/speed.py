@@ -115,7 +115,7 @@ def _plain(model: Any, rows: "PackedTokens", options: Measurement) -> None:
 
 
 def _trainer(model: Any, rows: "PackedTokens", options: Measurement) -> None:
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -124,7 +124,9 @@ def _trainer(model: Any, rows: "PackedTokens", options: Measurement) -> None:
             max_grad_norm=_CLIP, lr_scheduler_type="cosine", save_strategy="no", logging_strategy="no",
             report_to=[], use_cpu=True, disable_tqdm=True, seed=0,
         )  # fmt: skip
-        Trainer(model=model, args=arguments, train_dataset=_Rows(rows)).train()
+        trainer = Trainer(model=model, args=arguments, train_dataset=_Rows(rows))
+        trainer.remove_callback(PrinterCallback)  # it prints where results go
+        trainer.train()
 
 
 class _Rows:
