@@ -19,7 +19,8 @@ MAGIC = struct.pack("<i", 793712314)
 _VERSION = 12
 _HEADER = struct.Struct("<14id")  # magic, version, 12 settings, the sampling threshold
 _SIZES = struct.Struct("<3i2q")  # entries, words, labels, tokens, pruned n-grams
-_MATRIX = struct.Struct("<?2q")  # quantised, rows, columns
+MATRIX = struct.Struct("<?2q")
+"""What stands before a matrix: whether it is quantised, rows, columns."""
 _AFTER_WORD = 9  # int64 count, int8 type
 
 
@@ -109,12 +110,12 @@ def _parse(path: Path, data: mmap.mmap) -> FastTextFile:
     width, buckets, shortest, longest = fields[2], fields[10], fields[11], fields[12]
     size, nwords, _, _, pruned = _SIZES.unpack_from(data, _HEADER.size)
     words, counts, position = _word_list(path, data, _HEADER.size + _SIZES.size, size)
-    quantised, rows, columns = _MATRIX.unpack_from(data, position + 8 * max(pruned, 0))
+    quantised, rows, columns = MATRIX.unpack_from(data, position + 8 * max(pruned, 0))
     if quantised or pruned > 0:
         raise PolygraftError(f"{path} is quantised, which loses the rows: give the .bin file it was made from")
     if columns != width or rows != nwords + buckets:
         raise PolygraftError(f"{path} is damaged: its matrix is {rows} x {columns} for {nwords} words of {width}")
-    offset = position + _MATRIX.size
+    offset = position + MATRIX.size
     if len(data) < offset + 4 * rows * columns:
         raise _truncated(path)
     ngrams = Ngrams(shortest=shortest, longest=longest, buckets=buckets)

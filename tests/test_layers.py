@@ -19,7 +19,7 @@ DOORS = {
     "open_clip": {"backbone.clip"},
     "transformers": {"backbone.pretrained", "crosslingual.tokenizers"},
     "sentencepiece": {"crosslingual.sentencepieces"},
-    "fasttext": {"crosslingual.vectors"},
+    "fasttext": {"crosslingual.vectors", "crosslingual.corpus.identifying"},
     "datasets": {"crosslingual.corpus.tables"},
     "pyarrow": {"crosslingual.corpus.tables"},
     "rensa": {"crosslingual.corpus.near"},

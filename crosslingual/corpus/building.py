@@ -7,6 +7,7 @@ from typing import Any
 from backbone.files import atomic_folder
 from crosslingual.corpus.cleaning import clean_unit, read_facts
 from crosslingual.corpus.deciding import Decision, decide
+from crosslingual.corpus.identifying import check_identifier
 from crosslingual.corpus.manifest import write_manifest
 from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.placing import place_language
@@ -56,7 +57,11 @@ def build_corpus(
     work = begin(out, settings, overwrite=overwrite)
     parts, shards = work / "parts", work / "shards"
 
-    jobs: list[Job] = [(unit, listed.rules[unit.source.language], options, parts) for unit in units]
+    rules = {language: listed.located_rules(language) for language in listed.rules}
+    if not options.no_rules:
+        for identifier, label in {(one.identifier, one.label) for one in rules.values() if one.identifier}:
+            check_identifier(Path(identifier), label)
+    jobs: list[Job] = [(unit, rules[unit.source.language], options, parts) for unit in units]
     _run(clean_unit, jobs, workers, watch, "cleaning")
 
     groups = {language: [unit for unit in units if unit.source.language == language] for language in listed.rules}

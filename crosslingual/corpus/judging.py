@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from crosslingual.corpus.characters import PUNCTUATION, letters
+from crosslingual.corpus.identifying import open_identifier
 from crosslingual.corpus.languages import Writing
 from crosslingual.corpus.measures import Measures, measure
 from crosslingual.corpus.repetition import repeated_lines, repeats_exceed, top_exceeds
@@ -38,6 +40,10 @@ def judge_texts(texts: Sequence[str], writing: Writing, rules: Rules) -> list[st
     for place in np.flatnonzero(verdicts == "").tolist():
         words = float(measures.words[place]) / judge.factor
         verdicts[place] = judge.by_lines(texts[place], words) or (judge.by_runs(texts[place]) if watched[place] else "")
+    if rules.identifier:
+        kept = np.flatnonzero(verdicts == "")
+        shares = open_identifier(Path(rules.identifier)).shares([texts[place] for place in kept.tolist()], rules.label)
+        verdicts[kept[shares < rules.min_language]] = "other_language"
     return list(verdicts)
 
 

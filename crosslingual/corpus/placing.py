@@ -43,7 +43,7 @@ def place_language(
         repaired=_sum(counts, "repaired"),
         dropped=_dropped(summaries),
         rehydrated=sum((summary.rehydrated for summary in summaries), Amount()),
-        rules=asdict(rules),
+        rules=rules.applied(),
         tails=tuple(asdict(tail) for tail in decision.tails),
         shards=tuple(shards),
     )

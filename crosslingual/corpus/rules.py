@@ -1,10 +1,12 @@
 """Rules of quality: what a text must look like to be kept, after Gopher, FineWeb and FineWeb-2."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from backbone.errors import PolygraftError
 from crosslingual.corpus.characters import known_scripts
+
+_OF_IDENTIFIER = ("identifier", "label", "min_language")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,13 @@ class Rules:
     """Greatest share of characters in the most frequent run of 2, 3 and 4 words."""
     max_repeated_ngrams: tuple[float, ...] = (0.15, 0.14, 0.13, 0.12, 0.11, 0.10)
     """Greatest share of characters in repeated runs of 5 to 10 words."""
+    identifier: str = ""
+    """A classifier of languages, as fastText writes them (lid.176.bin, GlotLID), from the folder of the list; none:
+    only scripts are looked at."""
+    label: str = ""
+    """What the classifier calls the language, without __label__; none: the first part of its code."""
+    min_language: float = 0.65
+    """Least share that the classifier gives to the language."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -58,12 +67,18 @@ class Rules:
         if unknown := sorted(set(self.scripts) - known_scripts()):
             raise PolygraftError(f"scripts names {unknown[0]!r}, which begins no name of a letter in Unicode")
 
+    def applied(self) -> dict[str, Any]:
+        """Return the thresholds by name, those of the identifier only where there is one."""
+        values = asdict(self)
+        return values if self.identifier else {name: values[name] for name in values if name not in _OF_IDENTIFIER}
+
     def _check(self, name: str, value: Any, default: Any) -> None:
-        wanted: tuple[type, ...] = {int: (int,), float: (int, float), tuple: (tuple,)}[type(default)]
+        kinds: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), tuple: (tuple,), str: (str,)}
+        wanted = kinds[type(default)]
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise PolygraftError(f"{name} is {value!r}, but a {wanted[-1].__name__} like {default!r} is expected")
         items = value if isinstance(value, tuple) else (value,)
-        kind = str if name in ("scripts", "stop_words") else (int, float)
+        kind = str if name in ("scripts", "stop_words", "identifier", "label") else (int, float)
         if not all(isinstance(item, kind) for item in items):
             raise PolygraftError(f"{name} is {value!r}, but values like {default!r} are expected")
         if kind is not str and any(item < 0 for item in items):

@@ -28,7 +28,7 @@ def describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) -
     settings = {
         "options": asdict(options),
         "sources": {source.name: asdict(source) for source in listed.sources},
-        "rules": {language: asdict(rules) for language, rules in listed.rules.items()},
+        "rules": {language: rules.applied() for language, rules in listed.rules.items()},
         "files": files,
     }
     plain: Settings = json.loads(json.dumps(settings))

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,11 @@ class SourceList:
     folder: Path = field(default=Path())
     """What relative paths start from."""
 
+    def located_rules(self, language: str) -> Rules:
+        """Return the rules of a language with the identifier's place in full."""
+        rules = self.rules[language]
+        return replace(rules, identifier=str(self.folder / rules.identifier)) if rules.identifier else rules
+
     def files(self, source: Source) -> list[tuple[str, Path]]:
         """Return the files of a source in alphabetical order, each with its name within the source.
 
@@ -166,6 +171,8 @@ def _source(entry: dict[str, Any]) -> Source:
 
 def _rules(language: str, given: Mapping[str, Any]) -> Rules:
     _known(given, {item.name for item in fields(Rules)}, f"the rules of {language}")
+    if given.get("identifier") and not given.get("label"):
+        given = {**given, "label": re.split("[-_]", language)[0].lower()}
     try:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
