@@ -17,7 +17,7 @@ SOURCES is a TOML file with a table for each source of text:
     [rules]                      # other thresholds of quality, for all languages
     min_words = 20
 
-    # identifier = "lid.176.bin" # drop texts that this classifier of fastText's takes for another language
+    # identifier = "lid.176.bin" # drops what fastText takes for another language
 
     [language.ru]                # and for one
     max_word_length = 11
