@@ -23,7 +23,7 @@ from torch import Tensor
 
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.files import read_json, write_json
+from backbone.files import atomic_file, read_json, write_json
 
 FORMAT = 1
 _KEY_BYTES = 32
@@ -113,9 +113,8 @@ class RowStore:
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             if not file.exists():
-                partial = self.folder / f".cache-{os.getpid()}.json"
-                write_json(partial, description)
-                partial.replace(file)
+                with atomic_file(file) as partial:
+                    write_json(partial, description)
         found = read_json(file)
         if any(found.get(key) != description[key] for key in ("format", "digest", "shapes")):
             raise PolygraftError(

@@ -16,6 +16,7 @@ import numpy as np
 
 from backbone.clip import Features
 from backbone.decoding import Decoding
+from backbone.files import atomic_file
 from multimodal import ptb
 from multimodal.agreement import Agreement
 from multimodal.batches import CaptionSet
@@ -244,13 +245,11 @@ def write_predictions(file: Path, captions: Sequence[str], samples: Samples) -> 
     `polygraft metrics` takes the file as hypotheses.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("w", encoding="utf-8") as lines:
+    with atomic_file(file) as partial, partial.open("w", encoding="utf-8") as lines:
         for text, post, truths in zip(captions, samples.data.posts, samples.truths, strict=True):
             reference = truths[0] if len(truths) == 1 else list(truths)
             row = {"id": post.id, "user": post.user, "text": text, "reference": reference}
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-    partial.replace(file)
 
 
 def _for_metrics(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from backbone.errors import PolygraftError
-from backbone.files import read_json, write_json
+from backbone.files import atomic_file, read_json, write_json
 from multimodal.style import Style
 from multimodal.words import Counts, WordTable
 
@@ -172,9 +172,8 @@ class Profile:
             rows = base64.b64encode(self.pooled.astype("<f2").tobytes()).decode("ascii")
             content["features"] = {"encoder": self.encoder, "width": self.pooled.shape[1], "rows": rows}
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.name}.partial")
-        write_json(partial, content)
-        partial.replace(file)
+        with atomic_file(file) as partial:
+            write_json(partial, content)
 
     @classmethod
     def load(cls, file: Path) -> "Profile":

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from backbone.files import atomic_file
 from multimodal.posts import Post
 
 
@@ -13,11 +14,9 @@ def write_posts(posts: Iterable[Post], target: Path) -> None:
     `multimodal.posts.load_posts` reads the posts back as they were.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with atomic_file(target) as partial, partial.open("w", encoding="utf-8") as file:
         for post in posts:
             file.write(json.dumps(_record(post), ensure_ascii=False) + "\n")
-    partial.replace(target)
 
 
 def _record(post: Post) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError
+from backbone.files import atomic_file
 from scripts.opendata.captions import concept, normalise
 from scripts.opendata.clipart import clips
 from scripts.opendata.lexicon import Lexicon, read_wordnet
@@ -150,6 +151,5 @@ def draw_svg(drawing: Path, target: Path) -> None:
     except ValueError as error:
         raise PolygraftError(f"{drawing} cannot be drawn ({error}); fetch its package again.") from None
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    partial.write_bytes(png)
-    partial.replace(target)
+    with atomic_file(target) as partial:
+        partial.write_bytes(png)
