@@ -4,17 +4,14 @@ After a transfer only the embeddings have to find their places: the body knows i
 that what was grafted onto it still fits (de Vries and Nissim, 2021; WECHSEL's "TransInner" begins the same way).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from backbone.adapted import LowRank
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from backbone.order import Batches
@@ -24,58 +21,13 @@ from crosslingual.attention_options import AttentionOptions
 from crosslingual.corpus.loading import MixedDocuments
 from crosslingual.document_objective import DocumentObjective
 from crosslingual.language_model import LanguageObjective
+from crosslingual.low_rank_objective import LowRankObjective
 from crosslingual.sparse_attention import SparseAttention
 from crosslingual.tuning import Part as Part
 from crosslingual.tuning import Tuning as Tuning
 
 FIRST = "embeddings-first"
 """Folder of the run's first phase, where there is one."""
-
-
-class LowRankObjective(nn.Module):
-    """Next-token prediction with low-rank changes to the body and trained embeddings (Hu et al., 2021, "LoRA").
-
-    Args:
-        backbone: its embeddings are trained in place, its body is not.
-        rank: of the changes.
-    """
-
-    def __init__(self, backbone: Backbone, rank: int) -> None:
-        super().__init__()
-        self.changes = LowRank(backbone, rank)
-        self.changes.to(backbone.device)
-        self.embeddings = nn.ParameterList(_embeddings(backbone.model))
-        self._backbone = (backbone,)  # in a tuple it is no submodule: the body has no place among what is trained
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (summed cross-entropy in nats, number of tokens) of (B, T + 1) rows."""
-        (backbone,) = self._backbone
-        rows = rows.to(backbone.device, non_blocking=True)
-        states = backbone.hidden(backbone.embed(rows[:, :-1]), weights=self.changes.weights(backbone))
-        targets = rows[:, 1:].flatten()
-        loss = F.cross_entropy(backbone.head(states).flatten(0, 1), targets, reduction="sum")
-        return loss, torch.tensor(float(targets.numel()), device=loss.device)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Put the changes into the body for the length of a with-block."""
-        (backbone,) = self._backbone
-        matrices = {name: backbone.model.base_model.get_parameter(name) for name in self.changes.weights(backbone)}
-        own = {name: matrix.detach().clone() for name, matrix in matrices.items()}
-        self.merge()
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for name, matrix in matrices.items():
-                    matrix.copy_(own[name])
-
-    @torch.no_grad()
-    def merge(self) -> None:
-        """Write the changes into the body for good."""
-        (backbone,) = self._backbone
-        for name, matrix in self.changes.weights(backbone).items():
-            backbone.model.base_model.get_parameter(name).copy_(matrix)
 
 
 def train_language_model(
@@ -103,8 +55,8 @@ def train_language_model(
         evaluate: figures of the model, asked for each ``config.eval_every`` steps.
 
     Raises:
-        PolygraftError: see `backbone.training.fit`; or lora is asked of a model without matrices in its layers, or of
-            documents of several languages, or with sparse attention; or the model takes no attention masks.
+        PolygraftError: see `backbone.training.fit`; or lora is asked of a model without matrices in its layers; or the
+            model takes no attention masks.
     """
     tuning = tuning or Tuning()
     parts: list[tuple[Part, TrainConfig, Path | None]] = [(tuning.train, config, folder)]
@@ -132,18 +84,18 @@ def train_language_model(
 def _objective(
     model: Any, tokenizer: Any, batches: Batches, attention: SparseAttention, tuning: Tuning
 ) -> LanguageObjective | LowRankObjective:
-    if tuning.train == "lora":
-        if isinstance(batches, MixedDocuments):
-            raise PolygraftError("lora learns from running text, not from a corpus: choose another --train")
-        if attention.sparse:
-            raise PolygraftError("lora learns with dense attention only: choose another --train")
-        objective = LowRankObjective(Backbone(model, tokenizer, name="the model"), tuning.rank)
-        choose(model, "embeddings")
-        return objective
-    choose(model, tuning.train)
     if isinstance(batches, MixedDocuments):
-        return DocumentObjective(model, batches.languages, context=batches.context, attention=attention)
-    return LanguageObjective(model, context=getattr(batches, "context", 0), attention=attention)
+        base: LanguageObjective = DocumentObjective(
+            model, batches.languages, context=batches.context, attention=attention
+        )
+    else:
+        base = LanguageObjective(model, context=getattr(batches, "context", 0), attention=attention)
+    objective: LanguageObjective | LowRankObjective = base
+    if tuning.train == "lora":
+        objective = LowRankObjective(base, Backbone(model, tokenizer, name="the model"), tuning.rank)
+    # last, since a backbone freezes its model
+    choose(model, "embeddings" if tuning.train == "lora" else tuning.train)
+    return objective
 
 
 def _measured(

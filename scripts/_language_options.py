@@ -80,8 +80,6 @@ class Options:
             raise UsageError(
                 "--weights and --mixture weights go together, such as --mixture weights --weights en 2 sw 1"
             )
-        if self.tuning.train == "lora" and self.attention.attention != "dense":
-            raise UsageError(f"--train lora goes with dense attention only, not with {self.attention.attention}")
         self._check_corpus()
         self._check_numbers()
         shape(self.size)
@@ -92,8 +90,6 @@ class Options:
                 raise UsageError("--mixture is for --corpus: files of text are read as they are")
         elif self.validation:
             raise UsageError("--validation is for files of text: a corpus holds out a part of its own")
-        elif self.tuning.train == "lora":
-            raise UsageError("--train lora learns from files of text, not from --corpus: choose another --train")
 
     def _check_numbers(self) -> None:
         if not 0 <= self.val_share < 1:
