@@ -90,6 +90,8 @@ def parallelize(module: nn.Module, config: TrainConfig, world: World) -> nn.Modu
         mesh = init_device_mesh(world.device.type, (world.size,))
         for block in repeated_blocks(module):
             fully_shard(block, mesh=mesh)
+        if isinstance(inner := getattr(module, "model", None), nn.Module):
+            fully_shard(inner, mesh=mesh)  # so that it can be called by itself, too
         fully_shard(module, mesh=mesh)
     called: Any = torch.compile(module) if config.compile else module
     if world.size > 1 and config.parallel == "ddp":

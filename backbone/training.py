@@ -9,6 +9,7 @@ A part may have more to tell or to be told, by attributes of these names:
 - ``health()``: figures for the log.
 - ``groups``: names; ``forward`` then returns a third value, (groups, 2), of which the log gets a mean loss each.
 - ``work()``: `backbone.speed.Work` of one unit of weight, for ``--mfu``; None where it is not known.
+- ``model``: a module that ``evaluate`` calls by itself; under FSDP2 it then gathers its shards by itself.
 - ``begin_step(progress)``: called before each step with the share of the run that is done once it is.
 """
 

@@ -4,14 +4,16 @@ After a transfer only the embeddings have to find their places: the body knows i
 that what was grafted onto it still fits (de Vries and Nissim, 2021; WECHSEL's "TransInner" begins the same way).
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from backbone.distributed import join_world
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from backbone.order import Batches
@@ -28,6 +30,8 @@ from crosslingual.tuning import Tuning as Tuning
 
 FIRST = "embeddings-first"
 """Folder of the run's first phase, where there is one."""
+
+_MODEL = "model."  # what the names of an objective's tensors begin with
 
 
 def train_language_model(
@@ -55,10 +59,12 @@ def train_language_model(
         evaluate: figures of the model, asked for each ``config.eval_every`` steps.
 
     Raises:
-        PolygraftError: see `backbone.training.fit`; or lora is asked of a model without matrices in its layers; or the
-            model takes no attention masks.
+        PolygraftError: see `backbone.training.fit`; or lora is asked of a model without matrices in its layers, or
+            with fsdp; or the model takes no attention masks.
     """
     tuning = tuning or Tuning()
+    if tuning.train == "lora" and config.parallel == "fsdp":
+        raise PolygraftError("lora changes whole matrices, which fsdp cuts into shards: choose --parallel ddp")
     parts: list[tuple[Part, TrainConfig, Path | None]] = [(tuning.train, config, folder)]
     if tuning.embeddings_first:
         first, rest = _phases(config, len(batches), tuning.embeddings_first)
@@ -67,11 +73,17 @@ def train_language_model(
     options = attention or AttentionOptions()
     for number, (part, phase, place) in enumerate(parts, start=1):
         tail = options.dense_tail if number == len(parts) else 0.0
-        with closing(SparseAttention(model, replace(options, dense_tail=tail))) as sparse:
-            objective = _objective(model, tokenizer, batches, sparse, replace(tuning, train=part))
-            results.append(fit(objective, batches, phase, folder=place, evaluate=_measured(objective, model, evaluate)))
-        if isinstance(objective, LowRankObjective):
-            objective.merge()
+        with _in_training(model, config) as learning:
+            with closing(SparseAttention(learning, replace(options, dense_tail=tail))) as sparse:
+                objective = _objective(learning, tokenizer, batches, sparse, replace(tuning, train=part))
+                measure = _measured(objective, learning, evaluate)
+                results.append(fit(objective, batches, phase, folder=place, evaluate=measure))
+            if isinstance(objective, LowRankObjective):
+                objective.merge()
+            elif learning is not model:
+                model.load_state_dict(
+                    {name.removeprefix(_MODEL): tensor for name, tensor in results[-1].tensors.items()}, strict=False
+                )
         model.requires_grad_(False).eval()
     return replace(
         results[-1],
@@ -79,6 +91,23 @@ def train_language_model(
         steps=sum(result.steps for result in results),
         seconds=sum(result.seconds for result in results),
     )
+
+
+@contextmanager
+def _in_training(model: Any, config: TrainConfig) -> Iterator[Any]:
+    """Yield the model to train: itself, or a copy that FSDP2 may cut into shards, which no model recovers from.
+
+    The model waits in the memory of the host meanwhile, so that the device holds shards alone.
+    """
+    device = next(model.parameters()).device
+    if config.parallel == "ddp" or join_world(device).size == 1:
+        yield model
+        return
+    learning = copy.deepcopy(model)
+    model.cpu()
+    yield learning
+    del learning
+    model.to(device)
 
 
 def _objective(

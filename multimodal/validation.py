@@ -1,13 +1,10 @@
 """What is measured on held-out pictures while a captioner is trained, and when it is done."""
 
-import copy
 import math
 from collections.abc import Sequence
 
-import torch
-
 from backbone.decoding import Decoding
-from backbone.distributed import join_world, trainable_tensors, whole
+from backbone.measured import MeasuredCopy
 from multimodal.batches import CaptionBatches, CaptionSet
 from multimodal.captioner import Captioner
 from multimodal.guard import CollapseGuard, distinct_share
@@ -50,9 +47,8 @@ class Validation:
         pictures: int = 256,
         batch_size: int = 64,
     ) -> None:
-        self._trained = captioner.mapper
-        # a copy of its own: under FSDP2 the weights in training are shards, and only `forward` puts them together
-        own = copy.deepcopy(captioner.mapper).eval()
+        self._copy = MeasuredCopy(captioner.mapper, captioner.backbone.device)
+        own = self._copy.part
         self._captioner = Captioner(captioner.encoder, captioner.backbone, own, captioner.config, captioner.table)
         tensors = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
         self._batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, tensors)
@@ -63,7 +59,6 @@ class Validation:
         self._features = data.features.take(shown if users is None else [data.rows[row] for row in shown])
         self._references = data.references(shown) if users is None else [[data.texts[row]] for row in shown]
         self.guard = CollapseGuard([texts[0] for texts in self._references[:GUARDED]], grace=grace)
-        self._world = join_world(captioner.backbone.device)
 
     def __call__(self) -> dict[str, float]:
         """Return the figures of the weights as they are; every process must call.
@@ -71,13 +66,7 @@ class Validation:
         Raises:
             CollapseError: see `CollapseGuard`.
         """
-        weights = {name: whole(tensor.detach()) for name, tensor in trainable_tensors(self._trained).items()}
-        with torch.no_grad():
-            for name, own in self._captioner.mapper.named_parameters():
-                own.copy_(weights[name])
-            # The first process measures for all, so that all draw the same conclusions, to the last bit.
-            found = self._measure() if self._world.first else dict.fromkeys(FIGURES, 0.0)
-        figures = dict(zip(FIGURES, self._world.sum(*(found[name] for name in FIGURES)), strict=True))
+        figures = self._copy.measure(self._measure, FIGURES)
         self.guard.check(figures["distinct"])
         return figures | {"score": figures["cider_d"] - _TIE * figures["loss"]}
 

@@ -9,13 +9,17 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
 from backbone.errors import PolygraftError, UsageError
 from backbone.files import atomic_folder, read_json, write_json
 from backbone.train_config import TrainConfig
 from scripts._cli import tell
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
 
 RUN = "run.json"
 _RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard", "embeddings-first", "tokens.npy", "tokens"}
@@ -108,6 +112,24 @@ def finish(folder: Path, save: Callable[[Path], object]) -> None:
     """Replace the run in ``folder`` by the checkpoint that ``save`` writes into an empty folder."""
     with atomic_folder(folder, replace=True) as partial:
         save(partial)
+
+
+def frozen_models(clip: str, backbone: str, device: str, seed: int) -> "tuple[ImageEncoder, Backbone]":
+    """Return the models that a part is trained on, and seed what is drawn for the part.
+
+    Args:
+        clip: image-text model.
+        backbone: language model.
+        device: of both.
+        seed: of the run.
+    """
+    from backbone.clip import ImageEncoder
+    from backbone.device import seed_everything
+    from backbone.gpt2 import Backbone
+
+    models = ImageEncoder.from_pretrained(clip, device=device), Backbone.from_pretrained(backbone, device=device)
+    seed_everything(seed)
+    return models
 
 
 def tell_figures(folder: Path, figures: Mapping[str, Any], *, as_json: bool) -> None:

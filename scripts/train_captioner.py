@@ -28,7 +28,7 @@ from multimodal.holdout import Holdout
 from multimodal.posts import LayoutName
 from multimodal.profile import ContextMode
 from scripts._cli import Device, Json, remark, run_file
-from scripts._runs import Training, begin, finish, is_finished, tell_figures
+from scripts._runs import Training, begin, finish, frozen_models, is_finished, tell_figures
 
 if TYPE_CHECKING:
     from backbone.checkpoint import ModelCard
@@ -144,15 +144,10 @@ def _decided(options: Options, training: "list[Post]", tell: "Report") -> Option
 
 
 def _untrained(options: Options) -> "Captioner":
-    from backbone.clip import ImageEncoder
-    from backbone.device import seed_everything
-    from backbone.gpt2 import Backbone
     from multimodal.captioner import Captioner
 
-    encoder = ImageEncoder.from_pretrained(options.clip, device=options.device)
-    backbone = Backbone.from_pretrained(options.backbone, device=options.device)
-    seed_everything(options.train.seed)
-    return Captioner.build(encoder, backbone, options.model)
+    models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
+    return Captioner.build(*models, options.model)
 
 
 def _train(

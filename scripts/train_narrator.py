@@ -26,7 +26,7 @@ import tyro
 
 from backbone.errors import PolygraftError
 from scripts._cli import Device, Json, remark, run_file
-from scripts._runs import Training, begin, finish, is_finished, tell_figures
+from scripts._runs import Training, begin, finish, frozen_models, is_finished, tell_figures
 from video.clips import check_fps, check_share
 from video.config import NarratorConfig
 
@@ -127,15 +127,10 @@ def _clips(options: Options, tell: "Report") -> "tuple[list[Clip], list[Clip]]":
 
 
 def _untrained(options: Options) -> "Narrator":
-    from backbone.clip import ImageEncoder
-    from backbone.device import seed_everything
-    from backbone.gpt2 import Backbone
     from video.narrator import Narrator
 
-    encoder = ImageEncoder.from_pretrained(options.clip, device=options.device)
-    backbone = Backbone.from_pretrained(options.backbone, device=options.device)
-    seed_everything(options.train.seed)
-    return Narrator.build(encoder, backbone, options.model)
+    models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
+    return Narrator.build(*models, options.model)
 
 
 def _encoded(

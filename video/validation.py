@@ -1,10 +1,8 @@
 """What is measured on held-out clips while a narrator is trained."""
 
-import copy
-
 import torch
 
-from backbone.distributed import join_world, trainable_tensors, whole
+from backbone.measured import MeasuredCopy
 from video.clip_features import ClipSet
 from video.metrics import ranks, recall
 from video.narration_batches import NarrationBatches
@@ -30,27 +28,17 @@ class Validation:
     """
 
     def __init__(self, narrator: Narrator, data: ClipSet, *, batch_size: int = 64) -> None:
-        self._trained = narrator.projection
-        # a copy of its own: under FSDP2 the weights in training are shards, and only `forward` puts them together
-        own = copy.deepcopy(narrator.projection).eval()
-        self._narrator = Narrator(narrator.encoder, narrator.backbone, own, narrator.config)
+        self._copy = MeasuredCopy(narrator.projection, narrator.backbone.device)
+        self._narrator = Narrator(narrator.encoder, narrator.backbone, self._copy.part, narrator.config)
         self._batches = NarrationBatches(data, narrator)
         self._vectors = self._batches.vectors()
         self._batch_size = batch_size
         self._retrieves = narrator.config.answer == "retrieve"
         self._figures = ("loss", "recall_1", "recall_5") if self._retrieves else ("loss",)
-        self._world = join_world(narrator.backbone.device)
 
     def __call__(self) -> dict[str, float]:
         """Return the figures of the weights as they are; every process must call."""
-        weights = {name: whole(tensor.detach()) for name, tensor in trainable_tensors(self._trained).items()}
-        with torch.no_grad():
-            for name, own in self._narrator.projection.named_parameters():
-                if name in weights:
-                    own.copy_(weights[name])
-            # The first process measures for all, so that all draw the same conclusions, to the last bit.
-            found = self._measure() if self._world.first else dict.fromkeys(self._figures, 0.0)
-        figures = dict(zip(self._figures, self._world.sum(*(found[name] for name in self._figures)), strict=True))
+        figures = self._copy.measure(self._measure, self._figures)
         loss = min(figures["loss"], _MOST_LOSS)
         return figures | {"score": figures["recall_1"] - _TIE * loss if self._retrieves else -figures["loss"]}
 
