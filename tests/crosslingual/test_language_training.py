@@ -114,8 +114,8 @@ def test_impossible_settings_are_one_sentence(model, tokenizer, rows):
         Tuning(rank=0)
     with pytest.raises(PolygraftError, match="no two phases"):
         train_language_model(model, tokenizer, rows, TrainConfig(steps=1, batch_size=2), Tuning(embeddings_first=0.5))
+    config = TrainConfig(steps=1, batch_size=2, parallel="fsdp")
     with pytest.raises(PolygraftError, match="choose --parallel ddp"):
-        config = TrainConfig(steps=1, batch_size=2, parallel="fsdp")
         train_language_model(model, tokenizer, rows, config, Tuning(train="lora"))
 
 
