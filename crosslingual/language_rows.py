@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from crosslingual.corpus.loading import MixedDocuments, PackedDocuments
-from crosslingual.corpus.mixture import MixtureOptions, plan_mixture
+from crosslingual.corpus.mixture import MixtureOptions, plan_tokens
 from crosslingual.corpus.shards import TokenShards
 
 
@@ -19,24 +19,26 @@ def mix_languages(
     budget: float,
     options: MixtureOptions,
     *,
+    sizes: Mapping[str, float] | None = None,
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> MixedDocuments:
     """Return the rows of a stream of ``budget`` tokens.
 
-    Sizes are counted in tokens, as the budget is; a language without text has no part.
+    A language without text has no part.
 
     Args:
         shards: the text.
         context: tokens in a row.
         budget: tokens; where all languages are read as often as may be, the stream is shorter.
         options: by what rule languages share the stream.
+        sizes: bytes of each language, where the rule counts anything but tokens.
         weights: of the rule ``weights``.
         seed: chooses what is read once more than the rest.
 
     Raises:
-        PolygraftError: see `crosslingual.corpus.mixture.plan_mixture`.
+        PolygraftError: see `crosslingual.corpus.mixture.plan_tokens`.
     """
-    sizes = count_tokens(shards)
-    portions = plan_mixture(sizes, budget, options, weights=weights)
-    return MixedDocuments({name: PackedDocuments(shards, name, context) for name in sizes}, portions, seed)
+    tokens = count_tokens(shards)
+    portions = plan_tokens(tokens, sizes or {}, budget, options, weights=weights)
+    return MixedDocuments({name: PackedDocuments(shards, name, context) for name in tokens}, portions, seed)

@@ -124,8 +124,9 @@ class CorpusTexts:
         context = min(self.options.context, backbone.context)
         config = self.options.bounded(context)
         budget = budget_of(config, sum(count_tokens(shards).values()), context)
+        sizes = {name: float(record.size("train").bytes) for name, record in self.corpus.records.items()}
         rows = mix_languages(
-            shards, context, budget, self.options.mixture, weights=self.options.weights, seed=config.seed
+            shards, context, budget, self.options.mixture, sizes=sizes, weights=self.options.weights, seed=config.seed
         )
         return rows, within_plan(config, len(rows) * context, budget, context)
 

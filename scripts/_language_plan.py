@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from backbone.train_config import TrainConfig
-from crosslingual.corpus.mixture import MixtureOptions, plan_mixture
+from crosslingual.corpus.mixture import MixtureOptions, plan_tokens
 from crosslingual.tuning import shape
 from scripts._cli import emit
 from scripts._language_data import CorpusTexts, Texts, budget_of, within_plan
@@ -100,7 +100,8 @@ def _readings(
     config = options.bounded(context)
     budget = budget_of(config, sum(tokens.values()), context)
     rule = options.mixture if options.corpus else MixtureOptions(mixture="proportional")
-    portions = plan_mixture(tokens, budget, rule, weights=options.weights)
+    amounts = {name: float(size) for name, (size, _) in sizes.items()}
+    portions = plan_tokens(tokens, amounts, budget, rule, weights=options.weights)
     stream = sum(portion.amount for portion in portions.values())
     if options.corpus:
         config = within_plan(config, stream, budget, context)

@@ -12,6 +12,9 @@ BYTE_PREMIUMS = {
 """UTF-8 bytes that say what one English byte says, for languages where it was measured (Chang et al., 2024)."""
 
 
+_MOST, _HALVINGS = 1e6, 60
+
+
 @dataclass(frozen=True, kw_only=True)
 class MixtureOptions:
     """By what rule languages share the stream."""
@@ -22,6 +25,9 @@ class MixtureOptions:
     """Of temperature: 1 is proportional, a great one is even."""
     max_passes: float = 4.0
     """Of unimax: how often the text of a language is read at most."""
+    count: Literal["tokens", "bytes", "content"] = "tokens"
+    """What sizes and shares count. A language that its tokenizer cuts finely has many tokens, one of a script with long
+    codes many bytes; content: bytes divided by how many say what one English byte says, where that was measured."""
 
     def __post_init__(self) -> None:
         for name in ("temperature", "max_passes"):
@@ -76,6 +82,57 @@ def plan_mixture(
         language: Portion(share=amount / total, amount=amount, passes=amount / content[language])
         for language, amount in amounts.items()
     }
+
+
+def plan_tokens(
+    tokens: Mapping[str, float],
+    sizes: Mapping[str, float],
+    budget: float,
+    options: MixtureOptions,
+    *,
+    weights: Mapping[str, float] | None = None,
+) -> dict[str, Portion]:
+    """Return what is read of each language of a stream of ``budget`` tokens, as `plan_mixture` does.
+
+    Args:
+        tokens: of each language; shares and amounts count them.
+        sizes: bytes of each language, which `MixtureOptions.count` may ask to share by.
+        budget: tokens of the stream.
+        options: the rule, and what it counts.
+        weights: see `plan_mixture`.
+
+    Raises:
+        PolygraftError: see `plan_mixture`.
+    """
+    if options.count == "tokens":
+        return plan_mixture(tokens, budget, options, weights=weights)
+    counted = {name: sizes[name] for name in tokens}
+    premiums = _of_languages(BYTE_PREMIUMS, counted) if options.count == "content" else {}
+
+    def plan(amount: float) -> dict[str, float]:
+        """Return the tokens of each language where so much is read of what is counted."""
+        planned = plan_mixture(counted, amount, options, weights=weights, premiums=premiums)
+        return {name: planned[name].passes * count for name, count in tokens.items()}
+
+    # the more is read, the more tokens are, unless all languages are read as often as they may be
+    low, high = 0.0, sum(counted.values())
+    while sum(plan(high).values()) < budget and high < _MOST * sum(counted.values()):
+        low, high = high, 2 * high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(plan(middle).values()) < budget else (low, middle)
+    amounts = plan(high)
+    total = sum(amounts.values())
+    return {
+        name: Portion(share=amount / total, amount=amount, passes=amount / tokens[name])
+        for name, amount in amounts.items()
+    }
+
+
+def _of_languages(premiums: Mapping[str, float], names: Mapping[str, float]) -> dict[str, float]:
+    """Return the premium of each name that has one, by the first part of its code."""
+    codes = {name: name.replace("_", "-").split("-")[0].lower() for name in names}
+    return {name: premiums[code] for name, code in codes.items() if code in premiums}
 
 
 def _amounts(

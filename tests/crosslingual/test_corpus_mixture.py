@@ -1,11 +1,13 @@
 """Mixtures: FineWeb-2's sizes for sixty languages under each rule, and what every plan must keep to."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError, UsageError
-from crosslingual.corpus.mixture import BYTE_PREMIUMS, MixtureOptions, plan_mixture
+from crosslingual.corpus.mixture import BYTE_PREMIUMS, MixtureOptions, plan_mixture, plan_tokens
 
 # UTF-8 gigabytes of FineWeb-2 (Penedo et al., 2025) for languages of mGPT
 _SIZES = """
@@ -90,6 +92,31 @@ def test_a_temperature_evens_out_and_one_changes_nothing(sizes, budget, temperat
 def test_premiums_count_content_and_not_bytes():
     plan = plan_mixture({"en": 100, "ka": 434}, 100, MixtureOptions(mixture="proportional"), premiums=BYTE_PREMIUMS)
     assert plan["en"].share == pytest.approx(0.5) and plan["ka"].passes == pytest.approx(0.5)
+
+
+@given(AMOUNTS, st.floats(1, 20), st.floats(0.01, 3), st.sampled_from(["proportional", "unimax", "temperature"]))
+def test_a_budget_of_tokens_is_shared_by_bytes(sizes, fineness, passes, rule):
+    """Tokens that are as many bytes in all languages change nothing; where one is cut finely, it has more of them."""
+    options = MixtureOptions(mixture=rule, max_passes=2)
+    even = {name: size / 4 for name, size in sizes.items()}
+    budget = passes * sum(even.values())
+    by_tokens = plan_mixture(even, budget, options)
+    by_bytes = plan_tokens(even, sizes, budget, replace(options, count="bytes"))
+    assert {name: p.passes for name, p in by_bytes.items()} == pytest.approx(
+        {name: p.passes for name, p in by_tokens.items()}, rel=1e-6
+    )
+    fine = {name: count * (fineness if name == min(even) else 1) for name, count in even.items()}
+    plan = plan_tokens(fine, sizes, budget, replace(options, count="bytes"))
+    limit = 2 * sum(fine.values()) if rule == "unimax" else budget
+    assert sum(p.amount for p in plan.values()) == pytest.approx(min(budget, limit), rel=1e-6)
+    if rule == "proportional":
+        assert len({round(p.passes, 6) for p in plan.values()}) == 1
+
+
+def test_content_is_bytes_without_their_premium():
+    options = MixtureOptions(mixture="unimax", max_passes=10, count="content")
+    plan = plan_tokens({"en": 100, "ka-GE": 100}, {"en": 1000, "ka-GE": 4340}, 150, options)
+    assert plan["en"].passes == pytest.approx(0.75) and plan["ka-GE"].passes == pytest.approx(0.75)
 
 
 def test_weights_are_what_is_asked_for():

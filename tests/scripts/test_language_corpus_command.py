@@ -52,6 +52,18 @@ def test_a_mixture_that_is_read_up_ends_the_training_with_a_remark(train):
     assert 1 <= json.loads(called.out[0])["steps"] < 50
 
 
+def test_a_mixture_may_count_bytes(train):
+    flags = ("--steps", 6, "--mixture", "unimax", "--count")
+    plans = {
+        count: json.loads(train(*flags, count, "--dry-run", "--json").out[0])["languages"]
+        for count in ("tokens", "bytes")
+    }
+    read = {count: [row["bytes"] * row["passes"] for row in rows] for count, rows in plans.items()}
+    assert read["bytes"][0] == pytest.approx(read["bytes"][1], rel=0.02)  # passes have four digits
+    assert abs(read["tokens"][0] / read["tokens"][1] - 1) > 0.05
+    assert train(*flags, "bytes").code == 0
+
+
 def test_a_dry_run_tells_the_plan_of_the_run_and_leaves_nothing(train, tmp_path):
     called = train("--steps", 6, "--dry-run", "--json", "--mixture", "temperature")
     plan = json.loads(called.out[0])
