@@ -1,9 +1,12 @@
-"""Commands called by other commands, each in a process of its own, as a user would call them."""
+"""Programs called by commands, each in a process of its own, and what they took; our own as a user would call them."""
 
 import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +15,63 @@ from backbone.errors import PolygraftError
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def polygraft(*words: object, processes: int = 1, threads: int = 0) -> None:
-    """Run a command; what it prints goes where ours goes.
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A program that has ended."""
+
+    code: int
+    out: str
+    """What it printed, where that was caught."""
+    seconds: float
+    mebibytes: float
+    """That the largest of its processes held at most."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the JSON objects that it printed, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def run_program(
+    command: Sequence[object], *, capture: bool = False, environment: Mapping[str, str] | None = None
+) -> Ended:
+    """Run a program to its end.
+
+    Args:
+        command: the program and its arguments.
+        capture: catch what it prints.
+        environment: in the place of ours.
+    """
+    began = time.perf_counter()
+    out = subprocess.PIPE if capture else None
+    with subprocess.Popen([str(word) for word in command], stdout=out, encoding="utf-8", env=environment) as process:
+        text = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - began
+    return Ended(code=process.returncode, out=text, seconds=seconds, mebibytes=usage.ru_maxrss / 1024)
+
+
+def polygraft(*words: object, processes: int = 1, threads: int = 0, capture: bool = False) -> Ended:
+    """Run a command of ours.
 
     Args:
         words: the command and its options, as in ``polygraft("corpus", "build", path, "--out", out)``.
         processes: that share the work under torchrun, each with one thread.
         threads: of the process; 0: as many as it likes.
+        capture: print objects (``--json``), and catch them.
 
     Raises:
         PolygraftError: the command failed.
     """
-    _run(words, processes, threads, capture=False)
-
-
-def polygraft_rows(*words: object, threads: int = 0) -> list[dict[str, Any]]:
-    """Run a command with ``--json`` and return the objects that it prints.
-
-    Raises:
-        PolygraftError: the command failed.
-    """
-    return [json.loads(line) for line in _run((*words, "--json"), 1, threads, capture=True).splitlines()]
-
-
-def _run(words: tuple[object, ...], processes: int, threads: int, *, capture: bool) -> str:
     launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
-    command = [sys.executable, "-m", *launcher, "scripts", *map(str, words)]
+    command = [sys.executable, "-m", *launcher, "scripts", *words, *(["--json"] if capture else [])]
     # the folder of this code first: a command runs the code that calls it, wherever it was called
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path}
     if threads or processes > 1:
         environment["OMP_NUM_THREADS"] = str(threads or 1)
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE if capture else None, encoding="utf-8", check=False
-    )
-    if done.returncode:
+    ended = run_program(command, capture=capture, environment=environment)
+    if ended.code:
         asked = " ".join(map(str, words[:2]))
-        raise PolygraftError(f"polygraft {asked} ended with code {done.returncode}: mend what it says and run again")
-    return done.stdout or ""
+        raise PolygraftError(f"polygraft {asked} ended with code {ended.code}: mend what it says and run again")
+    return ended

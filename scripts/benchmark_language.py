@@ -2,21 +2,23 @@
 
 Compare ways to train one language model on many languages, and the training loop with others.
 
-Seventeen languages in nine scripts: Bibles in the public domain, the help of LibreOffice, the Quran, essays. Documents
-kept for tests are seen by no tokenizer and no model; bits per byte are of these, each language counting the same.
-tokenizers: models with mGPT's five strategies, with vowel signs kept with their letters, and with sentencepiece's
-unigram, all on as many tokens of as much text of each language. mixtures: proportional, by temperature and UniMax, on
-all text. optimizers: AdamW and Muon in equal time, each at its own best of three rates. speed: tokens a second of our
-loop, a plain one and the Trainer of transformers. Fetches some 140 MB of packages the first time. Interrupted, it goes
-on when the command is given again: what was made and trained is kept in the work folder.
+Seventeen languages in nine scripts: Bibles in the public domain, the help of LibreOffice, the Quran, essays.
+Documents kept for tests are seen by no tokenizer and no model; bits per byte are of these, each language counting the
+same. tokenizers: models with mGPT's five strategies, with vowel signs kept with their letters, and with
+sentencepiece's unigram, all on as many tokens of as much text of each language. mixtures: proportional, by
+temperature and UniMax, on all text. optimizers: AdamW and Muon in equal time, each at its own best of three rates.
+speed: tokens a second of our loop, a plain one and the Trainer of transformers. corpus: megabytes a second and memory
+of corpus build. Fetches some 140 MB of packages the first time. Interrupted, it goes on when the command is given
+again: what was made and trained is kept in the work folder.
 """
 
 import json
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from backbone.errors import UsageError
 from scripts._cli import Json, emit, run_file
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from scripts.multilingual.comparisons import Laboratory
     from scripts.multilingual.runs import Outcome
 
-Part = Literal["tokenizers", "mixtures", "optimizers", "speed"]
+Part = Literal["tokenizers", "mixtures", "optimizers", "speed", "corpus"]
 
 _EVEN_BYTES = 1_000_000
 _SHOWN = {"mixtures": ("sw", "hi", "ja", "ko", "en", "ru")}  # the smallest four and two of the largest
@@ -37,7 +39,7 @@ _SHOWN = {"mixtures": ("sw", "hi", "ja", "ko", "en", "ru")}  # the smallest four
 class Options:
     """What to measure, and where to keep it."""
 
-    parts: tuple[Part, ...] = ("tokenizers", "mixtures", "optimizers", "speed")
+    parts: tuple[Part, ...] = get_args(Part)
     """What to compare."""
     vocab_size: int = 8192
     """Tokens of each tokenizer."""
@@ -49,6 +51,8 @@ class Options:
     """Of weights and order; most tokenizers take the first."""
     jobs: int = 2
     """Trainings at once of tokenizers and mixtures, each with one thread; 1: one, with all."""
+    stream_gb: float = 2.0
+    """Of text that a corpus is built of; the disk holds it three times meanwhile."""
     speed: Measurement = field(default_factory=Measurement)
     work: Path = Path("~/.cache/polygraft/benchmark/language")
     """Folder of text, tokenizers and runs."""
@@ -59,8 +63,8 @@ class Options:
     def __post_init__(self) -> None:
         if not (self.parts and self.seeds):
             raise UsageError("parts and seeds need one each at least")
-        if self.jobs < 1 or self.tokens < 1 or not self.minutes > 0:
-            raise UsageError("jobs, tokens and minutes must be above 0")
+        if min(self.jobs, self.tokens, self.minutes, self.stream_gb) <= 0:
+            raise UsageError("jobs, tokens, minutes and stream_gb must be above 0")
 
 
 def main(options: Options) -> int:
@@ -76,6 +80,8 @@ def main(options: Options) -> int:
                 _print(part, laboratory.optimizers(), options)
             case "speed":
                 _measure_speed(laboratory, options)
+            case "corpus":
+                _measure_corpus(laboratory, options)
     return 0
 
 
@@ -125,6 +131,21 @@ def _measure_speed(laboratory: "Laboratory", options: Options) -> None:
     speeds = measure_speed(model, tokenizer, PackedTokens.open(path, 256), options.speed)
     for line in [json.dumps(asdict(speed)) for speed in speeds] if options.json else ["", *table(speeds)]:
         emit(line)
+
+
+def _measure_corpus(laboratory: "Laboratory", options: Options) -> None:
+    from scripts.multilingual.stream import measure_builds
+
+    workers = sorted({1, os.cpu_count() or 1})
+    builds = measure_builds(laboratory.world, laboratory.work, options.stream_gb * 1e9, workers)
+    if not options.json:
+        emit("\n| text | processes | MB a second | MiB of the largest process |\n|---|---|---|---|")
+    for one in builds:
+        speed = round(one.megabytes_per_second, 1)
+        if options.json:
+            emit(json.dumps({"part": "corpus", **asdict(one), "megabytes_per_second": speed}))
+        else:
+            emit(f"| {one.bytes / 1e9:.2f} GB | {one.workers} | {speed} | {one.mebibytes:.0f} |")
 
 
 if __name__ == "__main__":

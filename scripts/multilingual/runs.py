@@ -9,7 +9,7 @@ from pathlib import Path
 
 from backbone.files import read_json, write_text
 from scripts._cli import remark
-from scripts._running import polygraft, polygraft_rows
+from scripts._running import polygraft
 from scripts._seeds import file_name
 from scripts.multilingual.material import Material
 
@@ -74,8 +74,8 @@ def run(settings: Settings, seed: int, material: Material, work: Path, *, thread
         remark(f"{settings.name}, seed {seed}")
         polygraft("train", "language", *words, "--out", folder, threads=threads)
         texts = [material.corpus] if settings.validation else material.tests()
-        rows = polygraft_rows("evaluate", "language", folder, *texts, "--by-language", threads=threads)
-        languages = [row for row in rows if "bytes" in row]
+        measured = polygraft("evaluate", "language", folder, *texts, "--by-language", threads=threads, capture=True)
+        languages = [row for row in measured.rows() if "bytes" in row]
         outcome = Outcome(
             name=settings.name,
             seed=seed,

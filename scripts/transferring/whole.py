@@ -6,12 +6,8 @@ FreeDict's pairs of words align them. Ours is `polygraft transfer`; the package'
 Python that has it installed. Each in a process of its own, one after the other; seconds and peak memory of the process.
 """
 
-import os
-import resource
 import struct
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -23,6 +19,7 @@ import tyro
 from backbone.files import atomic_file
 from crosslingual.fasttext_file import MAGIC
 from scripts._cli import emit, remark
+from scripts._running import run_program
 from scripts.opendata.languages import language_documents, parallel_verses
 from scripts.opendata.text import english_documents
 
@@ -90,17 +87,10 @@ def main(options: Options) -> None:
 
 def _run(command: Sequence[object]) -> tuple[float, float]:
     """Return the seconds of a command, and the MiB that its process held at most."""
-    began = time.perf_counter()
-    with subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command[0]} ended with code {process.returncode}")
-    return time.perf_counter() - began, _mebibytes(usage)
-
-
-def _mebibytes(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss / 1024
+    ended = run_program(command, capture=True)
+    if ended.code:
+        raise SystemExit(f"{command[0]} ended with code {ended.code}")
+    return ended.seconds, ended.mebibytes
 
 
 def _models(work: Path, data: Path) -> tuple[Path, Path]:

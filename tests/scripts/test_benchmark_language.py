@@ -65,6 +65,16 @@ def test_loops_are_timed_in_turn_on_one_model(measure):
     assert all(row["tokens_per_second"] > 0 and 0 < row["share_of_peak"] < 1 for row in rows)
 
 
+def test_corpora_are_built_of_a_quarter_and_the_whole_of_a_stream(measure, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    called = measure("--parts", "corpus", "--stream-gb", 2e-3, "--json")
+    rows = [json.loads(line) for line in called.out]
+    assert [row["workers"] for row in rows] == [2, 1, 2]
+    assert rows[0]["bytes"] == pytest.approx(5e5, rel=0.5)
+    assert rows[1]["bytes"] == rows[2]["bytes"] == pytest.approx(2e6, rel=0.15)
+    assert not list((tmp_path / "work").glob(".stream-*"))
+
+
 @pytest.mark.parametrize(
     ("flags", "said"), [(("--parts",), "one each"), (("--seeds",), "one each"), (("--jobs", 0), "above 0")]
 )

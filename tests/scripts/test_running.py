@@ -3,14 +3,15 @@
 import pytest
 
 from backbone.errors import PolygraftError
-from scripts._running import polygraft, polygraft_rows
+from scripts._running import polygraft
 
 
 def test_a_command_is_called_from_anywhere(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "row.jsonl").write_text('{"id": "1", "text": "a cat"}\n', encoding="utf-8")
-    rows = polygraft_rows("metrics", "row.jsonl", "row.jsonl")
-    assert rows[0]["bleu_1"] == pytest.approx(1, abs=1e-6)
+    ended = polygraft("metrics", "row.jsonl", "row.jsonl", capture=True)
+    assert ended.rows()[0]["bleu_1"] == pytest.approx(1, abs=1e-6)
+    assert ended.seconds > 0 and ended.mebibytes > 5
     assert capfd.readouterr().out == ""
 
 

@@ -6,6 +6,7 @@ import io
 import pytest
 
 from scripts.__main__ import main
+from scripts._running import Ended
 from scripts.multilingual import comparisons, world
 from scripts.opendata.documents import Document
 from tests.crosslingual.tiny_corpus import prose
@@ -21,7 +22,9 @@ def made_up_world(monkeypatch: pytest.MonkeyPatch) -> None:
         comparisons, "TOKENIZERS", {"default": (), "marks": ("--marks",), "char": ("--strategy", "char")}
     )
     monkeypatch.setattr(comparisons, "OPTIMIZERS", {"adamw": (1e-3, 1e-6), "muon": (6e-3,)})
-    monkeypatch.setattr("scripts._running._run", _run)
+    for module in ("material", "runs", "comparisons", "stream"):
+        monkeypatch.setattr(f"scripts.multilingual.{module}.polygraft", _run)
+    monkeypatch.setattr("scripts.starter.commands.polygraft", _run)
 
 
 def _documents(_root, code):
@@ -29,8 +32,8 @@ def _documents(_root, code):
         yield Document(source=("letters", "notes")[number % 2], id=str(number), text=text, licence="CC0-1.0")
 
 
-def _run(words, _processes, _threads, *, capture):
+def _run(*words, capture=False, **_):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        assert main([str(word) for word in words]) == 0
-    return out.getvalue() if capture else ""
+        assert main([*map(str, words), *(["--json"] if capture else [])]) == 0
+    return Ended(code=0, out=out.getvalue(), seconds=1.0, mebibytes=1.0)
