@@ -48,3 +48,26 @@ def test_the_starter_in_french_is_french_on_the_english_body():
         start = backbone.embed(torch.tensor([[backbone.bos_id]]))
         costs.append(float(backbone.loss(start, tokens.ids, tokens.mask)[0]))
     assert costs[0] < 0.6 * costs[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "И сказал Бог: да будет свет. И стал свет.",
+        "এবং যারা বিশ্বাস করে ও সৎকর্ম করে, তাদের জন্য রয়েছে জান্নাত।",
+        "ファイルを保存するには、メニューからファイルを選択します。",
+        "Dosya kaydetmek için menüden bir komut seçin.",
+    ],
+)
+def test_the_multilingual_starter_knows_languages_that_the_english_one_does_not(text):
+    costs = []
+    for name in ("starter-multilingual", "starter"):
+        backbone = Backbone.from_pretrained(name, device="cpu")
+        tokens = backbone.encode([text], max_tokens=200)
+        start = backbone.embed(torch.tensor([[backbone.bos_id]]))
+        costs.append(float(backbone.loss(start, tokens.ids, tokens.mask)[0]))
+    assert costs[0] < 0.5 * costs[1]
+
+
+def test_all_starters_together_stay_within_their_budget():
+    assert sum(file.stat().st_size for file in starter_root().rglob("*") if file.is_file()) < 60e6
