@@ -1,12 +1,10 @@
 """Documents of running text from files: what language models are trained on and measured with."""
 
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from backbone.errors import PolygraftError
-from scripts._texts import read_texts
+from scripts._texts import parse_text_row, read_texts
 
 _SHAPE = 'each line of a .jsonl file is an object like {"text": "..."}'
 
@@ -23,18 +21,12 @@ def read_documents(paths: Sequence[Path]) -> list[str]:
     documents = []
     for path in paths:
         lines = list(read_texts([path]))
-        documents += [_text(line, path) for line in lines] if path.suffix == ".jsonl" else ["\n".join(lines)]
+        if path.suffix == ".jsonl":
+            rows = (parse_text_row(line, f"{path}, row {number}", _SHAPE) for number, line in enumerate(lines, start=1))
+            documents += [row["text"] for row in rows]
+        else:
+            documents.append("\n".join(lines))
     return [document for document in documents if document.strip()]
-
-
-def _text(line: str, path: Path) -> str:
-    try:
-        text = json.loads(line)["text"]
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise PolygraftError(f"{path} has the line {line[:60]!r}, which is no row ({error!r}): {_SHAPE}") from None
-    if not isinstance(text, str):
-        raise PolygraftError(f"{path} has a row whose text is a {type(text).__name__}: {_SHAPE}")
-    return text
 
 
 def hold_out(documents: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backbone.errors import PolygraftError
-from backbone.jsonl import parse_object
 from crosslingual.corpus.streams import PACKED, open_unpacked, read_lines, read_through
-from scripts._texts import LONGEST, MARK, decode_line
+from scripts._texts import LONGEST, MARK, decode_line, parse_text_row
 
 _ROWS = (".jsonl", ".ndjson")
 _SHAPE = 'a line is an object like {"text": "...", "language": "sw"}, where language may be left out'
@@ -60,9 +59,5 @@ def _decoded(data: bytes | None, place: str) -> str:
 
 
 def _row(line: str, place: str, language: str) -> tuple[str, str]:
-    row = {"language": language, **parse_object(line, place, _SHAPE)}
-    for name in ("text", "language"):
-        if not isinstance(row.get(name), str):
-            found = f"a {name} that is a {type(row[name]).__name__}" if name in row else f"no {name}"
-            raise PolygraftError(f"{place} has {found}: {_SHAPE}")
+    row = parse_text_row(line, place, _SHAPE, language=language)
     return row["language"], row["text"]

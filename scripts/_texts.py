@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from backbone.errors import PolygraftError
+from backbone.jsonl import parse_object
 from scripts._cli import progress
 
 LONGEST = 10_000_000
@@ -85,3 +86,23 @@ def decode_line(data: bytes, place: str) -> str:
         return data.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
+
+
+def parse_text_row(line: str, place: str, shape: str, **defaults: str) -> dict[str, str]:
+    """Return the ``text`` of a row of a JSON-lines file, and its other fields of text that are asked for.
+
+    Args:
+        line: the row.
+        place: what it is called in messages.
+        shape: what a row should look like, the end of a message.
+        defaults: other fields, and what they are where the row has none.
+
+    Raises:
+        PolygraftError: it is no JSON object, or has no text where one is asked for.
+    """
+    row = {**defaults, **parse_object(line, place, shape)}
+    for name in ("text", *defaults):
+        if not isinstance(row.get(name), str):
+            found = f"a {name} that is a {type(row[name]).__name__}" if name in row else f"no {name}"
+            raise PolygraftError(f"{place} has {found}: {shape}")
+    return {name: row[name] for name in ("text", *defaults)}
