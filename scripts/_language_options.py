@@ -35,7 +35,8 @@ class Options:
     corpus: str = ""
     """Folder of a corpus of many languages, instead of files: see corpus build."""
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
-    """Model to train on: a folder, a name on a hub, or a starter (starter, starter-multilingual). Without it, one begins from nothing."""
+    """Model to train on: a folder, a name on a hub, starter or starter-multilingual. Without it, one begins from
+    nothing."""
     tokenizer: str = ""
     """Tokenizer of a model from nothing: a folder, a tokenizer.json, or a name on a hub."""
     size: str = "mini"

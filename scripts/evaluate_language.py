@@ -3,8 +3,9 @@
 Measure how well language models predict text, in bits per byte.
 
 MODEL is a folder, a name on a hub, starter, starter-fr or starter-multilingual. TEXT are UTF-8 files: each file is a
-document, and each row of a .jsonl file with a "text". Bits per byte compare any two models; perplexity those with one tokenizer alone. Each document
-starts from the end-of-text token; with --stride below --context, windows overlap and no token has little before it.
+document, and each row of a .jsonl file with a "text". Bits per byte compare any two models; perplexity those with one
+tokenizer alone. Each document starts from the end-of-text token; with --stride below --context, windows overlap and
+no token has little before it.
 
 With --by-language there is a line for each language, and one for their mean. The language is a row's own, or the name
 of the file without ending; each line of a text file is a document then. TEXT may also be the folder of a corpus

@@ -29,7 +29,8 @@ class Options:
     prompts: tyro.conf.Positional[tuple[str, ...]]
     """Texts to continue; `-`: the lines of standard input."""
     model: str = "starter"
-    """Language model: a name on the hub, a folder in transformers' format, starter, starter-fr or starter-multilingual."""
+    """Language model: a name on the hub, a folder in transformers' format, or a starter: starter, starter-fr,
+    starter-multilingual."""
     decoding: Decoding = field(default_factory=Decoding)
     batch_size: int = 32
     """Texts continued at once."""
