@@ -12,6 +12,7 @@ from typing import Any
 
 from backbone.errors import PolygraftError
 
+_STANDARD_ERROR = 2
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -38,11 +39,11 @@ def run_program(
 
     Args:
         command: the program and its arguments.
-        capture: catch what it prints.
+        capture: catch what it prints; else that goes to standard error, since it is no result of ours.
         environment: in the place of ours.
     """
     began = time.perf_counter()
-    out = subprocess.PIPE if capture else None
+    out = subprocess.PIPE if capture else _STANDARD_ERROR
     with subprocess.Popen([str(word) for word in command], stdout=out, encoding="utf-8", env=environment) as process:
         text = process.stdout.read() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)

@@ -13,6 +13,9 @@ def test_a_command_is_called_from_anywhere(tmp_path, monkeypatch, capfd):
     assert ended.rows()[0]["bleu_1"] == pytest.approx(1, abs=1e-6)
     assert ended.seconds > 0 and ended.mebibytes > 5
     assert capfd.readouterr().out == ""
+    polygraft("metrics", "row.jsonl", "row.jsonl")
+    told = capfd.readouterr()
+    assert told.out == "" and "bleu_1" in told.err
 
 
 def test_a_command_that_fails_is_named_after_its_own_sentence(capfd):
