@@ -116,19 +116,15 @@ def _print(part: Part, outcomes: "Sequence[Outcome]", options: Options) -> None:
 
 def _measure_speed(laboratory: "Laboratory", options: Options) -> None:
     from crosslingual.corpus.reading import Corpus
-    from crosslingual.language_model import PackedTokens, pack
-    from crosslingual.tokenizers import blank_gpt2, load_tokenizer
-    from crosslingual.tuning import shape
-    from scripts.multilingual.speed import measure_speed, table
+    from crosslingual.language_model import pack
+    from crosslingual.tokenizers import load_tokenizer
+    from scripts.multilingual.speed import Setup, measure_speed, table
 
-    tokenizer = load_tokenizer(laboratory.tokenizer("marks"))
-    path = laboratory.work / "speed.npy"
-    if not path.exists():
-        corpus = Corpus.open(laboratory.even.corpus)
-        pack((document.text for document in corpus.documents("en", "train")), tokenizer, path)
-    layers, width, heads = shape("mini")
-    model = blank_gpt2(tokenizer, context=256, width=width, layers=layers, heads=heads)
-    speeds = measure_speed(model, tokenizer, PackedTokens.open(path, 256), options.speed)
+    setup = Setup(tokenizer=laboratory.tokenizer("marks"), tokens=laboratory.work / "speed.npy")
+    if not setup.tokens.exists():
+        documents = Corpus.open(laboratory.even.corpus).documents("en", "train")
+        pack((document.text for document in documents), load_tokenizer(setup.tokenizer), setup.tokens)
+    speeds = measure_speed(setup, options.speed)
     for line in [json.dumps(asdict(speed)) for speed in speeds] if options.json else ["", *table(speeds)]:
         emit(line)
 

@@ -2,10 +2,13 @@
 
 import copy
 import math
+import multiprocessing
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbone.errors import PolygraftError
@@ -43,17 +46,41 @@ class Speed:
     """Operations that the mathematics asks for, against matrix products and nothing else."""
 
 
-def measure_speed(model: Any, tokenizer: Any, rows: "PackedTokens", options: Measurement) -> list[Speed]:
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is trained, on what: a process can make it of this."""
+
+    tokenizer: Path
+    """Its folder."""
+    tokens: Path
+    """File of packed tokens."""
+    size: str = "mini"
+    context: int = 256
+
+    def open(self) -> "tuple[Any, Any, PackedTokens]":
+        """Return an untrained model, its tokenizer and rows of text."""
+        from crosslingual.language_model import PackedTokens
+        from crosslingual.tokenizers import blank_gpt2, load_tokenizer
+        from crosslingual.tuning import shape
+
+        layers, width, heads = shape(self.size)
+        tokenizer = load_tokenizer(self.tokenizer)
+        model = blank_gpt2(tokenizer, context=self.context, width=width, layers=layers, heads=heads)
+        return model, tokenizer, PackedTokens.open(self.tokens, self.context)
+
+
+def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
     """Return the speed of each loop, ours first.
 
+    Each has a process of its own, which waits while the others run: what one does to its process, such as settings of
+    the allocator, is neither lent to the others nor kept from it.
+
     Args:
-        model: a causal model of transformers; its weights are left as they are.
-        tokenizer: its tokenizer.
-        rows: the text.
+        setup: model and text.
         options: how much.
 
     Raises:
-        PolygraftError: accelerate is not installed.
+        PolygraftError: accelerate is not installed, or a process ended.
     """
     import torch
 
@@ -62,24 +89,56 @@ def measure_speed(model: Any, tokenizer: Any, rows: "PackedTokens", options: Mea
 
     if find_spec("accelerate") is None:
         raise PolygraftError('the Trainer of transformers needs accelerate: pip install "polygraft[bench]"')
-    loops: dict[str, Callable[[], None]] = {
-        "polygraft": lambda: _ours(copy.deepcopy(model), tokenizer, rows, options),
-        "plain loop": lambda: _plain(copy.deepcopy(model), rows, options),
-        "transformers' Trainer": lambda: _trainer(copy.deepcopy(model), rows, options),
-    }
     peaks: list[float] = []
 
     def peak() -> None:
         peaks.append(measure_peak(torch.device("cpu"), torch.float32))
 
-    seconds = medians([*loops.values(), peak], options.repeats, "training")
+    with ExitStack() as stack:
+        loops = [stack.enter_context(_process(name, setup, options)) for name in _LOOPS]
+        seconds = medians([*loops, peak], options.repeats, "training")
+    model, _, rows = setup.open()
     work = training_work(model, rows.context).needed
     remark(f"peak of matrix products: {max(peaks) / 1e9:.0f} GFLOP a second")
     tokens = options.steps * options.batch * rows.context
     return [
         Speed(name=name, tokens_per_second=tokens / taken, share_of_peak=tokens / taken * work / max(peaks))
-        for name, taken in zip(loops, seconds, strict=False)
+        for name, taken in zip(_LOOPS, seconds, strict=False)
     ]
+
+
+@contextmanager
+def _process(name: str, setup: Setup, options: Measurement) -> Iterator[Callable[[], None]]:
+    """Yield what runs a loop once in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(name, setup, options, there), daemon=True)
+    process.start()
+    there.close()
+
+    def run() -> None:
+        here.send(True)
+        try:
+            here.recv()
+        except EOFError:
+            raise PolygraftError(f"the process that runs {name} has ended: see what it says") from None
+
+    try:
+        yield run
+    finally:
+        here.close()
+        process.join()
+
+
+def _serve(name: str, setup: Setup, options: Measurement, connection: Any) -> None:
+    model, tokenizer, rows = setup.open()
+    while True:
+        try:
+            connection.recv()
+        except EOFError:
+            return
+        _LOOPS[name](copy.deepcopy(model), tokenizer, rows, options)
+        connection.send(True)
 
 
 def _ours(model: Any, tokenizer: Any, rows: "PackedTokens", options: Measurement) -> None:
@@ -93,7 +152,7 @@ def _ours(model: Any, tokenizer: Any, rows: "PackedTokens", options: Measurement
     train_language_model(model, tokenizer, rows, config)
 
 
-def _plain(model: Any, rows: "PackedTokens", options: Measurement) -> None:
+def _plain(model: Any, _tokenizer: Any, rows: "PackedTokens", options: Measurement) -> None:
     """Train as nanoGPT's train.py does: random rows, accumulated gradients, AdamW, clipping, a cosine."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -114,7 +173,7 @@ def _plain(model: Any, rows: "PackedTokens", options: Measurement) -> None:
         optimizer.zero_grad(set_to_none=True)
 
 
-def _trainer(model: Any, rows: "PackedTokens", options: Measurement) -> None:
+def _trainer(model: Any, _tokenizer: Any, rows: "PackedTokens", options: Measurement) -> None:
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     with tempfile.TemporaryDirectory() as folder:
@@ -141,6 +200,9 @@ class _Rows:
     def __getitem__(self, index: int) -> dict[str, Any]:
         ids = self.rows.collate([index])[0, :-1]
         return {"input_ids": ids, "labels": ids}
+
+
+_LOOPS: dict[str, Callable[..., None]] = {"polygraft": _ours, "plain loop": _plain, "transformers' Trainer": _trainer}
 
 
 def table(speeds: Sequence[Speed]) -> list[str]:
