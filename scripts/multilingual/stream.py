@@ -13,10 +13,10 @@ from scripts._cli import remark
 from scripts._running import polygraft
 from scripts.multilingual.material import Material, read_rows
 
-_PIECES = 6
-"""Sentences of a document."""
-_LONGEST = 1000
-"""Of the characters of a sentence: verses of a chapter may have no end."""
+_PIECES = 25
+"""Sentences of a document, which then has some three kilobytes, as pages of the web do."""
+_SHORTEST, _LONGEST = 10, 1000
+"""Characters of a sentence: headings are none, and verses of a chapter may have no end."""
 _FILE_BYTES = 100_000_000
 
 
@@ -87,7 +87,7 @@ def _write_file(documents: Iterator[str], path: Path, size: float) -> int:
     written = 0
     with path.open("wb") as file:
         while written < size:
-            written += file.write("".join(islice(documents, 200)).encode())
+            written += file.write("".join(islice(documents, 20)).encode())
     return written
 
 
@@ -96,7 +96,10 @@ def _documents(world: Material, code: str) -> Iterator[str]:
     draw = random.Random(code)
     texts = (row["text"] for path in world.text.glob(f"{code}-*.jsonl") for row in read_rows(path))
     sentences = [
-        piece[:_LONGEST] for text in texts for piece in re.split(r"(?<=[.!?。।؟])\s+|\n", text) if len(piece) > _PIECES
+        piece[:_LONGEST]
+        for text in texts
+        for piece in re.split(r"(?<=[.!?。।؟])\s+|\n", text)
+        if len(piece) > _SHORTEST
     ]
     while True:
         yield " ".join(draw.choices(sentences, k=_PIECES)) + "\n"
