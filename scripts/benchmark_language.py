@@ -6,7 +6,7 @@ Seventeen languages in nine scripts: Bibles in the public domain, the help of Li
 Documents kept for tests are seen by no tokenizer and no model; bits per byte are of these, each language counting the
 same. tokenizers: models with mGPT's five strategies, with vowel signs kept with their letters, and with
 sentencepiece's unigram, all on as many tokens of as much text of each language. mixtures: proportional, by
-temperature and UniMax, on all text. optimizers: AdamW and Muon in equal time, each at its own best of three rates.
+temperature and UniMax, on all text. optimizers: AdamW and Muon in equal time, each at its own best of four rates.
 speed: tokens a second of our loop, a plain one and the Trainer of transformers. corpus: megabytes a second and memory
 of corpus build. Fetches some 140 MB of packages the first time. Interrupted, it goes on when the command is given
 again: what was made and trained is kept in the work folder.

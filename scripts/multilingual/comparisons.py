@@ -30,7 +30,7 @@ MIXTURES: dict[str, tuple[str, ...]] = {
 }
 """Options of ``polygraft train language`` by name."""
 
-OPTIMIZERS: dict[str, tuple[float, ...]] = {"adamw": (1e-3, 3e-3, 6e-3), "muon": (3e-3, 6e-3, 1.2e-2)}
+OPTIMIZERS: dict[str, tuple[float, ...]] = {"adamw": (1e-3, 3e-3, 6e-3, 1.2e-2), "muon": (3e-3, 6e-3, 1.2e-2, 2.4e-2)}
 """Peak rates that are tried."""
 
 _BALANCE = 3
