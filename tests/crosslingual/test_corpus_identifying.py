@@ -17,9 +17,8 @@ def classifier(tmp_path_factory):
         f"__label__{label} {text}" for code, label in (("en", "en"), ("de", "deu_Latn")) for text in prose(code, 40)
     ]
     (folder / "train.txt").write_text("\n".join(lines), encoding="utf-8")
-    model = fasttext.train_supervised(
-        str(folder / "train.txt"), epoch=30, dim=8, thread=10, verbose=0
-    )  # fewer leave rows undefined
+    # fastText sets tenths of its numbers, each in a thread: with fewer, or a width ten does not divide, some are left
+    model = fasttext.train_supervised(str(folder / "train.txt"), epoch=30, dim=10, thread=10, verbose=0)
     model.save_model(str(folder / "lid.bin"))
     return folder / "lid.bin"
 
