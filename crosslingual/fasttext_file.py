@@ -98,7 +98,7 @@ def open_fasttext(path: Path) -> FastTextFile:
     except OSError as error:
         raise PolygraftError(f"{path} cannot be read: {error.strerror or error}") from error
     except (struct.error, ValueError, IndexError) as error:  # the map ends within a field, or is empty
-        raise _truncated(path) from error
+        raise truncated(path) from error
 
 
 def _parse(path: Path, data: mmap.mmap) -> FastTextFile:
@@ -117,7 +117,7 @@ def _parse(path: Path, data: mmap.mmap) -> FastTextFile:
         raise PolygraftError(f"{path} is damaged: its matrix is {rows} x {columns} for {nwords} words of {width}")
     offset = position + MATRIX.size
     if len(data) < offset + 4 * rows * columns:
-        raise _truncated(path)
+        raise truncated(path)
     ngrams = Ngrams(shortest=shortest, longest=longest, buckets=buckets)
     return FastTextFile(
         path=path, words=words[:nwords], counts=counts[:nwords], ngrams=ngrams, width=width, rows=rows, offset=offset
@@ -131,12 +131,13 @@ def _word_list(path: Path, data: mmap.mmap, position: int, size: int) -> tuple[l
     for _ in range(size):
         end = find(b"\0", position)
         if end < 0 or end + 1 + _AFTER_WORD > len(data):
-            raise _truncated(path)
+            raise truncated(path)
         words.append(data[position:end].decode("utf-8", "surrogateescape"))
         counts += data[end + 1 : end + 9]
         position = end + 1 + _AFTER_WORD
     return words, np.frombuffer(bytes(counts), dtype="<i8"), position
 
 
-def _truncated(path: Path) -> PolygraftError:
+def truncated(path: Path) -> PolygraftError:
+    """Return the error of a file that was cut off."""
     return PolygraftError(f"{path} is truncated: copy or download the whole file again")

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 Score = Callable[[Sequence[str]], "TextScore"]
 
-_COLUMNS = ("bits_per_byte", "bits_per_byte_low", "bits_per_byte_high", "documents", "bytes", "tokens")
+_RATES = ("bits_per_byte", "bits_per_byte_low", "bits_per_byte_high")
+_AMOUNTS = ("documents", "bytes", "tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ def _by_language(sources: Sequence[Path]) -> dict[str, list[str]]:
 def _tell_languages(texts: dict[str, list[str]], score: Score, options: Options) -> None:
     """Print a line for each language as soon as it is measured, then the mean over languages."""
     if not options.json:
-        emit("\t".join(("language", *_COLUMNS)))
+        emit("\t".join(("language", *_RATES, *_AMOUNTS)))
     found = []
     for language, documents in sorted(texts.items()):
         figures = score(documents).figures()
@@ -110,16 +111,13 @@ def _tell_languages(texts: dict[str, list[str]], score: Score, options: Options)
         if options.json:
             emit(json.dumps({"model": options.model, "language": language, **figures}, ensure_ascii=False))
         else:
-            emit("\t".join([language, *(f"{figures[name]:.5g}" for name in _COLUMNS[:3]), *_whole(figures)]))
+            rates = [f"{figures[name]:.5g}" for name in _RATES]
+            emit("\t".join([language, *rates, *(str(figures[name]) for name in _AMOUNTS)]))
     mean = statistics.fmean(found)
     if options.json:
         emit(json.dumps({"model": options.model, "language": "mean", "bits_per_byte": mean, "languages": len(found)}))
     else:
         emit(f"mean\t{mean:.5g}")
-
-
-def _whole(figures: dict[str, float]) -> list[str]:
-    return [str(figures[name]) for name in _COLUMNS[3:]]
 
 
 if __name__ == "__main__":

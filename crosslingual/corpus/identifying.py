@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from crosslingual.fasttext_file import MATRIX, open_fasttext
+from crosslingual.fasttext_file import MATRIX, open_fasttext, truncated
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -105,4 +105,4 @@ def _check_whole(path: Path) -> None:
         head = file.read(MATRIX.size)
     rows = MATRIX.unpack(head)[1] if len(head) == MATRIX.size else 0
     if not rows or path.stat().st_size < output + MATRIX.size + 4 * rows * opened.width:
-        raise PolygraftError(f"{path} is truncated: copy or download the whole file again")
+        raise truncated(path)

@@ -57,16 +57,21 @@ class Setup:
     size: str = "mini"
     context: int = 256
 
-    def open(self) -> "tuple[Any, Any, PackedTokens]":
-        """Return an untrained model, its tokenizer and rows of text."""
-        from crosslingual.language_model import PackedTokens
-        from crosslingual.tokenizers import blank_gpt2, load_tokenizer
+    def model(self, tokenizer: Any) -> Any:
+        """Return an untrained model."""
+        from crosslingual.tokenizers import blank_gpt2
         from crosslingual.tuning import shape
 
         layers, width, heads = shape(self.size)
+        return blank_gpt2(tokenizer, context=self.context, width=width, layers=layers, heads=heads)
+
+    def open(self) -> "tuple[Any, Any, PackedTokens]":
+        """Return an untrained model, its tokenizer and rows of text."""
+        from crosslingual.language_model import PackedTokens
+        from crosslingual.tokenizers import load_tokenizer
+
         tokenizer = load_tokenizer(self.tokenizer)
-        model = blank_gpt2(tokenizer, context=self.context, width=width, layers=layers, heads=heads)
-        return model, tokenizer, PackedTokens.open(self.tokens, self.context)
+        return self.model(tokenizer), tokenizer, PackedTokens.open(self.tokens, self.context)
 
 
 def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
@@ -85,6 +90,7 @@ def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
     import torch
 
     from backbone.speed import measure_peak
+    from crosslingual.tokenizers import load_tokenizer
     from crosslingual.training_work import training_work
 
     if find_spec("accelerate") is None:
@@ -97,10 +103,9 @@ def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
     with ExitStack() as stack:
         loops = [stack.enter_context(_process(name, setup, options)) for name in _LOOPS]
         seconds = medians([*loops, peak], options.repeats, "training")
-    model, _, rows = setup.open()
-    work = training_work(model, rows.context).needed
+    work = training_work(setup.model(load_tokenizer(setup.tokenizer)), setup.context).needed
     remark(f"peak of matrix products: {max(peaks) / 1e9:.0f} GFLOP a second")
-    tokens = options.steps * options.batch * rows.context
+    tokens = options.steps * options.batch * setup.context
     return [
         Speed(name=name, tokens_per_second=tokens / taken, share_of_peak=tokens / taken * work / max(peaks))
         for name, taken in zip(_LOOPS, seconds, strict=False)
