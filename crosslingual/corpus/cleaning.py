@@ -4,7 +4,7 @@ A part is a folder: the texts that are left, what was dropped and why, and for e
 decides by: its hash, size and compression ratio, and a signature if near duplicates are looked for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from crosslingual.corpus.near import WIDTH, signatures
 from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.plan import Unit
 from crosslingual.corpus.readers import Found, read_documents
-from crosslingual.corpus.repair import repair
+from crosslingual.corpus.repair import repair_texts
 from crosslingual.corpus.rules import Rules
 from crosslingual.corpus.streams import LineWriter, open_unpacked, read_objects, read_through
 
@@ -31,7 +31,7 @@ FACT = np.dtype([("key", "<u8"), ("ratio", "<f4"), ("size", "<u4")])
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_BATCH_LETTERS = 1 << 17  # of the texts that are judged at a time
+_BATCH_LETTERS = 1 << 17  # of the texts that are repaired and judged at a time
 
 
 def clean_unit(unit: Unit, rules: Rules, options: BuildOptions, folder: Path) -> None:
@@ -40,9 +40,8 @@ def clean_unit(unit: Unit, rules: Rules, options: BuildOptions, folder: Path) ->
     if target.exists():
         return
     with atomic_folder(target) as partial, _Part(partial) as part:
-        documents = part.repaired(read_documents(unit, options.max_document_bytes))
-        for batch in _batches(documents):
-            part.add(batch, writing_of(unit.source.language), rules, options)
+        for batch in _batches(read_documents(unit, options.max_document_bytes)):
+            part.add(part.repaired(batch), writing_of(unit.source.language), rules, options)
 
 
 class _Part:
@@ -64,21 +63,23 @@ class _Part:
         self._open.close()
         write_json(self._folder / COUNTS, self._counts)
 
-    def repaired(self, documents: Iterable[Found]) -> Iterator[Found]:
-        """Count documents and pass them on repaired; drop those that were lost or are empty."""
-        for found in documents:
-            self._counts["documents"] += 1
-            self._counts["bytes"] += found.size
-            text = repair(found.text)
+    def repaired(self, batch: Sequence[Found]) -> list[Found]:
+        """Count documents and return them repaired; drop those that were lost or are empty."""
+        self._counts["documents"] += len(batch)
+        self._counts["bytes"] += sum(found.size for found in batch)
+        whole = []
+        for found, text in zip(batch, repair_texts([found.text for found in batch]), strict=True):
             if found.lost or not text:
                 self._drop(found, found.lost or "empty")
-                continue
-            self._counts["repaired"] += text != found.text.strip()
-            yield found._replace(text=text)
+            else:
+                self._counts["repaired"] += text != found.text.strip()
+                whole.append(found._replace(text=text))
+        return whole
 
-    def add(self, batch: list[Found], writing: Writing, rules: Rules, options: BuildOptions) -> None:
+    def add(self, batch: Sequence[Found], writing: Writing, rules: Rules, options: BuildOptions) -> None:
         """Drop the texts that break a rule; put down the others and their facts."""
-        reasons = [""] * len(batch) if options.no_rules else judge_texts([one.text for one in batch], writing, rules)
+        judged = batch and not options.no_rules
+        reasons = judge_texts([one.text for one in batch], writing, rules) if judged else [""] * len(batch)
         kept = []
         for found, reason in zip(batch, reasons, strict=True):
             if reason:

@@ -32,7 +32,7 @@ def slice_hashes(letters: Array, begins: Array, stops: Array) -> Array:
     The slice is a polynomial modulo 2^64, which two prefix sums tell (Karp and Rabin, 1987).
 
     Args:
-        letters: (n,) code points, none of them 0.
+        letters: (n,) code points or other numbers, none of them 0.
         begins: (slices,) places.
         stops: (slices,) places after the last letter.
     """
@@ -44,7 +44,7 @@ def slice_hashes(letters: Array, begins: Array, stops: Array) -> Array:
     return mix(slices)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=16)
 def _powers(count: int) -> tuple[Array, Array]:
     """Return the powers of the base and of its inverse."""
     up = np.full(count, _BASE, dtype=np.uint64)

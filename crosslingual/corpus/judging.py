@@ -11,7 +11,6 @@ from crosslingual.corpus.characters import PUNCTUATION, letters
 from crosslingual.corpus.identifying import open_identifier
 from crosslingual.corpus.languages import Writing
 from crosslingual.corpus.measures import Measures, measure
-from crosslingual.corpus.repetition import repeated_lines, repeats_exceed, top_exceeds
 from crosslingual.corpus.rules import Rules
 
 _BULLETS = frozenset("•‣▪◦●■·-–*・")
@@ -32,14 +31,15 @@ def judge_texts(texts: Sequence[str], writing: Writing, rules: Rules) -> list[st
         rules: thresholds.
     """
     judge = _Judge(writing, rules)
-    measures = measure(texts, _REPEATED * judge.factor, by_character=writing.word_characters > 0)
+    measures = measure(texts, by_character=writing.word_characters > 0)
     verdicts = np.full(len(texts), "", dtype=object)
     for reason, broken in reversed(judge.by_measures(measures)):
         verdicts[broken] = reason
-    watched = judge.may_repeat(measures)
     for place in np.flatnonzero(verdicts == "").tolist():
-        words = float(measures.words[place]) / judge.factor
-        verdicts[place] = judge.by_lines(texts[place], words) or (judge.by_runs(texts[place]) if watched[place] else "")
+        verdicts[place] = judge.by_lines(texts[place], float(measures.counts[place]) / judge.factor)
+    left = np.flatnonzero(verdicts == "")
+    for reason, broken in reversed(judge.by_runs(measures, verdicts == "")):
+        verdicts[left[broken]] = reason
     if rules.identifier:
         kept = np.flatnonzero(verdicts == "")
         shares = open_identifier(Path(rules.identifier)).shares([texts[place] for place in kept.tolist()], rules.label)
@@ -62,11 +62,11 @@ class _Judge:
     def by_measures(self, measures: Measures) -> list[tuple[str, Array]]:
         """Return which texts break each rule that numbers tell."""
         rules, spaced = self.rules, not self.writing.word_characters
-        words = measures.words / self.factor
+        words = measures.counts / self.factor
         length = measures.characters / np.maximum(words, 1e-9)
         # without blanks marks of punctuation stand for themselves, and not at the end of words
         marks = 0 if spaced else measures.kinds[:, PUNCTUATION]
-        lettered = 1 - (measures.letterless - marks) / np.maximum(measures.words - marks, 1)
+        lettered = 1 - (measures.letterless - marks) / np.maximum(measures.counts - marks, 1)
         return [
             ("wrong_script", self._script_share(measures) < rules.min_script),
             ("few_words", words < rules.min_words),
@@ -82,7 +82,7 @@ class _Judge:
         """
         scripts = self.rules.scripts or self.writing.scripts
         if not scripts:
-            return np.ones(len(measures.words))
+            return np.ones(len(measures.counts))
         own = letters(measures.kinds, scripts)
         weighed = own * (_LATIN_WORD / self.factor if self.writing.word_characters else 1.0)
         every = weighed + letters(measures.kinds) - own
@@ -106,27 +106,29 @@ class _Judge:
             return "unended_lines"
         if text.count("\n") > rules.max_newlines * count:
             return "short_lines"
-        repeated, inside = repeated_lines(lines)
-        if repeated > rules.max_repeated_lines or inside > rules.max_repeated_line_characters:
+        first = set(lines)
+        characters, again = sum(map(len, lines)), len(lines) - len(first)
+        if again > rules.max_repeated_lines * len(lines):
+            return "repeated_lines"
+        if again and characters - sum(map(len, first)) > rules.max_repeated_line_characters * characters:
             return "repeated_lines"
         return ""
 
-    def may_repeat(self, measures: Measures) -> Array:
-        """Return which texts need `by_runs`: in the others no run can take as much as any rule forbids."""
-        characters = np.maximum(measures.characters, 1)
-        top = np.zeros(len(characters), dtype=bool)
-        for words, limit in self._limits(self.rules.max_top_ngrams, _TOP):
-            top |= words * measures.heaviest > limit * characters
-        return top | (measures.repeated > min(self.rules.max_repeated_ngrams, default=np.inf) * characters)
-
-    def by_runs(self, text: str) -> str:
-        """Judge how much runs of words repeat."""
-        words = text.split() if self.factor == 1 else list("".join(text.split()))
-        if top_exceeds(words, self._limits(self.rules.max_top_ngrams, _TOP)):
-            return "frequent_ngram"
-        if repeats_exceed(words, self._limits(self.rules.max_repeated_ngrams, _REPEATED)):
-            return "repeated_ngrams"
-        return ""
+    def by_runs(self, measures: Measures, chosen: Array) -> list[tuple[str, Array]]:
+        """Return by rule which of the texts ``chosen`` repeat runs of words too much (Rae et al., 2021, A1.1)."""
+        words, characters = measures.words.of(chosen), measures.characters[chosen]
+        frequent, repeated = np.zeros((2, len(characters)), dtype=bool)
+        heaviest = words.heaviest_bound()
+        for length, limit in self._limits(self.rules.max_top_ngrams, _TOP):
+            # no run stands more often than any word of it
+            some = length * heaviest > limit * characters
+            frequent[some] |= words.of(some).heaviest_run(length) > limit * characters[some]
+        most = characters.copy()
+        for length, limit in self._limits(self.rules.max_repeated_ngrams, _REPEATED):
+            some = (most > limit * characters) & ~repeated
+            most[some] = words.of(some).repeated_runs(length)
+            repeated |= most > limit * characters
+        return [("frequent_ngram", frequent), ("repeated_ngrams", repeated)]
 
     def _limits(self, shares: Sequence[float], shortest: int) -> list[tuple[int, float]]:
         return [(words * self.factor, share) for words, share in enumerate(shares, start=shortest)]

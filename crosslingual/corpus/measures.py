@@ -1,4 +1,4 @@
-"""What a text is like in numbers, taken of many texts at once: one text at a time would take three times as long."""
+"""What texts are like in numbers, taken of many at once: one text at a time would take three times as long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,29 +9,14 @@ import numpy as np
 from crosslingual.corpus.characters import BLANK, MARK, NEWLINE, count_kinds, kinds_of
 from crosslingual.corpus.hashing import mix, slice_hashes
 
+_BOXES = 1 << 12  # that the words of a text are thrown into: few are not alone
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measures:
-    """Numbers about each of some texts, each (texts,). A word is what stands between blanks, or one character."""
-
-    kinds: Array
-    """(texts, kinds) characters of each kind."""
-    words: Array
-    characters: Array
-    """Characters that are not blank."""
-    letterless: Array
-    """Words without a letter."""
-    heaviest: Array
-    """Most characters that one word takes, all its repeats together."""
-    repeated: Array
-    """Characters of words that are part of a run of words which has stood before."""
-
-
-@dataclass(frozen=True)
-class _Words:
-    """All words of all texts on end."""
+class Words:
+    """All words of some texts on end. A word is what stands between blanks, or one character."""
 
     hashes: Array
     sizes: Array
@@ -41,13 +26,89 @@ class _Words:
     count: int
     """Number of texts."""
 
+    def of(self, chosen: Array) -> "Words":
+        """Return the words of some texts, which are numbered anew.
 
-def measure(texts: Sequence[str], run: int, *, by_character: bool) -> Measures:
+        Args:
+            chosen: (texts,) whether each is one of them.
+        """
+        if chosen.all():
+            return self
+        kept = chosen[self.texts]
+        numbers = np.cumsum(chosen) - 1
+        return Words(
+            hashes=self.hashes[kept],
+            sizes=self.sizes[kept],
+            texts=numbers[self.texts[kept]],
+            count=int(chosen.sum()),
+        )
+
+    def sum_sizes(self, chosen: Array) -> Array:
+        """Return the characters of some words, (words,) of bool, of each text."""
+        return np.bincount(self.texts[chosen], self.sizes[chosen], minlength=self.count).astype(np.int64)
+
+    def heaviest_bound(self) -> Array:
+        """Return at least the most characters that one word takes, all its repeats together, (texts,): no sort."""
+        boxes = self.texts * _BOXES + (self.hashes % np.uint64(_BOXES)).astype(np.int64)
+        taken = np.bincount(boxes, self.sizes, minlength=self.count * _BOXES)
+        return taken.reshape(self.count, _BOXES).max(axis=1)
+
+    def heaviest_run(self, length: int) -> Array:
+        """Return the most characters that one run of so many words takes, all its repeats together, (texts,).
+
+        What stands once does not count.
+        """
+        starts, hashes = self._runs(length)
+        order, begins = _equal(hashes, self.texts[starts])
+        times = np.diff(np.append(begins, len(order)))
+        firsts, times = starts[order[begins[times > 1]]], times[times > 1]
+        ends = np.concatenate([[0], np.cumsum(self.sizes)])
+        result = np.zeros(self.count, dtype=np.int64)
+        np.maximum.at(result, self.texts[firsts], times * (ends[firsts + length] - ends[firsts]))
+        return result
+
+    def repeated_runs(self, length: int) -> Array:
+        """Return the characters of words that are part of a run of so many words which has stood before, (texts,).
+
+        A repeated run of ``length + 1`` words holds two repeated runs of ``length``: it falls as ``length`` grows.
+        """
+        starts, hashes = self._runs(length)
+        order, begins = _equal(hashes, self.texts[starts])
+        again = np.ones(len(starts), dtype=bool)
+        again[order[begins]] = False
+        # +1 where a repeated run begins, -1 where it has ended: above 0 within
+        depth = np.zeros(len(self.hashes) + 1, dtype=np.int64)
+        np.add.at(depth, starts[again], 1)
+        np.add.at(depth, starts[again] + length, -1)
+        return self.sum_sizes(np.cumsum(depth[:-1]) > 0)
+
+    def _runs(self, length: int) -> tuple[Array, Array]:
+        """Return the first words of all runs of one text, and a hash of each run."""
+        starts = np.arange(max(len(self.hashes) - length + 1, 0))
+        starts = starts[self.texts[starts] == self.texts[starts + length - 1]]
+        return starts, self.hashes[starts] if length == 1 else slice_hashes(self.hashes, starts, starts + length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """Numbers about each of some texts, each (texts,)."""
+
+    words: Words
+    kinds: Array
+    """(texts, kinds) characters of each kind."""
+    counts: Array
+    """Words."""
+    characters: Array
+    """Characters that are not blank."""
+    letterless: Array
+    """Words without a letter."""
+
+
+def measure(texts: Sequence[str], *, by_character: bool) -> Measures:
     """Measure texts; quickest for some 100,000 characters at a time, which the caches of a processor hold.
 
     Args:
         texts: at least one.
-        run: words in the runs whose repeats are looked for.
         by_character: take every character for a word.
     """
     # a line end parts each text from the next, so that no word belongs to both
@@ -58,15 +119,15 @@ def measure(texts: Sequence[str], run: int, *, by_character: bool) -> Measures:
     counts[:, NEWLINE] -= 1
     begins, stops = _bounds(kinds > NEWLINE, by_character=by_character)
     owners = np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(begins, bounds)))
-    words = _Words(slice_hashes(points, begins, stops), stops - begins, owners, len(texts))
+    hashes = slice_hashes(points, begins, stops)
+    words = Words(hashes=hashes, sizes=stops - begins, texts=owners, count=len(texts))
     lettered = np.logical_or.reduceat(kinds >= MARK, begins) if len(begins) else np.empty(0, dtype=bool)
     return Measures(
+        words=words,
         kinds=counts,
-        words=np.bincount(words.texts, minlength=len(texts)),
+        counts=np.bincount(owners, minlength=len(texts)),
         characters=counts.sum(axis=1) - counts[:, BLANK] - counts[:, NEWLINE],
-        letterless=np.bincount(words.texts[~lettered], minlength=len(texts)),
-        heaviest=_heaviest(words),
-        repeated=_repeated(words, run),
+        letterless=np.bincount(owners[~lettered], minlength=len(texts)),
     )
 
 
@@ -79,32 +140,6 @@ def _bounds(filled: Array, *, by_character: bool) -> tuple[Array, Array]:
     if filled[0]:
         edges = np.concatenate([[0], edges])
     return edges[::2], edges[1::2]
-
-
-def _heaviest(words: _Words) -> Array:
-    order, begins = _equal(words.hashes, words.texts)
-    repeats = np.diff(np.append(begins, len(order)))
-    firsts = order[begins]
-    result = np.zeros(words.count, dtype=np.int64)
-    np.maximum.at(result, words.texts[firsts], repeats * words.sizes[firsts])
-    return result
-
-
-def _repeated(words: _Words, run: int) -> Array:
-    count = max(len(words.hashes) - run + 1, 0)
-    hashes = np.zeros(count, dtype=np.uint64)
-    for offset in range(run):
-        hashes = mix(hashes ^ words.hashes[offset : offset + count])
-    whole = np.flatnonzero(words.texts[:count] == words.texts[run - 1 :][:count])
-    order, begins = _equal(hashes[whole], words.texts[whole])
-    again = np.ones(len(whole), dtype=bool)
-    again[order[begins]] = False
-    # +1 where a repeated run begins, -1 where it has ended: above 0 within
-    depth = np.zeros(len(words.hashes) + 1, dtype=np.int64)
-    np.add.at(depth, whole[again], 1)
-    np.add.at(depth, whole[again] + run, -1)
-    inside = np.cumsum(depth[:-1]) > 0
-    return np.bincount(words.texts[inside], words.sizes[inside], minlength=words.count).astype(np.int64)
 
 
 def _equal(hashes: Array, texts: Array) -> tuple[Array, Array]:

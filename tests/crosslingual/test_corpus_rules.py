@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,7 @@ from crosslingual.corpus.characters import known_scripts
 from crosslingual.corpus.judging import judge_texts
 from crosslingual.corpus.languages import writing_of
 from crosslingual.corpus.measures import measure
-from crosslingual.corpus.repair import repair
-from crosslingual.corpus.repetition import repeated_ngram_share, repeats_exceed, top_exceeds, top_ngram_share
+from crosslingual.corpus.repair import repair_texts
 from crosslingual.corpus.rules import Rules
 from tests.crosslingual.tiny_corpus import prose
 from tests.crosslingual.tiny_texts import HOSTILE, MARKED
@@ -38,16 +38,29 @@ WORDS = st.lists(st.sampled_from(["a", "bb", "ccc", "dddd"]), max_size=40)
     ],
 )
 def test_a_text_is_repaired(broken, whole):
-    assert repair(broken) == whole
+    assert repair_texts([broken]) == [whole]
+    assert repair_texts(["", broken, "Ã", broken, "©"]) == [
+        "",
+        whole,
+        "Ã",
+        whole,
+        "©",
+    ]  # one is not misread by the next
 
 
-@given(st.text() | st.sampled_from(HOSTILE))
-def test_what_is_repaired_can_be_written_and_has_no_control_characters(text):
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        return  # the reader has dropped it
-    repaired = repair(text)
-    assert repaired.encode().decode() == repaired == repaired.strip()
-    assert not set(repaired) & set(map(chr, [*range(9), *range(11, 32), *range(127, 160)]))
+WHOLE = st.text().filter(lambda text: not any("\ud800" <= letter <= "\udfff" for letter in text))
+"""Without surrogates: the reader has dropped what has them."""
+MISREAD = WHOLE.map(lambda text: text.encode().decode("latin-1"))
+
+
+@given(st.lists(WHOLE | MISREAD | st.sampled_from(HOSTILE), min_size=1, max_size=4))
+def test_what_is_repaired_can_be_written_and_has_no_control_characters(texts):
+    texts = [text for text in texts if not any("\ud800" <= letter <= "\udfff" for letter in text)]
+    found = repair_texts(texts)
+    assert found == [repair_texts([text])[0] for text in texts] == repair_texts(found)
+    for repaired in found:
+        assert repaired.encode().decode() == repaired == repaired.strip()
+        assert not set(repaired) & set(map(chr, [*range(9), *range(11, 32), *range(127, 160)]))
 
 
 # Measures against slow references
@@ -65,31 +78,47 @@ def repeated_reference(words, n):
     return sum(len(words[place]) for place in inside) / max(len("".join(words)), 1)
 
 
-@given(WORDS, st.integers(1, 6))
-def test_shares_of_runs_of_words(words, n):
-    assert top_ngram_share(words, n) == pytest.approx(top_reference(words, n))
-    assert repeated_ngram_share(words, n) == pytest.approx(repeated_reference(words, n))
-    assert repeated_ngram_share(words, n + 1) <= repeated_ngram_share(words, n)
+@given(st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 6))
+def test_runs_of_words_are_measured_as_one_text_at_a_time(texts, length):
+    words = measure([" ".join(text) for text in texts], by_character=False).words
+    sizes = [max(len("".join(text)), 1) for text in texts]
+    assert words.heaviest_run(length) / sizes == pytest.approx([top_reference(text, length) for text in texts])
+    assert words.repeated_runs(length) / sizes == pytest.approx([repeated_reference(text, length) for text in texts])
+    assert (words.heaviest_bound() >= words.heaviest_run(1)).all()
+    assert (words.repeated_runs(length + 1) <= words.repeated_runs(length)).all()
 
 
-@given(WORDS, st.lists(st.tuples(st.integers(2, 6), st.floats(0, 1)), max_size=4))
-def test_bounds_decide_as_the_shares_do(words, limits):
-    assert top_exceeds(words, limits) == any(top_reference(words, n) > limit for n, limit in limits)
-    assert repeats_exceed(words, limits) == any(repeated_reference(words, n) > limit for n, limit in limits)
+LIMITS = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.35, 0.5, 0.8]), max_size=4).map(tuple)
+
+
+@given(st.lists(WORDS.filter(len), min_size=1, max_size=5), LIMITS, LIMITS)
+def test_too_much_repetition_is_told_as_the_shares_tell(texts, tops, repeats):
+    rules = Rules(
+        min_words=0, min_word_length=0.0, min_ended_lines=0.0, min_script=0.0, max_top_ngrams=tops,
+        max_repeated_ngrams=repeats,
+    )  # fmt: skip
+    expected = [
+        "frequent_ngram"
+        if any(top_reference(text, n) > limit for n, limit in enumerate(tops, start=2))
+        else "repeated_ngrams"
+        if any(repeated_reference(text, n) > limit for n, limit in enumerate(repeats, start=5))
+        else ""
+        for text in texts
+    ]
+    assert judge_texts([" ".join(text) for text in texts], writing_of("en"), rules) == expected
 
 
 @given(st.lists(st.text("ab1. \n", max_size=40), min_size=1, max_size=6), st.booleans())
 def test_texts_measured_together_are_measured_as_alone(texts, by_character):
-    found = measure(texts, 3, by_character=by_character)
+    found = measure(texts, by_character=by_character)
     for place, text in enumerate(texts):
         words = list("".join(text.split())) if by_character else text.split()
-        assert found.words[place] == len(words)
+        assert found.counts[place] == len(words)
         assert found.characters[place] == len("".join(words))
         assert found.letterless[place] == sum(not any(map(str.isalpha, word)) for word in words)
-        heaviest = max((count * len(word) for word, count in Counter(words).items()), default=0)
-        assert found.heaviest[place] == heaviest
-        assert found.repeated[place] == pytest.approx(repeated_reference(words, 3) * len("".join(words)))
         assert found.kinds[place].sum() == len(text)
+        chosen = np.arange(len(texts)) == place
+        assert found.words.of(chosen).repeated_runs(3).tolist() == found.words.repeated_runs(3)[chosen].tolist()
 
 
 # Rules
