@@ -51,7 +51,8 @@ class Words:
         """Return at least the most characters that one word takes, all its repeats together, (texts,): no sort."""
         boxes = self.texts * _BOXES + (self.hashes % np.uint64(_BOXES)).astype(np.int64)
         taken = np.bincount(boxes, self.sizes, minlength=self.count * _BOXES)
-        return taken.reshape(self.count, _BOXES).max(axis=1)
+        most: Array = taken.reshape(self.count, _BOXES).max(axis=1)
+        return most
 
     def heaviest_run(self, length: int) -> Array:
         """Return the most characters that one run of so many words takes, all its repeats together, (texts,).
