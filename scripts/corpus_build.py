@@ -16,7 +16,7 @@ SOURCES is a TOML file with a table for each source of text:
 
     [rules]                      # other thresholds of quality, for all languages
     min_words = 20
-
+    # preset = "fineweb-2"       # those of FineWeb-2 for each language, not Gopher's for all
     # identifier = "lid.176.bin" # drops what fastText takes for another language
 
     [language.ru]                # and for one

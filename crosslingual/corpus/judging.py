@@ -94,7 +94,7 @@ class _Judge:
         rules = self.rules
         if text.count("#") + text.count("…") + text.count("...") > rules.max_symbols * count:
             return "symbols"
-        if rules.stop_words and len(set(rules.stop_words).intersection(text.lower().split())) < rules.min_stop_words:
+        if rules.stop_words and self._stop_words(text.lower()) < rules.min_stop_words:
             return "few_stop_words"
         lines = [line.strip() for line in text.split("\n") if line and not line.isspace()]
         if sum(line[0] in _BULLETS for line in lines) > rules.max_bullet_lines * len(lines):
@@ -113,6 +113,12 @@ class _Judge:
         if again and characters - sum(map(len, first)) > rules.max_repeated_line_characters * characters:
             return "repeated_lines"
         return ""
+
+    def _stop_words(self, text: str) -> int:
+        words = set(self.rules.stop_words)
+        if self.writing.word_characters:  # no blanks part them from others
+            return sum(word in text for word in words)
+        return len(words.intersection(text.split()))
 
     def by_runs(self, measures: Measures, chosen: Array) -> list[tuple[str, Array]]:
         """Return by rule which of the texts ``chosen`` repeat runs of words too much (Rae et al., 2021, A1.1)."""

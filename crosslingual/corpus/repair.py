@@ -30,8 +30,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def repair_texts(texts: Sequence[str]) -> list[str]:
     r"""Return texts with encoding mistakes undone (ftfy), in NFC, lines ended by ``\n``, without control characters.
 
-    Blanks around them go; an empty text may be left. Repairing twice changes nothing more. Texts are looked at together
-    for what may need repair, which takes a tenth of the time of searching each.
+    Blanks around them go; an empty text may be left. Texts are looked at together for what may need repair, which takes
+    half the time of searching each.
 
     Args:
         texts: without surrogates, which are no characters.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError
+from crosslingual.corpus.presets import preset_rules
 from crosslingual.corpus.rules import Rules
 from crosslingual.corpus.streams import PACKED
 
@@ -130,6 +131,8 @@ def _split_pattern(path: Path) -> tuple[Path, str]:
 def read_sources(path: Path) -> SourceList:
     """Read a list of sources: tables ``[[source]]``, and ``[rules]`` and ``[language.sw]`` with other thresholds.
 
+    Among these ``preset`` may name published ones, see `preset_rules`; those that stand beside it go before them.
+
     Raises:
         PolygraftError: the file cannot be read, or a key or value in it is wrong.
     """
@@ -170,12 +173,15 @@ def _source(entry: dict[str, Any]) -> Source:
 
 
 def _rules(language: str, given: Mapping[str, Any]) -> Rules:
-    _known(given, {item.name for item in fields(Rules)}, f"the rules of {language}")
+    _known(given, {"preset", *(item.name for item in fields(Rules))}, f"the rules of {language}")
     if given.get("identifier") and not given.get("label"):
         given = {**given, "label": re.split("[-_]", language)[0].lower()}
     try:
+        given = {**preset_rules(given.get("preset", "gopher"), language), **given}
         values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+            if name != "preset"
         }
         return Rules(**values)
     except PolygraftError as error:

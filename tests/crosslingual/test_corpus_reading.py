@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
+from crosslingual.corpus.languages import writing_of
 from crosslingual.corpus.plan import Piece, Unit, plan_units
+from crosslingual.corpus.presets import _published, preset_rules
 from crosslingual.corpus.readers import read_documents
+from crosslingual.corpus.rules import Rules
 from crosslingual.corpus.sources import Source, SourceList, read_sources
 from crosslingual.corpus.streams import LineWriter, open_unpacked, read_lines, read_objects, read_through
 from tests.crosslingual.tiny_corpus import build, source
@@ -250,6 +253,11 @@ def test_a_file_that_vanishes_is_told(tmp_path):
         (source("a", "en", "a.txt") + "[rules]\nmin_word = 3", "the rules of en has no 'min_word'"),
         (source("a", "en", "a.txt") + '[rules]\nmin_words = "3"', "min_words is '3', but a int like 50"),
         (source("a", "en", "a.txt") + "[rules]\nmin_words = -1", "a threshold is 0 or more"),
+        (source("a", "en", "a.txt") + "[rules]\npreset = 'c4'", "preset is 'c4', but must be one of gopher, fineweb-2"),
+        (
+            source("a", "tlh", "a.txt") + "[rules]\npreset = 'fineweb-2'",
+            "knows no thresholds of 'tlh': write preset",
+        ),
         (source("a", "en", "a.txt") + "[rules]\nmax_top_ngrams = [true, 'x']", "values like"),
         (source("a", "en", "a.txt") + '[language.en]\nscripts = ["LATEIN"]', "scripts names 'LATEIN'"),
         (source("a", "en", "a.txt") + "[language.de]\nmin_words = 3", "[language] has no 'de': it knows en"),
@@ -260,6 +268,29 @@ def test_a_wrong_list_is_one_sentence(tmp_path, text, told):
     with pytest.raises(PolygraftError) as caught:
         read_sources(tmp_path / "sources.toml")
     assert told in str(caught.value) and str(caught.value).startswith(str(tmp_path / "sources.toml"))
+
+
+def test_published_thresholds_hold_where_nothing_else_is_said(tmp_path):
+    rules = "[rules]\npreset = 'fineweb-2'\nmin_words = 3\n"
+    rules += "[language.ru]\nmax_newlines = 0.5\n[language.th]\npreset = 'gopher'\n"
+    names = ("sw", "ru", "en", "th")
+    (tmp_path / "sources.toml").write_text("".join(source(name, name, name) for name in names) + rules)
+    found = read_sources(tmp_path / "sources.toml").rules
+    assert found["en"] == found["th"] == Rules(min_words=3)
+    assert (found["sw"].max_word_length, found["sw"].max_top_ngrams) == (9, (0.396, 0.282, 0.231))
+    assert found["sw"].stop_words[:3] == ("ya", "na", "wa") and found["sw"].max_newlines == 0.167
+    assert (found["ru"].max_newlines, found["ru"].min_language, found["ru"].min_words) == (0.5, 0.9, 3)
+
+
+def test_every_published_threshold_is_one_that_there_is():
+    for code in _published():
+        rules = Rules(
+            **{name: tuple(v) if isinstance(v, list) else v for name, v in preset_rules("fineweb-2", code).items()}
+        )
+        assert (len(rules.stop_words) >= rules.min_stop_words or code == "ko") and writing_of(code).scripts, code
+        assert [len(rules.max_top_ngrams), len(rules.max_repeated_ngrams)] == [3, 6], code
+        assert rules.min_word_length < rules.max_word_length and 0.5 < rules.min_letter_words < 1, code
+        assert min(rules.max_repeated_ngrams) > 0 and max(*rules.max_top_ngrams, rules.max_repeated_lines) < 1, code
 
 
 def test_rules_of_a_language_go_before_common_ones(tmp_path):

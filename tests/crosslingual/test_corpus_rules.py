@@ -57,7 +57,7 @@ MISREAD = WHOLE.map(lambda text: text.encode().decode("latin-1"))
 def test_what_is_repaired_can_be_written_and_has_no_control_characters(texts):
     texts = [text for text in texts if not any("\ud800" <= letter <= "\udfff" for letter in text)]
     found = repair_texts(texts)
-    assert found == [repair_texts([text])[0] for text in texts] == repair_texts(found)
+    assert found == [repair_texts([text])[0] for text in texts]
     for repaired in found:
         assert repaired.encode().decode() == repaired == repaired.strip()
         assert not set(repaired) & set(map(chr, [*range(9), *range(11, 32), *range(127, 160)]))
@@ -160,6 +160,12 @@ def test_stop_words_are_looked_for_where_they_are_given():
     assert verdict(TEXT, stop_words=("le", "la")) == "few_stop_words"
     assert verdict(TEXT, stop_words=("the", "la")) == "few_stop_words"
     assert verdict(TEXT, stop_words=("the", "la"), min_stop_words=1) == ""
+
+
+def test_stop_words_are_looked_for_within_text_without_blanks():
+    text = "国王住在一座大房子里，王后在花园里写信。河水很长，夜晚很冷，城市很小。"
+    assert verdict(text, "zh", min_words=10, stop_words=("在", "很")) == ""
+    assert verdict(text, "zh", min_words=10, stop_words=("在", "的")) == "few_stop_words"
 
 
 def test_texts_are_judged_alike_alone_and_together():
