@@ -16,7 +16,7 @@ from multimodal.evidence import NAMES, compared_form, evidence, utility_of
 from multimodal.profile import Context
 
 VOTERS = 20
-"""Past captions that vote, those of the most similar pictures."""
+"""Past captions that vote, those of the most similar pictures: so many of the user's own and so many lent ones."""
 
 KNOWN = 300
 """Past captions at most by which rare words are told from common ones."""
@@ -25,8 +25,10 @@ VOTES: Mapping[str, float] = {"drawn": 1.0, "votes": 2.0}
 """Agreement alone: past captions have two votes in three."""
 
 LEARNED: Mapping[str, float] = {
-    "drawn": 4.0, "made": 4.0, "votes": 4.57, "flat": 6.61, "likeness": 12.25, "style": -29.94, "length": 7.05,
-    "shared": 8.61,
+    "drawn": 8.0, "made": 6.0, "votes": 4.56, "own": -6.45, "own flat": 2.48, "lent": 5.84, "lent flat": 5.36,
+    "is lent": -0.9, "likeness": 21.79, "lent likeness": 26.22, "trust": -0.43, "shared": 8.77, "lent shared": 4.92,
+    "style": -85.56, "length": 12.84, "own, past": 5.53, "own flat, past": 20.79, "lent, past": 1.53,
+    "lent flat, past": -3.05, "is lent, past": -3.38,
 }  # fmt: skip
 """Learned from training posts of the benchmark's voices, those of captions drawn chosen on its validation posts:
 `polygraft benchmark personal --sets voices --parts choice`."""
@@ -42,7 +44,7 @@ class Agreement:
     """Of the columns of `multimodal.evidence`; those that are not there count for nothing."""
 
     def choose(self, drawn: Sequence[str], shown: Context, known: Sequence[str] = ()) -> int:
-        """Return the number of the caption that is chosen: of ``drawn``, or after them of ``shown.posts``.
+        """Return the number of the caption that is chosen: of ``drawn``, or after them of ``shown.voters``.
 
         Where no past caption is shown, or none whose picture is known, it is the one drawn that the others agree with
         most: texts alone say how the user writes, and nothing of the picture.
@@ -52,11 +54,11 @@ class Agreement:
             shown: the past captions that vote, as many as it holds, and how the user writes.
             known: captions by which rare words are told from common ones, such as all of the user's past.
         """
-        if not any(likeness for _, likeness in shown.posts):
+        if not any(one.likeness for one in shown.voters):
             return consensus([compared_form(text) for text in drawn], utility_of(tuple(known)))
         weights = np.array([self.weights.get(name, 0.0) for name in NAMES])
         return int((evidence(drawn, shown, known) @ weights).round(_DIGITS).argmax())
 
     def pick(self, drawn: Sequence[str], shown: Context, known: Sequence[str] = ()) -> str:
         """Return the caption that `choose` chooses."""
-        return (*drawn, *(text for text, _ in shown.posts))[self.choose(drawn, shown, known)]
+        return (*drawn, *(one.text for one in shown.voters))[self.choose(drawn, shown, known)]

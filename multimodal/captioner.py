@@ -217,7 +217,7 @@ class Captioner:
         return tensors.batch(range(len(shown)))
 
     def contexts(
-        self, profile: Profile, features: Features | Tensor, *, neighbours: Neighbours | None = None, posts: int = 0
+        self, profile: Profile, features: Features | Tensor, *, neighbours: Neighbours | None = None, voters: int = 0
     ) -> list[Context]:
         """Return what is shown of a user for each of B pictures.
 
@@ -225,7 +225,7 @@ class Captioner:
             profile: what is known of the user.
             features: of the pictures.
             neighbours: other users, who lend past captions; None: nobody.
-            posts: past captions of each, where that is more than the mapper reads; it leaves out the rest.
+            voters: see `ContextLimits`; the mapper does not read them.
 
         Raises:
             PolygraftError: the profile's features come from another encoder.
@@ -235,12 +235,12 @@ class Captioner:
                 f"the profile of {profile.user!r} was made with another image encoder: make it again from the posts"
             )
         pooled = (features if isinstance(features, Tensor) else features.pooled).float().cpu().numpy()
-        limits = replace(self.limits, posts=max(posts, self.limits.posts))
+        limits = replace(self.limits, voters=voters)
         if neighbours is None:
             return [profile.context(row, self.table, limits) for row in pooled]
         lent = [
             # what the user wrote of this very picture must not tell who writes alike, as in training
-            neighbours.lent(likeness, neighbours.trust(~profile.same_picture(row)), limits.posts)
+            neighbours.lent(likeness, neighbours.trust(~profile.same_picture(row)), limits.borrows)
             for row, likeness in zip(pooled, neighbours.likeness(pooled), strict=True)
         ]
         return [profile.context(row, self.table, limits, lent=more) for row, more in zip(pooled, lent, strict=True)]

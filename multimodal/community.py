@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from multimodal.profile import DIGITS, SAME_PICTURE, Flags, Lent, Profile, Vectors
+from multimodal.profile import DIGITS, SAME_PICTURE, Flags, PastCaption, Profile, Vectors
 from multimodal.user_posts import UserPosts
 
 if TYPE_CHECKING:
@@ -169,8 +169,10 @@ class Neighbours:
         """See `Community.likeness`."""
         return self._community.likeness(queries)
 
-    def lent(self, likeness: Reals, trust: Reals, limit: int, *, group: str = "", before: str = "") -> list[Lent]:
-        """Return the past captions that are nearest and most trusted, each with its likeness less the distrust.
+    def lent(
+        self, likeness: Reals, trust: Reals, limit: int, *, group: str = "", before: str = ""
+    ) -> list[PastCaption]:
+        """Return the past captions that are nearest and most trusted, those worth most first.
 
         Args:
             likeness: (P,) of one picture, see `likeness`.
@@ -194,10 +196,11 @@ class Neighbours:
         wanted = min(len(scores), limit * _SPARE)
         least = np.partition(scores, -wanted)[-wanted]
         near = np.flatnonzero((scores >= least) & ~barred)
-        best: dict[str, float] = {}
+        best: dict[str, PastCaption] = {}
         for at in near[np.argsort(-scores[near], kind="stable")].tolist():
-            best.setdefault(community.texts[at], float(scores[at]))
-        return list(best.items())[:limit]
+            text, lender = community.texts[at], community.authors[at]
+            best.setdefault(text, PastCaption(text, float(cosines[at]), float(trust[lender]), float(scores[at])))
+        return list(best.values())[:limit]
 
 
 def _compared(community: Community, profile: Profile) -> tuple[Reals, Reals]:

@@ -9,7 +9,7 @@ from backbone.features import FeatureCache
 from multimodal.batches import CaptionSet, gather
 from multimodal.community import Community
 from multimodal.posts import Post
-from multimodal.profile import NOBODY, Context, ContextLimits, ContextMode, Flags, Lent, Profile, latest
+from multimodal.profile import NOBODY, Context, ContextLimits, ContextMode, Flags, PastCaption, Profile, latest
 from multimodal.user_posts import UserPosts, rows_by_user
 from multimodal.words import WordTable
 
@@ -68,7 +68,7 @@ def contexts(
         user = past.get(name)
         if user is None or not len(user.profile):
             continue
-        neighbours = community.neighbours(user.profile) if community is not None and limits.posts else None
+        neighbours = community.neighbours(user.profile) if community is not None and limits.borrows else None
         likeness = neighbours.likeness(pooled[rows]) if neighbours else None
         for at, row in enumerate(rows):
             group = groups[row] if groups else ""
@@ -76,13 +76,13 @@ def contexts(
             words = np.zeros_like(hidden) if mode == "paper" else None
             if vary is not None:
                 hidden |= _left_out(hidden, np.random.default_rng((vary, row)))
-            lent: list[Lent] = []
+            lent: list[PastCaption] = []
             lends = vary is None or np.random.default_rng((vary, row, 1)).random() < _LENT
             if lends and neighbours and likeness is not None:
                 # what else the author wrote of this picture must not tell who writes alike
                 trust = neighbours.trust(~(hidden | user.profile.same_picture(pooled[row])))
                 before = data.posts[row].time if mode == "history" else ""
-                lent = neighbours.lent(likeness[at], trust, limits.posts, group=group, before=before)
+                lent = neighbours.lent(likeness[at], trust, limits.borrows, group=group, before=before)
             found[row] = user.profile.context(pooled[row], table, limits, hidden=hidden, hidden_words=words, lent=lent)
     return found
 

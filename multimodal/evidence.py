@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,22 @@ from numpy.typing import NDArray
 from multimodal import ptb
 from multimodal.consensus import similarities, witnessed
 from multimodal.ngrams import CiderD
-from multimodal.profile import Context
+from multimodal.profile import Context, Flags
 from multimodal.style import Style, emoji_words
 
-NAMES = ("drawn", "made", "votes", "flat", "likeness", "style", "length", "shared")
+NAMES = (
+    "drawn", "made", "votes", "own", "own flat", "lent", "lent flat", "is lent", "likeness", "lent likeness", "trust",
+    "shared", "lent shared", "style", "length", "own, past", "own flat, past", "lent, past", "lent flat, past",
+    "is lent, past",
+)  # fmt: skip
 """The columns of `evidence`."""
 
 SHARPNESS = 5.0
 """How fast the votes of past captions fall with the likeness of their pictures, see `likeness_votes`."""
+
+_GROWS = ("own", "own flat", "lent", "lent flat", "is lent")
+"""Evidence that counts otherwise for a user with many past posts than for one with few."""
+_MANY = 300  # past posts, from which on they are no more
 
 _NEAR = 5  # past captions whose words count as those of pictures like this one
 _WORDS = 10.0  # a long caption
@@ -29,46 +38,67 @@ Reals = NDArray[np.float64]
 
 
 def evidence(drawn: Sequence[str], shown: Context, known: Sequence[str]) -> Reals:
-    """Return what speaks for each caption, of ``drawn`` and after them of ``shown.posts``, (N, `NAMES`).
+    """Return what speaks for each caption, of ``drawn`` and after them of ``shown.voters``, (N, `NAMES`).
 
-    The columns: ``drawn``, the mean CIDEr-D with the captions drawn; ``made``, 1 for a caption drawn; ``votes`` and
-    ``flat``, the mean CIDEr-D with the past captions, weighed by how like their pictures are or not; ``likeness`` of a
-    past caption's picture, 0 for a caption drawn; ``style``, how far the caption is from how the user writes;
-    ``length``, in tens of words; ``shared``, the share of past captions of the five most similar pictures that hold one
-    of its words, the mean over words. No caption is a witness for itself.
+    No caption is a witness for itself. The columns:
+
+    - ``drawn``: the mean CIDEr-D with the captions drawn; ``made``: 1 for a caption drawn.
+    - ``own``, ``lent``: the mean CIDEr-D with the user's past captions and with lent ones, weighed by how like their
+      pictures are, and lent ones by the trust in who wrote them; ``flat``: however like they are. ``votes``: with all
+      of them, weighed by what each is worth.
+    - ``likeness``: of an own caption's picture, ``lent likeness`` and ``trust`` of a lent one's; 0 for others, and
+      ``is lent`` 1 for the latter.
+    - ``shared``, ``lent shared``: the share of captions of the five most similar pictures, own or lent, that hold one
+      of its words, the mean over words.
+    - ``style``: how far the caption is from how the user writes; ``length``: in tens of words.
+    - ``..., past``: the same, times how many past posts there are, from 0 to 1 (300 or more) as the logarithm grows.
 
     Args:
         drawn: captions made for the picture.
         shown: the past captions, as many as it holds.
         known: captions by which rare words are told from common ones.
     """
-    past = [text for text, _ in shown.posts]
-    texts = [*drawn, *past]
+    texts = [*drawn, *(one.text for one in shown.voters)]
     forms = [compared_form(text) for text in texts]
     similar = similarities(forms, utility_of(tuple(known)))
-    likeness = np.array([cosine for _, cosine in shown.posts])
-    made = np.arange(len(texts)) < len(drawn)
-    near = Counter(word for form in forms[len(drawn) : len(drawn) + _NEAR] for word in set(form.split()))
-    silent = np.zeros(len(drawn))  # of captions drawn, where past ones vote
-    return np.column_stack(
-        [
-            witnessed(similar, made.astype(np.float64)),
-            made,
-            *(
-                witnessed(similar, np.concatenate([silent, likeness_votes(likeness, sharpness)]))
-                for sharpness in (SHARPNESS, 0.0)
-            ),
-            np.concatenate([silent, likeness]),
-            [_distance(text, shown.style) for text in texts],
-            [len(form.split()) / _WORDS for form in forms],
-            _shares(forms, near, min(_NEAR, len(past))),
-        ]
-    )
+    likeness, trust, worth = _voters(shown, len(drawn))
+    number = np.arange(len(texts))
+    made, lent = number < len(drawn), number >= len(drawn) + len(shown.own)
+    own = ~made & ~lent
+    own_forms, lent_forms = forms[len(drawn) :][: len(shown.own)], forms[len(drawn) + len(shown.own) :]
+    columns: dict[str, Any] = {
+        "drawn": witnessed(similar, made.astype(np.float64)),
+        "made": made,
+        "votes": witnessed(similar, likeness_votes(worth, SHARPNESS, ~made)),
+        "own": witnessed(similar, likeness_votes(likeness, SHARPNESS, own)),
+        "own flat": witnessed(similar, own.astype(np.float64)),
+        "lent": witnessed(similar, likeness_votes(likeness, SHARPNESS, lent) * trust),
+        "lent flat": witnessed(similar, lent * trust),
+        "is lent": lent,
+        "likeness": own * likeness,
+        "lent likeness": lent * likeness,
+        "trust": lent * trust,
+        "shared": _shares(forms, own_forms[:_NEAR]),
+        "lent shared": _shares(forms, lent_forms[:_NEAR]),
+        "style": [_distance(text, shown.style) for text in texts],
+        "length": [len(form.split()) / _WORDS for form in forms],
+    }
+    past = np.log1p(min(shown.seen, _MANY)) / np.log1p(_MANY)
+    columns |= {f"{name}, past": past * columns[name] for name in _GROWS}
+    return np.column_stack([columns[name] for name in NAMES])
 
 
-def likeness_votes(likeness: Reals, sharpness: float) -> Reals:
-    """Return ``exp(sharpness * (likeness - best))``: 1 for the most similar picture, less for others."""
-    votes: Reals = np.exp(sharpness * (likeness - likeness.max(initial=-np.inf)))
+def _voters(shown: Context, drawn: int) -> tuple[Reals, Reals, Reals]:
+    """Return likeness, trust and worth (N,) of the past captions, after as many zeros as there are captions drawn."""
+    rows = [(0.0, 0.0, 0.0)] * drawn + [(one.likeness, one.trust, one.worth) for one in shown.voters]
+    likeness, trust, worth = np.array(rows).reshape(-1, 3).T
+    return likeness, trust, worth
+
+
+def likeness_votes(likeness: Reals, sharpness: float, voting: Flags) -> Reals:
+    """Return ``exp(sharpness * (likeness - best))``: 1 for the most similar picture that votes, 0 for who does not."""
+    votes: Reals = np.zeros(len(likeness))
+    votes[voting] = np.exp(sharpness * (likeness[voting] - likeness[voting].max(initial=-np.inf)))
     return votes
 
 
@@ -96,8 +126,7 @@ def _distance(text: str, style: Sequence[float]) -> float:
     return float(np.abs(np.subtract(_style(text), style)).mean())
 
 
-def _shares(forms: Sequence[str], held: Counter[str], count: int) -> list[float]:
-    """Return of each text the mean share, of ``count`` captions, that hold one of its words."""
-    if not count:
-        return [0.0] * len(forms)
-    return [sum(held[word] for word in form.split()) / max(1, len(form.split())) / count for form in forms]
+def _shares(forms: Sequence[str], near: Sequence[str]) -> list[float]:
+    """Return of each text the mean share, of the captions ``near``, that hold one of its words."""
+    held = Counter(word for form in near for word in set(form.split()))
+    return [sum(held[word] for word in form.split()) / max(1, len(form.split()) * len(near)) for form in forms]

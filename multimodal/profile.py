@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,18 @@ ContextMode = Literal["leave-one-out", "history", "paper"]
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-Lent = tuple[str, float]
-"""A past caption, and how like its picture is to another, from -1 to 1."""
+
+
+class PastCaption(NamedTuple):
+    """A past caption, the user's own or lent by another one."""
+
+    text: str
+    likeness: float
+    """Of its picture to another one, from -1 to 1."""
+    trust: float = 1.0
+    """In who wrote it: 1 for the user, from 0 to 1 for one who writes alike."""
+    worth: float = 0.0
+    """The likeness less what it loses by distrust."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +53,13 @@ class ContextLimits:
     """TF-IDF words."""
     posts: int = 3
     """Past captions, those of the most similar pictures."""
+    voters: int = 0
+    """Past captions by which one of several is chosen, so many of the user's own and so many lent ones."""
+
+    @property
+    def borrows(self) -> int:
+        """Past captions at most that others lend."""
+        return max(self.posts, self.voters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +68,26 @@ class Context:
 
     words: tuple[tuple[int, float], ...] = ()
     """Numbers of words in the table, with weights in 0..1, the greatest first."""
-    posts: tuple[Lent, ...] = ()
+    posts: tuple[tuple[str, float], ...] = ()
     """Past captions and the cosine of their pictures with this one, the greatest first. Those of other users, see
     `multimodal.community`, stand among them with less than that."""
+    own: tuple[PastCaption, ...] = ()
+    """Past captions of the user that speak for one of several, see `multimodal.agreement`, the most similar first."""
+    lent: tuple[PastCaption, ...] = ()
+    """Those of other users that do, the most worth first."""
     style: tuple[float, ...] = (0.0,) * Style.SIZE
     """`Style.as_vector` of the past captions."""
     known: bool = False
     """Whether there is any past post."""
+    seen: int = 0
+    """How many of the user's past posts these were taken from."""
     user: str = field(default="", repr=False)  # who it is tells users apart in training; what is shown is the rest
     """Who it is."""
+
+    @property
+    def voters(self) -> tuple[PastCaption, ...]:
+        """The past captions that speak for one of several."""
+        return self.own + self.lent
 
 
 NOBODY = Context()
@@ -125,7 +153,7 @@ class Profile:
         *,
         hidden: Flags | None = None,
         hidden_words: Flags | None = None,
-        lent: Sequence[Lent] = (),
+        lent: Sequence[PastCaption] = (),
     ) -> Context:
         """Choose what is shown for a picture.
 
@@ -138,7 +166,8 @@ class Profile:
             hidden: (N,) posts that must not be seen: the one to be captioned, its near duplicates, later ones.
             hidden_words: (N,) posts whose words must not be seen; by default ``hidden``. The published protocol
                 counts the words of every post, and so of the very caption that is to be written.
-            lent: past captions of other users, which are shown where they are more alike than the user's own.
+            lent: past captions of other users, the most worth first; they are shown where they are worth more than the
+                user's own.
         """
         if not self.texts:
             return NOBODY
@@ -153,13 +182,18 @@ class Profile:
         words = self._words(table)
         numbers = np.concatenate([words[at] for at in counted]) if len(counted) else np.zeros(0, dtype=np.int64)
         # the latest of equally similar ones first
-        nearest = kept[np.lexsort((-kept, -likeness[kept]))][: limits.posts]
+        nearest = kept[np.lexsort((-kept, -likeness[kept]))][: limits.borrows]
+        cosines = likeness[nearest].tolist()
+        own = [PastCaption(self.texts[at], cosine, worth=cosine) for at, cosine in zip(nearest, cosines, strict=True)]
         sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)] if len(kept) else kept
         return Context(
             words=tuple(table.top(numbers, limits.words)) if limits.words else (),
-            posts=tuple(_nearest([(self.texts[at], float(likeness[at])) for at in nearest], lent, limits.posts)),
+            posts=tuple((one.text, one.worth) for one in _worthiest(own[: limits.posts], lent, limits.posts)),
+            own=tuple(own[: limits.voters]),
+            lent=tuple(lent[: limits.voters]),
             style=tuple(Style.of([self.texts[at] for at in sampled]).as_vector()),
             known=True,
+            seen=len(kept),
             user=self.user,
         )
 
@@ -194,12 +228,12 @@ class Profile:
         return cls(user=str(content.get("user", "")), texts=tuple(texts), pooled=pooled, encoder=encoder)
 
 
-def _nearest(own: list[Lent], lent: Sequence[Lent], limit: int) -> list[Lent]:
-    """Return the most similar of both, the user's own first of equals; what the user wrote is not lent again."""
+def _worthiest(own: list[PastCaption], lent: Sequence[PastCaption], limit: int) -> list[PastCaption]:
+    """Return those of both worth most, the user's own first of equals; what the user wrote is not lent again."""
     if not lent:
         return own
-    written = {text for text, _ in own}
-    return sorted([*own, *(one for one in lent if one[0] not in written)], key=lambda one: -one[1])[:limit]
+    written = {one.text for one in own}
+    return sorted([*own, *(one for one in lent if one.text not in written)], key=lambda one: -one.worth)[:limit]
 
 
 def _read_rows(features: Any, count: int, file: Path) -> Vectors:

@@ -85,7 +85,7 @@ def _caption_batch(
         users = None
         if voice.profile is not None:
             voters = VOTERS if voice.agreement else 0
-            users = captioner.contexts(voice.profile, features, neighbours=voice.neighbours, posts=voters)
+            users = captioner.contexts(voice.profile, features, neighbours=voice.neighbours, voters=voters)
         made = captioner.generate(features, decoding, users=users, personal=voice.personal, batch_size=len(pixels))
         if voice.agreement is not None:
             known = voice.profile.texts[-KNOWN:] if voice.profile else ()
@@ -104,7 +104,7 @@ def _agreed(drawn: Sequence[Generation], shown: Context, known: Sequence[str], a
     chosen = agreement.choose([one.text for one in drawn], shown, known)
     if chosen < len(drawn):
         return drawn[chosen]
-    return Generation(text=shown.posts[chosen - len(drawn)][0], ids=(), score=math.nan)
+    return Generation(text=shown.voters[chosen - len(drawn)].text, ids=(), score=math.nan)
 
 
 def _open_ahead(encoder: ImageEncoder, paths: Iterable[Path], ahead: int) -> Iterator[tuple[Path, Opened]]:

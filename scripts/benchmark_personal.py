@@ -171,8 +171,9 @@ def _choice(laboratory: "Laboratory", options: Options) -> None:
     from scripts.benchmark.conditions import VALIDATION
 
     tables, weights = learned_choice(laboratory.bench)
-    for past, rows in tables.items():
+    for (past, alone), rows in tables.items():
         title = f"{laboratory.name}, choice among past captions, {'whole past' if past is None else f'{past} posts'}"
+        title += ", no lender of the voice" if alone else ""
         _print(
             options, title, {name: {key: (value, None) for key, value in row.items()} for name, row in rows.items()}, {}
         )

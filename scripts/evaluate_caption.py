@@ -182,11 +182,10 @@ def _known(
         return samples, None
     encoder = captioner.encoder.digest
     lent = told.take([at for at, post in enumerate(told.posts) if post.id in lenders])
-    limits = captioner.limits
     known = Known(
         past=pasts(told.take([at for at, post in enumerate(told.posts) if post.user in authors]), encoder),
         table=captioner.table,
-        limits=replace(limits, posts=max(limits.posts, VOTERS if options.consensus else 0)),
+        limits=replace(captioner.limits, voters=VOTERS if options.consensus else 0),
         mode=options.context,
         community=Community.of(pasts(lent, encoder)) if lenders else None,
     )

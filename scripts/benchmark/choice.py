@@ -1,12 +1,13 @@
 """How the weights of `multimodal.agreement` were found: on training posts whose whole concept is left out.
 
 The captions to choose from are past ones, the user's and lent ones, as they are when a picture of an unseen concept is
-captioned. What is learned is linear, and maximises the CIDEr-D to be expected when captions are drawn by the softmax of
-their scores. Captions that are drawn by a captioner cannot be had so (it has learned from these very posts): what they
-weigh is chosen on validation posts.
+captioned; each post once with and once without lenders of its author's voice, since not every user has the like. What
+is learned is linear, and maximises the CIDEr-D to be expected when captions are drawn by the softmax of their scores.
+Captions that are drawn by a captioner cannot be had so (it has learned from these very posts): what they weigh is
+chosen on validation posts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,18 +17,23 @@ from numpy.typing import NDArray
 from multimodal.agreement import KNOWN, VOTERS
 from multimodal.evidence import NAMES, evidence
 from multimodal.ngrams import CiderD
-from multimodal.profile import Context, ContextLimits
+from multimodal.profile import NOBODY, Context, ContextLimits
 from scripts.benchmark.sets import scored_form
+from scripts.benchmark.voices import voice_of
 
 if TYPE_CHECKING:
+    from multimodal.batches import CaptionSet
+    from multimodal.community import Community
+    from multimodal.user_posts import UserPosts
     from scripts.benchmark.sets import Benchmark
 
-POSTS = 3_600
-"""Training posts that the weights are learned from, each with pasts of the three lengths."""
+POSTS = 2_400
+"""Training posts that the weights are learned from, each with pasts of the three lengths, with and without lenders of
+their own voice."""
 PASTS = (None, 30, 3)
 FOLDS = 4
 DRAWN_TRIED, MADE_TRIED = (0.0, 1.0, 2.0, 4.0, 8.0), (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)
-_STEPS, _RATE, _DECAY, _BATCH = 400, 0.01, 0.01, 600
+_STEPS, _RATE, _BATCH = 2_000, 0.01, 600
 _OF_DRAWN = ("drawn", "made")
 
 Reals = NDArray[np.float64]
@@ -60,36 +66,69 @@ class Choices:
 
 
 def choices(
-    bench: "Benchmark", past: int | None, *, split: str = "train", posts: int = POSTS, seed: int = 7
+    bench: "Benchmark",
+    past: int | None,
+    *,
+    alone: bool = False,
+    split: str = "train",
+    posts: int = POSTS,
+    seed: int = 7,
 ) -> Choices:
     """Return the past captions to choose from for posts of a split, none of the post's concept.
 
     Args:
         bench: the posts.
         past: past posts of each user, None: all.
+        alone: whether none of the author's voice lends.
         split: of the posts.
         posts: posts at most, each text of a concept once by the users of a voice; drawn by ``seed``.
         seed: of the pasts and the posts.
     """
-    from multimodal.contexts import contexts
-
     data, groups = bench.data.splits[split], bench.data.groups(split)
     # users of one voice write the same of the same things
     first = {
-        (post.user.partition("/")[0], group, post.text): row
+        (voice_of(post.user), group, post.text): row
         for row, (post, group) in enumerate(zip(data.posts, groups, strict=True))
     }
     rows = sorted(np.random.default_rng(seed).permutation(sorted(first.values()))[:posts].tolist())
     data, concepts = data.take(rows), [groups[row] for row in rows]
     told = bench.pasts(sorted({post.user for post in data.posts}), past, seed=seed)
-    limits = ContextLimits(words=0, posts=VOTERS)
-    shown = contexts(data, told, bench.data.table, limits, groups=concepts, community=bench.data.community)
+    shown = _shown(bench, data, concepts, told, alone=alone)
     known = []
     for post, concept in zip(data.posts, concepts, strict=True):
         own = told[post.user]
         texts = [text for text, group in zip(own.profile.texts, own.groups, strict=True) if group != concept]
         known.append(tuple(texts[-KNOWN:]))
     return gather_choices([()] * len(rows), shown, known, data.texts, concepts)
+
+
+def _shown(
+    bench: "Benchmark", data: "CaptionSet", concepts: Sequence[str], told: "dict[str, UserPosts]", *, alone: bool
+) -> list[Context]:
+    """Return what is shown for each post."""
+    from multimodal.contexts import contexts
+
+    limits = ContextLimits(words=0, posts=0, voters=VOTERS)
+    found = [NOBODY] * len(data.posts)
+    for lent, rows in _lending(bench, data, alone=alone):
+        groups = [concepts[row] for row in rows]
+        some = contexts(data.take(rows), told, bench.data.table, limits, groups=groups, community=lent)
+        for row, context in zip(rows, some, strict=True):
+            found[row] = context
+    return found
+
+
+def _lending(bench: "Benchmark", data: "CaptionSet", *, alone: bool) -> "Iterator[tuple[Community, list[int]]]":
+    """Yield who lends to some posts, and the numbers of these posts."""
+    from multimodal.community import Community
+
+    if not alone:
+        yield bench.data.community, list(range(len(data.posts)))
+        return
+    voices = [voice_of(post.user) for post in data.posts]
+    for voice in sorted(set(voices)):
+        others = {user: past for user, past in bench.data.past.items() if voice_of(user) != voice}
+        yield Community.of(others), [row for row, of in enumerate(voices) if of == voice]
 
 
 def gather_choices(
@@ -107,7 +146,7 @@ def gather_choices(
     gains = np.zeros((len(found), size))
     for row, (columns, made, context, truth) in enumerate(zip(found, drawn, shown, _tokenized(truths), strict=True)):
         padded[row, : len(columns)], real[row, : len(columns)] = columns, True
-        texts = _tokenized([*made, *(text for text, _ in context.posts)])
+        texts = _tokenized([*made, *(one.text for one in context.voters)])
         gains[row, : len(columns)] = utility.pairwise([*texts, truth])[:-1, -1]
     return Choices(evidence=padded, gains=gains, real=real, concepts=np.array(concepts, dtype=object))
 
@@ -144,7 +183,7 @@ def learned(found: Choices, *, seed: int = 0) -> dict[str, float]:
     inputs = torch.from_numpy(rows / scale)
     gains, padding = torch.from_numpy(found.gains), torch.from_numpy(~found.real)
     weights = torch.zeros(len(columns), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.AdamW([weights], lr=_RATE, weight_decay=_DECAY)
+    optimizer = torch.optim.Adam([weights], lr=_RATE)
     draws = np.random.default_rng(seed)
     for _ in range(_STEPS):
         batch = torch.from_numpy(draws.permutation(len(inputs))[:_BATCH])
@@ -168,24 +207,29 @@ def cross_validated(found: Choices, *, seed: int = 0) -> Reals:
     return gains
 
 
-def learned_choice(bench: "Benchmark") -> tuple[dict[int | None, dict[str, dict[str, float]]], dict[str, float]]:
-    """Return by length of the past what choosing past captions gains in three ways, and the weights learned from all.
+def learned_choice(
+    bench: "Benchmark",
+) -> tuple[dict[tuple[int | None, bool], dict[str, dict[str, float]]], dict[str, float]]:
+    """Return what choosing past captions gains in three ways, and the weights learned from all.
 
-    Each way has its gain on training posts (``cross-validated`` by concept) and on ``validation`` posts.
+    The gains are by length of the past and by whether the author's voice lends none. Each way has its gain on training
+    posts (``cross-validated`` by concept) and on ``validation`` posts.
     """
-    training = [choices(bench, past) for past in PASTS]
+    settings = [(past, alone) for past in PASTS for alone in (False, True)]
+    training = [choices(bench, past, alone=alone) for past, alone in settings]
     everything = joined(training)
     weights, gains = learned(everything), cross_validated(everything)
-    tables: dict[int | None, dict[str, dict[str, float]]] = {}
-    for past, found in zip(PASTS, training, strict=True):
-        held = choices(bench, past, split="validation")
+    tables: dict[tuple[int | None, bool], dict[str, dict[str, float]]] = {}
+    for (past, alone), found in zip(settings, training, strict=True):
+        held = choices(bench, past, alone=alone, split="validation")
         own, gains = gains[: len(found.real)], gains[len(found.real) :]
-        fixed = {"most similar": {"likeness": 1.0}, "votes": {"votes": 1.0}}
-        tables[past] = {
+        fixed = {"nearest own": {"likeness": 1.0}, "votes": {"votes": 1.0}}
+        table = {
             name: {"cross-validated": found.chosen(one).mean(), "validation": held.chosen(one).mean()}
             for name, one in fixed.items()
         }
-        tables[past]["learned"] = {"cross-validated": own.mean(), "validation": held.chosen(weights).mean()}
+        table["learned"] = {"cross-validated": own.mean(), "validation": held.chosen(weights).mean()}
+        tables[past, alone] = table
     return tables, weights
 
 

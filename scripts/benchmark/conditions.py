@@ -52,14 +52,16 @@ CONTROLS = (
 )
 
 
-def shown_contexts(condition: Condition, system: System, bench: "Benchmark", *, posts: int = 0) -> list[Context] | None:
+def shown_contexts(
+    condition: Condition, system: System, bench: "Benchmark", *, voters: int = 0
+) -> list[Context] | None:
     """Return what is shown of the user for each post of the condition's split; None: the captioner knows no users.
 
     Args:
         condition: who is tested with what.
         system: how pictures are seen, and how much is read.
         bench: the posts.
-        posts: past captions of each, where that is more than the captioner reads; it leaves out the rest.
+        voters: see `ContextLimits`.
     """
     from multimodal.contexts import contexts
 
@@ -78,7 +80,7 @@ def shown_contexts(condition: Condition, system: System, bench: "Benchmark", *, 
     if condition.paper:
         own = _with_tests(own, data, bench)
     lent = bench.data.community if system.borrows else None
-    limits = ContextLimits(words=config.words, posts=max(posts, config.past_posts))
+    limits = ContextLimits(words=config.words, posts=config.past_posts, voters=voters)
     return contexts(data, pasts_for(system, own), bench.data.table, limits, mode=mode, community=lent)
 
 

@@ -161,7 +161,7 @@ class Laboratory:
     def _contexts(self, system: str, condition: Condition) -> list[Context] | None:
         """Return what is shown of users, with as many past captions as vote; the same for all seeds."""
         if (system, condition) not in self._shown:
-            self._shown[system, condition] = shown_contexts(condition, SYSTEMS[system], self.bench, posts=VOTERS)
+            self._shown[system, condition] = shown_contexts(condition, SYSTEMS[system], self.bench, voters=VOTERS)
         return self._shown[system, condition]
 
     @cached_property
@@ -176,7 +176,7 @@ class Laboratory:
         shown = self._contexts(system, condition) or [NOBODY] * len(posts)
         told = pasts(condition, self.bench) if search.votes and condition.told == "own" and condition.past else {}
         known = [told[post.user].profile.texts[-KNOWN:] if post.user in told else () for post in posts]
-        return [replace(one, posts=one.posts[: search.votes]) for one in shown], known
+        return [replace(one, own=one.own[: search.votes], lent=one.lent[: search.votes]) for one in shown], known
 
     def baselines(self, split: str, told: "dict[str, UserPosts]") -> dict[str, list[str]]:
         """Return the captions of the baselines that copy."""

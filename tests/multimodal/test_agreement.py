@@ -4,13 +4,19 @@ from hypothesis import strategies as st
 
 from multimodal.agreement import LEARNED, VOTES, Agreement
 from multimodal.evidence import NAMES
-from multimodal.profile import NOBODY, Context
+from multimodal.profile import NOBODY, Context, PastCaption
 
 KNOWN = ("#cat #pet", "#dog #pet", "#car #road", "#sun #sky", "a house")
 
 
 def shown(*posts: tuple[str, float]) -> Context:
-    return Context(posts=posts, known=True)
+    own = tuple(PastCaption(text, cosine, worth=cosine) for text, cosine in posts)
+    return Context(own=own, known=True, seen=len(own))
+
+
+def borrowing(*posts: tuple[str, float, float]) -> Context:
+    """Return a user of no own past captions, with lent ones: text, likeness, trust."""
+    return Context(lent=tuple(PastCaption(*post, worth=post[1] + post[2] - 1) for post in posts), known=True)
 
 
 def test_the_caption_that_others_resemble_is_chosen():
@@ -20,7 +26,13 @@ def test_the_caption_that_others_resemble_is_chosen():
 
 def test_past_captions_vote():
     drawn = ["#sun #sky", "#car #road"]
-    assert Agreement().choose(drawn, shown(("#car #road #town", 0.9)), KNOWN) == 1
+    assert Agreement(weights=VOTES).choose(drawn, shown(("#car #road #town", 0.9)), KNOWN) == 1
+
+
+def test_a_past_caption_of_an_unlike_picture_is_not_repeated():
+    drawn = ["#cat #dog", "#cat #pet", "#cat #pet #dog"]
+    for likeness in (0.1, 0.2):
+        assert Agreement().choose(drawn, shown(("#car #road #town", likeness)), KNOWN) < 3
 
 
 def test_texts_without_pictures_say_nothing_of_the_picture():
@@ -36,16 +48,29 @@ def test_a_past_caption_can_be_chosen():
 
 def test_the_caption_agreed_on_is_given_whether_drawn_or_past():
     past = shown(("#cat #pet", 0.9), ("#cat #pet #dog", 0.9))
-    assert Agreement().pick(["#sun", "a house"], past, KNOWN) in dict(past.posts)
+    assert Agreement().pick(["#sun", "a house"], past, KNOWN) in {one.text for one in past.own}
     assert Agreement().pick(["#sun #sky", "#cat #pet", "#cat #dog"], NOBODY, KNOWN) == "#cat #pet"
 
 
 def test_the_more_similar_picture_has_more_votes():
     past = (("#cat #pet", 0.9), ("#car #road", 0.4))
     drawn = ["#cat", "#car"]
-    votes = Agreement(weights={"votes": 1.0, "made": 9.0})
-    assert votes.choose(drawn, shown(*past), KNOWN) == 0
-    assert votes.choose(drawn, shown(*((text, 1.3 - cosine) for text, cosine in past)), KNOWN) == 1
+    for name in ("votes", "own"):
+        votes = Agreement(weights={name: 1.0, "made": 9.0})
+        assert votes.choose(drawn, shown(*past), KNOWN) == 0
+        assert votes.choose(drawn, shown(*((text, 1.3 - cosine) for text, cosine in past)), KNOWN) == 1
+
+
+def test_who_is_trusted_more_has_more_votes():
+    votes = Agreement(weights={"lent": 1.0, "made": 9.0})
+    for trusts, expected in {(1.0, 0.2): 0, (0.2, 1.0): 1}.items():
+        past = borrowing(("#cat #pet", 0.8, trusts[0]), ("#car #road", 0.8, trusts[1]))
+        assert votes.choose(["#cat", "#car"], past, KNOWN) == expected
+
+
+def test_a_lent_caption_can_be_chosen():
+    past = borrowing(("#cat #pet", 0.9, 1.0), ("#cat #pet #dog", 0.9, 1.0))
+    assert Agreement().choose(["#sun", "a house"], past, KNOWN) >= 2
 
 
 def test_the_weights_decide():

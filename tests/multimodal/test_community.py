@@ -9,7 +9,7 @@ import pytest
 
 from backbone.errors import PolygraftError
 from multimodal.community import _ENOUGH, _SHARPNESS, LENDERS, POSTS_EACH, Community, spelled
-from multimodal.profile import Profile, normalised
+from multimodal.profile import PastCaption, Profile, normalised
 from multimodal.user_posts import UserPosts
 from tests.multimodal.tiny_captioner import ANIMALS, COLORS
 from tests.multimodal.tiny_users import random_rows
@@ -41,6 +41,11 @@ def alike(rows, seed):
 
 
 def lent(community, profile, query, limit=3, **options):
+    """Return the captions that are lent, each with its worth."""
+    return [(one.text, one.worth) for one in borrowed(community, profile, query, limit, **options)]
+
+
+def borrowed(community, profile, query, limit=3, **options):
     neighbours = community.neighbours(profile)
     return neighbours.lent(neighbours.likeness(query[None])[0], neighbours.trust(), limit, **options)
 
@@ -157,11 +162,11 @@ def slow_lent(members, profile, trust, query, limit, group):
         for text, row, of in zip(past.profile.texts, past.profile.pooled, past.groups, strict=True):
             cosine = float(row @ query)
             if user != profile.user and cosine < 0.999 and not (group and of == group):
-                found.append((cosine + 3.0 * (trust[user] - 1.0), text))
+                found.append(PastCaption(text, cosine, trust[user], cosine + 3.0 * (trust[user] - 1.0)))
     best = {}
-    for score, text in sorted(found, key=lambda one: -one[0]):
-        best.setdefault(text, score)
-    return list(best.items())[:limit] if any(trust.values()) else []
+    for one in sorted(found, key=lambda one: -one.worth):
+        best.setdefault(one.text, one)
+    return list(best.values())[:limit] if any(trust.values()) else []
 
 
 def exact_rows(count, random):
@@ -194,8 +199,8 @@ def test_trust_and_rank_are_those_of_plain_loops(seed):
         found, wanted = (
             neighbours.lent(likeness, trust, 4, group=group), slow_lent(members, me, expected, query, 4, group)
         )  # fmt: skip
-        assert [text for text, _ in found] == [text for text, _ in wanted]
-        assert [score for _, score in found] == pytest.approx([score for _, score in wanted])
+        assert [one.text for one in found] == [one.text for one in wanted]
+        assert [one[1:] for one in found] == [pytest.approx(one[1:]) for one in wanted]
 
 
 # What is lent, and what never is

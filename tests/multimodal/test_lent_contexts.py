@@ -9,7 +9,7 @@ from multimodal.contexts import contexts
 from multimodal.known import pasts
 from multimodal.profile import NOBODY, ContextLimits, Profile
 from multimodal.words import NO_WORDS
-from tests.multimodal.test_community import THINGS, WAYS, lent
+from tests.multimodal.test_community import THINGS, WAYS, borrowed
 from tests.multimodal.test_profile import caption_set, post
 from tests.multimodal.tiny_users import random_rows
 
@@ -58,7 +58,7 @@ def test_what_is_shown_is_what_a_profile_without_the_post_is_lent():
             pooled=whole.profile.pooled[kept], encoder="e",
         )  # fmt: skip
         query = POOLED[row].numpy()
-        expected = rest.context(query, NO_WORDS, LIMITS, lent=lent(community, rest, query, LIMITS.posts))
+        expected = rest.context(query, NO_WORDS, LIMITS, lent=borrowed(community, rest, query, LIMITS.posts))
         assert [text for text, _ in context.posts] == [text for text, _ in expected.posts]
         assert dict(context.posts) == pytest.approx(dict(expected.posts), abs=2e-4)
 

@@ -12,7 +12,7 @@ from backbone.features import CachedFeatures, FeatureCache
 from multimodal.batches import CaptionSet
 from multimodal.contexts import contexts, make_profile
 from multimodal.posts import Post
-from multimodal.profile import MAX_POSTS, NOBODY, ContextLimits, Profile, latest
+from multimodal.profile import MAX_POSTS, NOBODY, ContextLimits, PastCaption, Profile, latest
 from multimodal.style import Style
 from multimodal.user_posts import UserPosts, collect
 from multimodal.words import WordTable
@@ -184,10 +184,12 @@ def test_a_profile_may_be_asked_with_one_table_after_another():
         del table
 
 
-def merged(texts, lent, posts=3, **options):
+def merged(texts, lent, posts=3, voters=0, **options):
     """Return what is shown of a user whose pictures are alike by 0.9, 0.8 and so on, beside what others lend."""
     query = 0.9 - 0.1 * np.arange(6, dtype=np.float32)
-    return axes_profile(texts).context(query, TABLE, ContextLimits(posts=posts), lent=lent, **options)
+    worth = [PastCaption(text, worth + 0.5, 0.5, worth) for text, worth in lent]
+    limits = ContextLimits(posts=posts, voters=voters)
+    return axes_profile(texts).context(query, TABLE, limits, lent=worth, **options)
 
 
 def test_what_is_lent_stands_among_the_users_own_by_likeness():
@@ -218,6 +220,15 @@ def test_nothing_is_lent_to_nobody_or_beyond_the_limit():
     assert merged([], [("red", 0.9)]) == NOBODY == merged(["cat"], [("red", 0.9)], hidden=np.array([True]))
     assert merged(["cat"], [("red", 0.95)], posts=0).posts == ()
     assert merged(["cat"], [("red", 0.95)], posts=1).posts == (("red", 0.95),)
+
+
+def test_own_and_lent_captions_vote_in_lists_of_their_own():
+    lent = [("dog", 0.95), ("red", 0.85), ("blue", 0.1)]
+    found = merged(["cat", "dog", "sea"], lent, posts=1, voters=2)
+    assert [one.text for one in found.own] == ["cat", "dog"] and [one.text for one in found.lent] == ["dog", "red"]
+    assert [one.likeness for one in found.voters] == pytest.approx([0.9, 0.8, 1.45, 1.35])
+    assert [one.trust for one in found.voters] == [1, 1, 0.5, 0.5]
+    assert (found.posts, found.seen) == ((("dog", 0.95),), 3) and not merged(["cat"], lent).voters
 
 
 # Folders and limits

@@ -267,11 +267,13 @@ def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     neighbours, pictures = Community.of(past).neighbours(profile), random_rows(5)
     alone, lent, more = (
         captioner.contexts(profile, pictures, **options)
-        for options in ({}, {"neighbours": neighbours}, {"neighbours": neighbours, "posts": 7})
+        for options in ({}, {"neighbours": neighbours}, {"neighbours": neighbours, "voters": 7})
     )
-    assert [{len(context.posts) for context in found} for found in (alone, lent, more)] == [{1}, {2}, {7}]
-    assert [context.posts[:2] for context in more] == [context.posts for context in lent]
-    assert all(text.endswith("!") for context in more for text, _ in context.posts)  # as ann writes, who lends
+    assert [{len(context.posts) for context in found} for found in (alone, lent, more)] == [{1}, {2}, {2}]
+    assert [context.posts for context in more] == [context.posts for context in lent]
+    assert {(len(context.own), len(context.lent)) for context in more} == {(1, 7)}
+    assert not any(context.voters for context in (*alone, *lent))
+    assert all(one.text.endswith("!") for context in more for one in context.lent)  # as ann writes, who lends
     assert captioner.users(more, pictures).past.tolist() == captioner.users(lent, pictures).past.tolist()
 
 

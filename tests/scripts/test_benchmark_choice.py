@@ -8,10 +8,11 @@ import pytest
 
 from backbone.features import FeatureCache
 from multimodal.evidence import NAMES
-from multimodal.profile import Context
+from multimodal.profile import Context, PastCaption
 from scripts.benchmark.choice import (
     DRAWN_TRIED,
     Choices,
+    _lending,
     choices,
     cross_validated,
     drawn_weights,
@@ -21,6 +22,7 @@ from scripts.benchmark.choice import (
     learned_choice,
 )
 from scripts.benchmark.sets import Authors, _encoded
+from scripts.benchmark.voices import voice_of
 from tests.multimodal.tiny_captioner import tiny_captioner
 from tests.scripts.test_benchmark_personal import tiny_posts
 
@@ -74,7 +76,9 @@ def test_padding_is_never_chosen_and_nothing_gains_nothing():
 
 
 def test_gains_are_what_the_metric_gives():
-    shown = [Context(posts=((":cat_face:", 0.9), ("dog", 0.5))), Context(posts=(("dog face", 0.4),))]
+    own = [(PastCaption(":cat_face:", 0.9, worth=0.9), PastCaption("dog", 0.5, worth=0.5)), ()]
+    lent = [(), (PastCaption("dog face", 0.4, 0.9, 0.3),)]
+    shown = [Context(own=mine, lent=others) for mine, others in zip(own, lent, strict=True)]
     found = gather_choices([("cat",), ()], shown, [(), ()], ["cat face", "dog"], ["cat", "dog"])
     assert found.evidence.shape == (2, 3, len(NAMES)) and found.real.tolist() == [[True] * 3, [True, False, False]]
     assert found.gains[0, 1] > found.gains[0, 0] > 0 == found.gains[0, 2] and found.gains[1, 0] > 0
@@ -98,12 +102,27 @@ def test_posts_are_drawn_and_pasts_shortened(tmp_path: Path):
     assert (len(whole.real), len(few.real)) == (24, 5)
 
 
+def test_a_voice_can_be_lent_nothing_by_its_own_users(tmp_path: Path):
+    posts = tiny_posts(tmp_path)
+    cache = FeatureCache(tmp_path / "cache", tiny_captioner().encoder)
+    bench = Authors(data=_encoded("authors", posts, {post.id: post.id for post in posts}, cache))
+    data, told = bench.data.splits["train"], bench.data.past
+    assert len({voice_of(user) for user in told}) > 1
+    for alone in (False, True):
+        lending = list(_lending(bench, data, alone=alone))
+        assert sorted(row for _, rows in lending for row in rows) == list(range(len(data.posts)))
+        for community, rows in lending:
+            voices = {voice_of(data.posts[row].user) for row in rows}
+            assert voices.isdisjoint(map(voice_of, community.users)) == alone
+
+
 def test_the_ways_to_choose_are_compared_for_each_length_of_the_past(tmp_path: Path):
     cache = FeatureCache(tmp_path / "cache", tiny_captioner().encoder)
     posts = tiny_posts(tmp_path)
     bench = Authors(data=_encoded("authors", posts, {post.id: post.id.rpartition("/")[2] for post in posts}, cache))
     tables, weights = learned_choice(bench)
-    assert list(tables) == [None, 30, 3] and set(weights) == set(NAMES) - {"drawn", "made"}
+    assert list(tables) == [(past, alone) for past in (None, 30, 3) for alone in (False, True)]
+    assert set(weights) == set(NAMES) - {"drawn", "made"}
     for rows in tables.values():
-        assert list(rows) == ["most similar", "votes", "learned"]
+        assert list(rows) == ["nearest own", "votes", "learned"]
         assert all(0 <= value <= 10 for row in rows.values() for value in row.values())

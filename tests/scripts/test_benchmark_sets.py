@@ -132,7 +132,7 @@ def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(t
         trust = dict(zip(community.users, neighbours.trust(), strict=True))
         assert trust[user] == 0 and max(trust, key=trust.get).startswith("github/")
         lent = neighbours.lent(neighbours.likeness(query[None])[0], neighbours.trust(), 4)
-        assert all(text.startswith("github says") for text, _ in lent)
+        assert all(one.text.startswith("github says") for one in lent)
 
 
 def test_a_voice_that_does_not_exist_and_no_users_are_refused(voices):
