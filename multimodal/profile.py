@@ -71,18 +71,21 @@ class Context:
     posts: tuple[tuple[str, float], ...] = ()
     """Past captions and the cosine of their pictures with this one, the greatest first. Those of other users, see
     `multimodal.community`, stand among them with less than that."""
-    own: tuple[PastCaption, ...] = ()
-    """Past captions of the user that speak for one of several, see `multimodal.agreement`, the most similar first."""
-    lent: tuple[PastCaption, ...] = ()
-    """Those of other users that do, the most worth first."""
     style: tuple[float, ...] = (0.0,) * Style.SIZE
     """`Style.as_vector` of the past captions."""
     known: bool = False
     """Whether there is any past post."""
-    seen: int = 0
+
+    # The mapper reads what stands above. What follows is not told by repr, which names the data that it learns from.
+
+    own: tuple[PastCaption, ...] = field(default=(), repr=False)
+    """Past captions of the user that speak for one of several, see `multimodal.agreement`, the most similar first."""
+    lent: tuple[PastCaption, ...] = field(default=(), repr=False)
+    """Those of other users that do, the most worth first."""
+    seen: int = field(default=0, repr=False)
     """How many of the user's past posts these were taken from."""
-    user: str = field(default="", repr=False)  # who it is tells users apart in training; what is shown is the rest
-    """Who it is."""
+    user: str = field(default="", repr=False)
+    """Who it is: it tells users apart in training."""
 
     @property
     def voters(self) -> tuple[PastCaption, ...]:

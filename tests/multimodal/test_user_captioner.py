@@ -16,7 +16,7 @@ from multimodal.community import Community
 from multimodal.contexts import contexts
 from multimodal.objective import CaptionObjective
 from multimodal.posts import Post
-from multimodal.profile import NOBODY, Context, Profile
+from multimodal.profile import NOBODY, Context, PastCaption, Profile
 from multimodal.training import describe, train_captioner
 from multimodal.user_batch import UserTensors, word_vectors
 from multimodal.user_posts import collect
@@ -275,6 +275,13 @@ def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     assert not any(context.voters for context in (*alone, *lent))
     assert all(one.text.endswith("!") for context in more for one in context.lent)  # as ann writes, who lends
     assert captioner.users(more, pictures).past.tolist() == captioner.users(lent, pictures).past.tolist()
+
+
+def test_what_only_the_choice_reads_is_no_other_data_to_learn_from():
+    captioner, voter = user_captioner(), PastCaption("a dog", 0.5)
+    more = [replace(context, own=(voter,), lent=(voter,), seen=9) for context in CONTEXTS]
+    digests = {UserTensors(contexts, captioner.backbone, 4).digest for contexts in (CONTEXTS, more)}
+    assert len(digests) == 1 and UserTensors(CONTEXTS[1:], captioner.backbone, 4).digest not in digests
 
 
 def test_what_a_user_wrote_of_the_very_picture_does_not_tell_who_lends(past):
