@@ -41,6 +41,8 @@ class Options:
     train: Schedule = field(default_factory=Schedule)
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     """Which ablations."""
+    meteor: bool = False
+    """Measure METEOR in the tables of systems too, which needs Java."""
     out: Path | None = None
     """Folder for the plot and the grid of examples; without it none is made."""
     export: Path | None = None
@@ -97,7 +99,7 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
         _print(
             options,
             f"{laboratory.name}, {condition.name} ({len(posts)} posts)",
-            {name: summary(runs) for name, runs in rows.items()},
+            {name: summary([replace(run, meteor=options.meteor) for run in runs]) for name, runs in rows.items()},
             against,
         )
 

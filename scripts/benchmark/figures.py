@@ -8,6 +8,7 @@ from multimodal.metrics import score, score_each
 from multimodal.personal_metrics import counterfactual
 from multimodal.posts import Post
 from multimodal.resampling import paired_p_value, ratio_interval
+from scripts._cli import remark
 from scripts.benchmark.sets import scored_form
 
 SHOWN = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
@@ -19,17 +20,20 @@ class Run:
 
     posts: Sequence[Post]
     captions: Sequence[str]
+    meteor: bool = False
+    """Whether METEOR is measured too, which needs Java."""
 
     def figures(self) -> dict[str, float]:
         """Return the corpus metrics; ``cider_raw`` takes a shortcode for one word, as the tokeniser does."""
         formed = {str(at): scored_form(text) for at, text in enumerate(self.captions)}
         truths = {str(at): [scored_form(post.text)] for at, post in enumerate(self.posts)}
-        found = score(formed, truths)
+        found = score(formed, truths, meteor=self.meteor, report=remark)
         raw = score(
             {str(at): text for at, text in enumerate(self.captions)},
             {str(at): [post.text] for at, post in enumerate(self.posts)},
         )
-        return {name: found[name] or 0.0 for name in SHOWN} | {"cider_raw": raw["cider_d"] or 0.0}
+        shown = (*SHOWN, "meteor") if found["meteor"] is not None else SHOWN
+        return {name: found[name] or 0.0 for name in shown} | {"cider_raw": raw["cider_d"] or 0.0}
 
     def each(self) -> list[float]:
         """Return CIDEr-D of each caption."""

@@ -16,6 +16,7 @@ from scripts.benchmark.conditions import Condition, shown_contexts, shuffled
 from scripts.benchmark.figures import Run, compared, counterfactual_accuracy
 from scripts.benchmark.pictures import draw_grid, drawn_pairs
 from scripts.benchmark.sets import Authors, PersonalSet, scored_form
+from tests.multimodal.coco_caption import parity
 from tests.multimodal.tiny_captioner import TEXTS, paint, tiny_captioner, write_starter
 
 SPLITS = {0: "test2", 1: "validation"}
@@ -52,6 +53,14 @@ def run_of(captions: list[str], users: tuple[str, ...] = ("a/0", "b/0")) -> Run:
 
 def test_shortcodes_are_scored_word_by_word():
     assert scored_form(":man_cook: #food") == "man cook  #food"
+
+
+@parity
+def test_meteor_is_measured_where_it_is_asked_for():
+    truths = run_of([""] * 4)
+    right = replace(truths, captions=[post.text for post in truths.posts], meteor=True)
+    assert right.figures()["meteor"] > 0.9 > replace(right, captions=["b says 9"] * 4).figures()["meteor"] > 0
+    assert "meteor" not in replace(right, meteor=False).figures()
 
 
 def test_own_past_is_searched_and_no_other(bench: Authors):
