@@ -1,7 +1,7 @@
 """Growth of a vocabulary: sentences for what it could not say, admitted by test, recorded, and removable.
 
 After VLog, Section 3.4, whose update appends whatever a model says. Here a sentence is admitted only if it fits the
-segment that asked for it better than anything there was, and every update can be taken back.
+segment that asked for it clearly better than anything there was, and every update can be taken back.
 """
 
 import errno
@@ -92,7 +92,7 @@ def judge(
         same = vocabulary.entry("narrations", int(nearest.rows[index, 0])).text == texts[index]
         if same or max([float(nearest.scores[index, 0]), *likeness]) >= options.duplicate:
             fate = "duplicate"
-        elif float(scores[index]) <= beaten:
+        elif float(scores[index]) <= beaten + options.gain:
             fate = "no better"
         elif len(admitted) >= room:
             fate = "over the cap"

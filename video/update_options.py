@@ -11,11 +11,15 @@ class UpdateOptions:
 
     duplicate: float = 0.95
     """A sentence with this cosine to another one, old or new, says nothing new."""
+    gain: float = 0.06
+    """By so much cosine it must fit the segment better than the best there was."""
     per_film: int = 20
     """At most so many sentences of one film, all its updates together."""
 
     def __post_init__(self) -> None:
         if not 0 < self.duplicate <= 1:
             raise UsageError(f"duplicate is {self.duplicate}, allowed is a cosine above 0 and up to 1")
+        if not 0 <= self.gain < 2:
+            raise UsageError(f"gain is {self.gain}, allowed is a difference of cosines from 0 to below 2")
         if self.per_film < 1:
             raise UsageError(f"per_film is {self.per_film}, allowed is 1 or more")

@@ -138,7 +138,17 @@ def test_an_update_adds_what_comes_closer_and_is_taken_back(polygraft, model, vo
     flags = ("--model", model, "--device", "cpu", "--cache", tmp_path / "cache", "--json")
     proposals = [f"sentence number {number}" for number in range(40)]
     called = polygraft(
-        "vocabulary", "update", vocabulary, film, "--proposer-command", command(*proposals), "--per-film", 3, *flags
+        "vocabulary",
+        "update",
+        vocabulary,
+        film,
+        "--proposer-command",
+        command(*proposals),
+        "--per-film",
+        3,
+        "--gain",
+        0,
+        *flags,
     )
     assert called.code == 0
     rows = [json.loads(line) for line in called.out]
@@ -163,7 +173,7 @@ def test_narrate_lets_the_vocabulary_grow_first(narrate, film, shown):
     proposals = command(
         *(f"new {word} {number}" for word in ("words", "dog", "sky blue", "run") for number in range(40))
     )
-    one_moment = ("--every", 12, "--window", 12, "--no-cuts", "--scene-weight", 0, "--duplicate", 1.0)
+    one_moment = ("--every", 12, "--window", 12, "--no-cuts", "--scene-weight", 0, "--duplicate", 1.0, "--gain", 0)
     called = narrate(film, "--update", "--proposer-command", proposals, *one_moment)
     assert called.code == 0
     assert shown()["narrations"] > len(DOES)

@@ -74,6 +74,21 @@ def test_what_fits_better_than_all_there_was_is_admitted():
     }
 
 
+def test_what_fits_hardly_better_is_left_out():
+    verdict = judge(
+        toy_vocabulary(),
+        embed(["peel a carrot"])[0],
+        ["peel a banana"],
+        embed(["peel a banana"]).half(),
+        options=UpdateOptions(),
+        room=1,
+    )[0]
+    better = verdict.score - verdict.beaten
+    assert better > 0.06
+    for gain, fate in {0.0: "admitted", better - 0.01: "admitted", better + 0.01: "no better"}.items():
+        assert fates("peel a carrot", ["peel a banana"], gain=gain) == {"peel a banana": fate}
+
+
 def test_what_is_there_already_is_a_duplicate():
     assert fates("open the door", ["open the door", "the door open"]) == dict.fromkeys(
         ["open the door", "the door open"], "duplicate"
@@ -100,7 +115,9 @@ def test_no_proposals_no_verdicts():
     assert fates("peel", []) == {}
 
 
-@pytest.mark.parametrize("wrong", [{"duplicate": 0.0}, {"duplicate": 1.1}, {"per_film": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"duplicate": 0.0}, {"duplicate": 1.1}, {"gain": -0.1}, {"gain": 2.0}, {"per_film": 0}]
+)
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         UpdateOptions(**wrong)
