@@ -9,7 +9,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -21,10 +21,11 @@ from torch import Tensor
 from backbone.errors import PolygraftError, UsageError
 from video.entries import Entry, Origin
 from video.narrations import clean
-from video.proposals import Proposer, parse_proposals
+from video.proposals import Composition, Proposer, parse_proposals
 from video.segments import Segment
 from video.texts import TextEncoder
 from video.update_folder import Tried, Update, next_id, save_update
+from video.update_options import COMPOSED_GAIN, GAIN
 from video.update_options import UpdateOptions as UpdateOptions
 from video.vocabulary import NarrationVocabulary
 
@@ -72,7 +73,7 @@ def judge(
         query: (d,), of the segment.
         texts: proposals, all different.
         vectors: (len(texts), d) float16, theirs.
-        options: what is let in.
+        options: what is let in; without a gain that of proposals that are not composed.
         room: how many may be.
 
     Returns:
@@ -83,6 +84,7 @@ def judge(
     direction = F.normalize(query.cpu().float(), dim=0).double()
     scores = (vectors.double() * direction).sum(dim=1).float()
     beaten = float(vocabulary.search(query[None]).scores[0, 0])
+    least = beaten + (GAIN if options.gain is None else options.gain)
     nearest = vocabulary.search(vectors.float())
     verdicts: list[Verdict] = []
     admitted: list[int] = []
@@ -92,7 +94,7 @@ def judge(
         same = vocabulary.entry("narrations", int(nearest.rows[index, 0])).text == texts[index]
         if same or max([float(nearest.scores[index, 0]), *likeness]) >= options.duplicate:
             fate = "duplicate"
-        elif float(scores[index]) <= beaten + options.gain:
+        elif float(scores[index]) <= least:
             fate = "no better"
         elif len(admitted) >= room:
             fate = "over the cap"
@@ -131,6 +133,8 @@ def grow(
             fails.
     """
     folder, options = Path(folder), options or UpdateOptions()
+    if options.gain is None and isinstance(proposer, Composition):
+        options = replace(options, gain=COMPOSED_GAIN)
     film = segments[0].film if segments else ""
     if any(segment.film != film for segment in segments):
         raise UsageError("an update is of one film: call it once for each")

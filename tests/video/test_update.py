@@ -8,6 +8,7 @@ import torch
 
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import embed, toy_encoder, toy_narrations, toy_vocabulary
+from video import update as update_module
 from video.entries import Origin
 from video.proposals import Composition
 from video.segments import Segment
@@ -233,6 +234,19 @@ def test_composition_makes_the_vocabulary_say_what_it_could_not(folder):
     assert grown.verdicts[0] == Verdict(
         text=said, fate="admitted", score=pytest.approx(1, abs=1e-3), beaten=grown.verdicts[0].beaten
     )
+
+
+def test_composed_sentences_must_gain_more_unless_told_otherwise(folder, monkeypatch):
+    asked = []
+    judged = update_module.judge
+    monkeypatch.setattr(
+        update_module, "judge", lambda *a, **named: asked.append(named["options"].gain) or judged(*a, **named)
+    )
+    composition = Composition(toy_vocabulary(), toy_encoder())
+    update(folder, [segment("peel a carrot")], composition)
+    update(folder, [segment("peel a carrot", 9.0)], Script("peel a carrot"))
+    update(folder, [segment("peel a carrot", 19.0)], composition, gain=0.01)
+    assert asked == [0.12, None, 0.01]
 
 
 def test_another_encoder_or_no_vectors_are_refused(folder, tmp_path):
