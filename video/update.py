@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbone.card import FrozenPart
 from backbone.errors import PolygraftError, UsageError
 from video.entries import Entry, Origin
 from video.narrations import clean
@@ -143,14 +144,7 @@ def grow(
         vocabulary.check_encoder(encoder.part)
         if not segments:
             return Growth(vocabulary=vocabulary, update=None, verdicts=())
-        update = _resumed(vocabulary.updates, film, proposer.name) or Update.begin(
-            next_id(vocabulary.updates),
-            film=film,
-            proposer=proposer.name,
-            when=_stamp(clock),
-            text_encoder=encoder.part,
-            width=vocabulary.width,
-        )
+        update = _begun(vocabulary, film, proposer.name, encoder.part, _stamp(clock))
         verdicts: list[Verdict] = []
         for segment in segments:
             if any((tried.start, tried.stop) == (segment.start, segment.stop) for tried in update.header.segments):
@@ -202,11 +196,19 @@ def rollback(folder: str | Path, update_id: str = "") -> Update:
 # Parts
 
 
-def _resumed(updates: Sequence[Update], film: str, proposer: str) -> Update | None:
-    """Return the update of the film that was not finished."""
-    headers = [update.header for update in updates]
-    same = [h.state == "open" and (h.film, h.proposer) == (film, proposer) for h in headers]
-    return updates[same.index(True)] if any(same) else None
+def _begun(vocabulary: NarrationVocabulary, film: str, proposer: str, text_encoder: FrozenPart, when: str) -> Update:
+    """Return the update of the film that was not finished, or a new one."""
+    for update in vocabulary.updates:
+        if update.header.state == "open" and (update.header.film, update.header.proposer) == (film, proposer):
+            return update
+    return Update.begin(
+        next_id(vocabulary.updates),
+        film=film,
+        proposer=proposer,
+        when=when,
+        text_encoder=text_encoder,
+        width=vocabulary.width,
+    )
 
 
 def _admitted_of(vocabulary: NarrationVocabulary, film: str) -> int:
