@@ -257,10 +257,11 @@ def test_a_strength_without_users_is_refused(evaluate):
 
 
 def lent_to(users, source):
-    """Return which of the texts that are shown of a user are others'."""
+    """Return which of the texts that are shown of a user, or vote, are others'."""
     rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     own = {user: {row["text"] for row in rows if row["user"] == user} for user in ("ann", "bob")}
-    return [{text for text, _ in one.posts} - own[user] for user, one in zip(("ann", "bob"), users, strict=True)]
+    shown = [{text for text, *_ in (*one.posts, *one.voters)} for one in users]
+    return [texts - own[user] for user, texts in zip(("ann", "bob"), shown, strict=True)]
 
 
 def split_of(posts, ids):
