@@ -10,6 +10,7 @@ from multimodal.posts import Post
 from multimodal.resampling import paired_p_value, ratio_interval
 from scripts._cli import remark
 from scripts.benchmark.sets import scored_form
+from scripts.benchmark.voices import voice_of
 
 SHOWN = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
 
@@ -76,7 +77,7 @@ def counterfactual_accuracy(run: Run, key: Mapping[str, str]) -> float:
     captions: dict[str, dict[str, str]] = {}
     truths: dict[str, dict[str, str]] = {}
     for post, caption in zip(run.posts, run.captions, strict=True):
-        voice = post.user.partition("/")[0]
+        voice = voice_of(post.user)
         captions.setdefault(key[post.id], {})[voice] = caption
         truths.setdefault(key[post.id], {})[voice] = post.text
     values = counterfactual(captions, truths)

@@ -20,6 +20,7 @@ from scripts.benchmark.conditions import MAIN, PAST_SEED, Condition, pasts, show
 from scripts.benchmark.figures import Run, counterfactual_accuracy
 from scripts.benchmark.sets import Benchmark, load_authors, load_voices
 from scripts.benchmark.systems import MAX_TOKENS, SYSTEMS, Schedule, size_of, train_system
+from scripts.benchmark.voices import voice_of
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
@@ -246,9 +247,9 @@ def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:
     """Return the user and nine others, of other voices where there are voices, drawn by the row."""
     import numpy as np
 
-    voice = user.partition("/")[0]
+    voice = voice_of(user)
     by_voice: dict[str, str] = {}
     for other in np.random.default_rng((PAST_SEED, row)).permutation(sorted(told)).tolist():
-        if other.partition("/")[0] != voice:
-            by_voice.setdefault(other.partition("/")[0], other)
+        if voice_of(other) != voice:
+            by_voice.setdefault(voice_of(other), other)
     return [user, *list(by_voice.values())[: USERS - 1]]
