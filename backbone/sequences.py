@@ -3,6 +3,7 @@
 Shapes: R sequences, t positions so far, c candidates, d width of the model.
 """
 
+import copy
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -197,6 +198,14 @@ def tree_mask(real: Tensor, candidates: int, dtype: torch.dtype) -> Tensor:
     seen = (causal & keys[:, None]) | itself
     blank = torch.zeros(seen.shape, dtype=dtype, device=real.device)
     return blank.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
+
+
+def branched(cache: Any, rows: Tensor) -> Any:
+    """Return a cache whose sequences are those of ``cache`` with these numbers, which stays as it is."""
+    twin = copy.copy(cache)
+    twin.layers = [copy.copy(layer) for layer in cache.layers]
+    twin.batch_select_indices(rows)
+    return twin
 
 
 def _keep_one(states: Tensor, candidates: int, choice: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from backbone.errors import UsageError
 from scripts._cli import Device, Json, emit, remark, run_file
 from scripts._seeds import cell, summary
-from scripts.narration.systems import ABLATIONS, BATCH, MAIN, MEAN, OURS, WRITES, Schedule
+from scripts.narration.systems import ABLATIONS, BATCH, FRAMES_FIRST, MAIN, MEAN, OURS, WRITES, Schedule
 
 if TYPE_CHECKING:
     from scripts.narration.figures import Run
@@ -101,9 +101,13 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
 
 
 def _runs(laboratory: "Laboratory", options: Options, name: str, which: "Part", vocabulary: Any) -> "list[Run]":
-    """Return the runs of a system; one where nothing is drawn."""
-    seeds = options.seeds if MAIN[name].learns else options.seeds[:1]
-    return [laboratory.run(name, seed, which, vocabulary) for seed in seeds]
+    """Return the runs of a system."""
+    return [laboratory.run(name, seed, which, vocabulary) for seed in _drawn(options, name)]
+
+
+def _drawn(options: Options, name: str) -> Sequence[int]:
+    """Return the seeds of a system: one where nothing is drawn."""
+    return options.seeds if MAIN[name].learns else options.seeds[:1]
 
 
 def _ablations(laboratory: "Laboratory", options: Options) -> None:
@@ -113,26 +117,26 @@ def _ablations(laboratory: "Laboratory", options: Options) -> None:
         vocabulary = laboratory.own(which, first=True)
         rows = {
             name: [laboratory.run(name, options.seeds[0], which, vocabulary)]
-            for name in (MEAN, OURS, BATCH, *ABLATIONS, WRITES)
+            for name in (MEAN, OURS, BATCH, FRAMES_FIRST, *ABLATIONS, WRITES)
         }
         _print_runs(options, f"{which}: seed {options.seeds[0]}, first names", rows)
 
 
 def _novelty(laboratory: "Laboratory", options: Options) -> None:
     """Print how well new films are told."""
-    from scripts.narration.growth import gap, noticed, rules
+    from scripts.narration.growth import Noticed, gap, noticed, rules
 
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")
     for which in parts:
         there = gap(laboratory, which)
         table: dict[str, Mapping[str, Cell]] = {}
         for name in (MEAN, OURS):
-            answers = laboratory.answers(name, options.seeds[0])
-            for rule, judge in rules(laboratory, answers.queries).items():
-                found = noticed(judge, there, answers.queries[which])
-                table[f"{name}, {rule}"] = {
-                    "AUROC": found.auroc, "caught": found.caught, "false alarms": found.false_alarms,
-                }  # fmt: skip
+            told: dict[str, list[Noticed]] = {}
+            for seed in _drawn(options, name):
+                queries = laboratory.answers(name, seed).queries
+                for rule, judge in rules(laboratory, queries).items():
+                    told.setdefault(rule, []).append(noticed(judge, there, queries[which]))
+            table |= {f"{name}, {rule}": summary(found) for rule, found in told.items()}
         missing, films = int(there.missing.sum()), len(there.missing)
         _print(options, f"{which}: {missing} of {films} films without a name in {len(there.vocabulary.texts):,}", table)
 
@@ -141,39 +145,45 @@ def _growth(laboratory: "Laboratory", options: Options) -> None:
     """Print what is found before and after a vocabulary has grown."""
     from scripts.narration.growth import grown, rules
 
-    answers = laboratory.answers(OURS, options.seeds[0])
-    rule = rules(laboratory, answers.queries)["calibrated margin"]
+    found = [laboratory.answers(OURS, seed).queries for seed in options.seeds]
+    margins = [rules(laboratory, queries)["calibrated margin"] for queries in found]
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")
     for which in parts:
         for wide in (False, True):
-            told = grown(laboratory, which, answers.queries[which], rule, wide=wide)
+            told = [
+                grown(laboratory, which, queries[which], rule, wide=wide)
+                for queries, rule in zip(found, margins, strict=True)
+            ]
             table: dict[str, Mapping[str, Cell]] = {}
-            for kind, mask in (("missing", told.missing), ("present", ~told.missing)):
+            gains = {}
+            for kind, mask in (("missing", told[0].missing), ("present", ~told[0].missing)):
                 rows = mask.nonzero().flatten().tolist()
-                table |= {
-                    f"{kind}, before": told.before.take(rows).figures(),
-                    f"{kind}, after": told.after.take(rows).figures(),
-                }
+                before, after = ([getattr(one, side).take(rows) for one in told] for side in ("before", "after"))
+                table |= {f"{kind}, before": summary(before), f"{kind}, after": summary(after)}
+                gains[f"{kind}, after less before"] = _differences(after, before)
             source = "phrases of WordNet" if wide else "sentences of its own parts"
-            title = f"{which}, {source}: {told.asked} films asked about, {told.admitted} of {told.proposed} admitted"
+            counts = ", ".join(f"{one.asked} / {one.admitted} of {one.proposed}" for one in told)
+            title = f"{which}, {source}: films asked about / proposals admitted {counts}"
             _print(options, title, table)
+            _print(options, f"{title}: differences, 95 % by concept", gains)
 
 
 def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[Run]]") -> None:
     """Print the figures of systems, and the differences of ours from the others."""
+    _print(options, title, {name: summary(runs) for name, runs in rows.items()})
+    better = {f"ours less {name}": _differences(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
+    _print(options, f"{title}: differences, 95 % by concept", better)
+
+
+def _differences(ours: "Sequence[Run]", others: "Sequence[Run]") -> dict[str, float]:
     from scripts.narration.figures import difference
 
-    _print(options, title, {name: summary(runs) for name, runs in rows.items()})
-    better = {}
-    for name, runs in rows.items():
-        if name != OURS:
-            found = {figure: difference(rows[OURS], runs, figure) for figure in ("any_1", "cider_d")}
-            better[f"ours less {name}"] = {
-                f"{figure}, {side}": getattr(interval, side)
-                for figure, interval in found.items()
-                for side in ("mean", "low", "high")
-            }
-    _print(options, f"{title}: differences, 95 % by concept", better)
+    found = {figure: difference(ours, others, figure) for figure in ("any_1", "cider_d")}
+    return {
+        f"{figure}, {side}": getattr(interval, side)
+        for figure, interval in found.items()
+        for side in ("mean", "low", "high")
+    }
 
 
 def _print(options: Options, title: str, table: Mapping[str, Mapping[str, Cell]]) -> None:

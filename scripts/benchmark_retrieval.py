@@ -41,6 +41,10 @@ class Options:
     """Language models: the starter's, and a GPT-2 of 355M parameters."""
     body: Literal["frozen", "low-rank"] = "frozen"
     """What of the language model is tuned: nothing, which favours generation, or changes of a low rank."""
+    order: Literal["question-first", "frames-first"] = "question-first"
+    """What the language model reads first: the question, which is read once for all clips; or the frames."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the language model's weights: bfloat16 halves what a retrieval reads of the memory."""
     tokens: tuple[int, ...] = (4, 8, 16)
     """Tokens of a written narration."""
     entries: tuple[int, ...] = (4_600, 100_000, 800_000)
@@ -153,10 +157,12 @@ def _narrators(options: Options, model: Model) -> "tuple[Narrator, Narrator]":
     from video.narrator import Narrator
 
     encoder = ImageEncoder.from_pretrained(device=options.device)
-    backbone = Backbone.from_pretrained(device=options.device)
+    backbone = Backbone.from_pretrained(device=options.device, dtype=options.dtype)
     if model == "medium":
         backbone = random_gpt2(backbone, **MEDIUM)
-    config = NarratorConfig(body=options.body, max_frames=options.frames, max_tokens=max(options.tokens))
+    config = NarratorConfig(
+        body=options.body, order=options.order, max_frames=options.frames, max_tokens=max(options.tokens)
+    )
     writes = replace(config, answer="generate")
     return Narrator.build(encoder, backbone, writes), Narrator.build(encoder, backbone, config)
 

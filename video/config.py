@@ -29,6 +29,9 @@ class NarratorConfig:
     """One vector that retrieves a narration; or the narration's words one by one, the baseline."""
     retrieval: Literal["mean", "eos", "learned"] = "mean"
     """The token whose last hidden state becomes the vector: the frames' mean, the end of text, or a learned one."""
+    order: Literal["question-first", "frames-first"] = "question-first"
+    """What the language model reads first: the question, which then costs time once for all clips that are asked the
+    same; or the frames, as published."""
     body: Literal["frozen", "low-rank", "full", "none"] = "low-rank"
     """What becomes of the language model: frozen; changed by matrices of a low rank; tuned whole, as published; or not
     used at all, so that the frames alone give the vector."""

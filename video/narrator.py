@@ -31,6 +31,7 @@ from backbone.frozen import STARTER, check_width, frozen_parts, lasting_name
 from backbone.gpt2 import Backbone, Generation
 from backbone.sequences import LanguageModel
 from backbone.starter import starter_path
+from video.asking import Questions
 from video.batches import ClipBatch as ClipBatch
 from video.batches import NarrationBatch
 from video.clips import Report
@@ -39,7 +40,7 @@ from video.film_cache import FilmCache
 from video.losses import batch_loss, vocabulary_loss
 from video.narrate_options import NarrateOptions
 from video.novelty import CalibratedMargin, FixedThreshold, Novelty
-from video.projection import Projection, masked_mean
+from video.projection import Projection, Prompt, masked_mean
 from video.telling import Narrated, tell
 from video.texts import TextEncoder
 from video.vocabulary import NarrationVocabulary
@@ -71,6 +72,7 @@ class Narrator:
         self.projection = projection.to(backbone.device)
         self.config = config
         self._merged: tuple[list[tuple[int, int]], dict[str, Tensor]] | None = None
+        self._questions = Questions()
 
     @classmethod
     def build(cls, encoder: ImageEncoder, backbone: Backbone, config: NarratorConfig) -> "Narrator":
@@ -175,11 +177,13 @@ class Narrator:
 
     def prefix(self, batch: ClipBatch) -> tuple[Tensor, Tensor]:
         """Return what the language model reads of a batch, (B, S, d) and (B, S) bool."""
-        batch = batch.to(self.backbone.device)
+        prompt = self._prompt(batch.to(self.backbone.device))
+        return prompt.embeds, prompt.mask
+
+    def _prompt(self, batch: ClipBatch) -> Prompt:
         frames = self.projection.adapted(batch.frames, batch.mask)
         end = self.backbone.embed(torch.tensor([self.backbone.eos_id]))[0]
-        sequence = self.projection.sequence(frames, batch.mask, self.backbone.embed(batch.question), batch.asked, end)
-        return sequence.embeds, sequence.mask
+        return self.projection.prompt(frames, batch.mask, self.backbone.embed(batch.question), batch.asked, end)
 
     def query(self, batch: ClipBatch) -> Tensor:
         """Return the vector that retrieves the answer for each clip, (B, D) float32 of length 1.
@@ -196,8 +200,8 @@ class Narrator:
             return self.projection.vector(
                 masked_mean(self.projection.adapted(batch.frames, batch.mask), batch.mask), mean
             )
-        embeds, mask = self.prefix(batch)
-        return self.projection.vector(self.language_model.hidden(embeds, mask)[:, -1], mean)
+        hidden = self._questions.hidden(self.language_model, self._prompt(batch), batch)
+        return self.projection.vector(hidden[:, -1], mean)
 
     # Films
 

@@ -19,13 +19,15 @@ from video.config import LEAST_TEMPERATURE, NarratorConfig
 _ADAPTER_HEADS = 4
 
 
-class Sequence(NamedTuple):
+class Prompt(NamedTuple):
     """What the language model reads of B clips: frames, question, end of text and, if there is one, retrieval token."""
 
     embeds: Tensor
     """(B, S, d)"""
     mask: Tensor
     """(B, S) bool, false at padding; the last position is always real."""
+    asked: int
+    """How many positions of the beginning hold the question alone: the same for all clips that are asked the same."""
 
 
 class Projection(nn.Module):
@@ -77,8 +79,8 @@ class Projection(nn.Module):
         mixed: Tensor = self.adapter(placed, src_key_padding_mask=~mask)
         return mixed
 
-    def sequence(self, frames: Tensor, mask: Tensor, question: Tensor, asked: Tensor, end: Tensor) -> Sequence:
-        """Put the parts one behind another (section 3.1): frames first, the retrieval token last.
+    def prompt(self, frames: Tensor, mask: Tensor, question: Tensor, asked: Tensor, end: Tensor) -> Prompt:
+        """Put the parts one behind another (section 3.1): frames first, or the question, and the retrieval token last.
 
         Padding stays where it is, under the mask: the language model counts real positions alone.
 
@@ -92,11 +94,19 @@ class Projection(nn.Module):
         tokens = self.config.visual_tokens
         visual = self.calibration(self.frames(frames).unflatten(2, (tokens, -1))).flatten(1, 2).to(question)
         seen = mask.repeat_interleave(tokens, dim=1)
-        parts, masks = [visual, question, end.expand(len(frames), 1, -1)], [seen, asked, seen[:, :1] | True]
+        words, film = (question, asked), (visual, seen)
+        stop = (end.expand(len(frames), 1, -1), seen[:, :1] | True)
+        token = []
         if self.config.answer == "retrieve" and self.config.retrieval != "eos":
-            parts.append(self._retrieval_token(visual, seen)[:, None])
-            masks.append(masks[-1])
-        return Sequence(torch.cat(parts, dim=1), torch.cat(masks, dim=1))
+            token.append((self._retrieval_token(visual, seen)[:, None], stop[1]))
+        if self.config.order == "frames-first":
+            before, after = [], [words, stop, *token]
+        elif token:
+            before, after = [words, stop], token
+        else:
+            before, after = [words], [stop]
+        embeds, masks = zip(*before, film, *after, strict=True)
+        return Prompt(torch.cat(embeds, dim=1), torch.cat(masks, dim=1), sum(part.shape[1] for part, _ in before))
 
     def _retrieval_token(self, visual: Tensor, seen: Tensor) -> Tensor:
         if self.config.retrieval == "learned":

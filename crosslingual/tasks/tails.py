@@ -3,7 +3,6 @@
 Shapes: B sequences in the cache, P positions of each, n continuations, T tokens of the longest, d width of the model.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from backbone.gpt2 import Backbone
-from backbone.sequences import positions_from_mask
+from backbone.sequences import branched, positions_from_mask
 
 _AT_ONCE = 1024  # tokens whose logits are in memory
 
@@ -97,14 +96,6 @@ def _read_on(
     positions = positions_from_mask(mask)[:, -ids.shape[1] :]
     cache = branched(computed.cache, rows)
     return backbone.hidden(backbone.embed(ids), mask, positions=positions, cache=cache), real
-
-
-def branched(cache: Any, rows: Tensor) -> Any:
-    """Return a cache whose sequences are those of ``cache`` with these numbers, which stays as it is."""
-    twin = copy.copy(cache)
-    twin.layers = [copy.copy(layer) for layer in cache.layers]
-    twin.batch_select_indices(rows)
-    return twin
 
 
 def _each(scores: TokenScores, lengths: Sequence[int]) -> list[TokenScores]:

@@ -122,7 +122,8 @@ class Laboratory:
     def _key(self, name: str, system: System, seed: int) -> str:
         models = [part.digest for part in self.frozen]
         data = [self.films.validation.digest, self.films.lessons[self.schedule.lesson].digest]
-        told = repr((system.settings, system.near, asdict(self.schedule) if system.learns else (), models, data, seed))
+        schedule = asdict(self.schedule) if system.learns else ()
+        told = repr((asdict(system.config), system.near, schedule, models, data, seed))
         return f"{file_name(name, seed)}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     def _trained_answers(self, system: System, seed: int, run: Path) -> Answers:

@@ -71,7 +71,7 @@ class System:
     @property
     def config(self) -> NarratorConfig:
         """The narrator's options."""
-        return NarratorConfig(max_frames=SHOWN, **self.settings)
+        return NarratorConfig(max_frames=SHOWN, order="frames-first", **self.settings)
 
     @property
     def lessons(self) -> Sequence[Sequence[Asked]]:

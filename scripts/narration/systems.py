@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from scripts.narration.films import Films
     from video.training import Trained
 
-MEAN, ADAPTER, WRITES, BATCH, OURS = (
+MEAN, ADAPTER, WRITES, BATCH, FRAMES_FIRST, OURS = (
     "mean of the frames, untrained",
     "temporal adapter, no GPT-2",
     "GPT-2 writes",
     "ours, batch loss",
+    "ours, frames first",
     "ours",
 )
 
@@ -45,6 +46,7 @@ MAIN = {
     ADAPTER: System(settings={"body": "none", "adapter_layers": 2}),
     WRITES: System(settings=_WRITES, near=False),
     BATCH: System(settings={"loss": "batch"}),
+    FRAMES_FIRST: System(settings={"order": "frames-first"}),
     OURS: System(),
 }
 # "no residual" and what writes begin at random, not at the mean of the frames.

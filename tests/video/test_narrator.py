@@ -22,6 +22,7 @@ KINDS = [
     for body, retrieval in product(("frozen", "low-rank", "full"), ("mean", "eos", "learned"))
 ]
 KINDS += [{"body": "none"}, {"adapter_layers": 2}, {"body": "none", "adapter_layers": 1}, {"visual_tokens": 3}]
+KINDS += [{"order": "frames-first", "retrieval": retrieval} for retrieval in ("mean", "eos", "learned")]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_the_order_of_frames_matters_to_the_language_model_and_not_to_the_mean(f
 
 
 def test_the_mean_token_is_that_of_the_real_frames(batch):
-    narrator = tiny_narrator()
+    narrator = tiny_narrator(order="frames-first")
     embeds, mask = narrator.prefix(batch)
     visual = narrator.projection.calibration(narrator.projection.frames(batch.frames[0, :2]))
     torch.testing.assert_close(embeds[0, -1], visual.mean(dim=0))
@@ -97,13 +98,61 @@ def test_the_mean_token_is_that_of_the_real_frames(batch):
     assert torch.equal(embeds[:, -2], end.expand(3, -1))
 
 
-def test_frames_come_first_then_the_question_then_the_end(batch):
-    narrator = tiny_narrator(retrieval="eos", visual_tokens=2)
+def test_as_published_frames_come_first_then_the_question_then_the_end(batch):
+    narrator = tiny_narrator(retrieval="eos", visual_tokens=2, order="frames-first")
     embeds, mask = narrator.prefix(batch)
     assert embeds.shape[1] == 2 * batch.frames.shape[1] + batch.question.shape[1] + 1
     asked = narrator.backbone.embed(batch.question)
     assert torch.equal(embeds[:, 12:-1], asked)
     assert mask[2].tolist() == [True] * 2 + [False] * 10 + batch.asked[2].tolist() + [True]
+
+
+def test_the_question_comes_first_with_its_end_where_another_token_retrieves(batch):
+    for kind, before in (("mean", 1), ("learned", 1), ("eos", 0)):
+        narrator = tiny_narrator(retrieval=kind)
+        embeds, mask = narrator.prefix(batch)
+        asked, frames = batch.question.shape[1], batch.frames.shape[1]
+        assert embeds.shape[1] == asked + frames + 2 - (kind == "eos")
+        assert torch.equal(embeds[:, :asked], narrator.backbone.embed(batch.question))
+        end = narrator.backbone.embed(torch.tensor([narrator.backbone.eos_id]))[0]
+        assert torch.equal(embeds[0, asked if before else -1], end)
+        assert torch.equal(mask[:, asked + before :][:, :frames], batch.mask)
+        assert mask[:, -1].all()
+
+
+@pytest.mark.parametrize("body", ["frozen", "low-rank"])
+@torch.no_grad()
+def test_a_question_is_read_once_for_all_clips_that_are_asked_it(frames, body, monkeypatch):
+    narrator = moved(tiny_narrator(body=body))
+    lengths, hidden = [], narrator.backbone.hidden
+
+    def counted(embeds, *args, **kwargs):
+        lengths.append(tuple(embeds.shape[:2]))
+        return hidden(embeds, *args, **kwargs)
+
+    monkeypatch.setattr(type(narrator.backbone), "hidden", lambda own, *args, **kwargs: counted(*args, **kwargs))
+    same = [QUESTIONS["now"]] * 3
+    words = narrator.batch(frames, same).question.shape[1] + 1
+    first = narrator.query(narrator.batch(frames, same))
+    assert lengths == [(1, words), (3, 7)]
+    assert torch.equal(narrator.query(narrator.batch(frames, same)), first)
+    narrator.query(narrator.batch(frames[:1], same[:1]))
+    assert lengths[2:] == [(3, 7), (1, 3)]
+    narrator.query(narrator.batch(frames, ["why", *same[:2]]))
+    assert lengths[4:] == [(2, words), (3, 7)]
+    with torch.enable_grad():
+        torch.testing.assert_close(narrator.query(narrator.batch(frames, same)), first, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_questions_are_read_again_by_changed_weights(frames):
+    narrator = moved(tiny_narrator())
+    batch = narrator.batch(frames, ASKED)
+    narrator.query(batch)
+    moved(narrator, seed=6)
+    with torch.enable_grad():
+        expected = narrator.query(batch)
+    torch.testing.assert_close(narrator.query(batch), expected, atol=1e-5, rtol=0)
 
 
 def test_long_clips_are_thinned_evenly_and_empty_ones_refused():
