@@ -13,7 +13,6 @@ again: what was made and trained is kept in the work folder.
 """
 
 import json
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -53,6 +52,8 @@ class Options:
     """Trainings at once of tokenizers and mixtures, each with one thread; 1: one, with all."""
     stream_gb: float = 2.0
     """Of text that a corpus is built of; the disk holds it three times meanwhile."""
+    stream_workers: tuple[int, ...] = (1, 2)
+    """Processes that build it, one number after the other."""
     speed: Measurement = field(default_factory=Measurement)
     work: Path = Path("~/.cache/polygraft/benchmark/language")
     """Folder of text, tokenizers and runs."""
@@ -61,10 +62,10 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        if not (self.parts and self.seeds):
-            raise UsageError("parts and seeds need one each at least")
-        if min(self.jobs, self.tokens, self.minutes, self.stream_gb) <= 0:
-            raise UsageError("jobs, tokens, minutes and stream_gb must be above 0")
+        if not (self.parts and self.seeds and self.stream_workers):
+            raise UsageError("parts, seeds and stream_workers need one each at least")
+        if min(self.jobs, self.tokens, self.minutes, self.stream_gb, *self.stream_workers) <= 0:
+            raise UsageError("jobs, tokens, minutes, stream_gb and stream_workers must be above 0")
 
 
 def main(options: Options) -> int:
@@ -132,8 +133,7 @@ def _measure_speed(laboratory: "Laboratory", options: Options) -> None:
 def _measure_corpus(laboratory: "Laboratory", options: Options) -> None:
     from scripts.multilingual.stream import measure_builds
 
-    workers = sorted({1, os.cpu_count() or 1})
-    builds = measure_builds(laboratory.world, laboratory.work, options.stream_gb * 1e9, workers)
+    builds = measure_builds(laboratory.world, laboratory.work, options.stream_gb * 1e9, options.stream_workers)
     if not options.json:
         emit("\n| text | processes | MB a second | MiB of the largest process |\n|---|---|---|---|")
     for one in builds:

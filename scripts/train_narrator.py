@@ -14,7 +14,7 @@ makes 30 passes at most. A run that was interrupted goes on when the same comman
 all processes.
 
 --answer generate trains the baseline, which writes narrations word by word with the same language model. --body full
---lr 3e-4 --loss batch --no-learn-temperature --no-residual is the published recipe.
+--lr 3e-4 --order frames-first --loss batch --no-learn-temperature --no-residual is the published recipe.
 """
 
 import hashlib

@@ -65,8 +65,7 @@ def test_loops_are_timed_in_turn_on_one_model(measure):
     assert all(row["tokens_per_second"] > 0 and 0 < row["share_of_peak"] < 1 for row in rows)
 
 
-def test_corpora_are_built_of_a_quarter_and_the_whole_of_a_stream(measure, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+def test_corpora_are_built_of_a_quarter_and_the_whole_of_a_stream(measure, tmp_path):
     called = measure("--parts", "corpus", "--stream-gb", 2e-3, "--json")
     rows = [json.loads(line) for line in called.out]
     assert [row["workers"] for row in rows] == [2, 1, 2]
@@ -76,7 +75,13 @@ def test_corpora_are_built_of_a_quarter_and_the_whole_of_a_stream(measure, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"), [(("--parts",), "one each"), (("--seeds",), "one each"), (("--jobs", 0), "above 0")]
+    ("flags", "said"),
+    [
+        (("--parts",), "one each"),
+        (("--seeds",), "one each"),
+        (("--jobs", 0), "above 0"),
+        (("--stream-workers", 0), "above 0"),
+    ],
 )
 def test_wrong_usage_is_one_sentence(measure, flags, said):
     called = measure(*flags)
