@@ -129,8 +129,8 @@ def read_drops(part: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_facts(part: Path) -> Array:
-    """Return the facts of the texts of a part, (n,) of `FACT`."""
-    return np.fromfile(part / FACTS, dtype=FACT)
+    """Return the facts of the texts of a part, (n,) of `FACT`, mapped."""
+    return _mapped(part / FACTS, FACT)
 
 
 def read_counts(part: Path) -> dict[str, Any]:
@@ -140,7 +140,9 @@ def read_counts(part: Path) -> dict[str, Any]:
 
 def read_signatures(part: Path) -> Array:
     """Return the signatures of the texts of a part, (n, 112) uint32, mapped."""
-    path = part / SIGNATURES
-    if not path.stat().st_size:
-        return np.empty((0, WIDTH), np.uint32)
-    return np.memmap(path, dtype=np.uint32, mode="r").reshape(-1, WIDTH)
+    return _mapped(part / SIGNATURES, np.dtype(np.uint32)).reshape(-1, WIDTH)
+
+
+def _mapped(path: Path, kind: np.dtype[Any]) -> Array:
+    # an empty file cannot be mapped
+    return np.memmap(path, dtype=kind, mode="r") if path.stat().st_size else np.empty(0, kind)

@@ -1,7 +1,8 @@
 """What of a whole language is kept: decided between the passes, by the facts of its texts and not by the texts.
 
-Held in memory are some 20 bytes for each text, and 8 more while a band of signatures is compared; the signatures are
-mapped from the disk.
+Held in memory are two bytes for each text, and some 40 more for those of one language at a time; where near duplicates
+are looked for four more for each, and 8 while a band of signatures is compared. Facts and signatures are mapped from
+the disk.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,20 +46,19 @@ def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: 
         options: what is dropped.
         scratch: a folder for signatures of a language on end.
     """
-    facts = {language: _joined([read_facts(part) for part in paths]) for language, paths in parts.items()}
-    keys = np.concatenate([table["key"] for table in facts.values()])
-    twice = np.zeros(len(keys), bool) if options.exact == "off" else repeats(keys, drop_all=options.exact == "drop-all")
+    keys = [read_facts(part)["key"] for paths in parts.values() for part in paths]
+    if options.exact == "off":
+        twice = np.zeros(sum(map(len, keys)), dtype=bool)
+    else:
+        twice = repeats(keys, drop_all=options.exact == "drop-all")
     decisions: dict[str, Decision] = {}
     start = 0
-    for language, table in facts.items():
-        fates = np.where(twice[start : start + len(table)], DUPLICATE, TRAIN).astype(np.uint8)
-        decisions[language] = _decide(table, fates, parts[language], options, scratch)
+    for language, paths in parts.items():
+        table = np.concatenate([np.empty(0, dtype=FACT), *map(read_facts, paths)])
+        fates = np.where(twice[start : start + len(table)], np.uint8(DUPLICATE), np.uint8(TRAIN))
+        decisions[language] = _decide(table, fates, paths, options, scratch)
         start += len(table)
     return decisions
-
-
-def _joined(tables: Sequence[Array]) -> Array:
-    return np.concatenate(tables) if tables else np.empty(0, dtype=FACT)
 
 
 def _decide(table: Array, fates: Array, parts: Sequence[Path], options: BuildOptions, scratch: Path) -> Decision:
@@ -68,17 +68,17 @@ def _decide(table: Array, fates: Array, parts: Sequence[Path], options: BuildOpt
         low, high, tails = cut_tails(table["ratio"][kept], table["size"][kept], options.tails)
         fates[kept[low]] = COMPRESSIBLE
         fates[kept[high]] = INCOMPRESSIBLE
-    kept = np.flatnonzero(fates == TRAIN)
-    roots, sizes = np.arange(len(table)), np.ones(len(table), dtype=np.uint32)
+    roots = kept = np.flatnonzero(fates == TRAIN)
+    sizes: Array = np.broadcast_to(np.uint32(1), len(table))  # which takes no memory
     if options.near != "off" and len(kept):
-        roots[kept] = kept[_roots(parts, kept, options.near_similarity, scratch)]
-        counts = np.bincount(roots[kept], minlength=len(table))
-        sizes[kept] = counts[roots[kept]]
+        roots = kept[_roots(parts, kept, options.near_similarity, scratch)]
+        sizes = np.ones(len(table), dtype=np.uint32)
+        sizes[kept] = np.bincount(roots, minlength=len(table))[roots]
         if options.near == "drop":
-            fates[kept[roots[kept] != kept]] = NEAR_DUPLICATE
+            fates[kept[roots != kept]] = NEAR_DUPLICATE
+            roots = kept = kept[roots == kept]
     # a cluster goes where its first text goes, so that no text is trained on and held out in other words
-    kept = np.flatnonzero(fates == TRAIN)
-    fates[kept[_held_out(table["key"][roots[kept]], options)]] = HELDOUT
+    fates[kept[_held_out(table["key"][roots], options)]] = HELDOUT
     return Decision(fates=fates, sizes=sizes, tails=tuple(tails))
 
 

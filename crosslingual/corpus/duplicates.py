@@ -1,5 +1,6 @@
 """Equal texts, and a choice among texts, by 64-bit hashes of what they are after repair."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,37 @@ from crosslingual.corpus.hashing import mix
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_RANGE = 1 << 20
+"""Keys that are compared at a time, about."""
 
-def repeats(keys: Array, *, drop_all: bool) -> Array:
+
+def repeats(keys: Sequence[Array], *, drop_all: bool) -> Array:
     """Return which texts go so that none stands twice, (n,) bool.
 
+    Keys are compared a range at a time, so that beside the answer no more than some millions are held in memory.
+
     Args:
-        keys: (n,) uint64 of `text_key`; the earlier of two equal texts is the first.
+        keys: pieces of (n,) uint64 of `text_key`, perhaps mapped; the earlier of two equal texts is the first.
         drop_all: drop every text that stands twice or more, and not all but the first.
     """
+    count = sum(map(len, keys))
+    bits = (count // _RANGE).bit_length()
+    gone = np.zeros(count, dtype=bool)
+    for number in range(1 << bits):
+        places, own = [], []
+        start = 0
+        for piece in keys:
+            # hashes fill all ranges alike; a shift by all 64 bits is undefined
+            inside = np.flatnonzero(piece >> np.uint64(64 - bits) == number) if bits else np.arange(len(piece))
+            places.append(start + inside)
+            own.append(piece[inside])
+            start += len(piece)
+        if places:
+            gone[np.concatenate(places)] = _repeats(np.concatenate(own), drop_all=drop_all)
+    return gone
+
+
+def _repeats(keys: Array, *, drop_all: bool) -> Array:
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     as_before = np.zeros(len(keys), dtype=bool)
