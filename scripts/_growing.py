@@ -31,13 +31,21 @@ class Growing:
     proposer_command: str = ""
     """Ask this shell command instead: it reads one line of JSON (film, start, stop, scene, picture) and writes
     sentences."""
+    proposer_vocabulary: Path | None = None
+    """Take the closest narrations of this vocabulary instead, a large one that vocabulary build made."""
     scene: str = ""
     """What the films are about: the scene of what is added."""
     let_in: UpdateOptions = field(default_factory=UpdateOptions)
 
     def __post_init__(self) -> None:
-        if self.proposer_command and self.proposer != COMPOSITION:
-            raise UsageError("--proposer and --proposer-command are both given: who is to be asked?")
+        others = [self.proposer != COMPOSITION, bool(self.proposer_command), self.proposer_vocabulary is not None]
+        if sum(others) > 1:
+            raise UsageError("more than one of --proposer, -command and -vocabulary is given: who is to be asked?")
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether who is asked looks at the film, and does not know its vector alone."""
+        return self.proposer != COMPOSITION or bool(self.proposer_command)
 
 
 def check_own(folder: Path) -> None:
@@ -78,7 +86,7 @@ class Grower:
             vocabulary,
             self._narrator.novelty,
             scene=self._growing.scene,
-            pictures=self._growing.proposer != COMPOSITION or bool(self._growing.proposer_command),
+            pictures=self._growing.needs_pictures,
         )
         growth = grow(
             folder,
@@ -101,6 +109,8 @@ class Grower:
             from video.proposals import ShellCommand
 
             return ShellCommand(command=self._growing.proposer_command)
+        if self._growing.proposer_vocabulary is not None:
+            return self._library(self._growing.proposer_vocabulary)
         if self._growing.proposer == COMPOSITION:
             from video.proposals import Composition
 
@@ -111,4 +121,19 @@ class Grower:
 
             describer = Describer.from_pretrained(self._growing.proposer, device=self._device)
             self._asked = ModelProposer(describer=describer)
+        return self._asked
+
+    def _library(self, folder: Path) -> "Proposer":
+        """Return another vocabulary as a proposer.
+
+        Raises:
+            PolygraftError: it is damaged, has no vectors, or has those of another encoder.
+        """
+        if self._asked is None:
+            from video.proposals import Library
+            from video.vocabulary import NarrationVocabulary
+
+            vocabulary = NarrationVocabulary.from_pretrained(folder)
+            vocabulary.check_encoder(self._narrator.text_encoder.part)
+            self._asked = Library(vocabulary)
         return self._asked

@@ -1,7 +1,7 @@
 """Sentences for what a vocabulary cannot say: asked of a proposer, a segment at a time, and read from its answer.
 
 VLog asks a vision-language model for the activity and a language model for actions (Section 3.4 and Appendix A.3). Here
-whatever can be called is a proposer; this file has one that needs no model and one that is any command.
+whatever can be called is a proposer; this file has two that need no model and one that is any command.
 """
 
 import json
@@ -65,6 +65,24 @@ def parse_proposals(lines: Iterable[str]) -> list[str]:
             if any(map(str.isalnum, text)) and len(text.split()) <= MAX_WORDS:
                 found.setdefault(text)
     return list(found)
+
+
+class Library:
+    """Narrations of another vocabulary, a large one, whichever come closest to the query.
+
+    Args:
+        vocabulary: with vectors of the encoder that made the vocabulary that grows.
+        keep: how many are proposed.
+    """
+
+    name = "vocabulary"
+
+    def __init__(self, vocabulary: NarrationVocabulary, *, keep: int = 8) -> None:
+        self._vocabulary, self._keep = vocabulary, keep
+
+    def propose(self, segment: Segment) -> list[str]:
+        """Return up to ``keep`` narrations, closest first."""
+        return [found.text for found in self._vocabulary.retrieve(segment.query[None], self._keep)[0]]
 
 
 class Composition:

@@ -120,7 +120,7 @@ def rules(laboratory: "Laboratory", queries: dict[str, Tensor]) -> dict[str, Nov
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Phrases:
-    """A proposer that knows a list of phrases and gives those that come closest."""
+    """A proposer as `video.proposals.Library`: of a list of phrases, whose vectors are kept, the closest."""
 
     phrases: Vocabulary
     name: str = "phrases"

@@ -169,6 +169,26 @@ def test_composition_needs_no_model(polygraft, model, vocabulary, film, tmp_path
     assert {line.split("\t")[3] for line in called.out} <= {"admitted", "duplicate", "no better", "over the cap"}
 
 
+def test_a_large_vocabulary_lends_its_closest_narrations(polygraft, model, vocabulary, film, shown, tmp_path):
+    file = write_lines(tmp_path / "all.jsonl", [{"text": f"sentence number {number}"} for number in range(40)])
+    assert polygraft("vocabulary", "build", file, "--out", tmp_path / "all", "--device", "cpu").code == 0
+    flags = ("--model", model, "--device", "cpu", "--cache", tmp_path / "cache", "--json", "--gain", 0)
+    called = polygraft("vocabulary", "update", vocabulary, film, "--proposer-vocabulary", tmp_path / "all", *flags)
+    rows = [json.loads(line) for line in called.out]
+    assert called.code == 0 and len(rows) == 8
+    assert all(row["text"].startswith("sentence number") for row in rows)
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    assert shown()["narrations"] == len(DOES) + sum(row["fate"] == "admitted" for row in rows)
+
+
+def test_a_vocabulary_without_vectors_lends_nothing(narrate, polygraft, film, shown, tmp_path):
+    file = write_lines(tmp_path / "all.jsonl", [{"text": "run"}])
+    assert polygraft("vocabulary", "build", file, "--out", tmp_path / "all", "--no-vectors").code == 0
+    one_sentence(narrate(film, "--update", "--proposer-vocabulary", tmp_path / "all"), "no vectors")
+    one_sentence(narrate(film, "--update", "--proposer-vocabulary", tmp_path / "none"), "none")
+    assert shown()["narrations"] == len(DOES)
+
+
 def test_narrate_lets_the_vocabulary_grow_first(narrate, film, shown):
     proposals = command(
         *(f"new {word} {number}" for word in ("words", "dog", "sky blue", "run") for number in range(40))
@@ -263,6 +283,7 @@ def test_another_models_vocabulary_and_a_narrator_that_writes(polygraft, narrate
         (("--overwrite",), "nothing to overwrite"),
         (("--scene", "house"), "means nothing without --update"),
         (("--update", "--proposer", "m", "--proposer-command", "c"), "who is to be asked"),
+        (("--update", "--proposer-vocabulary", "m", "--proposer-command", "c"), "who is to be asked"),
     ],
 )
 def test_wrong_usage_is_one_sentence(narrate, film, flags, told):

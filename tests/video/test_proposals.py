@@ -13,7 +13,7 @@ from tests.backbone.tiny_describer import write_captioner
 from tests.video.toy import embed, toy_encoder, toy_vocabulary
 from video.described import ModelProposer
 from video.narrations import Row, clean, collect
-from video.proposals import Composition, ShellCommand, parse_proposals
+from video.proposals import Composition, Library, ShellCommand, parse_proposals
 from video.segments import Segment
 from video.vocabulary import NarrationVocabulary
 
@@ -53,6 +53,13 @@ def test_whatever_the_answer_sentences_are_clean_and_different(answer):
 
 
 # Composition
+
+
+def test_another_vocabulary_proposes_its_closest_narrations():
+    said = ["paint the floor", "paint the floor with a brush", "open the door"]
+    library = NarrationVocabulary.build(collect(Row(text) for text in said), encoder=toy_encoder())
+    assert Library(library, keep=2).propose(segment()) == ["paint the floor with a brush", "paint the floor"]
+    assert len(Library(library).propose(segment())) == 3
 
 
 def test_parts_of_the_vocabulary_make_new_sentences():
