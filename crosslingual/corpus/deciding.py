@@ -5,7 +5,7 @@ are looked for four more for each, and 8 while a band of signatures is compared.
 the disk.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: 
         options: what is dropped.
         scratch: a folder for signatures of a language on end.
     """
-    keys = [read_facts(part)["key"] for paths in parts.values() for part in paths]
+    keys = _Keys(parts=[part for paths in parts.values() for part in paths])
     if options.exact == "off":
         twice = np.zeros(sum(map(len, keys)), dtype=bool)
     else:
@@ -59,6 +59,17 @@ def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: 
         decisions[language] = _decide(table, fates, paths, options, scratch)
         start += len(table)
     return decisions
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Keys:
+    """The hashes of the texts of all parts, read anew each time: those of one part are in memory at a time."""
+
+    parts: Sequence[Path]
+
+    def __iter__(self) -> Iterator[Array]:
+        for part in self.parts:
+            yield read_facts(part)["key"]
 
 
 def _decide(table: Array, fates: Array, parts: Sequence[Path], options: BuildOptions, scratch: Path) -> Decision:

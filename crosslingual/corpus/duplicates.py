@@ -1,6 +1,6 @@
 """Equal texts, and a choice among texts, by 64-bit hashes of what they are after repair."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ _RANGE = 1 << 20
 """Keys that are compared at a time, about."""
 
 
-def repeats(keys: Sequence[Array], *, drop_all: bool) -> Array:
+def repeats(keys: Iterable[Array], *, drop_all: bool) -> Array:
     """Return which texts go so that none stands twice, (n,) bool.
 
     Keys are compared a range at a time, so that beside the answer no more than some millions are held in memory.
 
     Args:
-        keys: pieces of (n,) uint64 of `text_key`, perhaps mapped; the earlier of two equal texts is the first.
+        keys: pieces of (n,) uint64 of `text_key`, asked for once for each range; the earlier of two equal texts is the
+            first.
         drop_all: drop every text that stands twice or more, and not all but the first.
     """
     count = sum(map(len, keys))
