@@ -133,7 +133,7 @@ class Grower:
             from video.proposals import Library
             from video.vocabulary import NarrationVocabulary
 
-            vocabulary = NarrationVocabulary.from_pretrained(folder)
+            vocabulary = NarrationVocabulary.from_pretrained(folder, device=self._device)
             vocabulary.check_encoder(self._narrator.text_encoder.part)
             self._asked = Library(vocabulary)
         return self._asked

@@ -46,9 +46,13 @@ def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: 
         options: what is dropped.
         scratch: a folder for signatures of a language on end.
     """
-    keys = _Keys(parts=[part for paths in parts.values() for part in paths])
+
+    def keys() -> Iterator[Array]:
+        # read anew each time, so that those of one part are in memory at a time
+        return (read_facts(part)["key"] for paths in parts.values() for part in paths)
+
     if options.exact == "off":
-        twice = np.zeros(sum(map(len, keys)), dtype=bool)
+        twice = np.zeros(sum(map(len, keys())), dtype=bool)
     else:
         twice = repeats(keys, drop_all=options.exact == "drop-all")
     decisions: dict[str, Decision] = {}
@@ -59,17 +63,6 @@ def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: 
         decisions[language] = _decide(table, fates, paths, options, scratch)
         start += len(table)
     return decisions
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Keys:
-    """The hashes of the texts of all parts, read anew each time: those of one part are in memory at a time."""
-
-    parts: Sequence[Path]
-
-    def __iter__(self) -> Iterator[Array]:
-        for part in self.parts:
-            yield read_facts(part)["key"]
 
 
 def _decide(table: Array, fates: Array, parts: Sequence[Path], options: BuildOptions, scratch: Path) -> Decision:

@@ -1,6 +1,6 @@
 """Equal texts, and a choice among texts, by 64-bit hashes of what they are after repair."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,25 +13,25 @@ _RANGE = 1 << 20
 """Keys that are compared at a time, about."""
 
 
-def repeats(keys: Iterable[Array], *, drop_all: bool) -> Array:
+def repeats(keys: Callable[[], Iterable[Array]], *, drop_all: bool) -> Array:
     """Return which texts go so that none stands twice, (n,) bool.
 
     Keys are compared a range at a time, so that beside the answer no more than some millions are held in memory.
 
     Args:
-        keys: pieces of (n,) uint64 of `text_key`, asked for once for each range; the earlier of two equal texts is the
-            first.
+        keys: gives pieces of (n,) uint64 of `text_key`, called for each range anew; the earlier of two equal texts is
+            the first.
         drop_all: drop every text that stands twice or more, and not all but the first.
     """
-    count = sum(map(len, keys))
+    count = sum(map(len, keys()))
     bits = (count // _RANGE).bit_length()
     gone = np.zeros(count, dtype=bool)
     for number in range(1 << bits):
         places, own = [], []
         start = 0
-        for piece in keys:
-            # hashes fill all ranges alike; a shift by all 64 bits is undefined
-            inside = np.flatnonzero(piece >> np.uint64(64 - bits) == number) if bits else np.arange(len(piece))
+        for piece in keys():
+            # hashes fill all ranges alike; in two steps, since a shift by all 64 bits is undefined
+            inside = np.flatnonzero(piece >> np.uint64(32) >> np.uint64(32 - bits) == number)
             places.append(start + inside)
             own.append(piece[inside])
             start += len(piece)

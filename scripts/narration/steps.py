@@ -71,6 +71,7 @@ class System:
     @property
     def config(self) -> NarratorConfig:
         """The narrator's options."""
+        # as published: steps stand in the frames' place, and all figures were measured so
         return NarratorConfig(max_frames=SHOWN, order="frames-first", **self.settings)
 
     @property
