@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from backbone.files import atomic_folder
-from crosslingual.corpus.cleaning import clean_unit, read_facts
-from crosslingual.corpus.deciding import Decision, decide
+from crosslingual.corpus.cleaning import clean_unit
+from crosslingual.corpus.deciding import decide
 from crosslingual.corpus.identifying import check_identifier
 from crosslingual.corpus.manifest import write_manifest
 from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.placing import place_language
-from crosslingual.corpus.plan import Unit, plan_units
+from crosslingual.corpus.plan import plan_units
 from crosslingual.corpus.reading import Corpus
 from crosslingual.corpus.settings import begin, describe, is_built
 from crosslingual.corpus.sources import SourceList
@@ -66,14 +66,12 @@ def build_corpus(
 
     groups = {language: [unit for unit in units if unit.source.language == language] for language in listed.rules}
     folders = {language: [parts / unit.name for unit in group] for language, group in groups.items()}
-    decisions = decide(folders, options, work)
-
-    jobs = [job for language, group in groups.items() for job in _writing(group, decisions[language], parts, shards)]
-    _run(write_unit, jobs, workers, watch, "writing")
+    tails = decide(folders, options, work)
+    _run(write_unit, [(unit, parts / unit.name, shards) for unit in units], workers, watch, "writing")
 
     with atomic_folder(out, replace=True) as partial:
         records = {
-            language: place_language(language, group, listed.rules[language], decisions[language], work, partial)
+            language: place_language(language, group, listed.rules[language], tails[language], work, partial)
             for language, group in groups.items()
         }
         write_manifest(partial, records, settings)
@@ -83,12 +81,3 @@ def build_corpus(
 def _run(work: Callable[..., None], jobs: Sequence[Job], workers: int, watch: Watch, label: str) -> None:
     for _ in watch(run_jobs(work, jobs, workers), len(jobs), label):
         pass
-
-
-def _writing(group: Sequence[Unit], decision: Decision, parts: Path, shards: Path) -> Iterator[Job]:
-    start = 0
-    for unit in group:
-        part = parts / unit.name
-        stop = start + len(read_facts(part))
-        yield unit, part, decision.fates[start:stop], decision.sizes[start:stop], shards
-        start = stop

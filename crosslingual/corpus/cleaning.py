@@ -128,6 +128,12 @@ def read_drops(part: Path) -> Iterator[dict[str, Any]]:
         yield from read_through(part / DROPS, read_objects(stream))
 
 
+def delete_texts(part: Path) -> None:
+    """Delete what `read_text_lines` and `read_drops` read; the facts stay."""
+    for name in (TEXTS, DROPS):
+        (part / name).unlink(missing_ok=True)
+
+
 def read_facts(part: Path) -> Array:
     """Return the facts of the texts of a part, (n,) of `FACT`, mapped."""
     return _mapped(part / FACTS, FACT)

@@ -1,20 +1,18 @@
 """What of a whole language is kept: decided between the passes, by the facts of its texts and not by the texts.
 
-Held in memory are two bytes for each text, and some 40 more for those of one language at a time; where near duplicates
-are looked for four more for each, and 8 while a band of signatures is compared. Facts and signatures are mapped from
-the disk.
+Held in memory are one bit for each text, and some six bytes for those of one language at a time; where near duplicates
+are looked for some forty more of these. Facts, signatures and what was decided lie on the disk.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from crosslingual.corpus.cleaning import FACT, read_facts, read_signatures
-from crosslingual.corpus.compression import Tail, cut_tails
-from crosslingual.corpus.duplicates import below, repeats
+from crosslingual.corpus.cleaning import read_facts, read_signatures
+from crosslingual.corpus.compression import Tail, find_tails, outside
+from crosslingual.corpus.duplicates import Repeats, below, find_repeats
 from crosslingual.corpus.near import WIDTH, clusters
 from crosslingual.corpus.options import BuildOptions
 
@@ -25,92 +23,129 @@ FATES = ("train", "heldout", "duplicate", "compressible", "incompressible", "nea
 
 TRAIN, HELDOUT, DUPLICATE, COMPRESSIBLE, INCOMPRESSIBLE, NEAR_DUPLICATE = range(len(FATES))
 
+DECIDED = np.dtype([("fate", "u1"), ("cluster", "<u4")])
+"""A place in `FATES`, and the texts in the cluster of near duplicates that a text belongs to, itself among them."""
 
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What becomes of the texts of a language, in their order."""
-
-    fates: Array
-    """(n,) uint8, places in `FATES`."""
-    sizes: Array
-    """(n,) uint32, the texts in the cluster of near duplicates that each belongs to, itself among them."""
-    tails: tuple[Tail, ...]
-    """Bounds of the compression ratio."""
+_FILE = "decided.bin"
 
 
-def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: Path) -> dict[str, Decision]:
-    """Decide about the texts of all languages.
+def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: Path) -> dict[str, tuple[Tail, ...]]:
+    """Decide about the texts of all languages; what is decided lies in their parts, for `read_decided`.
 
     Args:
         parts: the parts of each language, in their order.
         options: what is dropped.
-        scratch: a folder for signatures of a language on end.
+        scratch: a folder for what is sorted.
+
+    Returns:
+        For each language the bounds of the compression ratio.
     """
-
-    def keys() -> Iterator[Array]:
-        # read anew each time, so that those of one part are in memory at a time
-        return (read_facts(part)["key"] for paths in parts.values() for part in paths)
-
-    if options.exact == "off":
-        twice = np.zeros(sum(map(len, keys())), dtype=bool)
-    else:
-        twice = repeats(keys, drop_all=options.exact == "drop-all")
-    decisions: dict[str, Decision] = {}
+    paths = [part for own in parts.values() for part in own]
+    counts = [len(read_facts(part)) for part in paths]
+    twice = Repeats(sum(counts))
+    if options.exact != "off":
+        keys = (read_facts(part)["key"] for part in paths)
+        twice = find_repeats(keys, sum(counts), scratch, drop_all=options.exact == "drop-all")
+    tails: dict[str, tuple[Tail, ...]] = {}
     start = 0
-    for language, paths in parts.items():
-        table = np.concatenate([np.empty(0, dtype=FACT), *map(read_facts, paths)])
-        fates = np.where(twice[start : start + len(table)], np.uint8(DUPLICATE), np.uint8(TRAIN))
-        decisions[language] = _decide(table, fates, paths, options, scratch)
-        start += len(table)
-    return decisions
+    for language, own in parts.items():
+        texts = _Texts(own)
+        fates = np.where(twice.between(start, start + texts.count), np.uint8(DUPLICATE), np.uint8(TRAIN))
+        tails[language] = _decide(texts, fates, options, scratch)
+        start += texts.count
+    return tails
 
 
-def _decide(table: Array, fates: Array, parts: Sequence[Path], options: BuildOptions, scratch: Path) -> Decision:
-    tails: list[Tail] = []
-    if options.tails:
-        kept = np.flatnonzero(fates == TRAIN)
-        low, high, tails = cut_tails(table["ratio"][kept], table["size"][kept], options.tails)
-        fates[kept[low]] = COMPRESSIBLE
-        fates[kept[high]] = INCOMPRESSIBLE
-    roots = kept = np.flatnonzero(fates == TRAIN)
-    sizes: Array = np.broadcast_to(np.uint32(1), len(table))  # which takes no memory
-    if options.near != "off" and len(kept):
-        roots = kept[_roots(parts, kept, options.near_similarity, scratch)]
-        sizes = np.ones(len(table), dtype=np.uint32)
-        sizes[kept] = np.bincount(roots, minlength=len(table))[roots]
+def read_decided(part: Path) -> Array:
+    """Return what was decided about the texts of a part, (n,) of `DECIDED`."""
+    return np.fromfile(part / _FILE, dtype=DECIDED)
+
+
+class _Texts:
+    """The texts of a language, of which one part is read at a time."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._ends = np.cumsum([0, *(len(read_facts(part)) for part in parts)]).tolist()
+        self._parts = parts
+        self.count: int = self._ends[-1]
+
+    def spans(self) -> Iterator[tuple[Path, slice]]:
+        """Yield each part, and where its texts stand among all."""
+        for number, part in enumerate(self._parts):
+            yield part, slice(*self._ends[number : number + 2])
+
+    def facts(self) -> Iterator[tuple[Array, slice]]:
+        """Yield the facts of each part, and where its texts stand among all."""
+        return ((read_facts(part), span) for part, span in self.spans())
+
+
+def _decide(texts: _Texts, fates: Array, options: BuildOptions, scratch: Path) -> tuple[Tail, ...]:
+    """Decide about the texts of a language.
+
+    Args:
+        texts: these.
+        fates: (n,) uint8, changed in place.
+        options: what is dropped.
+        scratch: a folder for signatures on end.
+    """
+    tails = _cut_tails(texts, fates, options.tails) if options.tails else ()
+    leaders = fates == TRAIN
+    sizes: Array = np.broadcast_to(np.uint32(1), len(fates))  # which takes no memory
+    first: Array | slice = slice(None)
+    if options.near != "off":
+        first, sizes = _clustered(texts, leaders, options.near_similarity, scratch)
+        leaders &= first == np.arange(len(first))
         if options.near == "drop":
-            fates[kept[roots != kept]] = NEAR_DUPLICATE
-            roots = kept = kept[roots == kept]
+            fates[(fates == TRAIN) & ~leaders] = NEAR_DUPLICATE
     # a cluster goes where its first text goes, so that no text is trained on and held out in other words
-    fates[kept[_held_out(table["key"][roots], options)]] = HELDOUT
-    return Decision(fates=fates, sizes=sizes, tails=tuple(tails))
+    held = _held_out(texts, leaders, options)[first]
+    fates[held & (fates == TRAIN)] = HELDOUT
+    for part, span in texts.spans():
+        decided = np.empty(span.stop - span.start, dtype=DECIDED)
+        decided["fate"], decided["cluster"] = fates[span], sizes[span]
+        (part / _FILE).write_bytes(decided.tobytes())
+    return tails
 
 
-def _roots(parts: Sequence[Path], kept: Array, similarity: float, scratch: Path) -> Array:
-    """Return for each kept text the first kept text of its cluster, as a place among the kept."""
+def _cut_tails(texts: _Texts, fates: Array, share: float) -> tuple[Tail, ...]:
+    def kept() -> Iterator[tuple[Array, Array]]:
+        for facts, span in texts.facts():
+            own = facts[fates[span] == TRAIN]
+            yield own["ratio"], own["size"]
+
+    tails = find_tails(kept, share)
+    for facts, span in texts.facts():
+        own = fates[span]
+        low, high = outside(facts["ratio"], facts["size"], tails)
+        own[low & (own == TRAIN)] = COMPRESSIBLE
+        own[high & (own == TRAIN)] = INCOMPRESSIBLE
+    return tails
+
+
+def _clustered(texts: _Texts, among: Array, similarity: float, scratch: Path) -> tuple[Array, Array]:
+    """Return the first text of the cluster of each text, (n,) int64, and the size of the cluster, (n,) uint32."""
     joined = scratch / "signatures.joined"
-    start = 0
     with joined.open("wb") as file:
-        for part in parts:
-            signed = read_signatures(part)
-            inside = kept[(kept >= start) & (kept < start + len(signed))] - start
-            file.write(signed[inside].tobytes())
-            start += len(signed)
-    try:
-        return clusters(np.memmap(joined, dtype=np.uint32, mode="r").reshape(-1, WIDTH), similarity)
-    finally:
-        joined.unlink()
+        for part, span in texts.spans():
+            file.write(read_signatures(part)[among[span]].tobytes())
+    places = np.flatnonzero(among)
+    first = np.arange(len(among))
+    if len(places):
+        first[places] = places[clusters(np.memmap(joined, dtype=np.uint32, mode="r").reshape(-1, WIDTH), similarity)]
+    joined.unlink()
+    return first, np.bincount(first, minlength=len(first))[first].astype(np.uint32)
 
 
-def _held_out(keys: Array, options: BuildOptions) -> Array:
-    """Choose by the hash of the text, so that a text stays where it is when a corpus grows.
+def _held_out(texts: _Texts, among: Array, options: BuildOptions) -> Array:
+    """Choose by the hash of the text, so that a text stays where it is when a corpus grows; return (n,) bool.
 
     Of a small language at least one text is held out, and one is trained on.
     """
-    chosen = below(keys, options.heldout, options.split_seed)
-    distinct = np.unique(keys)
-    if options.heldout and not chosen.any() and len(distinct) > 1:
-        chosen = keys == distinct[0]
-    if chosen.all() and len(distinct) > 0:
-        chosen = np.zeros(len(keys), bool) if len(distinct) == 1 else keys == distinct[0]
-    return chosen
+    held = np.zeros(texts.count, dtype=bool)
+    for facts, span in texts.facts():
+        held[span] = among[span] & below(facts["key"], options.heldout, options.split_seed)
+    if not (options.heldout and among.any()) or (held.any() and (held != among).any()):
+        return held
+    keys = np.concatenate([facts["key"] for facts, _ in texts.facts()])
+    least = among & (keys == keys[among].min())
+    return least if (least != among).any() else np.zeros_like(least)

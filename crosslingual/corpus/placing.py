@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from crosslingual.corpus.cleaning import read_counts
-from crosslingual.corpus.deciding import Decision
+from crosslingual.corpus.compression import Tail
 from crosslingual.corpus.manifest import Amount, LanguageRecord, Shard
 from crosslingual.corpus.plan import Unit
 from crosslingual.corpus.rules import Rules
@@ -15,7 +15,7 @@ from crosslingual.corpus.writing import SPLITS, SUFFIX, UnitSummary, read_summar
 
 
 def place_language(
-    language: str, group: Sequence[Unit], rules: Rules, decision: Decision, work: Path, out: Path
+    language: str, group: Sequence[Unit], rules: Rules, tails: Sequence[Tail], work: Path, out: Path
 ) -> LanguageRecord:
     """Put the shards of a language into ``out`` under their names, and return what is known of it.
 
@@ -23,7 +23,7 @@ def place_language(
         language: its code, the name of its folder.
         group: its units.
         rules: that were applied.
-        decision: that was taken.
+        tails: that were cut.
         work: folder of the build, with ``parts`` and ``shards``.
         out: folder of the corpus.
     """
@@ -44,7 +44,7 @@ def place_language(
         dropped=_dropped(summaries),
         rehydrated=sum((summary.rehydrated for summary in summaries), Amount()),
         rules=rules.applied(),
-        tails=tuple(asdict(tail) for tail in decision.tails),
+        tails=tuple(asdict(tail) for tail in tails),
         shards=tuple(shards),
     )
 

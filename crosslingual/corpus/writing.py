@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from backbone.files import atomic_folder, read_json, write_json
-from crosslingual.corpus.cleaning import read_drops, read_facts, read_text_lines
-from crosslingual.corpus.deciding import FATES, HELDOUT, TRAIN
+from crosslingual.corpus.cleaning import delete_texts, read_drops, read_facts, read_text_lines
+from crosslingual.corpus.deciding import FATES, HELDOUT, TRAIN, read_decided
 from crosslingual.corpus.manifest import Amount
 from crosslingual.corpus.plan import Unit
 from crosslingual.corpus.rehydration import copies
@@ -51,18 +51,19 @@ class _Tally:
         self.dropped[reason] = self.dropped.get(reason, Amount()) + amount
 
 
-def write_unit(unit: Unit, part: Path, fates: Array, sizes: Array, folder: Path) -> None:
+def write_unit(unit: Unit, part: Path, folder: Path) -> None:
     """Write the shards of a unit into ``folder``, whole or not at all; those that are there already stay.
+
+    The texts of the part are deleted then, so that the disk does not hold them a third time.
 
     Args:
         unit: the unit that ``part`` was made of.
-        part: its texts and drops.
-        fates: (n,) of `Decision`, for the texts of the part.
-        sizes: (n,) of `Decision`.
+        part: its texts and drops, and what was decided.
         folder: the shards of each unit go to a folder of its name.
     """
     target = folder / unit.name
     if target.exists():
+        delete_texts(part)  # if the build was killed before it was done
         return
     tally = _Tally()
     with atomic_folder(target) as partial:
@@ -71,18 +72,20 @@ def write_unit(unit: Unit, part: Path, fates: Array, sizes: Array, folder: Path)
             for drop in read_drops(part):
                 tally.drop(drop["reason"], drop["bytes"])
                 out["drops"].write(drop)
-            for split, line, size in _sorted(unit, part, fates, sizes, tally):
+            for split, line, size in _sorted(unit, part, tally):
                 out[split].write_line(line)
                 tally.amounts[split] += Amount(documents=1, bytes=size)
         files = {split: _identify(partial / f"{split}{SUFFIX}") for split in SPLITS}
         write_json(partial / _SUMMARY, {**asdict(tally), "files": files})
+    delete_texts(part)
 
 
-def _sorted(unit: Unit, part: Path, fates: Array, clusters: Array, tally: _Tally) -> Iterator[tuple[str, bytes, int]]:
+def _sorted(unit: Unit, part: Path, tally: _Tally) -> Iterator[tuple[str, bytes, int]]:
     """Yield the split of each text, the line about it, and its bytes."""
     source = to_line({"source": unit.source.name})[1:-2]
-    sizes = read_facts(part)["size"].tolist()
-    for line, size, fate, cluster in zip(read_text_lines(part), sizes, fates.tolist(), clusters.tolist(), strict=True):
+    facts, decided = read_facts(part), read_decided(part)
+    rows = (facts["size"].tolist(), decided["fate"].tolist(), decided["cluster"].tolist())
+    for line, size, fate, cluster in zip(read_text_lines(part), *rows, strict=True):
         if fate not in (TRAIN, HELDOUT):
             reason = FATES[fate]
             tally.dropped[reason] = tally.dropped.get(reason, Amount()) + Amount(documents=1, bytes=size)

@@ -2,6 +2,8 @@
 
 import random
 import string
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import UsageError
-from crosslingual.corpus.compression import compression_ratio, cut_tails
-from crosslingual.corpus.duplicates import below, repeats
+from crosslingual.corpus.compression import compression_ratio, find_tails, outside
+from crosslingual.corpus.duplicates import below, find_repeats
 from crosslingual.corpus.hashing import mix, slice_hashes, text_key
 from crosslingual.corpus.near import BANDS, ROWS, WIDTH, clusters, signatures
 from crosslingual.corpus.options import BuildOptions
@@ -24,15 +26,18 @@ KEYS = st.lists(st.integers(0, 5), max_size=20)
 @given(keys=KEYS, cut=st.integers(0, 20))
 def test_of_equal_keys_the_first_stays_or_none_however_many_are_compared_at_a_time(size, keys, cut):
     array = np.array(keys, dtype=np.uint64) << np.uint64(61)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr("crosslingual.corpus.duplicates._RANGE", size)
 
-        def pieces():
-            return (array[:cut], array[cut:])
+        def gone(*, drop_all):
+            found = find_repeats([array[:cut], array[cut:]], len(array), Path(folder), drop_all=drop_all)
+            assert not any(Path(folder).iterdir())
+            whole = found.between(0, len(array)).tolist()
+            assert found.between(cut, len(array)).tolist() == whole[cut:]
+            return whole
 
-        assert repeats(pieces, drop_all=False).tolist() == [key in keys[:place] for place, key in enumerate(keys)]
-        assert repeats(pieces, drop_all=True).tolist() == [keys.count(key) > 1 for key in keys]
-    assert repeats(list, drop_all=False).tolist() == []
+        assert gone(drop_all=False) == [key in keys[:place] for place, key in enumerate(keys)]
+        assert gone(drop_all=True) == [keys.count(key) > 1 for key in keys]
 
 
 @given(st.text(max_size=30), st.integers(0, 30), st.integers(0, 30))
@@ -59,6 +64,11 @@ def test_a_split_takes_its_share_and_grows_with_it():
 # Tails
 
 
+def cut_tails(ratios, sizes, share, pieces=3):
+    tails = find_tails(lambda: zip(np.array_split(ratios, pieces), np.array_split(sizes, pieces), strict=True), share)
+    return *outside(ratios, sizes, tails), tails
+
+
 def test_tails_are_cut_within_each_length():
     ratios = np.concatenate([np.linspace(0.3, 0.4, 100), np.linspace(0.7, 0.8, 200), [0.1, 0.9]])
     sizes = np.array([1000] * 100 + [100] * 200 + [10] * 2)
@@ -68,12 +78,24 @@ def test_tails_are_cut_within_each_length():
     assert [(tail.bucket, tail.documents) for tail in tails] == [(3, 2), (6, 200), (9, 100)]
 
 
-@given(st.lists(st.tuples(st.floats(0, 1, width=32), st.integers(1, 5000)), max_size=60), st.floats(0, 0.4))
+ROWS_OF_TEXTS = st.lists(st.tuples(st.floats(0, 2, width=32), st.integers(1, 2**32 - 1)), max_size=60)
+
+
+@given(ROWS_OF_TEXTS, st.floats(0, 0.4))
 def test_no_more_than_the_share_falls_at_each_end(rows, share):
     ratios, sizes = np.array([row[0] for row in rows], np.float32), np.array([row[1] for row in rows], np.int64)
     low, high, tails = cut_tails(ratios, sizes, share)
     assert not (low & high).any() and max(low.sum(), high.sum()) <= share * len(rows)
     assert sum(tail.documents for tail in tails) == len(rows)
+
+
+@given(ROWS_OF_TEXTS, st.floats(0, 0.4), st.integers(1, 5))
+def test_bounds_are_those_of_sorting(rows, share, pieces):
+    ratios, sizes = np.array([row[0] for row in rows], np.float32), np.array([row[1] for row in rows], np.int64)
+    for tail in cut_tails(ratios, sizes, share, pieces)[-1]:
+        ordered = np.sort(ratios[(sizes >= 2**tail.bucket) & (sizes < 2 ** (tail.bucket + 1))])
+        cut = int(share * len(ordered))
+        assert (tail.documents, tail.low, tail.high) == (len(ordered), ordered[cut], ordered[-1 - cut])
 
 
 def test_ties_stay():
