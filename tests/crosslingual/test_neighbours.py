@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crosslingual.neighbours import nearest, softmax, sparsemax
@@ -29,6 +29,14 @@ def slowly(target, source, count, target_starts, source_starts, allowed):
     return ids, np.take_along_axis(cosines, ids, axis=1)
 
 
+@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=str)
+def rough(request, monkeypatch):
+    """Let rough cosines be of either kind, whatever the processor multiplies quickly."""
+    monkeypatch.setattr("crosslingual.neighbours._quickest", lambda: request.param)
+
+
+@pytest.mark.usefixtures("rough")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(1, 40), st.integers(1, 90), st.integers(1, 12), st.integers(0, 4), st.integers(0, 10_000),
 )  # fmt: skip
@@ -47,6 +55,7 @@ def test_neighbours_are_those_of_the_slow_reference_ties_included(n, m, count, r
     assert np.abs(found.similarities - similarities).max() < 1e-12
 
 
+@pytest.mark.usefixtures("rough")
 def test_near_ties_come_out_as_in_float64():
     # 200 directions that differ by less than float32 can tell
     base = points(1, 8, 0)
@@ -57,6 +66,18 @@ def test_near_ties_come_out_as_in_float64():
     assert found.ids.tolist() == slowly(base, source, 5, yes[:1], yes, yes)[0].tolist()
 
 
+@pytest.mark.usefixtures("rough")
+def test_neighbours_that_rounding_leaves_out_are_found():
+    # 300 sources a little farther in bfloat16's eyes than they are, and as many a little nearer
+    generator = np.random.default_rng(0)
+    target = generator.normal(size=(1, 64)).astype(np.float32)
+    source = target + 0.02 * generator.normal(size=(600, 64)).astype(np.float32)
+    yes = np.ones(600, dtype=bool)
+    found = nearest(target, source, 10, target_starts=yes[:1], source_starts=yes, allowed=yes)
+    assert found.ids.tolist() == slowly(target, source, 10, yes[:1], yes, yes)[0].tolist()
+
+
+@pytest.mark.usefixtures("rough")
 def test_the_number_of_threads_changes_nothing():
     target, source, yes = points(600, 20, 1), points(700, 20, 2), np.ones(700, dtype=bool)
     before = torch.get_num_threads()
