@@ -6,6 +6,7 @@ n-gram rows), output matrix, which nobody needs. A file of 2 million words is 7.
 
 import mmap
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ _SIZES = struct.Struct("<3i2q")  # entries, words, labels, tokens, pruned n-gram
 MATRIX = struct.Struct("<?2q")
 """What stands before a matrix: whether it is quantised, rows, columns."""
 _AFTER_WORD = 9  # int64 count, int8 type
+_ENTRY = re.compile(rb"([^\0]*)\0.{9}", re.DOTALL)  # of the word list
+_PIECE = 1 << 24  # bytes of it that are read at a time; a word is shorter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,9 @@ class FastTextFile:
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
             try:
+                if hasattr(os, "posix_fadvise"):  # the disk is told of all of them before it is waited for
+                    for start, stop, place in zip(bounds, bounds[1:], places, strict=False):
+                        os.posix_fadvise(descriptor, place, stop - start, os.POSIX_FADV_WILLNEED)
                 for start, stop, place in zip(bounds, bounds[1:], places, strict=False):
                     if os.preadv(descriptor, [buffer[start:stop]], place) < stop - start:
                         raise OSError("it has become shorter")
@@ -126,16 +132,21 @@ def _parse(path: Path, data: mmap.mmap) -> FastTextFile:
 
 def _word_list(path: Path, data: mmap.mmap, position: int, size: int) -> tuple[list[str], Array, int]:
     """Return words, their counts and where the list ends."""
-    words, counts = [], bytearray()
-    find = data.find
-    for _ in range(size):
-        end = find(b"\0", position)
-        if end < 0 or end + 1 + _AFTER_WORD > len(data):
+    words: list[str] = []
+    counts = [np.empty(0, dtype="<i8")]
+    while len(words) < size:
+        # up to a zero that has room behind it: of an unfinished word the pattern would be tried at every letter
+        end = data.rfind(b"\0", position, min(position + _PIECE, len(data) - _AFTER_WORD))
+        piece = data[position : end + 1 + _AFTER_WORD] if end >= position else b""
+        found = _ENTRY.findall(piece)[: size - len(words)]
+        if not found:
             raise truncated(path)
-        words.append(data[position:end].decode("utf-8", "surrogateescape"))
-        counts += data[end + 1 : end + 9]
-        position = end + 1 + _AFTER_WORD
-    return words, np.frombuffer(bytes(counts), dtype="<i8"), position
+        words += b"\0".join(found).decode("utf-8", "surrogateescape").split("\0")
+        # behind each word and its zero
+        places = np.cumsum([len(word) + 1 + _AFTER_WORD for word in found]) - _AFTER_WORD
+        counts.append(np.frombuffer(piece, np.uint8)[places[:, None] + np.arange(8)].view("<i8")[:, 0])
+        position += int(places[-1]) + _AFTER_WORD
+    return words, np.concatenate(counts), position
 
 
 def truncated(path: Path) -> PolygraftError:

@@ -3,7 +3,6 @@
 import resource
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,13 +12,14 @@ from crosslingual.alignment import AlignmentScore
 from crosslingual.evidence import Evidence
 from crosslingual.mixing import Mixing, Origin
 from crosslingual.subwords import Reason
+from crosslingual.vocabulary import Vocabulary
 
 _SAMPLES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRow:
-    """A token and what its embedding was made of."""
+    """A token and what its embedding was made of; tokens as `Vocabulary.shown` writes them."""
 
     token: str
     origin: Origin
@@ -66,7 +66,7 @@ class Findings:
 
 def report_on(
     mixing: Mixing,
-    pieces: tuple[Sequence[str | None], Sequence[str | None]],
+    vocabularies: tuple[Vocabulary, Vocabulary],
     findings: Findings,
     evidence: Evidence,
     seconds: float,
@@ -75,7 +75,7 @@ def report_on(
 
     Args:
         mixing: whole.
-        pieces: tokens of the source and of the target.
+        vocabularies: of the source and of the target.
         findings: of the methods.
         evidence: what they had.
         seconds: what it took.
@@ -88,23 +88,23 @@ def report_on(
         pairs=0 if evidence.dictionary is None else len(evidence.dictionary.pairs),
         matches=findings.matches,
         alignment=findings.alignment,
-        samples=_samples(mixing, *pieces),
+        samples=_samples(mixing, *vocabularies),
         seconds=seconds,
         peak_memory=peak_memory(),
         sentences=0 if evidence.parallel is None else len(evidence.parallel),
     )
 
 
-def _samples(mixing: Mixing, source: Sequence[str | None], target: Sequence[str | None]) -> tuple[SampleRow, ...]:
+def _samples(mixing: Mixing, source: Vocabulary, target: Vocabulary) -> tuple[SampleRow, ...]:
     """Return rows at equal distances among those that a method made; of others there is nothing to see."""
     made = np.flatnonzero(np.diff(mixing.matrix.indptr) > 1)
     rows = made[np.linspace(0, len(made) - 1, min(_SAMPLES, len(made))).astype(int)] if len(made) else made
     return tuple(_sample(mixing, int(row), source, target) for row in rows)
 
 
-def _sample(mixing: Mixing, row: int, source: Sequence[str | None], target: Sequence[str | None]) -> SampleRow:
-    sources = tuple((source[number] or "", weight) for number, weight in mixing.neighbours(row)[:10])
-    return SampleRow(token=target[row] or "", origin=mixing.origin(row), sources=sources)
+def _sample(mixing: Mixing, row: int, source: Vocabulary, target: Vocabulary) -> SampleRow:
+    sources = tuple((source.shown(number), weight) for number, weight in mixing.neighbours(row)[:10])
+    return SampleRow(token=target.shown(row), origin=mixing.origin(row), sources=sources)
 
 
 def peak_memory() -> int:

@@ -79,7 +79,7 @@ def make_mixing(
     parts = [specials(theirs, ours), *methods.chosen(), Mixing.drawn(_drawn(options), (len(ours), len(theirs)))]
     mixing = replace(join(parts), settings=_settings(evidence, options), stretched=options.norms)
     seconds = time.perf_counter() - began
-    return mixing, report_on(mixing, (theirs.pieces, ours.pieces), methods.findings, evidence, seconds)
+    return mixing, report_on(mixing, (theirs, ours), methods.findings, evidence, seconds)
 
 
 def _drawn(options: TransferOptions) -> Drawn:

@@ -104,6 +104,12 @@ class Vocabulary:
             None if piece is None else form(piece, text) for piece, text in zip(self.pieces, self.decoded, strict=True)
         )
 
+    def shown(self, number: int) -> str:
+        """Return a token as it reads, ``▁`` for a blank before it, where it is whole characters."""
+        form = self.forms[number]
+        is_text = form is not None and form.strip(BLANK) and "\ufffd" not in form
+        return (form if is_text else self.pieces[number]) or ""
+
     @cached_property
     def special(self) -> frozenset[str]:
         """Pieces with a role: beginning, end, padding and so on."""

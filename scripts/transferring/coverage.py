@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import get_args
 
 from crosslingual.mixing import Mixing
@@ -58,6 +59,7 @@ def script_of(text: str) -> str:
     return "digits" if any(letter.isnumeric() for letter in text) else "signs"
 
 
+@cache
 def _script(letter: str) -> str:
     # a character's name begins with its script: CYRILLIC SMALL LETTER A, HANGUL SYLLABLE GAG
     first = unicodedata.name(letter, "unnamed").split()[0].split("-")[0]

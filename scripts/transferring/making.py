@@ -1,7 +1,6 @@
 """The transfer itself: the model read, the rows made or taken from an earlier transfer, the new model put together."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ from backbone.stored import read_stored
 from crosslingual.mixing import Mixing
 from crosslingual.surgery import with_mixed_vocabulary
 from crosslingual.transfer_report import peak_memory
-from crosslingual.transferring import Evidence, TransferReport, make_mixing
-from crosslingual.vocabulary import Vocabulary
+from crosslingual.transferring import Evidence, make_mixing
 from scripts._cli import stage
 from scripts.transferring.inputs import completed, new_tokenizer
 from scripts.transferring.options import Options
@@ -65,28 +63,7 @@ def _made(source: Any, target: Any, evidence: Evidence, options: Options) -> Mix
     """Return the mixing with the report on it and its vocabularies, for those who use it again."""
     stage("making the rows")
     mixing, report = make_mixing(source, target, evidence, options.method)
-    told = {**report.to_dict(), "samples": _readable(report, source, target)}
-    return replace(mixing, settings={**mixing.settings, **_vocabularies(source, target), "report": told})
-
-
-def _readable(report: TransferReport, source: Any, target: Any) -> list[dict[str, Any]]:
-    """Return samples with tokens as they read, ``▁`` for a blank before them, where they are whole characters."""
-    there, here = dict(_forms(source)), dict(_forms(target))
-    return [
-        {
-            "token": here.get(row.token, row.token),
-            "origin": row.origin,
-            "sources": [(there.get(token, token), weight) for token, weight in row.sources],
-        }
-        for row in report.samples
-    ]
-
-
-def _forms(tokenizer: Any) -> Iterator[tuple[str, str]]:
-    vocabulary = Vocabulary.of(tokenizer)
-    for piece, form in zip(vocabulary.pieces, vocabulary.forms, strict=True):
-        if piece is not None and form is not None and form.strip("▁") and "\ufffd" not in form:
-            yield piece, form
+    return replace(mixing, settings={**mixing.settings, **_vocabularies(source, target), "report": report.to_dict()})
 
 
 def _vocabularies(source: Any, target: Any) -> dict[str, str]:
