@@ -51,7 +51,7 @@ class Options:
     jobs: int = 2
     """Trainings at once of tokenizers and mixtures, each with one thread; 1: one, with all."""
     stream_gb: float = 2.0
-    """Of text that a corpus is built of; the disk holds it three times meanwhile."""
+    """Of text that a corpus is built of; the disk holds it meanwhile, and the corpus."""
     stream_workers: tuple[int, ...] = (1, 2)
     """Processes that build it, one number after the other."""
     speed: Measurement = field(default_factory=Measurement)
