@@ -40,16 +40,15 @@ def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: 
     Returns:
         For each language the bounds of the compression ratio.
     """
-    paths = [part for own in parts.values() for part in own]
-    counts = [len(read_facts(part)) for part in paths]
-    twice = Repeats(sum(counts))
+    languages = {language: _Texts(own) for language, own in parts.items()}
+    count = sum(texts.count for texts in languages.values())
+    twice = Repeats(count)
     if options.exact != "off":
-        keys = (read_facts(part)["key"] for part in paths)
-        twice = find_repeats(keys, sum(counts), scratch, drop_all=options.exact == "drop-all")
+        keys = (facts["key"] for texts in languages.values() for facts, _ in texts.facts())
+        twice = find_repeats(keys, count, scratch, drop_all=options.exact == "drop-all")
     tails: dict[str, tuple[Tail, ...]] = {}
     start = 0
-    for language, own in parts.items():
-        texts = _Texts(own)
+    for language, texts in languages.items():
         fates = np.where(twice.between(start, start + texts.count), np.uint8(DUPLICATE), np.uint8(TRAIN))
         tails[language] = _decide(texts, fates, options, scratch)
         start += texts.count
