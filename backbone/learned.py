@@ -42,8 +42,11 @@ class Learned:
         tensors |= {f"best.{name}": t for name, t in self.best.tensors.items()}
         names = {id(p): name for name, p in self.parameters.items()}
         for optimizer, parameter in self._optimized():
+            state = optimizer.state[parameter]
             for key in STATE_KEYS[type(optimizer)]:
-                tensors[f"optimizer.{names[id(parameter)]}.{key}"] = optimizer.state[parameter][key]
+                # a parameter that the loss does not touch has no state, which is a state of zeros
+                found = state[key] if key in state else torch.zeros_like(parameter)
+                tensors[f"optimizer.{names[id(parameter)]}.{key}"] = found
         return tensors
 
     def lay_out(self, step: int, best: dict[str, float] | None, stale: int) -> None:

@@ -12,6 +12,10 @@ from torch.distributed.tensor import DTensor
 from backbone.distributed import World
 from backbone.resume import RunState, amend_state, load_tensors, save_state, step_folder
 
+_AT_ONCE = StagingOptions(
+    use_pinned_memory=False, use_shared_memory=False, use_async_staging=False, use_non_blocking_copy=False
+)
+
 
 class Saver:
     """Keeps states of one run; every process has one and calls it alike.
@@ -38,11 +42,6 @@ class Saver:
             group = dist.new_group(backend="gloo")
             assert isinstance(group, dist.ProcessGroup)  # a number only in a process that has no part in it
             self._group = group
-        on_gpu = world.device.type == "cuda"
-        options = StagingOptions(
-            use_pinned_memory=on_gpu, use_shared_memory=False, use_async_staging=False, use_non_blocking_copy=on_gpu
-        )
-        self._stager = DefaultStager(options)
 
     def save(self, tensors: dict[str, Tensor], state: RunState) -> None:
         """Save a state, after the one that is still being written.
@@ -59,8 +58,12 @@ class Saver:
             copied = self._copied(tensors)
             self._pending = self._pool.submit(save_state, self.folder, copied, state, self.world, self._group)
 
-    def _copied(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        copied = self._stager.stage(tensors)
+    @staticmethod
+    def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        # one for each copy: torch 2.11 closes it after its first
+        stager = DefaultStager(_AT_ONCE)
+        copied = stager.stage(tensors)
+        stager.close()
         assert isinstance(copied, dict)  # a future only where staging is asynchronous
         return copied
 
@@ -99,7 +102,6 @@ class Saver:
         """Wait for the thread and end it; what went wrong in it is not raised any more."""
         if self._pool:
             self._pool.shutdown()
-        self._stager.close()
 
 
 def _own(tensor: Tensor) -> Tensor:

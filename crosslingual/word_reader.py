@@ -60,6 +60,8 @@ class WordReader:
                 yield from ((one.ids, one.word_ids) for one in encodings)
 
     def _unspaced(self, words: set[Word]) -> set[Word]:
+        if not words:
+            return words  # some versions of transformers decode no words as one text
         texts = self.vocabulary.tokenizer.batch_decode([list(word) for word in words])
         return {word for word, text in zip(words, texts, strict=True) if _UNSPACED.search(text)}
 

@@ -122,6 +122,10 @@ class Profile:
         return Style.of(self.texts)
 
     @cached_property
+    def _exact_pooled(self) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+        return None if self.pooled is None else self.pooled.astype(np.float64)
+
+    @cached_property
     def _numbers(self) -> dict[int, tuple[WordTable, list[Counts]]]:
         return {}
 
@@ -138,9 +142,9 @@ class Profile:
         It is rounded, so that the order of sums (threads, another machine) does not change what is shown: a run that is
         resumed must see the same data.
         """
-        if self.pooled is None:
+        if self._exact_pooled is None:
             return np.zeros(len(self.texts))
-        cosines: np.ndarray[Any, np.dtype[np.float64]] = self.pooled.astype(np.float64) @ query.astype(np.float64)
+        cosines: np.ndarray[Any, np.dtype[np.float64]] = self._exact_pooled @ query.astype(np.float64)
         return cosines.round(DIGITS)
 
     def same_picture(self, query: Vectors) -> Flags:

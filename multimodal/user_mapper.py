@@ -106,10 +106,13 @@ class UserSlots(nn.Module):
     def __init__(self, config: CaptionerConfig, width: int) -> None:
         super().__init__()
         self.config = config
-        self.project = nn.Linear(config.text_width, width) if width != config.text_width else nn.Identity()
-        self.rank = nn.Parameter(_INIT * torch.randn(max(1, config.words), width))
-        self.weight = nn.Linear(1, width, bias=False)
-        self.kinds = nn.Parameter(_INIT * torch.randn(2, width))
+        # what is not read is not there: training would leave it without gradients
+        if config.words:
+            self.project = nn.Linear(config.text_width, width) if width != config.text_width else nn.Identity()
+            self.rank = nn.Parameter(_INIT * torch.randn(config.words, width))
+            self.weight = nn.Linear(1, width, bias=False)
+        if config.words or config.past_posts:
+            self.kinds = nn.Parameter(_INIT * torch.randn(2, width))
         self.nobody = nn.Parameter(_INIT * torch.randn(1, width))
         if config.style:
             self.style = nn.Sequential(nn.Linear(Style.SIZE, width), nn.GELU(), nn.Linear(width, width))
