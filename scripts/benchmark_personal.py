@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Literal
 from backbone.errors import UsageError
 from scripts._cli import Device, Json, emit, remark, run_file
 from scripts._seeds import cell, summary
-from scripts.benchmark.systems import ABLATIONS, BLIND, MLP, OURS, PAPER, TRANSFORMER, Schedule
+from scripts.benchmark.systems import ABLATIONS, COMPARED, LONGER, MLP, OURS, PAPER, Schedule
 
 if TYPE_CHECKING:
     from scripts.benchmark.laboratory import Laboratory
 
-Part = Literal["table", "controls", "curve", "ablations", "pictures", "choice"]
-PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "pictures", "choice")
+Part = Literal["table", "controls", "curve", "ablations", "steps", "pictures", "choice"]
+PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "steps", "pictures", "choice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ class Options:
     """The sets of posts."""
     parts: tuple[Part, ...] = PARTS
     """table: systems and baselines; controls: ours with wrong users and pictures; curve: by number of past posts;
-    ablations: ours without each part, or with one more, on the validation posts; pictures: a grid of examples; choice:
-    learn anew by what one of several captions is chosen."""
+    ablations: ours without each part, or with one more, on the validation posts; steps: trained for longer; pictures:
+    a grid of examples; choice: learn anew by what one of several captions is chosen."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of training; ablations, controls and curve use the first."""
+    """Seeds of training; the curve, the pictures and what tells users apart use the first."""
     train: Schedule = field(default_factory=Schedule)
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     """Which ablations."""
@@ -74,7 +74,7 @@ def main(options: Options) -> int:
             write_posts(laboratory.posts, options.export / f"{name}.jsonl")
             remark(f"wrote {options.export / name}.jsonl")
         parts = {"table": _table, "controls": _controls, "curve": _curve, "ablations": _ablations}
-        parts |= {"pictures": _grid, "choice": _choice}
+        parts |= {"steps": _steps, "pictures": _grid, "choice": _choice}
         for part in options.parts:
             if name == "voices" or part in ("table", "controls"):
                 parts[part](laboratory, options)
@@ -87,14 +87,14 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
     from scripts.benchmark.figures import Run, compared
 
     bench = laboratory.bench
-    systems = [MLP, TRANSFORMER, PAPER, BLIND, OURS]
     for condition in CONDITIONS:
         if condition.split not in bench.data.splits:
             continue
         told = pasts(condition, bench)
         posts = bench.data.splits[condition.split].posts
         rows = {name: [Run(posts=posts, captions=c)] for name, c in laboratory.baselines(condition.split, told).items()}
-        rows |= {name: [laboratory.run(name, seed, condition) for seed in options.seeds] for name in systems}
+        for name in COMPARED[laboratory.name]:
+            rows[name] = [laboratory.run(name, seed, condition) for seed in options.seeds]
         against = {name: compared(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
         _print(
             options,
@@ -147,14 +147,32 @@ def _ablations(laboratory: "Laboratory", options: Options) -> None:
     from scripts.benchmark.conditions import VALIDATION
     from scripts.benchmark.figures import compared
 
-    seed = options.seeds[0]
     names = [OURS, *(f"ours, {name}" for name in options.ablations)]
-    rows = {name: [laboratory.run(name, seed, VALIDATION)] for name in names}
+    rows = {name: [laboratory.run(name, seed, VALIDATION) for seed in options.seeds] for name in names}
     for title, decoding in laboratory.DECODINGS.items():
-        rows[f"ours, {title}"] = [laboratory.run(OURS, seed, VALIDATION, decoding=decoding)]
+        rows[f"ours, {title}"] = [laboratory.run(OURS, seed, VALIDATION, decoding=decoding) for seed in options.seeds]
     against = {name: compared(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
     table = {name: summary(runs) for name, runs in rows.items()}
     _print(options, f"{laboratory.name}, ablations, validation posts", table, against)
+
+
+def _steps(laboratory: "Laboratory", options: Options) -> None:
+    """Print what longer training gives on the validation posts, and the published design on the test posts too."""
+    from scripts.benchmark.conditions import MAIN, VALIDATION
+    from scripts.benchmark.figures import compared
+
+    for condition, names in ((VALIDATION, tuple(LONGER)), (MAIN, (PAPER,))):
+        ours = [laboratory.run(OURS, seed, condition) for seed in options.seeds]
+        rows = {
+            f"{name}, {times * options.train.steps} steps": [
+                laboratory.longer(times).run(name, seed, condition) for seed in options.seeds
+            ]
+            for name in names
+            for times in LONGER[name]
+        }
+        against = {name: compared(ours, runs) for name, runs in rows.items()}
+        table = {name: summary(runs) for name, runs in rows.items()}
+        _print(options, f"{laboratory.name}, length of training, {condition.name}", table, against)
 
 
 def _grid(laboratory: "Laboratory", options: Options) -> None:

@@ -25,8 +25,6 @@ from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.backbone.toy_training import toy, toy_rows
 from tests.multimodal.tiny_captioner import TEXTS, reading_backbone, write_posts
 from tests.multimodal.tiny_users import CONTEXTS, VARIANTS, random_rows, user_captioner
-from tests.video.tiny_narrator import moved, parts, random_frames, tiny_narrator
-from video.narrator import Narrator
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -72,6 +70,9 @@ def test_captions_in_a_users_voice_are_those_of_the_cpu(tmp_path, variant, perso
 @pytest.mark.parametrize("kind", [{}, {"body": "full"}, {"body": "none"}], ids=str)
 @torch.no_grad()
 def test_narrators_look_for_what_they_look_for_on_the_cpu(tmp_path, kind):
+    from tests.video.tiny_narrator import moved, parts, random_frames, tiny_narrator
+    from video.narrator import Narrator
+
     here, frames = moved(tiny_narrator(**kind)), random_frames([3, 1, 5])
     here.save_pretrained(tmp_path / "folder")
     encoder, backbone = parts()

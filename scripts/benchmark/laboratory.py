@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -75,14 +75,18 @@ class Laboratory:
 
         encoder, backbone = ImageEncoder.from_pretrained(device=device), Backbone.from_pretrained(device=device)
 
+        @cache
         def load(grid: bool) -> Benchmark:
             cache = FeatureCache(work / "features", encoder, grid=grid)
             return load_voices(data, cache) if name == "voices" else load_authors(data, cache)
 
-        models = hashlib.sha256(f"{encoder.digest}{backbone.digest}{asdict(schedule)}".encode()).hexdigest()[:12]
-        return cls(
-            name=name, load=load, frozen=(encoder, backbone), folder=work / f"{name}-{models}", schedule=schedule
-        )
+        frozen = (encoder, backbone)
+        return cls(name=name, load=load, frozen=frozen, folder=_place(work, name, frozen, schedule), schedule=schedule)
+
+    def longer(self, times: int) -> "Laboratory":
+        """Return the same, but for captioners that are trained for so many times the steps."""
+        schedule = replace(self.schedule, steps=times * self.schedule.steps)
+        return replace(self, schedule=schedule, folder=_place(self.folder.parent, self.name, self.frozen, schedule))
 
     @cached_property
     def bench(self) -> Benchmark:
@@ -241,6 +245,13 @@ class Laboratory:
         for post, right in zip(some.posts, found.right, strict=True):
             by_user.setdefault(post.user, []).append(float(right))
         return by_user
+
+
+def _place(work: Path, name: str, frozen: "tuple[ImageEncoder, Backbone]", schedule: Schedule) -> Path:
+    """Return the folder of what was trained on these models for so long."""
+    encoder, backbone = frozen
+    models = hashlib.sha256(f"{encoder.digest}{backbone.digest}{asdict(schedule)}".encode()).hexdigest()[:12]
+    return work / f"{name}-{models}"
 
 
 def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:

@@ -47,6 +47,14 @@ SYSTEMS = {
     OURS: System(preset="default", settings=_OURS),
     BLIND: System(preset="default", settings=_OURS, sees=False),
 }
+COMPARED: dict[str, tuple[str, ...]] = {
+    "voices": (MLP, TRANSFORMER, PAPER, BLIND, OURS),
+    # of so few authors one that sees no picture says too few different things: the guard stops its training
+    "authors": (MLP, TRANSFORMER, PAPER, OURS),
+}
+"""The captioners of each set's table."""
+LONGER: dict[str, tuple[int, ...]] = {OURS: (1, 2), MLP: (1, 2), TRANSFORMER: (1, 2), PAPER: (1, 2, 4, 8)}
+"""How many times the steps of the schedule each is trained for, where lengths of training are compared."""
 _CHANGES: dict[str, dict[str, Any]] = {
     "without words": {"words": 0},
     "without past captions": {"past_posts": 0},

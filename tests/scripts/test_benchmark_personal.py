@@ -271,6 +271,21 @@ def test_the_command_prints_tables_and_keeps_what_it_made(tiny_world: Path, caps
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
 
+def test_lengths_of_training_are_compared(
+    tiny_world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(benchmark_personal, "LONGER", {systems.OURS: (1, 2), systems.PAPER: (2,)})
+    options = benchmark_personal.Options(seeds=(0,), train=systems.Schedule(steps=2, batch_size=8), json=True)
+    tiny = laboratory.Laboratory.open("authors", tiny_world, tiny_world / "work", schedule=options.train, device="cpu")
+    assert tiny.longer(1).folder == tiny.folder
+    benchmark_personal._steps(tiny, options)
+    decided, tested = (json.loads(line)["rows"] for line in capsys.readouterr().out.splitlines())
+    assert set(decided) == {"ours, 2 steps", "ours, 4 steps", f"{systems.PAPER}, 4 steps"}
+    assert set(tested) == {f"{systems.PAPER}, 4 steps"}
+    assert tiny.longer(2).trained(systems.OURS, 0).result.steps == 4
+    assert not (tiny.folder / "runs" / "UAPT--paper-preset-0").exists()
+
+
 def test_unknown_ablations_are_refused():
     with pytest.raises(Exception, match="without hope"):
         benchmark_personal.Options(ablations=("without hope",))
