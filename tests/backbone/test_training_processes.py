@@ -68,8 +68,8 @@ def test_muon_shards_its_state_too(tmp_path):
     whole = run(tmp_path / "whole", optimizer="muon")
     run(tmp_path / "parts", 2, parallel="fsdp", optimizer="muon", steps=6)
     rest = run(tmp_path / "parts", optimizer="muon")
-    # Newton-Schulz iterations run in bfloat16, where the order of sums shows
-    assert rest["losses"] == pytest.approx(whole["losses"][6:], abs=1e-3)
+    # Newton-Schulz iterations run in bfloat16, where the order of sums shows: up to 1.3e-4 of the loss was seen
+    assert rest["losses"] == pytest.approx(whole["losses"][6:], rel=2e-4)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
