@@ -7,8 +7,10 @@ import tyro
 
 from backbone.errors import UsageError
 
-_COUNTS = ("prefix_length", "clip_length", "layers", "heads", "max_tokens", "past_tokens")
-_SIZES = ("width", "words", "past_posts", "prompt_posts", "deep", "mapping_layers", "fusion_layers")
+_COUNTS = (
+    "prefix_length", "clip_length", "layers", "heads", "max_tokens", "past_tokens", "mapping_layers", "fusion_layers",
+)  # fmt: skip
+_SIZES = ("width", "words", "past_posts", "prompt_posts", "deep")
 _WIDTHS = ("image_width", "grid_width", "text_width", "text_layers", "text_heads")
 _LARGEST_BOTTLENECK = 512
 

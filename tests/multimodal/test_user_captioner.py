@@ -139,6 +139,33 @@ def test_training_changes_the_mapper_and_no_bit_of_the_frozen_parts(data, shown,
     assert torch.tensor(result.losses).isfinite().all() and len(result.losses) == 30
 
 
+UNREAD = (
+    {"words": 0}, {"past_posts": 0}, {"words": 0, "past_posts": 0}, {"style": False}, {"prefix": "all"},
+    {"words": 0, "past_posts": 0, "style": False}, {"past_posts": 1},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [TRAINED, *UNREAD], ids=str)
+def test_every_weight_of_the_mapper_gets_a_gradient(data, past, table, changes):
+    """Others would not be trained, and several processes would wait for their gradients."""
+    captioner = fresh(table, **{"copy": changes.get("past_posts") != 0, "user_dropout": 0.0} | changes)
+    shown = contexts(data, past, table, captioner.limits)
+    loss, _ = CaptionObjective(captioner).train()(batches(captioner, data, shown).collate(range(8)))
+    loss.backward()
+    assert [name for name, p in captioner.mapper.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_captioner_without_words_is_trained_saved_and_read_again(tmp_path, data, past, table):
+    captioner = fresh(table, words=0)
+    config = TrainConfig(steps=4, batch_size=8, lr=1e-3, save_every=2)
+    shown = contexts(data, past, table, captioner.limits)
+    trained = train_captioner(captioner, data, config, users=shown, folder=tmp_path / "run").captioner
+    trained.save_pretrained(tmp_path / "folder")
+    assert load(trained, tmp_path / "folder").caption(pooled(data), users=shown) == trained.caption(
+        pooled(data), users=shown
+    )
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_the_optimisers_hold_the_mapper_and_nothing_else(table, optimizer):
     objective = CaptionObjective(fresh(table, **TRAINED))

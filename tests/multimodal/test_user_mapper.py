@@ -304,6 +304,8 @@ def test_the_layers_equal_their_formulas():
     [
         ({"prompt_posts": 3}, "prompt_posts 3 exceeds past_posts 2"),
         ({"deep": 4}, "deep 4 exceeds prefix_length 3"),
+        ({"mapping_layers": 0}, "mapping_layers is 0, allowed is 1 or more"),
+        ({"fusion_layers": 0}, "fusion_layers is 0, allowed is 1 or more"),
         ({"heads": 3}, "heads is 3, allowed is a divisor of the mapper's width 8"),
         ({"user_dropout": 1.0}, "user_dropout is 1.0"),
         ({"negatives": -1}, "negatives is -1"),
