@@ -10,6 +10,7 @@ again: what was trained and captioned is kept in the work folder.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,7 @@ from scripts._seeds import cell, summary
 from scripts.benchmark.systems import ABLATIONS, COMPARED, LONGER, MLP, OURS, PAPER, Schedule
 
 if TYPE_CHECKING:
+    from scripts.benchmark.figures import Run
     from scripts.benchmark.laboratory import Laboratory
 
 Part = Literal["table", "controls", "curve", "ablations", "steps", "pictures", "choice"]
@@ -84,7 +86,7 @@ def main(options: Options) -> int:
 def _table(laboratory: "Laboratory", options: Options) -> None:
     """Print baselines and systems under the main conditions, and how many times ours is each of them."""
     from scripts.benchmark.conditions import CONDITIONS, pasts
-    from scripts.benchmark.figures import Run, compared
+    from scripts.benchmark.figures import Run
 
     bench = laboratory.bench
     for condition in CONDITIONS:
@@ -93,28 +95,17 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
         told = pasts(condition, bench)
         posts = bench.data.splits[condition.split].posts
         rows = {name: [Run(posts=posts, captions=c)] for name, c in laboratory.baselines(condition.split, told).items()}
-        for name in COMPARED[laboratory.name]:
-            rows[name] = [laboratory.run(name, seed, condition) for seed in options.seeds]
-        against = {name: compared(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
-        _print(
-            options,
-            f"{laboratory.name}, {condition.name} ({len(posts)} posts)",
-            {name: summary([replace(run, meteor=options.meteor) for run in runs]) for name, runs in rows.items()},
-            against,
-        )
+        rows |= {name: laboratory.runs(name, options.seeds, condition) for name in COMPARED[laboratory.name]}
+        rows = {name: [replace(run, meteor=options.meteor) for run in runs] for name, runs in rows.items()}
+        _print_runs(options, f"{laboratory.name}, {condition.name} ({len(posts)} posts)", rows, rows[OURS])
 
 
 def _controls(laboratory: "Laboratory", options: Options) -> None:
     """Print ours with wrong users and pictures, and what tells users apart."""
     from scripts.benchmark.conditions import CONTROLS, MAIN
-    from scripts.benchmark.figures import compared
 
-    rows = {MAIN.name: [laboratory.run(OURS, seed, MAIN) for seed in options.seeds]}
-    for control in CONTROLS:
-        rows[control.name] = [laboratory.run(OURS, seed, control) for seed in options.seeds]
-    against = {name: compared(rows[MAIN.name], runs) for name, runs in rows.items() if name != MAIN.name}
-    table = {name: summary(runs) for name, runs in rows.items()}
-    _print(options, f"{laboratory.name}, controls of {OURS}", table, against)
+    rows = {condition.name: laboratory.runs(OURS, options.seeds, condition) for condition in (MAIN, *CONTROLS)}
+    _print_runs(options, f"{laboratory.name}, controls of {OURS}", rows, rows[MAIN.name])
     for name, value in laboratory.personal_figures(OURS, options.seeds[0]).items():
         emit(
             json.dumps({"set": laboratory.name, "figure": name, "value": value}) if options.json else f"{name}: {value}"
@@ -145,34 +136,28 @@ def _curve(laboratory: "Laboratory", options: Options) -> None:
 def _ablations(laboratory: "Laboratory", options: Options) -> None:
     """Print ours without each of its parts, on the validation posts, which decide."""
     from scripts.benchmark.conditions import VALIDATION
-    from scripts.benchmark.figures import compared
 
     names = [OURS, *(f"ours, {name}" for name in options.ablations)]
-    rows = {name: [laboratory.run(name, seed, VALIDATION) for seed in options.seeds] for name in names}
+    rows = {name: laboratory.runs(name, options.seeds, VALIDATION) for name in names}
     for title, decoding in laboratory.DECODINGS.items():
-        rows[f"ours, {title}"] = [laboratory.run(OURS, seed, VALIDATION, decoding=decoding) for seed in options.seeds]
-    against = {name: compared(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
-    table = {name: summary(runs) for name, runs in rows.items()}
-    _print(options, f"{laboratory.name}, ablations, validation posts", table, against)
+        rows[f"ours, {title}"] = laboratory.runs(OURS, options.seeds, VALIDATION, decoding=decoding)
+    _print_runs(options, f"{laboratory.name}, ablations, validation posts", rows, rows[OURS])
 
 
 def _steps(laboratory: "Laboratory", options: Options) -> None:
     """Print what longer training gives on the validation posts, and the published design on the test posts too."""
     from scripts.benchmark.conditions import MAIN, VALIDATION
-    from scripts.benchmark.figures import compared
 
     for condition, names in ((VALIDATION, tuple(LONGER)), (MAIN, (PAPER,))):
-        ours = [laboratory.run(OURS, seed, condition) for seed in options.seeds]
         rows = {
-            f"{name}, {times * options.train.steps} steps": [
-                laboratory.longer(times).run(name, seed, condition) for seed in options.seeds
-            ]
+            f"{name}, {times * options.train.steps} steps": laboratory.longer(times).runs(
+                name, options.seeds, condition
+            )
             for name in names
             for times in LONGER[name]
         }
-        against = {name: compared(ours, runs) for name, runs in rows.items()}
-        table = {name: summary(runs) for name, runs in rows.items()}
-        _print(options, f"{laboratory.name}, length of training, {condition.name}", table, against)
+        ours = laboratory.runs(OURS, options.seeds, condition)
+        _print_runs(options, f"{laboratory.name}, length of training, {condition.name}", rows, ours)
 
 
 def _grid(laboratory: "Laboratory", options: Options) -> None:
@@ -201,6 +186,14 @@ def _choice(laboratory: "Laboratory", options: Options) -> None:
     found = [laboratory.choices(OURS, options.seeds[0], condition) for condition in conditions]
     weights |= drawn_weights(found, weights)
     emit(json.dumps({"weights": weights, "validation": [one.chosen(weights).mean().round(4) for one in found]}))
+
+
+def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[Run]]", ours: "Sequence[Run]") -> None:
+    """Print the figures of each row over its seeds, and how many times ours is all rows but itself."""
+    from scripts.benchmark.figures import compared
+
+    against = {name: compared(ours, runs) for name, runs in rows.items() if runs is not ours}
+    _print(options, title, {name: summary(runs) for name, runs in rows.items()}, against)
 
 
 def _print(

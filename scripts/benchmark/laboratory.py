@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,6 +57,8 @@ class Laboratory:
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
     schedule: Schedule
+    shown: dict[tuple[str, Condition], list[Context] | None] = field(default_factory=dict)
+    """What was shown of users to each system, which no length of training changes."""
 
     DECODINGS: ClassVar[Mapping[str, Search]] = {
         "no votes of past captions": Search(),
@@ -134,6 +136,12 @@ class Laboratory:
         agreement = Agreement(weights=LEARNED if search.learned else VOTES)
         return Run(posts=posts, captions=list(map(agreement.pick, drawn, *self._voters(system, condition, search))))
 
+    def runs(
+        self, system: str, seeds: Sequence[int], condition: Condition, *, decoding: Search | None = None
+    ) -> list[Run]:
+        """Return `run` of each seed."""
+        return [self.run(system, seed, condition, decoding=decoding) for seed in seeds]
+
     def choices(self, system: str, seed: int, condition: Condition) -> Choices:
         """Return what a system's captions of a condition are chosen from, with what each would gain."""
         posts, search = self.bench.data.splits[condition.split].posts, Search(votes=VOTERS)
@@ -165,13 +173,9 @@ class Laboratory:
 
     def _contexts(self, system: str, condition: Condition) -> list[Context] | None:
         """Return what is shown of users, with as many past captions as vote; the same for all seeds."""
-        if (system, condition) not in self._shown:
-            self._shown[system, condition] = shown_contexts(condition, SYSTEMS[system], self.bench, voters=VOTERS)
-        return self._shown[system, condition]
-
-    @cached_property
-    def _shown(self) -> dict[tuple[str, Condition], list[Context] | None]:
-        return {}
+        if (system, condition) not in self.shown:
+            self.shown[system, condition] = shown_contexts(condition, SYSTEMS[system], self.bench, voters=VOTERS)
+        return self.shown[system, condition]
 
     def _voters(
         self, system: str, condition: Condition, search: Search

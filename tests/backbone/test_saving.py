@@ -35,6 +35,21 @@ def test_a_run_saved_in_the_background_is_the_run_saved_at_once(tmp_path, optimi
     assert [path.name for path in (tmp_path / "b" / "resume").iterdir()] == ["step-000000008"]
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_weight_that_the_loss_does_not_touch_is_saved_and_read_again(tmp_path, optimizer):
+    def unread(folder, steps):
+        module = toy()
+        module.spare = torch.nn.Linear(4, 4)
+        config = TrainConfig(
+            steps=steps, batch_size=8, lr=1e-2, save_every=2, schedule="constant", warmup=0.0, optimizer=optimizer
+        )
+        return fit(module, toy_rows(), config, folder=folder).tensors
+
+    unread(tmp_path / "run", 3)
+    resumed, whole = unread(tmp_path / "run", 6), unread(None, 6)
+    assert "spare.weight" in whole and all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
 @pytest.fixture
 def held(monkeypatch):
     """Let the writing wait until it is allowed, and count how many write at once."""
