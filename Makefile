@@ -36,35 +36,35 @@ test: check ## Checks, then all tests (5 minutes on two cores)
 demo: $(STAMP) ## Caption the example pictures, narrate the example films, move the language model to Swahili (fetches 80 MB)
 	$(BIN)/polygraft caption examples/pictures
 	$(BIN)/polygraft narrate examples/films
-	$(BIN)/polygraft demo transfer
+	$(BIN)/python -m starter_build.demo
 
 bench: $(STAMP) ## Measure speed, and captions against controls (fetches 350 MB, trains for half an hour)
-	$(BIN)/polygraft benchmark throughput
+	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m pip install --quiet --editable ".[build]"
-	$(BIN)/polygraft benchmark captions
+	$(BIN)/python -m benchmarks.captions
 
 bench-captions: $(STAMP) ## Measure personal captions against impersonal ones (fetches 400 MB, trains for some hours)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/polygraft benchmark personal --sets voices --out docs
-	$(BIN)/polygraft benchmark personal --sets authors --steps 150
+	$(BIN)/python -m benchmarks.personal --sets voices --out docs
+	$(BIN)/python -m benchmarks.personal --sets authors --steps 150
 
 bench-narration: $(STAMP) ## Measure narrations of moving emoji (fetches 800 MB, trains for an hour)
-	$(BIN)/polygraft benchmark narration
-	$(BIN)/polygraft benchmark retrieval
-	$(BIN)/polygraft benchmark steps
+	$(BIN)/python -m benchmarks.narration
+	$(BIN)/python -m benchmarks.retrieval
+	$(BIN)/python -m benchmarks.steps
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/polygraft benchmark films
+	$(BIN)/python -m benchmarks.films
 
 bench-transfer: $(STAMP) ## Measure transfer to four languages against training from nothing (fetches 200 MB, trains for hours)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/polygraft benchmark transfer --out docs/transfer.svg
+	$(BIN)/python -m benchmarks.transfer --out docs/transfer.svg
 
 bench-language: $(STAMP) ## Measure tokenizers, mixtures, optimisers and the training loop in many languages (fetches 140 MB, trains for an hour)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/polygraft benchmark language
+	$(BIN)/python -m benchmarks.language
 
 docs: $(STAMP) ## Write docs/cli.md from the help texts
-	$(BIN)/python -m scripts._docs docs/cli.md
+	$(BIN)/python -m scripts._app.docs docs/cli.md
 
 clean: ## Remove .venv and every cache
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,17 +9,17 @@ from backbone.lazy import lazy
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder as ImageEncoder
-    from backbone.decoding import Decoding as Decoding
+    from backbone.generation.config import Decoding as Decoding
     from backbone.gpt2 import Backbone as Backbone
-    from backbone.training import TrainConfig as TrainConfig
-    from backbone.training import fit as fit
+    from backbone.training.loop import TrainConfig as TrainConfig
+    from backbone.training.loop import fit as fit
 
 _HOME = {
     "Backbone": "backbone.gpt2",
-    "Decoding": "backbone.decoding",
+    "Decoding": "backbone.generation.config",
     "ImageEncoder": "backbone.clip",
-    "TrainConfig": "backbone.training",
-    "fit": "backbone.training",
+    "TrainConfig": "backbone.training.loop",
+    "fit": "backbone.training.loop",
 }
 __all__ = ["Backbone", "Decoding", "ImageEncoder", "TrainConfig", "fit"]
 

@@ -21,9 +21,16 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from backbone.clip_tower import CONFIG, describe_preprocessing, pooled_and_grid, read_trained, tower_name, tower_tensors
 from backbone.device import pick_device, pick_dtype
 from backbone.errors import PolygraftError
+from backbone.image_towers import (
+    CONFIG,
+    describe_preprocessing,
+    pooled_and_grid,
+    read_trained,
+    tower_name,
+    tower_tensors,
+)
 from backbone.starter import starter_path
 
 Preprocess = Callable[[Image.Image], Tensor]
@@ -200,7 +207,7 @@ class ImageEncoder:
         return self._preprocess(_tame(image))
 
     def encode(self, images: Sequence[Image.Image], *, grid: bool = False, batch_size: int = 32) -> Features:
-        """Encode pictures in RGB, as `backbone.images.open_image` gives them."""
+        """Encode pictures in RGB, as `backbone.io.images.open_image` gives them."""
         chunks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
         parts = [self.encode_pixels(torch.stack([self.prepare(i) for i in chunk]), grid=grid) for chunk in chunks]
         if not parts:

@@ -15,18 +15,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from backbone.decoding import Decoding
 from backbone.device import pick_device, pick_dtype
-from backbone.digest import body_digest_of, digest_of
 from backbone.errors import PolygraftError
-from backbone.files import atomic_folder
-from backbone.pretrained import cache_argument, new_cache, save_model
-from backbone.resizing import is_tied, replace_vocabulary
-from backbone.search import search
-from backbone.sequences import LanguageModel, flush_right, positions_from_mask
-from backbone.stored import read_stored
-from backbone.tokens import Tokens as Tokens
-from backbone.tokens import encode, special_ids
+from backbone.generation.config import Decoding
+from backbone.generation.kv_cache import LanguageModel, flush_right, positions_from_mask
+from backbone.generation.sampling import search
+from backbone.hf.fingerprint import body_digest_of, digest_of
+from backbone.hf.loading import cache_argument, new_cache, save_model
+from backbone.hf.tokenization import Tokens as Tokens
+from backbone.hf.tokenization import encode, special_ids
+from backbone.hf.vocabulary import is_tied, replace_vocabulary
+from backbone.hf.vocabulary_checkpoint import read_stored
+from backbone.io.atomic_files import atomic_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Backbone:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the weights as float16 values and the vocabulary; see `backbone.digest.model_digest`.
+        """SHA-256 over the weights as float16 values and the vocabulary; see `backbone.hf.fingerprint.model_digest`.
 
         It is that of the weights as stored: the same in float32 on a CPU and in bfloat16 on a GPU, and the same again
         after `save_pretrained` and loading, unless the weights were rounded on loading (float32 in the file, half
@@ -116,7 +116,7 @@ class Backbone:
 
     @cached_property
     def body_digest(self) -> str:
-        """SHA-256 of the weights as they are held, without those of the vocabulary; see `backbone.digest.body_digest`.
+        """SHA-256 of the weights as they are held, without those of the vocabulary; see `backbone.hf.fingerprint.body_digest`.
 
         A model that was transferred to another language has that of the model it was made from.
         """
@@ -170,7 +170,7 @@ class Backbone:
                 What comes out at padding means nothing. Or an additive (B, 1, T, t + T) mask, with ``positions``.
             positions: (B, T) int64; by default real positions are counted from 0.
             cache: from `new_cache`: keys and values of t earlier positions, to which these are added.
-            weights: by name, what stands in the place of weights of the body, see `backbone.adapted`; gradients flow
+            weights: by name, what stands in the place of weights of the body, see `backbone.lora`; gradients flow
                 to them.
         """
         if positions is None and mask is not None:
@@ -193,7 +193,7 @@ class Backbone:
         return logits.float()
 
     def meaning(self, hidden: Tensor) -> Tensor:
-        """Return hidden states themselves; see `backbone.sequences.LanguageModel`."""
+        """Return hidden states themselves; see `backbone.generation.kv_cache.LanguageModel`."""
         return hidden
 
     def new_cache(self) -> Any:
@@ -201,7 +201,7 @@ class Backbone:
         return new_cache()
 
     def select(self, rows: Tensor) -> "Backbone":
-        """Return the backbone itself, which is the same for all rows; see `backbone.sequences.LanguageModel`."""
+        """Return the backbone itself, which is the same for all rows; see `backbone.generation.kv_cache.LanguageModel`."""
         return self
 
     def logits(self, prefix: Tensor, ids: Tensor, *, prefix_mask: Tensor | None = None) -> Tensor:

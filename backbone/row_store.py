@@ -23,7 +23,7 @@ from torch import Tensor
 
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.files import atomic_file, read_json, write_json
+from backbone.io.atomic_files import atomic_file, read_json, write_json
 
 FORMAT = 1
 _KEY_BYTES = 32

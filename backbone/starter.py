@@ -30,7 +30,7 @@ def starter_path(kind: str) -> Path:
         raise PolygraftError(f"there is no starter {kind!r}: choose one of {', '.join(STARTER_KINDS)}")
     folder = starter_root() / kind
     if not folder.is_dir() or not any(folder.iterdir()):
-        raise PolygraftError(f"the starter {kind} is not in {folder}: make it with `polygraft build starter`")
+        raise PolygraftError(f"the starter {kind} is not in {folder}: make it with `python -m starter_build`")
     return folder
 
 

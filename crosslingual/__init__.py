@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from backbone.lazy import lazy
 
 if TYPE_CHECKING:
-    from crosslingual.tokenizer_options import TokenizerOptions as TokenizerOptions
-    from crosslingual.tokenizers import train_tokenizer as train_tokenizer
-    from crosslingual.transferring import TransferReport as TransferReport
-    from crosslingual.transferring import transfer as transfer
-    from crosslingual.vectors import WordVectors as WordVectors
+    from crosslingual.tokenization.options import TokenizerOptions as TokenizerOptions
+    from crosslingual.tokenization.train import train_tokenizer as train_tokenizer
+    from crosslingual.transfer.transfer import TransferReport as TransferReport
+    from crosslingual.transfer.transfer import transfer as transfer
+    from crosslingual.vectors.word_vectors import WordVectors as WordVectors
 
 _HOME = {
-    "TokenizerOptions": "crosslingual.tokenizer_options",
-    "TransferReport": "crosslingual.transferring",
-    "WordVectors": "crosslingual.vectors",
-    "train_tokenizer": "crosslingual.tokenizers",
-    "transfer": "crosslingual.transferring",
+    "TokenizerOptions": "crosslingual.tokenization.options",
+    "TransferReport": "crosslingual.transfer.transfer",
+    "WordVectors": "crosslingual.vectors.word_vectors",
+    "train_tokenizer": "crosslingual.tokenization.train",
+    "transfer": "crosslingual.transfer.transfer",
 }
 __all__ = ["TokenizerOptions", "TransferReport", "WordVectors", "train_tokenizer", "transfer"]
 

@@ -10,14 +10,14 @@ from backbone.lazy import lazy
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner as Captioner
     from multimodal.captioner import CaptionerConfig as CaptionerConfig
-    from multimodal.posts import Post as Post
-    from multimodal.profile import Profile as Profile
+    from multimodal.data.posts import Post as Post
+    from multimodal.profile.profile import Profile as Profile
 
 _HOME = {
     "Captioner": "multimodal.captioner",
     "CaptionerConfig": "multimodal.captioner",
-    "Post": "multimodal.posts",
-    "Profile": "multimodal.profile",
+    "Post": "multimodal.data.posts",
+    "Profile": "multimodal.profile.profile",
 }
 __all__ = ["Captioner", "CaptionerConfig", "Post", "Profile"]
 

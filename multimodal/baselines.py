@@ -5,7 +5,7 @@ from collections import Counter
 from torch import Tensor
 
 from multimodal.batches import CaptionSet
-from multimodal.metrics import score
+from multimodal.metrics.caption import score
 
 CANDIDATES = 100
 """Frequent captions among which the best single one is sought."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from backbone.errors import PolygraftError
-from backbone.features import CachedFeatures, FeatureCache
+from backbone.feature_cache import CachedFeatures, FeatureCache
 from backbone.gpt2 import Backbone, Tokens
-from multimodal.posts import Post
-from multimodal.user_batch import UserBatch, UserTensors
+from multimodal.data.posts import Post
+from multimodal.profile.tensors import UserBatch, UserTensors
 
 
 @dataclass(frozen=True, kw_only=True)

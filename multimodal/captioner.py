@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from backbone.checkpoint import (
+from backbone.checkpoint.folder import (
     INSIDE,
     Checkpoint,
     FrozenPart,
@@ -21,22 +21,22 @@ from backbone.checkpoint import (
     save_checkpoint,
 )
 from backbone.clip import Features, ImageEncoder
-from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
-from backbone.files import atomic_folder
-from backbone.frozen import STARTER, check_width, frozen_parts, lasting_name
+from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_name
+from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone, Generation
-from backbone.images import open_image
+from backbone.io.atomic_files import atomic_folder
+from backbone.io.images import open_image
 from backbone.starter import starter_path
 from multimodal.batches import CaptionBatch
-from multimodal.community import Neighbours
-from multimodal.conditions import Conditions
 from multimodal.config import CaptionerConfig as CaptionerConfig
-from multimodal.mapper import build_mapper
-from multimodal.profile import Context, ContextLimits, Profile
-from multimodal.user_batch import UserBatch, UserTensors
-from multimodal.user_mapper import ImageInput, Prefix
-from multimodal.words import NO_WORDS, WordTable
+from multimodal.model.conditioning import Conditions
+from multimodal.model.mapper import build_mapper
+from multimodal.model.user_mapper import ImageInput, Prefix
+from multimodal.profile.profile import Context, ContextLimits, Profile
+from multimodal.profile.tensors import UserBatch, UserTensors
+from multimodal.profile.tfidf import NO_WORDS, WordTable
+from multimodal.users.neighbors import Neighbours
 
 KIND = "captioner"
 PERSONAL = f"{STARTER}-personal"

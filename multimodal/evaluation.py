@@ -1,7 +1,7 @@
 """A captioner measured on posts that it has not learned from: against what was written, and against other users.
 
 A sample is a picture and an author; its truths are all that the author wrote of it. Figures of words are of tokens as
-`multimodal.metrics` makes them, with an emoji as one word (`multimodal.style.emoji_words`), which would be lost there.
+`multimodal.metrics.caption` makes them, with an emoji as one word (`multimodal.profile.style.emoji_words`), which would be lost there.
 """
 
 import json
@@ -15,28 +15,28 @@ from typing import NamedTuple
 import numpy as np
 
 from backbone.clip import Features
-from backbone.decoding import Decoding
-from backbone.files import atomic_file
-from multimodal import ptb
-from multimodal.agreement import Agreement
+from backbone.generation.config import Decoding
+from backbone.io.atomic_files import atomic_file
 from multimodal.batches import CaptionSet
 from multimodal.captioner import Captioner
-from multimodal.known import Known
-from multimodal.metrics import score, score_each
-from multimodal.normalise import natural
-from multimodal.personal_metrics import copy_rate, diversity, identification
-from multimodal.posts import Post, Report
-from multimodal.profile import NOBODY, Context, ContextMode
-from multimodal.resampling import bootstrap
-from multimodal.style import emoji_words, style_distance
-from multimodal.user_posts import UserPosts
+from multimodal.data.normalization import natural
+from multimodal.data.posts import Post, Report
+from multimodal.metrics.bootstrap import bootstrap
+from multimodal.metrics.caption import score, score_each
+from multimodal.metrics.personalization import copy_rate, diversity, identification
+from multimodal.metrics.ptb import tokenizer as ptb
+from multimodal.profile.profile import NOBODY, Context, ContextMode
+from multimodal.profile.style import emoji_words, style_distance
+from multimodal.reranking.rerank import Agreement
+from multimodal.users.history import UserPosts
+from multimodal.users.known import Known
 
 Watch = Callable[[Sequence[range], str], Iterable[range]]
 """Passes batches on and shows how far it is; the text says what is done."""
 
 
 TextForm = Callable[[str], str]
-"""One of `multimodal.normalise.FORMS`."""
+"""One of `multimodal.data.normalization.FORMS`."""
 
 
 class Figure(NamedTuple):

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from scripts._cli import emit, guard, run
-from scripts._commands import find_commands, listing, split_words
+from scripts._app.cli import emit, guard, run
+from scripts._app.registry import find_commands, listing, split_words
 
 TITLE = "polygraft: small trained parts on one frozen GPT-2, to caption pictures, narrate films and learn languages."
 

@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.decoding import Decoding
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Device, Json, emit, progress, remark, run_file
-from scripts._consensus import check_consensus, drawn
+from backbone.generation.config import Decoding
+from scripts._app.cli import Device, Json, emit, progress, remark, run_file
+from scripts._app.mbr_options import check_consensus, drawn
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
-    from multimodal.community import Neighbours
-    from multimodal.pasts import Past
-    from multimodal.profile import Profile
-    from multimodal.sidecars import SidecarWriter
-    from multimodal.streaming import Captioned, Voice
+    from multimodal.data.sidecars import SidecarWriter
+    from multimodal.pipeline import Captioned, Voice
+    from multimodal.profile.profile import Profile
+    from multimodal.users.load import Past
+    from multimodal.users.neighbors import Neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Caption the pictures; 1 if any of them failed."""
-    from multimodal.sidecars import SidecarWriter
+    from multimodal.data.sidecars import SidecarWriter
 
     complaints = _Complaints()
     sidecars = SidecarWriter(overwrite=options.overwrite) if options.write_txt else None
@@ -131,7 +131,7 @@ class _Complaints:
 
 def _find(names: tuple[str, ...], complaints: _Complaints) -> Iterator[Path]:
     """Yield each picture that ``names`` name, once; names that lead nowhere are told."""
-    from backbone.images import list_images
+    from backbone.io.images import list_images
 
     seen: set[Path] = set()
     for name in chain.from_iterable(_read_list() if name == "-" else [name] for name in names):
@@ -159,9 +159,9 @@ def _writable(paths: Iterator[Path], sidecars: "SidecarWriter", complaints: _Com
 
 def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iterable["Captioned"]:
     """Load the models and yield captions as they are made."""
-    from backbone.frozen import STARTER
+    from backbone.frozen_models import STARTER
     from multimodal.captioner import PERSONAL, Captioner
-    from multimodal.streaming import caption_files
+    from multimodal.pipeline import caption_files
 
     past = _past(options)
     model = PERSONAL if past and options.model == STARTER else options.model
@@ -177,7 +177,7 @@ def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iter
 
 def _past(options: Options) -> "Past | None":
     """Return the user's past posts, before anything large is loaded."""
-    from multimodal.pasts import is_replaceable, read_past
+    from multimodal.users.load import is_replaceable, read_past
 
     if options.save_profile and not is_replaceable(options.save_profile):
         raise PolygraftError(f"{options.save_profile} is there and holds no profile: save it to another file")
@@ -186,8 +186,8 @@ def _past(options: Options) -> "Past | None":
 
 def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "Voice":
     """Return whose voice it is, and which of several captions is given."""
-    from multimodal.agreement import Agreement
-    from multimodal.streaming import Voice
+    from multimodal.pipeline import Voice
+    from multimodal.reranking.rerank import Agreement
 
     profile = _profile(options, captioner, past) if past else None
     return Voice(
@@ -200,7 +200,7 @@ def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "Vo
 
 def _neighbours(options: Options, captioner: "Captioner", profile: "Profile") -> "Neighbours":
     """Return the other users as this one sees them."""
-    from multimodal.pasts import read_community
+    from multimodal.users.load import read_community
 
     assert options.others is not None
     if profile.pooled is None:
@@ -227,7 +227,7 @@ def _deliver(done: "Captioned", as_json: bool, sidecars: "SidecarWriter | None")
     Raises:
         PolygraftError: it could not be read, or its captions cannot be written beside it.
     """
-    from multimodal.streaming import one_line
+    from multimodal.pipeline import one_line
 
     if done.error:
         raise PolygraftError(done.error)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Json, check_free, remark, run_file, tell
+from scripts._app.cli import Json, check_free, remark, run_file, tell
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
     from multimodal.captioner import Captioner
-    from multimodal.clipcap import ClipCap
+    from multimodal.model.clipcap import ClipCap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def main(options: Options) -> int:
     """Convert the weights and print what was read."""
     check_free(options.out)
     from backbone.gpt2 import Backbone
-    from multimodal.clipcap import load_state_dict, tuned_backbone
+    from multimodal.model.clipcap import load_state_dict, tuned_backbone
 
     tensors = load_state_dict(options.weights)
     backbone = Backbone.from_pretrained(options.backbone, device="cpu", dtype="float32")
@@ -78,7 +78,7 @@ def main(options: Options) -> int:
 
 
 def _read(options: Options, tensors: dict[str, Any], text_width: int) -> "ClipCap":
-    from multimodal.clipcap import Expected, read_clipcap
+    from multimodal.model.clipcap import Expected, read_clipcap
 
     expected = Expected(
         mapper=options.mapper,
@@ -103,10 +103,10 @@ def _keep(options: Options, found: "ClipCap", *, is_tuned: bool) -> bool:
 
 
 def _captioner(options: Options, found: "ClipCap", backbone: "Backbone") -> "Captioner":
-    from backbone.checkpoint import load_strict
+    from backbone.checkpoint.folder import load_strict
     from backbone.clip import ImageEncoder
     from multimodal.captioner import Captioner
-    from multimodal.mapper import build_mapper
+    from multimodal.model.mapper import build_mapper
 
     encoder = ImageEncoder.from_pretrained(options.clip, device="cpu", dtype="float32")
     if encoder.width != found.config.image_width:
@@ -120,7 +120,7 @@ def _captioner(options: Options, found: "ClipCap", backbone: "Backbone") -> "Cap
 
 
 def _card(options: Options) -> Any:
-    from backbone.checkpoint import ModelCard
+    from backbone.checkpoint.folder import ModelCard
 
     features = "image features of length 1" if options.normalized else "image features as the encoder gives them"
     return ModelCard(

@@ -36,11 +36,11 @@ import tyro
 
 from backbone.errors import UsageError
 from crosslingual.corpus.options import BuildOptions
-from scripts._cli import Json, emit, progress, remark, run_file
+from scripts._app.cli import Json, emit, progress, remark, run_file
 
 if TYPE_CHECKING:
+    from crosslingual.corpus.corpus import Corpus
     from crosslingual.corpus.manifest import LanguageRecord
-    from crosslingual.corpus.reading import Corpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Build the corpus and print what is in each language."""
-    from crosslingual.corpus.building import build_corpus
+    from crosslingual.corpus.build import build_corpus
     from crosslingual.corpus.sources import read_sources
 
     corpus = build_corpus(

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from backbone.decoding import Decoding
 from backbone.errors import PolygraftError, UsageError
-from multimodal.holdout import Holdout
-from multimodal.normalise import FORMS, Form
-from multimodal.posts import SPLITS, LayoutName
-from multimodal.profile import ContextMode
-from scripts._cli import Device, Json, emit, remark, run_file, watch_batches
-from scripts._consensus import check_consensus, drawn
+from backbone.generation.config import Decoding
+from multimodal.data.holdout import Holdout
+from multimodal.data.normalization import FORMS, Form
+from multimodal.data.posts import SPLITS, LayoutName
+from multimodal.profile.profile import ContextMode
+from scripts._app.cli import Device, Json, emit, remark, run_file, watch_batches
+from scripts._app.mbr_options import check_consensus, drawn
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
+    from multimodal.data.posts import Post
     from multimodal.evaluation import Figures, Samples, Speaker
-    from multimodal.known import Known
-    from multimodal.posts import Post
-    from multimodal.profile import Context
+    from multimodal.profile.profile import Context
+    from multimodal.users.known import Known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +97,9 @@ class Options:
 
 def main(options: Options) -> int:
     """Print the figures."""
-    from multimodal.agreement import KNOWN, Agreement
     from multimodal.captioner import Captioner
     from multimodal.evaluation import Speaker, copying, quality, write_predictions
+    from multimodal.reranking.rerank import KNOWN, Agreement
 
     posts, chosen = _posts(options)
     captioner = Captioner.from_pretrained(
@@ -135,7 +135,7 @@ def main(options: Options) -> int:
 
 def _posts(options: Options) -> "tuple[list[Post], list[Post]]":
     """Return all posts, marked, and those to measure on."""
-    from multimodal.posts import load_posts
+    from multimodal.data.posts import load_posts
 
     holdout = options.holdout
     if options.split != "validation":  # the posts may be those of tests alone, of which none can be held out
@@ -157,12 +157,12 @@ def _known(
     options: Options, captioner: "Captioner", posts: "list[Post]", chosen: "list[Post]"
 ) -> "tuple[Samples, Known | None]":
     """Encode the pictures; return what is measured on, and what is known of the authors."""
-    from backbone.features import FeatureCache
-    from multimodal.agreement import VOTERS
+    from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
-    from multimodal.community import Community
     from multimodal.evaluation import Samples
-    from multimodal.known import Known, pasts
+    from multimodal.reranking.rerank import VOTERS
+    from multimodal.users.known import Known, pasts
+    from multimodal.users.neighbors import Community
 
     cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")
     authors = _authors(options, posts, chosen) if captioner.config.knows_users else set()
@@ -216,7 +216,7 @@ def _personal(
 ) -> "Figures":
     """Return whether texts betray their authors, and the controls."""
     from multimodal.evaluation import identified, nearness, strangers
-    from multimodal.profile import NOBODY
+    from multimodal.profile.profile import NOBODY
 
     seed = options.decoding.seed
     found: Figures = {}

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Device, Json, emit, run_file, tell, watch_batches
-from scripts._documents import read_documents
+from scripts._app.cli import Device, Json, emit, run_file, tell, watch_batches
+from scripts._app.documents import read_documents
 
 if TYPE_CHECKING:
-    from crosslingual.scoring import TextScore
+    from crosslingual.language_model.bits_per_byte import TextScore
 
 Score = Callable[[Sequence[str]], "TextScore"]
 
@@ -69,7 +69,7 @@ def main(options: Options) -> int:
     """Print the figures: one a line or as one object, or a line for each language."""
     texts = _by_language(options.texts) if options.by_language else {"": read_documents(options.texts)}
     from backbone.gpt2 import Backbone
-    from crosslingual.scoring import score_text
+    from crosslingual.language_model.bits_per_byte import score_text
 
     backbone = Backbone.from_pretrained(options.model, device=options.device)
     context = options.context or min(backbone.context, 1024)
@@ -90,7 +90,7 @@ def main(options: Options) -> int:
 
 
 def _by_language(sources: Sequence[Path]) -> dict[str, list[str]]:
-    from scripts._language_texts import language_texts
+    from scripts._app.language_texts import language_texts
 
     texts: dict[str, list[str]] = {}
     for language, text in language_texts(sources, "heldout"):

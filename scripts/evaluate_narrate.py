@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Device, Json, Seed, emit, remark, run_file, watch_batches
-from video.clips import check_fps, check_share
+from scripts._app.cli import Device, Json, Seed, emit, remark, run_file, watch_batches
+from video.data.clips import check_fps, check_share
 
 if TYPE_CHECKING:
-    from video.clip_features import ClipSet
-    from video.clips import Clip
+    from video.data.clip_features import ClipSet
+    from video.data.clips import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +72,12 @@ class Options:
 def main(options: Options) -> int:
     """Print the figures."""
     split, clips = _clips(options)
-    from multimodal.metrics import score
-    from video.clip_features import gather
+    from multimodal.metrics.caption import score
+    from video.data.clip_features import gather
+    from video.data.feature_cache import FilmCache
     from video.evaluation import Examiner, truths
-    from video.film_cache import FilmCache
     from video.narrator import Narrator
-    from video.vocabulary import NarrationVocabulary
+    from video.vocabulary.vocabulary import NarrationVocabulary
 
     narrator = Narrator.from_pretrained(
         options.model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
@@ -109,7 +109,7 @@ def main(options: Options) -> int:
 
 def _clips(options: Options) -> "tuple[str, list[Clip]]":
     """Return the split and its clips."""
-    from video.clips import SPLITS, mark_splits, read_clips
+    from video.data.clips import SPLITS, mark_splits, read_clips
 
     found = read_clips(options.clips, report=remark)
     split = options.split

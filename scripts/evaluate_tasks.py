@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import UsageError
-from crosslingual.tasks.options import Name, TaskOptions
-from scripts._cli import Device, Json, emit, progress, remark, run_file, watch_batches
+from crosslingual.evaluation.options import Name, TaskOptions
+from scripts._app.cli import Device, Json, emit, progress, remark, run_file, watch_batches
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
-    from crosslingual.tasks.evaluating import TaskReport
+    from crosslingual.evaluation.evaluate import TaskReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +94,15 @@ def main(options: Options) -> int:
 
 
 def _choose(options: Options) -> "TaskReport":
-    from crosslingual.tasks.choices import read_items
-    from crosslingual.tasks.probes import read_probe
+    from crosslingual.evaluation.probes import read_probe
+    from crosslingual.evaluation.tasks import read_items
 
     form = "choice" if options.task == "probe" else options.task
     read = partial(read_items, form, language=options.language, published=options.how.published)
     items = read(options.data) if options.data else read_probe()
     examples = read(options.examples) if options.examples else ()
     backbone, context = _load(options)
-    from crosslingual.tasks.evaluating import evaluate_choices
+    from crosslingual.evaluation.evaluate import evaluate_choices
 
     return evaluate_choices(
         backbone, items, options.how,
@@ -111,13 +111,13 @@ def _choose(options: Options) -> "TaskReport":
 
 
 def _label(options: Options) -> "TaskReport":
-    from crosslingual.tasks.sentences import read_sentences
+    from crosslingual.evaluation.tagging import read_sentences
 
     assert options.data is not None and options.task in ("pos", "ner"), "Options has seen to it"
     sentences = read_sentences(options.data, language=options.language)
     examples = read_sentences(options.examples, language=options.language) if options.examples else ()
     backbone, context = _load(options)
-    from crosslingual.tasks.evaluating import evaluate_labelling
+    from crosslingual.evaluation.evaluate import evaluate_labelling
 
     return evaluate_labelling(
         backbone, sentences, options.task, options.how,

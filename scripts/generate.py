@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.decoding import Decoding
 from backbone.errors import UsageError
-from scripts._cli import Device, Json, emit, remark, run_file
+from backbone.generation.config import Decoding
+from scripts._app.cli import Device, Json, emit, remark, run_file
 
 if TYPE_CHECKING:
     from backbone import Backbone

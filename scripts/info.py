@@ -15,16 +15,16 @@ from typing import Any
 
 import tyro
 
-from backbone.checkpoint import CARD, CONFIG, RECORD, read_header
+from backbone.checkpoint.folder import CARD, CONFIG, RECORD, read_header
 from backbone.errors import PolygraftError
-from backbone.files import read_json
-from backbone.progress import read_log
-from scripts._cli import Json, emit, run_file
-from scripts.transferring.places import TRANSFER
+from backbone.io.atomic_files import read_json
+from backbone.training.logger import read_log
+from scripts._app.cli import Json, emit, run_file
+from scripts._transfer.places import TRANSFER
 
 Facts = dict[str, Any]
 
-VOCABULARY = "vocabulary.json"  # as backbone.stored writes it, which imports torch
+VOCABULARY = "vocabulary.json"  # as backbone.hf.vocabulary_checkpoint writes it, which imports torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def _transfer(folder: Path) -> Facts:
 
 
 def _vocabulary(folder: Path) -> Facts:
-    from video.vocabulary import NarrationVocabulary  # imports torch
+    from video.vocabulary.vocabulary import NarrationVocabulary  # imports torch
 
     vocabulary = NarrationVocabulary.from_pretrained(folder)
     made_by = vocabulary.text_encoder

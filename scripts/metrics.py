@@ -15,7 +15,7 @@ from pathlib import Path
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Json, emit, remark, run_file
+from scripts._app.cli import Json, emit, remark, run_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Print each metric; METEOR is left out, or null in JSON, where it cannot be had."""
-    from multimodal.caption_rows import read_hypotheses, read_references
-    from multimodal.metrics import score
+    from multimodal.data.caption_files import read_hypotheses, read_references
+    from multimodal.metrics.caption import score
 
     hypotheses = read_hypotheses(_read(options.hypotheses), str(options.hypotheses))
     references = read_references(_read(options.references), str(options.references))

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._cli import Device, Json, emit, remark, run_file
-from scripts._growing import Grower, Growing, check_own
-from scripts._watching import Watching, find_films, vocabulary_folder, watch_film
-from video.narrate_options import NarrateOptions
+from scripts._app.cli import Device, Json, emit, remark, run_file
+from scripts._app.videos import Watching, find_films, vocabulary_folder, watch_film
+from scripts._app.vocabulary_update import Grower, Growing, check_own
+from video.options import NarrateOptions
 
 if TYPE_CHECKING:
-    from video.telling import Narrated
+    from video.timeline.narrate import Narrated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ def _plain(span: "Narrated", options: Options) -> dict[str, Any]:
 
 
 def _lines(film: Path, told: "Sequence[Narrated]") -> None:
-    from video.subtitles import clock
+    from video.timeline.subtitles import clock
 
     for span in told:
         others = "".join(f"\t{one.text}" for one in span.narrations[1:])
@@ -152,8 +152,8 @@ def _lines(film: Path, told: "Sequence[Narrated]") -> None:
 
 
 def _subtitles(options: Options, film: Path, told: "Sequence[Narrated]") -> None:
-    from backbone.files import write_text
-    from video.subtitles import to_srt, to_vtt
+    from backbone.io.atomic_files import write_text
+    from video.timeline.subtitles import to_srt, to_vtt
 
     text = to_srt(told) if options.srt else to_vtt(told)
     if not options.write:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.files import atomic_file
-from scripts._cli import Json, emit, progress, run_file
+from backbone.io.atomic_files import atomic_file
+from scripts._app.cli import Json, emit, progress, run_file
 
 if TYPE_CHECKING:
-    from crosslingual.tokenizer_figures import Cut
+    from crosslingual.tokenization.fertility import Cut
 
 Row = dict[str, Any]
 _PLOTS = (".svg", ".png", ".pdf")
@@ -57,9 +57,9 @@ def main(options: Options) -> int:
     # documents of a corpus say different things, even where there are as many
     reference = "" if any(path.is_dir() for path in options.text) else options.reference
     rows: list[Row] = []
-    from backbone.pretrained import load_tokenizer
+    from backbone.hf.loading import load_tokenizer
     from backbone.starter import language_model_place
-    from crosslingual.tokenizer_figures import measure
+    from crosslingual.tokenization.fertility import measure
 
     for name in options.tokenizers:
         tokenizer = load_tokenizer(language_model_place(name))
@@ -74,7 +74,7 @@ def main(options: Options) -> int:
 
 
 def _languages(paths: Sequence[Path]) -> dict[str, list[str]]:
-    from scripts._language_texts import language_texts
+    from scripts._app.language_texts import language_texts
 
     found: dict[str, list[str]] = {}
     for language, text in progress(language_texts(paths, "heldout"), label="reading"):
@@ -110,7 +110,7 @@ def _lines(rows: Sequence[Row], *, as_json: bool) -> list[str]:
 
 def _draw(rows: Sequence[Row], path: Path) -> None:
     """Plot the bytes per token, a group of bars for each language."""
-    from scripts._plots import pyplot
+    from scripts._app.plots import pyplot
 
     plots = pyplot()
     names = list(dict.fromkeys(row["tokenizer"] for row in rows))

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.files import atomic_folder, write_json
-from crosslingual.tokenizer_options import TokenizerOptions
-from scripts._cli import Json, Seed, check_free, emit, progress, run_file, stage
+from backbone.io.atomic_files import atomic_folder, write_json
+from crosslingual.tokenization.options import TokenizerOptions
+from scripts._app.cli import Json, Seed, check_free, emit, progress, run_file, stage
 
 if TYPE_CHECKING:
-    from crosslingual.tokenizer_figures import Cut
+    from crosslingual.tokenization.fertility import Cut
 
 _SAMPLE = 1_000_000
 
@@ -75,8 +75,8 @@ def main(options: Options) -> int:
     languages = _survey(_read(options, "counting"))
     if not languages:
         raise PolygraftError("there is no text in the sources: give files of UTF-8 text, or the folder of a corpus")
-    from crosslingual.balance import reading_rates
-    from crosslingual.tokenizer_figures import measure
+    from crosslingual.tokenization.balance import reading_rates
+    from crosslingual.tokenization.fertility import measure
 
     sizes = {name: language.bytes for name, language in languages.items()}
     rates = reading_rates(sizes, options.balance, options.max_bytes or None)
@@ -96,14 +96,14 @@ def main(options: Options) -> int:
 
 
 def _read(options: Options, label: str) -> Iterator[tuple[str, str]]:
-    from scripts._language_texts import language_texts
+    from scripts._app.language_texts import language_texts
 
     yield from progress(language_texts(options.sources), label=label)
 
 
 def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, Language]:
     """Count texts and bytes of each language, and keep its first megabyte."""
-    from crosslingual.training_text import check_unicode
+    from crosslingual.tokenization.training_text import check_unicode
 
     count: Counter[str] = Counter()
     size: Counter[str] = Counter()
@@ -118,10 +118,10 @@ def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, Language]:
 
 
 def _train(options: Options, rates: Mapping[str, float]) -> Any:
-    from backbone.pretrained import load_tokenizer
+    from backbone.hf.loading import load_tokenizer
     from backbone.starter import language_model_place
-    from crosslingual.balance import reread
-    from crosslingual.tokenizers import train_tokenizer
+    from crosslingual.tokenization.balance import reread
+    from crosslingual.tokenization.train import train_tokenizer
 
     name = language_model_place(options.like)
     like = load_tokenizer(name) if name else None

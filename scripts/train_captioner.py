@@ -24,19 +24,19 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from multimodal.config import CaptionerConfig, Preset
-from multimodal.holdout import Holdout
-from multimodal.posts import LayoutName
-from multimodal.profile import ContextMode
-from scripts._cli import Device, Json, remark, run_file
-from scripts._runs import Training, begin, finish, frozen_models, is_finished, tell_figures
+from multimodal.data.holdout import Holdout
+from multimodal.data.posts import LayoutName
+from multimodal.profile.profile import ContextMode
+from scripts._app.cli import Device, Json, remark, run_file
+from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished, tell_figures
 
 if TYPE_CHECKING:
-    from backbone.checkpoint import ModelCard
+    from backbone.checkpoint.folder import ModelCard
     from multimodal.batches import CaptionSet
     from multimodal.captioner import Captioner
-    from multimodal.posts import Post, Report
-    from multimodal.profile import Context
-    from multimodal.training import Trained
+    from multimodal.data.posts import Post, Report
+    from multimodal.profile.profile import Context
+    from multimodal.training.train import Trained
 
 _OTHER = {"default": " (--preset clipcap: a captioner that knows none)", "clipcap": ""}
 
@@ -80,7 +80,7 @@ def main(options: Options) -> int:
         remark(f"{options.out} is finished: caption with --model {options.out}, or train again with --overwrite")
         return 0
     from backbone.device import pick_device
-    from backbone.distributed import join_world
+    from backbone.training.distributed import join_world
 
     world = join_world(pick_device(options.device))
     tell = remark if world.first else lambda _: None
@@ -113,7 +113,7 @@ def _digest(posts: "list[Post]") -> str:
 
 def _posts(options: Options, tell: "Report") -> "tuple[list[Post], list[Post]]":
     """Return the posts to learn from and those held out; posts for tests are in neither."""
-    from multimodal.posts import load_posts
+    from multimodal.data.posts import load_posts
 
     holdout = replace(options.holdout, val_share=0.0) if options.validation else options.holdout
     found = load_posts(options.posts, options.layout, report=tell)
@@ -154,9 +154,9 @@ def _train(
     options: Options, captioner: "Captioner", training: "list[Post]", held: "list[Post]", tell: "Report"
 ) -> "Trained":
     """Encode the pictures and train."""
-    from backbone.features import FeatureCache
+    from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
-    from multimodal.training import train_captioner
+    from multimodal.training.train import train_captioner
 
     cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")
     data = gather(training, cache, report=tell)
@@ -195,8 +195,8 @@ def _with_users(
     Users are known by their training posts; who has none there, by their other posts that are held out.
     """
     from multimodal.captioner import Captioner
-    from multimodal.community import Community
-    from multimodal.known import Known, learned_words, pasts
+    from multimodal.users.known import Known, learned_words, pasts
+    from multimodal.users.neighbors import Community
 
     table, encoder = learned_words(data), captioner.encoder.digest
     held = pasts(validation, encoder) if validation else {}
@@ -230,7 +230,7 @@ def _keep(options: Options, trained: "Trained") -> None:
 
 def _card(options: Options, trained: "Trained") -> "ModelCard":
     """Return the card, which also says whether the captioner knows users."""
-    from multimodal.training import describe
+    from multimodal.training.train import describe
 
     card = describe(trained, title=options.out.name, source=options.posts.name)
     if not trained.captioner.config.knows_users:

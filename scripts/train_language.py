@@ -27,29 +27,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosslingual.tuning import shape
-from scripts._cli import remark, run_file
-from scripts._language_data import measure_with, open_data
-from scripts._language_options import Options as Options
-from scripts._runs import begin, finish, is_finished_model, tell_figures
+from crosslingual.language_model.options import shape
+from scripts._app.cli import remark, run_file
+from scripts._app.run_folder import begin, finish, is_finished_model, tell_figures
+from scripts._language.data import measure_with, open_data
+from scripts._language.options import Options as Options
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
-    from backbone.training import FitResult
+    from backbone.training.loop import FitResult
 
 
 def main(options: Options) -> int:
     """Train, or go on training; the folder holds the model then."""
     if options.dry_run:
-        from scripts._language_plan import plan_training
+        from scripts._language.plan import plan_training
 
         return plan_training(options, open_data(options))
     if is_finished_model(options.out) and not options.overwrite:
         remark(f"{options.out} is finished: measure it with evaluate language, or train again with --overwrite")
         return 0
     from backbone.device import pick_device
-    from backbone.distributed import join_world
-    from crosslingual.language_training import train_language_model
+    from backbone.training.distributed import join_world
+    from crosslingual.language_model.train import train_language_model
 
     world = join_world(pick_device(options.device))
     data = open_data(options)
@@ -81,7 +81,7 @@ class _Origin:
 
     @classmethod
     def of(cls, backbone: "Backbone") -> "_Origin":
-        return cls(body=backbone.body_digest, models=(backbone.digest, *backbone.kin))
+        return cls(body=backbone.body_digest, models=(backbone.hf.fingerprint, *backbone.kin))
 
 
 def _settings(options: Options, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,8 +94,8 @@ def _settings(options: Options, data: Mapping[str, Any]) -> dict[str, Any]:
 def _untrained(options: Options) -> "Backbone":
     from backbone.device import seed_everything
     from backbone.gpt2 import Backbone
-    from backbone.pretrained import load_tokenizer
-    from crosslingual.tokenizers import blank_gpt2
+    from backbone.hf.loading import load_tokenizer
+    from crosslingual.tokenization.train import blank_gpt2
 
     if options.start:
         return Backbone.from_pretrained(options.start, device=options.device, dtype="float32")
@@ -109,9 +109,9 @@ def _untrained(options: Options) -> "Backbone":
 def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _Origin | None) -> None:
     """Put the model in the run's place and print the figures."""
     from backbone.gpt2 import Backbone
-    from backbone.kinship import write_kin
-    from backbone.pretrained import save_model
-    from scripts._language_card import write_training
+    from backbone.hf.kinship import write_kin
+    from backbone.hf.loading import save_model
+    from scripts._language.card import write_training
 
     trained = Backbone(backbone.model, backbone.tokenizer, name=options.out.name)  # its digests are other ones now
     same_body = origin is not None and trained.body_digest == origin.body

@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from backbone.errors import PolygraftError
-from scripts._cli import Device, Json, remark, run_file
-from scripts._runs import Training, begin, finish, frozen_models, is_finished, tell_figures
-from video.clips import check_fps, check_share
+from scripts._app.cli import Device, Json, remark, run_file
+from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished, tell_figures
 from video.config import NarratorConfig
+from video.data.clips import check_fps, check_share
 
 if TYPE_CHECKING:
-    from video.clip_features import ClipSet
-    from video.clips import Clip, Report
+    from video.data.clip_features import ClipSet
+    from video.data.clips import Clip, Report
     from video.narrator import Narrator
-    from video.training import Trained
+    from video.training.train import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,8 @@ def main(options: Options) -> int:
         remark(f"{options.out} is finished: measure it with evaluate narrate, or train again with --overwrite")
         return 0
     from backbone.device import pick_device
-    from backbone.distributed import join_world
-    from video.training import train_narrator
+    from backbone.training.distributed import join_world
+    from video.training.train import train_narrator
 
     world = join_world(pick_device(options.device))
     tell = remark if world.first else lambda _: None
@@ -110,7 +110,7 @@ def _digest(clips: "list[Clip]") -> str:
 
 def _clips(options: Options, tell: "Report") -> "tuple[list[Clip], list[Clip]]":
     """Return the clips to learn from and those held out; clips for tests are in neither."""
-    from video.clips import mark_splits, read_clips, with_causal
+    from video.data.clips import mark_splits, read_clips, with_causal
 
     share = 0.0 if options.validation else options.val_share
     found = read_clips(options.clips, report=tell)
@@ -137,8 +137,8 @@ def _encoded(
     options: Options, narrator: "Narrator", training: "list[Clip]", held: "list[Clip]", tell: "Report"
 ) -> "tuple[ClipSet, ClipSet | None]":
     """Return the clips to learn from and those held out with their frames; no film is in both."""
-    from video.clip_features import gather
-    from video.film_cache import FilmCache
+    from video.data.clip_features import gather
+    from video.data.feature_cache import FilmCache
 
     cache = FilmCache(options.cache.expanduser(), narrator.encoder)
     data = gather(training, cache, fps=options.fps, report=tell)
@@ -155,7 +155,7 @@ def _encoded(
 
 def _keep(options: Options, trained: "Trained") -> None:
     """Put the checkpoint in the run's place and print the figures."""
-    from video.training import describe
+    from video.training.train import describe
 
     card = describe(trained, title=options.out.name, source=options.clips.name)
     figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics

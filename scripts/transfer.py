@@ -20,22 +20,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts._cli import emit, run_file, stage
-from scripts.transferring.options import Options
+from scripts._app.cli import emit, run_file, stage
+from scripts._transfer.options import Options
 
 if TYPE_CHECKING:
-    from scripts.transferring.result import Transferred
+    from scripts._transfer.output import Transferred
 
 
 def main(options: Options) -> int:
     """Make the model, write its folder, and print the report."""
-    from scripts.transferring.places import check_places
+    from scripts._transfer.places import check_places
 
     check_places(options)
-    from scripts.transferring.inputs import read_evidence
-    from scripts.transferring.making import make
-    from scripts.transferring.result import keep
-    from scripts.transferring.tables import as_dict, as_lines
+    from scripts._transfer.inputs import read_evidence
+    from scripts._transfer.output import keep
+    from scripts._transfer.report_text import as_dict, as_lines
+    from scripts._transfer.run import make
 
     stage("reading vectors, dictionary and texts")
     evidence = read_evidence(options)
@@ -53,7 +53,7 @@ def _page(options: Options, transferred: "Transferred", facts: Mapping[str, Any]
     """Return the report as a page, made before anything is written."""
     if options.report is None:
         return None
-    from scripts.transferring.page import as_page
+    from scripts._transfer.report_html import as_page
 
     stage("drawing the report")
     return as_page(transferred, facts)

@@ -21,10 +21,10 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from crosslingual.options import VectorTraining
-from scripts._cli import Json, run_file, tell
+from scripts._app.cli import Json, run_file, tell
 
 if TYPE_CHECKING:
-    from crosslingual.vectors import WordVectors
+    from crosslingual.vectors.word_vectors import WordVectors
 
 _ENDINGS = (".bin", ".vec", ".npz")
 
@@ -54,8 +54,8 @@ class Options:
 def main(options: Options) -> int:
     """Train, write the file and print what is in it."""
     _check_out(options)
-    from crosslingual.words import split_words
-    from scripts._texts import read_texts
+    from crosslingual.vectors.words import split_words
+    from scripts._app.text_files import read_texts
 
     texts = read_texts(options.text)
     vectors = _train(options, texts if options.no_split else split_words(texts))
@@ -80,7 +80,7 @@ def _check_out(options: Options) -> None:
 
 
 def _train(options: Options, texts: Iterator[str]) -> "WordVectors":
-    from crosslingual.vectors import train
+    from crosslingual.vectors.word_vectors import train
 
     bar = sys.stderr.isatty()
     if options.out.suffix == ".bin":

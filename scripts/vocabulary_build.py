@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import PolygraftError
-from scripts._cli import Device, Json, check_free, progress, remark, run_file, tell
-from video.coding import CodingOptions
+from scripts._app.cli import Device, Json, check_free, progress, remark, run_file, tell
+from video.vocabulary.pair_encoding import CodingOptions
 
 if TYPE_CHECKING:
-    from video.texts import TextEncoder
+    from video.vocabulary.text_encoder import TextEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,11 @@ class Options:
 def main(options: Options) -> int:
     """Build the vocabulary and print how much is in it."""
     check_free(options.out)
-    from video.narrations import read_narrations
+    from video.vocabulary.narrations import read_narrations
 
     data, source = _read(options.file)
     narrations = read_narrations(data, source, watch=lambda rows: progress(rows, label="reading"))
-    from video.vocabulary import NarrationVocabulary  # imports torch, which a faulty file need not wait for
+    from video.vocabulary.vocabulary import NarrationVocabulary  # imports torch, which a faulty file need not wait for
 
     encoder = None if options.no_vectors else _encoder(options)
     vocabulary = NarrationVocabulary.build(narrations, options.coding, encoder=encoder, watch=_watch)
@@ -79,7 +79,7 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 def _encoder(options: Options) -> "TextEncoder":
     from backbone.clip import ImageEncoder
-    from video.texts import TextEncoder
+    from video.vocabulary.text_encoder import TextEncoder
 
     return TextEncoder.of(ImageEncoder.from_pretrained(options.clip, device=options.device))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tyro
 
-from scripts._cli import Json, emit, run_file
+from scripts._app.cli import Json, emit, run_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Roll the update back and print what it was."""
-    from video.update import rollback
+    from video.update.update import rollback
 
     update = rollback(options.folder, options.id)
     facts = {

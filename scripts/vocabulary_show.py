@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from scripts._cli import Json, emit, progress, run_file
+from scripts._app.cli import Json, emit, progress, run_file
 
 if TYPE_CHECKING:
-    from video.vocabulary import NarrationVocabulary
+    from video.vocabulary.vocabulary import NarrationVocabulary
 
 _SAMPLES = 5
 
@@ -36,7 +36,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Print the counts or the list."""
-    from video.vocabulary import NarrationVocabulary
+    from video.vocabulary.vocabulary import NarrationVocabulary
 
     vocabulary = NarrationVocabulary.from_pretrained(options.folder)
     if options.list is None:

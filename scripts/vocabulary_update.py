@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import PolygraftError
-from scripts._cli import Device, Json, emit, remark, run_file
-from scripts._growing import Grower, Growing, check_own
-from scripts._watching import Watching, find_films, watch_film
-from video.narrate_options import NarrateOptions
+from scripts._app.cli import Device, Json, emit, remark, run_file
+from scripts._app.videos import Watching, find_films, watch_film
+from scripts._app.vocabulary_update import Grower, Growing, check_own
+from video.options import NarrateOptions
 
 if TYPE_CHECKING:
-    from video.update import Growth
+    from video.update.update import Growth
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,24 +5,24 @@ import copy
 import pytest
 import torch
 
-from backbone.decoding import Decoding
-from backbone.features import FeatureCache
+from backbone.feature_cache import FeatureCache
+from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone
-from backbone.training import TrainConfig, fit
-from crosslingual.language_model import PackedTokens, pack
-from crosslingual.language_training import Tuning, train_language_model
-from crosslingual.scoring import score_text
-from crosslingual.tokenizers import blank_gpt2, train_byte_bpe
+from backbone.training.loop import TrainConfig, fit
+from crosslingual.language_model.bits_per_byte import score_text
+from crosslingual.language_model.packed_tokens import PackedTokens, pack
+from crosslingual.language_model.train import Tuning, train_language_model
+from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
 from multimodal.batches import gather
 from multimodal.captioner import Captioner
-from multimodal.contexts import contexts
-from multimodal.posts import Post
-from multimodal.training import train_captioner
-from multimodal.user_posts import collect
-from multimodal.words import WordTable
+from multimodal.data.posts import Post
+from multimodal.profile.tfidf import WordTable
+from multimodal.training.train import train_captioner
+from multimodal.users.contexts import contexts
+from multimodal.users.history import collect
 from tests.backbone.tiny import tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
-from tests.backbone.toy_training import toy, toy_rows
+from tests.backbone.training.toy_training import toy, toy_rows
 from tests.multimodal.tiny_captioner import TEXTS, reading_backbone, write_posts
 from tests.multimodal.tiny_users import CONTEXTS, VARIANTS, random_rows, user_captioner
 

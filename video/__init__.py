@@ -9,15 +9,15 @@ from backbone.lazy import lazy
 
 if TYPE_CHECKING:
     from video.config import NarratorConfig as NarratorConfig
-    from video.frames import read_frames as read_frames
+    from video.frames.reader import read_frames as read_frames
     from video.narrator import Narrator as Narrator
-    from video.vocabulary import NarrationVocabulary as NarrationVocabulary
+    from video.vocabulary.vocabulary import NarrationVocabulary as NarrationVocabulary
 
 _HOME = {
-    "NarrationVocabulary": "video.vocabulary",
+    "NarrationVocabulary": "video.vocabulary.vocabulary",
     "Narrator": "video.narrator",
     "NarratorConfig": "video.config",
-    "read_frames": "video.frames",
+    "read_frames": "video.frames.reader",
 }
 __all__ = ["NarrationVocabulary", "Narrator", "NarratorConfig", "read_frames"]
 

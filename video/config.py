@@ -56,7 +56,7 @@ class NarratorConfig:
     learn_temperature: bool = True
     """Let it be learned from there; off: fixed, as published."""
     novelty: tyro.conf.Suppress[tuple[float, ...]] = ()
-    """What tells moments for which a vocabulary has no words, see `video.novelty.CalibratedMargin`: weights of best
+    """What tells moments for which a vocabulary has no words, see `video.vocabulary.novelty.CalibratedMargin`: weights of best
     score and margin, bias, threshold; learned from held-out clips. Empty: nothing was held out."""
     image_width: tyro.conf.Suppress[int] = 0
     """Width of the image features; read from the image encoder."""

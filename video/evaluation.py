@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video.clip_features import ClipSet
-from video.frames import read_frames
+from video.data.clip_features import ClipSet
+from video.frames.reader import read_frames
 from video.metrics import Ranks, coverage, recall, retrieval_figures
 from video.narrator import Narrator
-from video.search import Hits, search
-from video.vocabulary import NarrationVocabulary
+from video.vocabulary.exact_search import Hits, search
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 Watch = Callable[[Sequence[range], str], Iterable[range]]
 """Passes batches on and shows how far it is; the text says what is done."""

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbone.adapted import Adapted
-from backbone.checkpoint import (
+from backbone.checkpoint.folder import (
     Checkpoint,
     FrozenPart,
     ModelCard,
@@ -25,26 +24,27 @@ from backbone.checkpoint import (
     save_checkpoint,
 )
 from backbone.clip import ImageEncoder
-from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
-from backbone.frozen import STARTER, check_width, frozen_parts, lasting_name
+from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_name
+from backbone.generation.config import Decoding
+from backbone.generation.kv_cache import LanguageModel
 from backbone.gpt2 import Backbone, Generation
-from backbone.sequences import LanguageModel
+from backbone.lora import Adapted
 from backbone.starter import starter_path
-from video.asking import Questions
-from video.batches import ClipBatch as ClipBatch
-from video.batches import NarrationBatch
-from video.clips import Report
 from video.config import NarratorConfig as NarratorConfig
-from video.film_cache import FilmCache
-from video.losses import batch_loss, vocabulary_loss
-from video.narrate_options import NarrateOptions
-from video.novelty import CalibratedMargin, FixedThreshold, Novelty
-from video.projection import Projection, Prompt, masked_mean
-from video.telling import Narrated, tell
-from video.texts import TextEncoder
-from video.vocabulary import NarrationVocabulary
-from video.watching import Watched, watch
+from video.data.batches import ClipBatch as ClipBatch
+from video.data.batches import NarrationBatch
+from video.data.clips import Report
+from video.data.feature_cache import FilmCache
+from video.model.losses import batch_loss, vocabulary_loss
+from video.model.prefix_cache import Questions
+from video.model.projection import Projection, Prompt, masked_mean
+from video.options import NarrateOptions
+from video.timeline.narrate import Narrated, tell
+from video.timeline.query import Watched, watch
+from video.vocabulary.novelty import CalibratedMargin, FixedThreshold, Novelty
+from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 KIND = "narrator"
 
@@ -310,7 +310,7 @@ class Narrator:
     def loss(self, batch: NarrationBatch, vocabulary: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch (nats) summed over what is predicted, and how much that is.
 
-        Where narrations are retrieved a clip is predicted, see `video.losses`; where they are written, a token, the end
+        Where narrations are retrieved a clip is predicted, see `video.model.losses`; where they are written, a token, the end
         of text included.
 
         Args:

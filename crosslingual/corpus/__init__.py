@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from backbone.lazy import lazy
 
 if TYPE_CHECKING:
-    from crosslingual.corpus.building import build_corpus as build_corpus
+    from crosslingual.corpus.build import build_corpus as build_corpus
+    from crosslingual.corpus.corpus import Corpus as Corpus
+    from crosslingual.corpus.corpus import CorpusDocument as CorpusDocument
     from crosslingual.corpus.options import BuildOptions as BuildOptions
-    from crosslingual.corpus.reading import Corpus as Corpus
-    from crosslingual.corpus.reading import CorpusDocument as CorpusDocument
     from crosslingual.corpus.sources import read_sources as read_sources
 
 _HOME = {
     "BuildOptions": "crosslingual.corpus.options",
-    "Corpus": "crosslingual.corpus.reading",
-    "CorpusDocument": "crosslingual.corpus.reading",
-    "build_corpus": "crosslingual.corpus.building",
+    "Corpus": "crosslingual.corpus.corpus",
+    "CorpusDocument": "crosslingual.corpus.corpus",
+    "build_corpus": "crosslingual.corpus.build",
     "read_sources": "crosslingual.corpus.sources",
 }
 __all__ = ["BuildOptions", "Corpus", "CorpusDocument", "build_corpus", "read_sources"]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from crosslingual.corpus.cleaning import read_counts
+from crosslingual.corpus.clean import read_counts
 from crosslingual.corpus.compression import Tail
 from crosslingual.corpus.manifest import Amount, LanguageRecord, Shard
 from crosslingual.corpus.plan import Unit
 from crosslingual.corpus.rules import Rules
-from crosslingual.corpus.writing import SPLITS, SUFFIX, UnitSummary, read_summary
+from crosslingual.corpus.write import SPLITS, SUFFIX, UnitSummary, read_summary
 
 
 def place_language(

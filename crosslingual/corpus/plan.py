@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbone.errors import PolygraftError
+from crosslingual.corpus.compressed_io import PACKED
+from crosslingual.corpus.parquet import count_shards
 from crosslingual.corpus.sources import Source, SourceList
-from crosslingual.corpus.streams import PACKED
-from crosslingual.corpus.tables import count_shards
 
 
 @dataclass(frozen=True, kw_only=True)

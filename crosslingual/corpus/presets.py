@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from backbone.errors import PolygraftError
-from backbone.files import read_json
+from backbone.io.atomic_files import read_json
 
 PresetName = Literal["gopher", "fineweb-2"]
 """What ``preset`` names among the rules: Gopher's thresholds, the same for all languages, or FineWeb-2's for each."""

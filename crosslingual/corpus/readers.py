@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import IO, Any, NamedTuple
 
+from crosslingual.corpus.compressed_io import open_unpacked, read_lines, read_through
+from crosslingual.corpus.parquet import read_parquet, read_shard
 from crosslingual.corpus.plan import Piece, Unit
 from crosslingual.corpus.sources import Source
-from crosslingual.corpus.streams import open_unpacked, read_lines, read_through
-from crosslingual.corpus.tables import read_parquet, read_shard
 
 _MARK = b"\xef\xbb\xbf"
 

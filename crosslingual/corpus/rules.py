@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from backbone.errors import PolygraftError
-from crosslingual.corpus.characters import known_scripts
+from crosslingual.corpus.unicode_scripts import known_scripts
 
 _OF_IDENTIFIER = ("identifier", "label", "min_language")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.files import read_json, write_text
+from backbone.io.atomic_files import read_json, write_text
 from crosslingual.corpus.manifest import MANIFEST, read_settings
 from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.plan import Unit

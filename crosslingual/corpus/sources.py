@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError
+from crosslingual.corpus.compressed_io import PACKED
 from crosslingual.corpus.presets import preset_rules
 from crosslingual.corpus.rules import Rules
-from crosslingual.corpus.streams import PACKED
 
 FORMATS = ("txt", "jsonl", "parquet", "wikiextractor")
 DOCUMENTS = ("file", "line", "paragraph")

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from backbone import clip, clip_tower
+from backbone import clip
+from backbone import image_towers as clip_tower
 from backbone.clip import ImageEncoder
-from backbone.clip_tower import match_in_order, tower_tensors
 from backbone.errors import PolygraftError
+from backbone.image_towers import match_in_order, tower_tensors
 from tests.backbone.tiny_clip import RESNET, TEXT, TIMM, VIT, WIDTH, tiny_clip, tiny_image_encoder
 
 TOWERS = [pytest.param(VIT, id="vit"), pytest.param(RESNET, id="resnet"), pytest.param(TIMM, id="timm")]
@@ -368,7 +369,7 @@ def test_tensors_are_matched_in_order_and_by_shape():
 
 def test_the_starter_is_the_default(tmp_path, monkeypatch):
     monkeypatch.setenv("POLYGRAFT_STARTER", str(tmp_path))
-    with pytest.raises(PolygraftError, match="polygraft build starter"):
+    with pytest.raises(PolygraftError, match="python -m starter_build"):
         ImageEncoder.from_pretrained(device="cpu")
     write_folder(tmp_path / "clip", tiny_clip())
     assert ImageEncoder.from_pretrained(device="cpu").name == "starter"

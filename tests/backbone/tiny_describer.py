@@ -17,7 +17,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from backbone.pretrained import save_model
+from backbone.hf.loading import save_model
 from tests.backbone.tiny import tiny_tokenizer
 
 _TOWER = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "image_size": 16, "patch_size": 8}

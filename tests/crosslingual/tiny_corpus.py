@@ -4,9 +4,9 @@ import json
 import random
 from pathlib import Path
 
-from crosslingual.corpus.building import build_corpus
+from crosslingual.corpus.build import build_corpus
+from crosslingual.corpus.corpus import Corpus
 from crosslingual.corpus.options import BuildOptions
-from crosslingual.corpus.reading import Corpus
 from crosslingual.corpus.sources import read_sources
 
 _STEMS = {

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from crosslingual.vectors import VectorTraining, WordVectors, train
+from crosslingual.vectors.word_vectors import VectorTraining, WordVectors, train
 
 SENTENCES = [
     "the cat sits on the mat and the dog sits on the roof",

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backbone.features import CachedFeatures
+from backbone.feature_cache import CachedFeatures
 from multimodal.baselines import best_single_caption, nearest_captions
 from multimodal.batches import CaptionSet
 

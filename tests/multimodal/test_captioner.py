@@ -7,15 +7,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from backbone.clip import ImageEncoder
-from backbone.decoding import Decoding
 from backbone.errors import PolygraftError
+from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone
-from backbone.training import TrainConfig, fit
+from backbone.training.loop import TrainConfig, fit
 from multimodal.batches import CaptionBatches
 from multimodal.captioner import Captioner
 from multimodal.config import CaptionerConfig
-from multimodal.objective import CaptionObjective
-from multimodal.training import train_captioner
+from multimodal.training.objective import CaptionObjective
+from multimodal.training.train import train_captioner
 from tests.backbone.tiny import tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.multimodal.tiny_captioner import paint, tiny_captioner, tiny_config, tiny_set, write_captioner, write_starter

@@ -7,21 +7,21 @@ import pytest
 import torch
 
 from backbone.errors import PolygraftError
-from backbone.features import FeatureCache
-from backbone.optim import build_optimizers
-from backbone.training import TrainConfig, fit
+from backbone.feature_cache import FeatureCache
+from backbone.training.loop import TrainConfig, fit
+from backbone.training.optim import build_optimizers
 from multimodal.batches import CaptionBatches, gather
 from multimodal.captioner import Captioner
-from multimodal.community import Community
-from multimodal.contexts import contexts
-from multimodal.objective import CaptionObjective
-from multimodal.posts import Post
-from multimodal.profile import NOBODY, Context, PastCaption, Profile
-from multimodal.training import describe, train_captioner
-from multimodal.user_batch import UserTensors, word_vectors
-from multimodal.user_posts import collect
-from multimodal.validation import Validation
-from multimodal.words import WordTable
+from multimodal.data.posts import Post
+from multimodal.profile.profile import NOBODY, Context, PastCaption, Profile
+from multimodal.profile.tensors import UserTensors, word_vectors
+from multimodal.profile.tfidf import WordTable
+from multimodal.training.objective import CaptionObjective
+from multimodal.training.train import describe, train_captioner
+from multimodal.training.validation import Validation
+from multimodal.users.contexts import contexts
+from multimodal.users.history import collect
+from multimodal.users.neighbors import Community
 from tests.multimodal.tiny_captioner import TEXTS, reading_backbone, tiny_captioner, write_posts
 from tests.multimodal.tiny_users import CONTEXTS, VARIANTS, random_rows, user_captioner
 

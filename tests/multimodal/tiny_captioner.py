@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from backbone.clip import ImageEncoder
-from backbone.features import FeatureCache
+from backbone.feature_cache import FeatureCache
 from backbone.gpt2 import Backbone
 from multimodal.batches import CaptionSet, gather
 from multimodal.captioner import Captioner, CaptionerConfig
-from multimodal.posts import Post
+from multimodal.data.posts import Post
 from tests.backbone.tiny import tiny_model, tiny_tokenizer
 from tests.backbone.tiny_clip import TEXT, VIT, WIDTH, tiny_clip, tiny_image_encoder
 

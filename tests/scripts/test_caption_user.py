@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from backbone.gpt2 import Generation
-from multimodal import agreement
 from multimodal.captioner import Captioner
-from multimodal.profile import Profile
+from multimodal.profile.profile import Profile
+from multimodal.reranking import rerank as agreement
 from tests.multimodal.tiny_captioner import paint
 from tests.scripts.tiny_users import write_lines, write_user_captioner, write_users_posts
 
@@ -123,7 +123,7 @@ def test_a_profile_is_made_once_for_the_same_posts(caption, past, tmp_path, monk
     first = caption("--user", past)
     (file,) = (tmp_path / "cache" / "profiles").iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr("multimodal.pasts.make_profile", None)
+        patch.setattr("multimodal.users.load.make_profile", None)
         assert caption("--user", past).out == first.out
     (past / "0.txt").write_text("something else")
     assert caption("--user", past).code == 0

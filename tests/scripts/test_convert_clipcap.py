@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from backbone.gpt2 import Backbone
 from tests.backbone.tiny import tiny_model
 from tests.backbone.tiny_clip import WIDTH
-from tests.multimodal.official_clipcap import ClipCaptionModel, old_state_dict
+from tests.multimodal.model.official_clipcap import ClipCaptionModel, old_state_dict
 from tests.multimodal.tiny_captioner import paint
 
 

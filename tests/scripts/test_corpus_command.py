@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crosslingual.corpus.reading import Corpus
+from crosslingual.corpus.corpus import Corpus
 from tests.crosslingual.tiny_corpus import content, prose, source, write_jsonl
 
 

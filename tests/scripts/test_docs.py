@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from scripts._commands import find_commands
-from scripts._docs import help_text, reference
+from scripts._app.docs import help_text, reference
+from scripts._app.registry import find_commands
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 

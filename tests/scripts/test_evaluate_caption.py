@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from multimodal import contexts as contexts_module
 from multimodal.captioner import Captioner
-from multimodal.community import Community
+from multimodal.users import contexts as contexts_module
+from multimodal.users.neighbors import Community
 from tests.multimodal.tiny_captioner import paint
 from tests.scripts.tiny_users import write_lines, write_user_captioner, write_users_posts
 
@@ -331,9 +331,9 @@ def test_a_past_caption_may_be_the_consensus(evaluate, monkeypatch, tmp_path):
 
 def test_rare_words_are_told_by_few_training_texts(evaluate, monkeypatch):
     told = []
-    monkeypatch.setattr("multimodal.agreement.KNOWN", 5)
+    monkeypatch.setattr("multimodal.reranking.rerank.KNOWN", 5)
     monkeypatch.setattr(
-        "multimodal.agreement.Agreement.pick", lambda _, drawn, __, known: told.append(known) or drawn[0]
+        "multimodal.reranking.rerank.Agreement.pick", lambda _, drawn, __, known: told.append(known) or drawn[0]
     )
     assert evaluate("--identify", 0, "--consensus", 2).code == 0
     assert {len(known) for known in told} == {5}

@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import AutoModelForCausalLM
 
-from backbone.progress import read_log
+from backbone.training.logger import read_log
 from tests.crosslingual.tiny_corpus import build, prose, source, write_jsonl
 
 SMALL = ("--context", 16, "--batch-size", 4, "--micro-batch", 2, "--lr", 1e-2, "--device", "cpu", "--log-every", 2)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from scripts.__main__ import main
-from tests.multimodal.goldens import read_scores
+from tests.multimodal.metrics.goldens import read_scores
 
 EACH = read_scores()["posts"]
 HYPOTHESES = [{"id": id_, "text": text} for id_, text in EACH["hypotheses"].items()]

@@ -10,9 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.scripts.tiny_clips import DOES, write_narrator
-from tests.video.tiny_films import even
-from tests.video.tiny_films import write_film as write_real_film
 from tests.video.tiny_narrator import write_film, write_lines
+from tests.video.tiny_videos import even
+from tests.video.tiny_videos import write_film as write_real_film
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import time
 import pytest
 from safetensors.torch import load_file
 
-from multimodal import training
 from multimodal.captioner import Captioner
-from multimodal.community import Community
-from scripts._runs import is_finished
+from multimodal.training import train as training
+from multimodal.users.neighbors import Community
+from scripts._app.run_folder import is_finished
 from tests.multimodal.tiny_captioner import paint, write_posts
 from tests.scripts.tiny_users import write_lines, write_users_posts
 

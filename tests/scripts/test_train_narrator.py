@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scripts._runs import is_finished
+from scripts._app.run_folder import is_finished
 from tests.scripts.test_train_captioner import interrupt_after
 from tests.scripts.tiny_clips import COLOURS, DOES, write_clips
 from tests.video.tiny_narrator import write_film, write_lines
-from video.clips import Span
-from video.film_cache import FilmCache
+from video.data.clips import Span
+from video.data.feature_cache import FilmCache
 from video.metrics import ranks
 from video.narrator import Narrator
 

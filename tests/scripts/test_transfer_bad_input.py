@@ -10,9 +10,9 @@ import tempfile
 import numpy as np
 import pytest
 
-from crosslingual.fasttext_file import open_fasttext
+from crosslingual.vectors.fasttext_bin import open_fasttext
 from tests.crosslingual.tiny_transfer import GERMAN, byte_bpe
-from tests.scripts.tiny_languages import write_languages, write_model
+from tests.starter_build.tiny_languages import write_languages, write_model
 
 
 @pytest.fixture(scope="module")

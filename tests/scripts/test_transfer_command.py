@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backbone.gpt2 import Backbone
 from tests.crosslingual.tiny_transfer import GERMAN, byte_bpe
-from tests.scripts.tiny_languages import write_languages, write_model
+from tests.starter_build.tiny_languages import write_languages, write_model
 
 
 @pytest.fixture(scope="module")

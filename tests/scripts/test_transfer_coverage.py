@@ -2,9 +2,9 @@
 
 import pytest
 
-from crosslingual.mixing import Mixing
-from crosslingual.vocabulary import Vocabulary
-from scripts.transferring.coverage import ScriptCoverage, by_script, script_of
+from crosslingual.tokenization.vocabulary import Vocabulary
+from crosslingual.transfer.mixing_matrix import Mixing
+from scripts._transfer.coverage import ScriptCoverage, by_script, script_of
 from tests.crosslingual.tiny_transfer import GERMAN, byte_bpe
 
 

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from crosslingual.vectors import WordVectors
+from crosslingual.vectors.word_vectors import WordVectors
 from tests.crosslingual.tiny_transfer import GERMAN
 
 FLAGS = ("--width", 20, "--epochs", 1, "--min-count", 1, "--buckets", 500)

@@ -7,11 +7,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from backbone.clip import ImageEncoder
-from scripts._commands import find_commands
-from video.segments import Segment
-from video.texts import TextEncoder
-from video.update import grow
-from video.vocabulary import NarrationVocabulary
+from scripts._app.registry import find_commands
+from video.timeline.segments import Segment
+from video.update.update import grow
+from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 LINES = """\
 #C C cuts bread

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from backbone.errors import PolygraftError
 from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set, tiny_narrator, write_film
 from tests.video.toy import toy_vocabulary
-from video.clip_features import gather
-from video.clips import Clip
+from video.data.clip_features import gather
+from video.data.clips import Clip
+from video.data.feature_cache import FilmCache
 from video.evaluation import Examiner, hit_ranks, truths
-from video.film_cache import FilmCache
-from video.narrations import Row, collect
-from video.search import Hits
-from video.vocabulary import NarrationVocabulary
+from video.vocabulary.exact_search import Hits
+from video.vocabulary.narrations import Row, collect
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 
 def hits(*rows):

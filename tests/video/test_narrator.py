@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from backbone.decoding import Decoding
 from backbone.errors import PolygraftError, UsageError
+from backbone.generation.config import Decoding
 from tests.backbone.tiny import tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.video.tiny_narrator import TEXTS, moved, parts, random_frames, tiny_config, tiny_narrator
-from video.batches import ClipBatch, NarrationBatch
 from video.config import QUESTIONS, NarratorConfig
+from video.data.batches import ClipBatch, NarrationBatch
 from video.narrator import Narrator, evenly
 
 ASKED = ["What is the action in the video?", "", "why"]

@@ -17,10 +17,10 @@ from backbone.clip import ImageEncoder
 from backbone.gpt2 import Backbone
 from tests.backbone.tiny import tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
-from video.clip_features import ClipSet
-from video.clips import Clip
 from video.config import NarratorConfig
-from video.film_cache import SpanFeatures
+from video.data.clip_features import ClipSet
+from video.data.clips import Clip
+from video.data.feature_cache import SpanFeatures
 from video.narrator import Narrator
 
 VERBS = ("cut", "wash", "open", "throw", "paint", "carry")

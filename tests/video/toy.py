@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from video.coding import CodingOptions
-from video.narrations import Narrations, Row, collect
-from video.texts import TextEncoder
-from video.vocabulary import NarrationVocabulary
+from video.vocabulary.narrations import Narrations, Row, collect
+from video.vocabulary.pair_encoding import CodingOptions
+from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 WIDTH = 32
 

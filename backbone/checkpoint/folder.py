@@ -1,0 +1,256 @@
+"""The checkpoint folder: trained weights, their config, the frozen models they need, and a card.
+
+``config.json``, ``model.safetensors``, ``README.md`` and ``training.json``, described in ``docs/checkpoint.md``.
+A folder appears whole or not at all, is loaded strictly, and nothing in it is ever unpickled.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from json import dumps, loads
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbone.checkpoint.model_card import FrozenPart as FrozenPart
+from backbone.checkpoint.model_card import ModelCard as ModelCard
+from backbone.checkpoint.model_card import write_card as write_card
+from backbone.checkpoint.schema import config_from_dict as config_from_dict
+from backbone.errors import PolygraftError
+from backbone.io.atomic_files import atomic_folder as atomic_folder
+from backbone.io.atomic_files import read_json
+from backbone.io.atomic_files import write_json as write_json
+
+if TYPE_CHECKING:  # so that reading a config does not wait for torch
+    from torch import Tensor, nn
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD, RECORD = "config.json", "model.safetensors", "README.md", "training.json"
+TABLES = "tables.json"
+INSIDE = "./"  # begins the name of a frozen model that lies in the checkpoint folder itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The ``config.json`` of a checkpoint."""
+
+    format: int
+    kind: str
+    """What was trained: ``captioner``, ``narrator``."""
+    config: dict[str, Any]
+    """The options of the model, as ``dataclasses.asdict`` gives them."""
+    frozen: dict[str, FrozenPart]
+    """The frozen models by role: ``language_model``, ``image_encoder``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained part, as it is kept in a folder."""
+
+    kind: str
+    config: dict[str, Any]
+    frozen: dict[str, FrozenPart]
+    tensors: "dict[str, Tensor]"
+    """Trained weights by name, nothing of the frozen models."""
+    tables: dict[str, Any] = field(default_factory=dict)
+    """What else was learned, as JSON: the words of the training users. Kept in ``tables.json`` where there is any."""
+
+
+def save_checkpoint(
+    folder: str | Path, checkpoint: Checkpoint, *, card: ModelCard, record: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a checkpoint folder in one step, replacing an older checkpoint of the same name.
+
+    Args:
+        folder: where; its parents are made.
+        checkpoint: what to keep.
+        card: becomes ``README.md``.
+        record: how it was trained, for ``training.json``; it is kept for people and never read back.
+
+    Raises:
+        PolygraftError: a weight is not finite; ``folder`` holds something else than a checkpoint; it cannot be
+            written (no space, no permission). An older checkpoint is then as it was.
+    """
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    _check_finite(checkpoint.tensors)
+    replace = _is_ours(folder)
+    header = Header(format=FORMAT, kind=checkpoint.kind, config=checkpoint.config, frozen=checkpoint.frozen)
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.tensors.items()}
+    try:
+        with atomic_folder(folder, replace=replace) as partial:
+            write_json(partial / CONFIG, asdict(header))
+            (partial / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
+            text = card.render(checkpoint.kind, checkpoint.frozen, _weights_line(tensors))
+            (partial / CARD).write_text(text, encoding="utf-8")
+            write_json(partial / RECORD, made_with(record or {}))
+            if checkpoint.tables:
+                write_json(partial / TABLES, checkpoint.tables)
+    except OSError as error:
+        kept = "; the older checkpoint is untouched" if replace else ""
+        raise PolygraftError(f"the checkpoint {folder} could not be saved: {error.strerror}{kept}") from error
+    return folder
+
+
+def _check_finite(tensors: "Mapping[str, Tensor]") -> None:
+    bad = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
+    if bad:
+        raise PolygraftError(f"not saved, since these weights hold NaN or infinity: {', '.join(bad)}")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether ``folder`` is a checkpoint that may be replaced; refuse one that holds anything else."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return False
+    strange = sorted({entry.name for entry in folder.iterdir()} - {CONFIG, WEIGHTS, CARD, RECORD, TABLES})
+    if strange:
+        raise PolygraftError(f"{folder} is not replaced, since it holds {strange[0]}: save to another folder")
+    try:
+        read_header(folder)
+    except PolygraftError as error:
+        raise PolygraftError(f"not replaced: {error}; save to another folder") from error
+    return True
+
+
+def _weights_line(tensors: "Mapping[str, Tensor]") -> str:
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
+    return f"{parameters:,} trained parameters in {len(tensors)} tensors ({', '.join(dtypes)}), `{WEIGHTS}`."
+
+
+def made_with(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record with the versions at work, as plain JSON; NaN and infinity become null."""
+    versions = {"python": platform.python_version(), "torch": version("torch"), "polygraft": _own_version()}
+    text = dumps({"made_with": versions, **record}, default=str)
+    plain: dict[str, Any] = loads(text, parse_constant=lambda _: None)
+    return plain
+
+
+def _own_version() -> str:
+    try:
+        return version("polygraft")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def read_header(folder: str | Path) -> Header:
+    """Read and check a checkpoint's ``config.json`` alone, without importing torch.
+
+    Raises:
+        PolygraftError: no folder, no checkpoint, a damaged file, or a format that this version does not read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PolygraftError(f"there is no checkpoint folder {folder}: give one that `polygraft train` has written")
+    if not (folder / CONFIG).is_file():
+        raise PolygraftError(f"{folder} is no checkpoint: it has no {CONFIG}")
+    content = read_json(folder / CONFIG)
+    number = content.get("format")
+    if type(number) is not int:
+        raise PolygraftError(f"{folder} is no polygraft checkpoint: its {CONFIG} has no format number")
+    if number != FORMAT:
+        advice = "install a newer polygraft" if number > FORMAT else "train it again"
+        raise PolygraftError(f"{folder} has format {number}, but this version reads format {FORMAT}: {advice}")
+    try:
+        return config_from_dict(Header, content)
+    except PolygraftError as error:
+        raise PolygraftError(f"{folder / CONFIG} is damaged: {error}") from error
+
+
+def load_checkpoint(folder: str | Path, *, kind: str) -> Checkpoint:
+    """Load a checkpoint folder onto the CPU; names of frozen models inside it become paths that lead there.
+
+    Raises:
+        PolygraftError: there is none, it is of another kind or format, or its files are damaged.
+    """
+    folder = Path(folder)
+    header = read_header(folder)
+    if header.kind != kind:
+        raise PolygraftError(f"{folder} holds a {header.kind}, but a {kind} is asked for")
+    frozen = {role: _found_inside(folder, part) for role, part in header.frozen.items()}
+    return Checkpoint(
+        kind=kind,
+        config=header.config,
+        frozen=frozen,
+        tensors=load_tensors(folder / WEIGHTS),
+        tables=read_json(folder / TABLES) if (folder / TABLES).is_file() else {},
+    )
+
+
+def _found_inside(folder: Path, part: FrozenPart) -> FrozenPart:
+    inside = part.name.startswith(INSIDE)
+    return FrozenPart(name=str(folder / part.name), sha256=part.sha256) if inside else part
+
+
+def load_tensors(path: Path) -> "dict[str, Tensor]":
+    """Read a safetensors file onto the CPU.
+
+    Raises:
+        PolygraftError: the file is missing, truncated, damaged, or a pickle in disguise.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        # a zip archive (torch.save) or a bare pickle of protocol 2 to 5, and no length of a JSON header with such bytes
+        pickled = start[:4] == b"PK\x03\x04" or start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        if pickled and start[8:] != b"{":
+            raise PolygraftError(
+                f"{path} is a pickle, not a safetensors file, and is not opened: it could run any code"
+            )
+        return load_file(path)
+    except OSError as error:
+        raise PolygraftError(f"{path} cannot be read: {error.strerror}") from error
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise PolygraftError(f"{path} is truncated or damaged ({error}): copy or train it again") from error
+
+
+def check_frozen(checkpoint: Checkpoint, role: str, name: str, sha256: str, kin: Sequence[str] = ()) -> None:
+    """Refuse to join a checkpoint with another frozen model than the one it was trained on.
+
+    Args:
+        checkpoint: names the one it was trained on.
+        role: of the frozen model.
+        name: of the one that is given.
+        sha256: its digest.
+        kin: digests of models that differ from it in their vocabulary alone, and serve as well.
+
+    Raises:
+        PolygraftError: the digest kept for ``role`` is none of these; names both models.
+    """
+    part = checkpoint.frozen.get(role)
+    if part is None:
+        raise PolygraftError(f"this {checkpoint.kind} names no frozen {role}: it was saved by something else")
+    if part.sha256 not in (sha256, *kin):
+        raise PolygraftError(
+            f"this {checkpoint.kind} was trained on the {role} {part.name!r} (SHA-256 {part.sha256[:12]}) and does not "
+            f"fit {name!r} ({sha256[:12]}): load the one it was trained on"
+        )
+
+
+def load_strict(module: "nn.Module", tensors: "Mapping[str, Tensor]") -> None:
+    """Load ``tensors`` into ``module``: the same names and shapes, no more and no less.
+
+    Raises:
+        PolygraftError: lists what is missing, unexpected or of another shape; the module is then unchanged.
+    """
+    own = module.state_dict()
+    complaints = [
+        ("missing", [name for name in own if name not in tensors]),
+        ("unexpected", [name for name in tensors if name not in own]),
+        (
+            "of another shape",
+            [
+                f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
+                for name in own
+                if name in tensors and tensors[name].shape != own[name].shape
+            ],
+        ),
+    ]
+    found = [f"{label}: {', '.join(sorted(names))}" for label, names in complaints if names]
+    if found:
+        raise PolygraftError(f"the weights do not fit the model ({'; '.join(found)})")
+    module.load_state_dict(tensors)

@@ -1,0 +1,366 @@
+"""The one training loop: `fit` trains any small part on one process or many, and resumes exactly.
+
+A trainable part is an ``nn.Module`` whose ``forward(batch)`` returns ``(summed loss, weight)``: the loss summed over
+whatever is predicted (tokens, pairs) and how many there were. Sums are divided once per step, over all micro-batches
+and all processes, so the loss does not depend on how a batch was cut.
+
+A part may have more to tell or to be told, by attributes of these names:
+
+- ``health()``: figures for the log.
+- ``groups``: names; ``forward`` then returns a third value, (groups, 2), of which the log gets a mean loss each.
+- ``work()``: `backbone.training.mfu.Work` of one unit of weight, for ``--mfu``; None where it is not known.
+- ``model``: a module that ``evaluate`` calls by itself; under FSDP2 it then gathers its shards by itself.
+- ``begin_step(progress)``: called before each step with the share of the run that is done once it is.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbone.device import autocast, keep_big_blocks, seed_everything
+from backbone.errors import PolygraftError
+from backbone.training.config import TrainConfig as TrainConfig
+from backbone.training.distributed import World, gradient_sync, join_world, parallelize, trainable_tensors, whole
+from backbone.training.grouped import GroupLosses
+from backbone.training.logger import Reporter
+from backbone.training.mfu import Gauge
+from backbone.training.optim import rate_at
+from backbone.training.resume import RunState, check_same_run, latest_state, read_state, step_folder
+from backbone.training.sampler import Batches, SampleOrder, split_evenly, step_seed
+from backbone.training.saving import Saver
+from backbone.training.spike_guard import SpikeError, SpikeGuard, place_after, skip_batches, too_many
+from backbone.training.state import Learned
+
+Evaluate = Callable[[], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a run leaves behind.
+
+    ``tensors`` are the trained parameters on the CPU by name: the best evaluated ones where there was a score, the
+    moving average where one was kept. The module passed to `fit` holds the same, except under FSDP2, where it stays
+    sharded and a fresh module is to be filled from ``tensors``.
+    """
+
+    tensors: dict[str, Tensor]
+    losses: list[float]
+    """Mean loss of each step this call made (a resumed run: from where it went on)."""
+    steps: int
+    seconds: float
+    """Training time, earlier parts of a resumed run counted in."""
+    metrics: dict[str, float]
+    """The last evaluation, or the best where there was a score."""
+
+
+def fit(
+    module: nn.Module,
+    batches: Batches,
+    config: TrainConfig,
+    *,
+    folder: Path | None = None,
+    evaluate: Evaluate | None = None,
+) -> FitResult:
+    """Train ``module`` on ``batches``.
+
+    Args:
+        module: ``module(batch)`` gives (summed loss, weight), both scalars; more may be told, see this file's top.
+        batches: the samples; order is a function of (config.seed, batches.digest, position) alone.
+        config: how to train.
+        folder: keeps ``log.jsonl`` and the resume folder; calling again with the same folder continues the run with
+            bit-identical results on as many processes, and with equal losses on another number.
+        evaluate: called on every process each ``config.eval_every`` steps and at the end, with the moving average in
+            place; a figure called ``score`` (higher is better) decides which weights are kept.
+
+    Raises:
+        PolygraftError: the loss is not finite, or spiked more often than it may; the folder belongs to another run;
+            it cannot be written.
+        KeyboardInterrupt: after SIGINT or SIGTERM, once the state is saved.
+    """
+    run = _Run(module, batches, config, folder, evaluate)
+    with _signals() as stopped, ThreadPoolExecutor(1, "collate") as pool:
+        try:
+            run.restore()
+            run.loop(pool, stopped)
+        finally:
+            run.close()
+    return run.result()
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event, so that a run stops between steps. Only the main thread may do so."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    old = {s: signal.signal(s, lambda *_: stopped.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+class _Run:
+    """One run of `fit`: the loop's parts as methods, its position as attributes."""
+
+    def __init__(
+        self, module: nn.Module, batches: Batches, config: TrainConfig, folder: Path | None, evaluate: Evaluate | None
+    ) -> None:
+        self.module, self.batches, self.config, self.folder, self.evaluate = module, batches, config, folder, evaluate
+        parameters = trainable_tensors(module)
+        if not parameters:
+            raise PolygraftError("nothing to train: the module has no parameter that requires a gradient")
+        if not len(batches):
+            raise PolygraftError("nothing to train on: the data set is empty")
+        first = next(iter(parameters.values()))
+        self.world: World = join_world(first.device)
+        if config.batch_size < self.world.size:
+            raise PolygraftError(f"batch_size {config.batch_size} is smaller than the {self.world.size} processes")
+        if self.world.device.type == "cpu":
+            keep_big_blocks()
+        tell_work = getattr(module, "work", None)
+        work = tell_work() if config.mfu and tell_work else None
+        self.gauge = Gauge(work, self.world, first.dtype, repeats=config.activation_checkpointing) if work else None
+        self.called = parallelize(module.train(), config, self.world)
+        self.learned = Learned(module, config)
+        self.order = SampleOrder(len(batches), config.seed, batches.digest)
+        self.total = config.total_steps(len(batches))
+        self.step, self.elapsed = 0, 0.0
+        self.losses: list[float] = []
+        self.groups = GroupLosses(getattr(module, "groups", ()))
+        self.metrics: dict[str, float] = {}
+        self.evaluated = -1
+        self.guard = SpikeGuard(config.spike_guard)
+        self.skipped: list[list[int]] = []
+        self.anchor: RunState | None = None
+        self.saver = Saver(folder / "resume" if folder else None, self.world, background=config.background_save)
+        self.reporter: Reporter | None = None
+
+    # Where the run stands
+
+    @property
+    def progress(self) -> float:
+        """Share of the run done once the coming step is."""
+        shares = [(self.step + 1) / self.total] if self.total else []
+        if self.config.minutes:
+            shares.append(self.elapsed / (60 * self.config.minutes))
+        return min(1.0, max(shares))
+
+    @property
+    def finished(self) -> bool:
+        """Whether a bound is reached or the score has gone stale."""
+        out_of_steps = self.total is not None and self.step >= self.total
+        out_of_time = bool(self.config.minutes) and self.elapsed >= 60 * self.config.minutes
+        return out_of_steps or out_of_time or 0 < self.config.patience <= self.learned.best.stale
+
+    # What is kept to go on from
+
+    def restore(self) -> None:
+        """Go on where the resume folder ends, if there is one."""
+        found = latest_state(self.saver.folder) if self.saver.folder else None
+        if found:
+            path, state = found
+            check_same_run(path, state, self.config.identity(), self.batches.digest)
+            self._take_up(state)
+            apart = self.guard and state.anchor is not None
+            self.anchor = read_state(step_folder(path.parent, state.anchor or 0)) if apart else state
+        self.reporter = Reporter(
+            self.folder, self.step, self.total, active=self.world.first, tensorboard=self.config.tensorboard
+        )
+        if self.guard and not found:
+            self.learned.lay_out(0, None, 0)
+            self.save(regular=True)
+
+    def _take_up(self, state: RunState) -> None:
+        """Stand where a kept state stands."""
+        self.step, self.elapsed, self.skipped = state.step, state.elapsed, state.skipped
+        self.guard = SpikeGuard(self.config.spike_guard, state.recent)
+        self.learned.lay_out(state.step, state.best, state.stale)
+        self.saver.fill(state.step, self.learned.tensors())
+
+    def save(self, *, regular: bool) -> None:
+        """Keep the state of this step; a spike leads back to the last ``regular`` one, on whatever step a run stopped.
+
+        Were it another, a run that was stopped would, after a spike, not end as one that was not.
+        """
+        if not self.folder and not self.guard:
+            return
+        state = RunState(
+            step=self.step,
+            elapsed=self.elapsed,
+            identity=self.config.identity(),
+            data=self.batches.digest,
+            best=self.learned.best.metrics or None,
+            stale=self.learned.best.stale,
+            skipped=self.skipped,
+            recent=self.guard.recent,
+            anchor=self.anchor.step if self.guard and self.anchor and not regular else None,
+        )
+        if regular or self.folder:
+            self.saver.save(self.learned.tensors(), state)
+        if regular:
+            self.anchor = state
+
+    def _rewind(self, spike: SpikeError, began: float) -> None:
+        """Go back to the last regular state and leave out the batches since."""
+        if len(self.skipped) >= self.config.spike_rewinds or self.anchor is None:
+            raise too_many(spike, self.step + 1, len(self.skipped))
+        step, here = self.anchor.step, self.step
+        (seconds,) = self.world.sum(time.monotonic() - began if self.world.first else 0.0)
+        self.learned.forget_gradients()
+        self.anchor = replace(
+            self.anchor,
+            skipped=skip_batches(self.skipped, step, here, self.config.batch_size),
+            elapsed=self.elapsed + seconds,
+        )
+        self._take_up(self.anchor)
+        self.saver.amend(self.anchor)  # so that a run killed from here on does not meet the spike again
+        self.losses = self.losses[: max(0, len(self.losses) - (here - step))]
+        self.groups.clear()
+        self.evaluated = -1
+        if self.reporter:
+            self.reporter.rewind(step, here + 1, str(spike))
+
+    def close(self) -> None:
+        """End threads and files."""
+        self.saver.close()
+        if self.reporter:
+            self.reporter.close()
+
+    # The loop
+
+    def loop(self, pool: ThreadPoolExecutor, stopped: threading.Event) -> None:
+        """Make steps until the run is finished or ``stopped`` is set."""
+        saved = self.step
+        upcoming = None if self.finished else pool.submit(self._collate, self.step)
+        while upcoming and not self.finished:
+            began = time.monotonic()
+            self.saver.check()
+            current, upcoming = upcoming, pool.submit(self._collate, self.step + 1)
+            try:
+                stop = self._advance(current, began, stopped)
+            except SpikeError as spike:
+                self._rewind(spike, began)
+                upcoming = pool.submit(self._collate, self.step)
+                continue
+            regular = bool(self.config.save_every) and self.step % self.config.save_every == 0
+            if stop or regular:
+                self.save(regular=regular)
+                saved = self.step
+            if stop:
+                self.saver.wait()
+                raise KeyboardInterrupt
+        self._evaluate_now()
+        if saved != self.step:
+            self.save(regular=False)
+        self.saver.wait()
+
+    def _advance(self, current: "Future[list[Any]]", began: float, stopped: threading.Event) -> bool:
+        """Make one step, report it, evaluate when due; return whether any process was told to stop."""
+        rate = rate_at(self.progress, self.config)
+        if begin_step := getattr(self.module, "begin_step", None):
+            begin_step(self.progress)
+        loss, weight, norm = self._step(current.result(), rate)
+        self.step += 1
+        self.learned.average.update(self.step)
+        mine = time.monotonic() - began if self.world.first else 0.0
+        seconds, stop = self.world.sum(mine, float(stopped.is_set()))
+        self.elapsed += seconds
+        self.losses.append(loss)
+        self._report(loss, weight / seconds, {"lr": rate, "gradient_norm": norm})
+        if self.config.eval_every and self.step % self.config.eval_every == 0:
+            self._evaluate_now()
+        return stop > 0
+
+    def _report(self, loss: float, speed: float, figures: dict[str, float]) -> None:
+        """Move the bar by one step; write a line into the log when one is due."""
+        assert self.reporter
+        shares = self.gauge.shares(speed) if self.gauge else {}
+        self.reporter.advance({"loss": loss, "units/s": speed, **shares})
+        if self.step % self.config.log_every == 0:
+            values = {"loss": loss, **figures, "per_second": speed, **shares, "elapsed": self.elapsed}
+            self.reporter.report(self.step, values | self.groups.take(self.world) | self._health())
+
+    def _collate(self, step: int) -> list[Any]:
+        """Return this process's micro-batches of a step."""
+        size = self.config.batch_size
+        place = place_after(step * size, self.skipped)
+        share = split_evenly(self.order.take(place, place + size), self.world.size, self.world.rank)
+        # Every process makes as many micro-batches, or the collective operations inside them would not meet.
+        smallest = size // self.world.size
+        parts = min(smallest, math.ceil(math.ceil(size / self.world.size) / (self.config.micro_batch or size)))
+        return [self.batches.collate(split_evenly(share, parts, part)) for part in range(parts)]
+
+    def _step(self, micro_batches: list[Any], rate: float) -> tuple[float, float, float]:
+        """Make one optimiser step; return mean loss, total weight and gradient norm."""
+        seed_everything(step_seed(self.config.seed, self.step, self.world.rank))
+        loss_sum, weight_sum = 0.0, 0.0
+        for number, batch in enumerate(micro_batches, start=1):
+            with gradient_sync(self.called, wanted=number == len(micro_batches)), autocast(self.world.device):
+                loss, weight, *by_group = self.called(batch)
+                loss.backward()
+            loss_sum, weight_sum = loss_sum + loss.detach(), weight_sum + weight
+            for sums in by_group:
+                self.groups.add(sums)
+        loss_total, weight_total = self.world.sum(loss_sum, weight_sum)
+        if not self.guard and not math.isfinite(loss_total):
+            raise PolygraftError(
+                f"the loss became {loss_total} at step {self.step + 1}: lower --lr, or check the data, or let "
+                "--spike-guard 6 go back and leave out such batches"
+            )
+        norm = self._scale_and_clip(self.world.size / max(weight_total, 1.0))
+        mean = loss_total / max(weight_total, 1.0)
+        self.guard.check(mean, norm)
+        self.learned.apply_gradients(rate)
+        return mean, weight_total, norm
+
+    def _scale_and_clip(self, scale: float) -> float:
+        """Turn gradients of sums (averaged over processes) into gradients of the mean, clip, return their norm."""
+        parameters = [p for p in self.learned.parameters.values() if p.grad is not None]
+        for parameter in parameters:
+            parameter.grad.mul_(scale)
+        limit = self.config.clip_norm or math.inf
+        return float(whole(torch.nn.utils.clip_grad_norm_(parameters, limit)))
+
+    def _health(self) -> dict[str, float]:
+        health = getattr(self.module, "health", None)
+        return dict(health()) if health else {}
+
+    # Evaluation and what is kept
+
+    def _evaluate_now(self) -> None:
+        """Evaluate the averaged weights and keep them if they are the best."""
+        if not self.evaluate or self.evaluated == self.step:
+            return
+        self.evaluated = self.step
+        with self.learned.average.applied():
+            self.module.eval()
+            self.metrics = self.evaluate()
+            self.module.train()
+            self.learned.keep_if_best(self.metrics)
+        if self.reporter:
+            self.reporter.report(self.step, self.metrics)
+
+    def result(self) -> FitResult:
+        """Put the weights to keep into the module and return them with the run's figures."""
+        tensors = self.learned.settle()
+        self.module.eval()
+        return FitResult(
+            tensors=tensors,
+            losses=self.losses,
+            steps=self.step,
+            seconds=self.elapsed,
+            metrics=self.learned.best.metrics or self.metrics,
+        )

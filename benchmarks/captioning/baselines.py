@@ -1,0 +1,54 @@
+"""Captions that are copied, not written: the most likely one, and those of the nearest known pictures."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multimodal.batches import CaptionSet
+    from multimodal.users.history import UserPosts
+    from starter_build.datasets.post_sets import Benchmark, PersonalSet
+
+_DISTRUST = 1.0  # of .25, .5, 1, 2 and 4
+
+
+def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, UserPosts]") -> dict[str, list[str]]:
+    """Return the captions of each baseline for the posts of a split.
+
+    Args:
+        bench: the posts.
+        split: whose posts are captioned.
+        pasts: of the users who are tested.
+    """
+    from multimodal.baselines import best_single_caption
+    from multimodal.profile.profile import DIGITS
+
+    data, train = bench.data.splits[split], bench.data.splits["train"]
+    single = best_single_caption(train, bench.data.splits["validation"])
+    # many users show one picture: rounded, the first of them is taken on every machine
+    cosines = (data.pooled.double() @ train.pooled.double().T).numpy().round(DIGITS)
+    return {
+        f"most likely caption ({single!r})": [single] * len(data.posts),
+        "nearest picture, all": [train.texts[at] for at in cosines.argmax(axis=1)],
+        "nearest picture, own past": nearest_past(bench.data, data, pasts),
+        "nearest picture, own and lent": nearest_past(bench.data, data, pasts, lends=True),
+    }
+
+
+def nearest_past(
+    known: "PersonalSet", data: "CaptionSet", pasts: "dict[str, UserPosts]", *, lends: bool = False
+) -> list[str]:
+    """Return for each post the caption of the user's nearest past picture, never the post's own; "" without a past.
+
+    Args:
+        known: the training posts.
+        data: the posts.
+        pasts: of their users.
+        lends: whether pictures of users who write alike are looked at too. How alike counts as did best on validation
+            posts.
+    """
+    from multimodal.profile.profile import ContextLimits
+    from multimodal.users.contexts import contexts
+
+    community = replace(known.community, distrust=_DISTRUST) if lends else None
+    shown = contexts(data, pasts, known.table, ContextLimits(words=0, posts=1), community=community)
+    return [context.posts[0][0] if context.posts else "" for context in shown]

@@ -1,0 +1,270 @@
+"""Where the benchmark's captioners are trained and their captions kept, so that nothing is done twice."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backbone.generation.config import Decoding
+from backbone.io.atomic_files import atomic_file, write_json
+from benchmarks.captioning.choice import Choices, gather_choices
+from benchmarks.captioning.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
+from benchmarks.captioning.tables import Run, counterfactual_accuracy
+from benchmarks.common import file_name
+from multimodal.data.posts import Post
+from multimodal.profile.profile import NOBODY, Context
+from multimodal.reranking.rerank import KNOWN, LEARNED, VOTERS, VOTES, Agreement
+from scripts._app.cli import remark
+from starter_build.datasets.post_sets import Benchmark, load_authors, load_voices
+from starter_build.datasets.voice_posts import voice_of
+from starter_build.starter.personal_captioners import MAX_TOKENS, SYSTEMS, Schedule, size_of, train_system
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
+    from multimodal.training.train import Trained
+    from multimodal.users.history import UserPosts
+
+GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
+DRAWN = replace(GREEDY, temperature=0.6, num_return=12)
+IDENTIFIED = 300
+"""Posts whose author is told from nine other users."""
+USERS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How captions are found: by default of twelve samples the one that is agreed on."""
+
+    decoding: Decoding = DRAWN
+    personal: float = 1.0
+    votes: int = 0
+    """Past captions that vote on it, see `Agreement`."""
+    learned: bool = True
+    """Whether what counts how much is learned; else votes alone count."""
+
+
+@dataclass(kw_only=True)
+class Laboratory:
+    """One set of posts, the frozen models, and a work folder."""
+
+    name: str
+    load: Callable[[bool], Benchmark]
+    """Reads and encodes the posts, with grid features or without."""
+    frozen: "tuple[ImageEncoder, Backbone]"
+    folder: Path
+    schedule: Schedule
+    shown: dict[tuple[str, Condition], list[Context] | None] = field(default_factory=dict)
+    """What was shown of users to each system, which no length of training changes."""
+
+    DECODINGS: ClassVar[Mapping[str, Search]] = {
+        "no votes of past captions": Search(),
+        "votes alone": Search(votes=VOTERS, learned=False),
+        "greedy decoding": Search(decoding=GREEDY),
+        "beams 5": Search(decoding=replace(GREEDY, beams=5)),
+        "guidance 1.5": Search(personal=1.5, votes=VOTERS),
+    }
+
+    @classmethod
+    def open(cls, name: str, data: Path, work: Path, *, schedule: Schedule, device: str) -> "Laboratory":
+        """Load the frozen models and encode the posts of a set."""
+        from backbone.clip import ImageEncoder
+        from backbone.feature_cache import FeatureCache
+        from backbone.gpt2 import Backbone
+
+        encoder, backbone = ImageEncoder.from_pretrained(device=device), Backbone.from_pretrained(device=device)
+
+        @cache
+        def load(grid: bool) -> Benchmark:
+            cache = FeatureCache(work / "features", encoder, grid=grid)
+            return load_voices(data, cache) if name == "voices" else load_authors(data, cache)
+
+        frozen = (encoder, backbone)
+        return cls(name=name, load=load, frozen=frozen, folder=_place(work, name, frozen, schedule), schedule=schedule)
+
+    def longer(self, times: int) -> "Laboratory":
+        """Return the same, but for captioners that are trained for so many times the steps."""
+        schedule = replace(self.schedule, steps=times * self.schedule.steps)
+        return replace(self, schedule=schedule, folder=_place(self.folder.parent, self.name, self.frozen, schedule))
+
+    @cached_property
+    def bench(self) -> Benchmark:
+        """The posts, with pooled features."""
+        return self.load(False)
+
+    @property
+    def posts(self) -> list[Post]:
+        """The posts of all splits."""
+        return [post for data in self.bench.data.splits.values() for post in data.posts]
+
+    @cached_property
+    def _with_grids(self) -> Benchmark:
+        return self.load(True)
+
+    def _read_by(self, system: str) -> Benchmark:
+        """Return the posts with the features that a system reads."""
+        return self._with_grids if SYSTEMS[system].config.features == "grid" else self.bench
+
+    @cached_property
+    def _trained(self) -> dict[str, "Trained"]:
+        return {}
+
+    def trained(self, system: str, seed: int) -> "Trained":
+        """Train a system, or read what was trained."""
+        key = file_name(system, seed)
+        if key not in self._trained:
+            remark(f"{self.name}: {system}, seed {seed}")
+            made = train_system(
+                SYSTEMS[system], self._read_by(system).data, self.frozen, self.folder / "runs" / key,
+                schedule=self.schedule, seed=seed,
+            )  # fmt: skip
+            trained, everything = size_of(made.captioner)
+            remark(f"{trained:,} of {everything:,} parameters trained in {made.result.seconds / 60:.1f} minutes")
+            self._trained[key] = made
+        return self._trained[key]
+
+    def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> Run:
+        """Return the captions of a system under a condition, agreed on where several are drawn."""
+        search = decoding or Search(votes=VOTERS if SYSTEMS[system].preset == "default" else 0)
+        posts = self.bench.data.splits[condition.split].posts
+        drawn = self.drawn(system, seed, condition, search)
+        if search.decoding.num_return == 1 or search.decoding.beams > 1:
+            return Run(posts=posts, captions=[texts[0] for texts in drawn])
+        agreement = Agreement(weights=LEARNED if search.learned else VOTES)
+        return Run(posts=posts, captions=list(map(agreement.pick, drawn, *self._voters(system, condition, search))))
+
+    def runs(
+        self, system: str, seeds: Sequence[int], condition: Condition, *, decoding: Search | None = None
+    ) -> list[Run]:
+        """Return `run` of each seed."""
+        return [self.run(system, seed, condition, decoding=decoding) for seed in seeds]
+
+    def choices(self, system: str, seed: int, condition: Condition) -> Choices:
+        """Return what a system's captions of a condition are chosen from, with what each would gain."""
+        posts, search = self.bench.data.splits[condition.split].posts, Search(votes=VOTERS)
+        drawn = self.drawn(system, seed, condition, search)
+        truths, concepts = [post.text for post in posts], self.bench.data.groups(condition.split)
+        return gather_choices(drawn, *self._voters(system, condition, search), truths, concepts)
+
+    def drawn(self, system: str, seed: int, condition: Condition, search: Search) -> list[list[str]]:
+        """Return all captions that a system makes of each picture; they are kept."""
+        if not SYSTEMS[system].config.knows_users:
+            condition = Condition(name="", split=condition.split, picture=condition.picture)  # all else is no matter
+        key = hashlib.sha256(
+            repr((system, seed, condition, replace(search, votes=0, learned=True))).encode()
+        ).hexdigest()[:16]
+        file = self.folder / "captions" / f"{file_name(system, seed)}-{key}.json"
+        if not file.exists():
+            captioner = self.trained(system, seed).captioner
+            contexts = self._contexts(system, condition)
+            data = tested(condition, SYSTEMS[system], self._read_by(system))
+            features = data.features.take(data.rows)
+            made = captioner.caption(
+                features, search.decoding, users=contexts, personal=search.personal, batch_size=128
+            )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(file) as partial:
+                write_json(partial, {"system": system, "seed": seed, "condition": asdict(condition), "captions": made})
+        found: list[list[str]] = json.loads(file.read_text(encoding="utf-8"))["captions"]
+        return found
+
+    def _contexts(self, system: str, condition: Condition) -> list[Context] | None:
+        """Return what is shown of users, with as many past captions as vote; the same for all seeds."""
+        if (system, condition) not in self.shown:
+            self.shown[system, condition] = shown_contexts(condition, SYSTEMS[system], self.bench, voters=VOTERS)
+        return self.shown[system, condition]
+
+    def _voters(
+        self, system: str, condition: Condition, search: Search
+    ) -> tuple[Sequence[Context], Sequence[Sequence[str]]]:
+        """Return for each picture the past captions that vote, and captions that tell rare words from common ones."""
+        posts = self.bench.data.splits[condition.split].posts
+        shown = self._contexts(system, condition) or [NOBODY] * len(posts)
+        told = pasts(condition, self.bench) if search.votes and condition.told == "own" and condition.past else {}
+        known = [told[post.user].profile.texts[-KNOWN:] if post.user in told else () for post in posts]
+        return [replace(one, own=one.own[: search.votes], lent=one.lent[: search.votes]) for one in shown], known
+
+    def baselines(self, split: str, told: "dict[str, UserPosts]") -> dict[str, list[str]]:
+        """Return the captions of the baselines that copy."""
+        from benchmarks.captioning.baselines import baseline_captions
+
+        return baseline_captions(self.bench, split, told)
+
+    def nearest_own(self, split: str, told: "dict[str, UserPosts]") -> list[str]:
+        """Return the caption of the nearest picture of the user's own past."""
+        from benchmarks.captioning.baselines import nearest_past
+
+        return nearest_past(self.bench.data, self.bench.data.splits[split], told)
+
+    def personal_figures(self, system: str, seed: int) -> dict[str, Any]:
+        """Return how well users are told apart by a system, and how its captions are like theirs."""
+        from multimodal.metrics.bootstrap import bootstrap
+        from multimodal.metrics.personalization import diversity
+        from multimodal.profile.style import style_distance
+
+        run = self.run(system, seed, MAIN)
+        right = self.identified(system, seed)
+        interval = bootstrap(right)
+        figures: dict[str, Any] = {
+            f"author told from {USERS} users": f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}), "
+            f"chance {1 / USERS:.3f}",
+            "style distance to the truths": round(style_distance(run.captions, [post.text for post in run.posts]), 3),
+            **{name: round(value, 3) for name, value in diversity(list(run.captions)).items()},
+            "copied from the own past, whole": round(self._copied(run), 3),
+        }
+        if self.name == "voices":
+            key = {post.id: post.id.split("/")[-2] for post in run.posts}
+            figures["counterfactual accuracy"] = round(counterfactual_accuracy(run, key), 3)
+        return figures
+
+    def _copied(self, run: Run) -> float:
+        told = pasts(MAIN, self.bench)
+        texts = {user: set(past.profile.texts) for user, past in told.items()}
+        return sum(c in texts[p.user] for c, p in zip(run.captions, run.posts, strict=True)) / len(run.captions)
+
+    def identified(self, system: str, seed: int) -> dict[str, list[float]]:
+        """Return by user whether each of some posts is likeliest under its own author's past, among ten users."""
+        import numpy as np
+
+        from multimodal.metrics.personalization import identification
+        from multimodal.users.known import Known
+
+        captioner = self.trained(system, seed).captioner
+        data = self.bench.data.splits[MAIN.split]
+        rows = np.linspace(0, len(data.posts) - 1, min(IDENTIFIED, len(data.posts))).astype(int).tolist()
+        some = data.take(rows)
+        told = pasts(MAIN, self.bench)
+        lent = self.bench.data.community if SYSTEMS[system].borrows else None
+        known = Known(past=told, table=self.bench.data.table, limits=captioner.limits, community=lent)
+        suspects = [_others(post.user, told, row) for row, post in zip(rows, some.posts, strict=True)]
+        # each post once for each suspect, all at once: users are compared with the community one by one
+        asked = some.take([at for at, users in enumerate(suspects) for _ in users])
+        shown = known.shown(asked, authors=[user for users in suspects for user in users])
+        scores = captioner.score(asked.features.take(asked.rows), asked.texts, shown, batch_size=64)
+        found = identification(np.array(scores).reshape(len(some.posts), -1), [0] * len(some.posts))
+        by_user: dict[str, list[float]] = {}
+        for post, right in zip(some.posts, found.right, strict=True):
+            by_user.setdefault(post.user, []).append(float(right))
+        return by_user
+
+
+def _place(work: Path, name: str, frozen: "tuple[ImageEncoder, Backbone]", schedule: Schedule) -> Path:
+    """Return the folder of what was trained on these models for so long."""
+    encoder, backbone = frozen
+    models = hashlib.sha256(f"{encoder.digest}{backbone.hf.fingerprint}{asdict(schedule)}".encode()).hexdigest()[:12]
+    return work / f"{name}-{models}"
+
+
+def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:
+    """Return the user and nine others, of other voices where there are voices, drawn by the row."""
+    import numpy as np
+
+    voice = voice_of(user)
+    by_voice: dict[str, str] = {}
+    for other in np.random.default_rng((PAST_SEED, row)).permutation(sorted(told)).tolist():
+        if voice_of(other) != voice:
+            by_voice.setdefault(voice_of(other), other)
+    return [user, *list(by_voice.values())[: USERS - 1]]

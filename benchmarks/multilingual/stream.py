@@ -1,0 +1,105 @@
+"""How fast a corpus is built, and in what memory: streams of made-up documents, each of sentences of real ones."""
+
+import random
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from scripts._app.cli import remark
+from starter_build.datasets.multilingual_texts import Material, read_rows
+from starter_build.processes import polygraft
+
+_PIECES = 25
+"""Sentences of a document, which then has some three kilobytes, as pages of the web do."""
+_SHORTEST, _LONGEST = 10, 1000
+"""Characters of a sentence: headings are none, and verses of a chapter may have no end."""
+_FILE_BYTES = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """One build."""
+
+    workers: int
+    bytes: int
+    """Of text that was read."""
+    seconds: float
+    mebibytes: float
+    """Of the largest process."""
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """Speed, starting Python included."""
+        return self.bytes / 1e6 / self.seconds
+
+
+def measure_builds(world: Material, folder: Path, size: float, workers: Sequence[int]) -> list[Build]:
+    """Build a quarter of a stream with the most workers, then the whole of it with each number of workers.
+
+    Args:
+        world: the text to make documents of.
+        folder: where the streams are kept while they are needed.
+        size: bytes of the whole stream.
+        workers: numbers of processes.
+    """
+    builds = []
+    for part, counts in ((size / 4, [max(workers)]), (size, workers)):
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".stream-") as place:
+            sources = _write_stream(world, Path(place) / "text", part)
+            builds += [_build(sources, Path(place) / "corpus", count) for count in counts]
+    return builds
+
+
+def _build(sources: Path, out: Path, workers: int) -> Build:
+    remark(f"building with {workers} processes")
+    words = ("corpus", "build", sources, "--out", out, "--near", "off", "--workers", workers)
+    ended = polygraft(*words, capture=True)
+    shutil.rmtree(out)
+    read = sum(row["read"]["bytes"] for row in ended.rows())
+    return Build(workers=workers, bytes=read, seconds=ended.seconds, mebibytes=ended.mebibytes)
+
+
+def _write_stream(world: Material, folder: Path, size: float) -> Path:
+    """Write files of documents in each language, as much of each, and the list of them; return the list."""
+    remark(f"writing {size / 1e9:.2f} GB of documents")
+    folder.mkdir()
+    languages = [path.stem for path in world.tests()]
+    entries = []
+    for code in languages:
+        documents = _documents(world, code)
+        left, number = size / len(languages), 0
+        while left > 0:
+            left -= _write_file(documents, folder / f"{code}-{number}.txt", min(left, _FILE_BYTES))
+            number += 1
+        entries.append(
+            f'[[source]]\nname = "{code}"\nlanguage = "{code}"\nlicence = "mixed"\npath = "{code}-*.txt"\n'
+            'documents = "line"\n'
+        )
+    (folder / "sources.toml").write_text("\n".join(entries), encoding="utf-8")
+    return folder / "sources.toml"
+
+
+def _write_file(documents: Iterator[str], path: Path, size: float) -> int:
+    written = 0
+    with path.open("wb") as file:
+        while written < size:
+            written += file.write("".join(islice(documents, 20)).encode())
+    return written
+
+
+def _documents(world: Material, code: str) -> Iterator[str]:
+    """Yield documents of some sentences drawn anew each time, without end; hardly any two are equal."""
+    draw = random.Random(code)
+    texts = (row["text"] for path in world.text.glob(f"{code}-*.jsonl") for row in read_rows(path))
+    sentences = [
+        piece[:_LONGEST]
+        for text in texts
+        for piece in re.split(r"(?<=[.!?。।؟])\s+|\n", text)
+        if len(piece) > _SHORTEST
+    ]
+    while True:
+        yield " ".join(draw.choices(sentences, k=_PIECES)) + "\n"

@@ -1,0 +1,230 @@
+"""python -m benchmarks.retrieval --repeats 3
+
+Measure how long a narration takes that is retrieved, and one that is written: by the same GPT-2, of the same clips.
+
+A narration is written greedily with the KV cache, in as many tokens as are asked for, and retrieved from made-up
+vocabularies that are mapped from the disk (up to 3 GB in the folder for temporary files). Rows are measured in turn,
+several times over, and the median is printed. The GPT-2 medium has random weights, which cost the same time as trained
+ones. Where films are read, those that are given are, or made-up animated pictures.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from backbone.errors import UsageError
+from benchmarks.timing import medians
+from scripts._app.cli import Device, Json, emit, remark, run_file
+
+if TYPE_CHECKING:
+    from benchmarks.video.speed import Finds, Writes
+    from video.narrator import Narrator
+    from video.vocabulary.vocabulary import NarrationVocabulary
+
+Model = Literal["starter", "medium"]
+MODELS: dict[Model, str] = {"starter": "starter", "medium": "GPT-2 medium, random weights"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to measure."""
+
+    films: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Films to read clips of, repeated until a batch is full; without any, some are made up."""
+    models: tuple[Model, ...] = ("starter", "medium")
+    """Language models: the starter's, and a GPT-2 of 355M parameters."""
+    body: Literal["frozen", "low-rank"] = "frozen"
+    """What of the language model is tuned: nothing, which favours generation, or changes of a low rank."""
+    order: Literal["question-first", "frames-first"] = "question-first"
+    """What the language model reads first: the question, which is read once for all clips; or the frames."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the language model's weights: bfloat16 halves what a retrieval reads of the memory."""
+    tokens: tuple[int, ...] = (4, 8, 16)
+    """Tokens of a written narration."""
+    entries: tuple[int, ...] = (4_600, 100_000, 800_000)
+    """Narrations of a vocabulary; its postfixes come on top."""
+    joins: int = 8
+    """Prefixes and postfixes a clip that are scored as one sentence, from the last vocabulary; 0: none are."""
+    frames: int = 4
+    """Frames of a clip, half a second apart."""
+    batch_sizes: tuple[int, ...] = (1, 32)
+    """Clips at a time."""
+    queries: int = 180
+    """Queries of the search that is measured by itself; 0: none is."""
+    width: int = 1_152
+    """Width of its vectors."""
+    repeats: int = 5
+    """Measurements of each row."""
+    device: Device = "auto"
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("repeats", 1), ("frames", 1), ("joins", 0), ("queries", 0), ("width", 1)):
+            _at_least(name, getattr(self, name), least)
+        for name, least in (("tokens", 1), ("entries", 8), ("batch_sizes", 1), ("models", 0)):
+            values = getattr(self, name)
+            if not values:
+                raise UsageError(f"{name} is empty: give at least one")
+            if name != "models":
+                _at_least(name, min(values), least)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} is {value}, allowed is {least} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: what runs, and for how many clips."""
+
+    model: str
+    part: str
+    """Where the time begins: ``encoded frames`` or ``films``."""
+    batch: int
+    answer: "Writes | Finds"
+    run: Callable[[], object]
+
+
+def main(options: Options) -> int:
+    """Print the tables."""
+    import torch
+
+    torch.manual_seed(0)
+    with TemporaryDirectory(prefix="polygraft-") as folder:
+        for model in options.models:
+            rows = _rows(options, model, Path(folder))
+            label = f"{MODELS[model]}, {torch.get_num_threads()} threads"
+            _print(label, rows, medians([row.run for row in rows], options.repeats, model), as_json=options.json)
+        if options.queries:
+            _search_alone(options, Path(folder))
+    return 0
+
+
+def _rows(options: Options, model: Model, folder: Path) -> list[Row]:
+    """Lay out the measurements of one language model: frames that are encoded already, then films."""
+    import torch
+
+    from benchmarks.video.speed import Finds, Writes, write_films
+    from video.vocabulary.compose import Joins
+
+    writer, finder = _narrators(options, model)
+    vocabularies = [_vocabulary(folder, count, finder) for count in options.entries]
+    written = [Writes(narrator=writer, tokens=tokens) for tokens in options.tokens]
+    found = [Finds(narrator=finder, vocabulary=vocabulary) for vocabulary in vocabularies]
+    joined = []
+    if options.joins:
+        joins = Joins(prefixes=options.joins, postfixes=options.joins)
+        joined = [Finds(narrator=finder, vocabulary=vocabularies[-1], joins=joins)]
+    films = list(options.films) or write_films(_new(folder / f"films-{model}"), 8, options.frames / 2)
+    rows = []
+    answers: list[Writes | Finds] = [*written, *found]
+    for batch in options.batch_sizes:
+        frames = list(torch.nn.functional.normalize(torch.randn(batch, options.frames, finder.encoder.width), dim=2))
+        rows += [
+            Row(model=MODELS[model], part="encoded frames", batch=batch, answer=each, run=partial(each, frames))
+            for each in [*answers, *joined]
+        ]
+    for batch in options.batch_sizes:
+        shown = [films[number % len(films)] for number in range(batch)]
+        rows += [
+            Row(
+                model=MODELS[model], part="films", batch=batch, answer=each,
+                run=partial(_from_films, each, shown, [number / 2 for number in range(options.frames)]),
+            )
+            for each in answers
+        ]  # fmt: skip
+    return rows
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _narrators(options: Options, model: Model) -> "tuple[Narrator, Narrator]":
+    """Return who writes and who retrieves with the same language model."""
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
+    from benchmarks.random_gpt2 import MEDIUM, random_gpt2
+    from video.config import NarratorConfig
+    from video.narrator import Narrator
+
+    encoder = ImageEncoder.from_pretrained(device=options.device)
+    backbone = Backbone.from_pretrained(device=options.device, dtype=options.dtype)
+    if model == "medium":
+        backbone = random_gpt2(backbone, **MEDIUM)
+    config = NarratorConfig(
+        body=options.body, order=options.order, max_frames=options.frames, max_tokens=max(options.tokens)
+    )
+    writes = replace(config, answer="generate")
+    return Narrator.build(encoder, backbone, writes), Narrator.build(encoder, backbone, config)
+
+
+def _vocabulary(folder: Path, count: int, narrator: "Narrator") -> "NarrationVocabulary":
+    """Open a vocabulary as wide as the narrator's text vectors; what was written for one model serves the next."""
+    from benchmarks.video.speed import write_vocabulary
+    from video.vocabulary.vocabulary import NarrationVocabulary
+
+    width = narrator.config.vector_width
+    own = folder / f"{count}-{width}"
+    if not own.exists():
+        remark(f"writing {count:,} x {width} vectors")
+        write_vocabulary(own, count, width, narrator.text_encoder.part)
+    return NarrationVocabulary.from_pretrained(own, device=str(narrator.backbone.device))
+
+
+def _from_films(answer: "Writes | Finds", films: Sequence[Path], times: Sequence[float]) -> list[str]:
+    from benchmarks.video.speed import read_clips
+
+    return answer(read_clips(answer.narrator, films, times))
+
+
+def _print(title: str, rows: Sequence[Row], seconds: Sequence[float], *, as_json: bool) -> None:
+    """Print the time of a clip in each row, and how many times that generation takes of the same clips."""
+    each = {(row.part, row.batch, row.answer.name): time / row.batch for row, time in zip(rows, seconds, strict=True)}
+    written = list(dict.fromkeys(row.answer.name for row in rows if row.answer.name.startswith("generation")))
+    if not as_json:
+        heads = ["from", "clips at a time", "answer", "ms a clip", *(f"{name} takes" for name in written)]
+        emit(f"\n**{title}**\n\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    for (part, batch, name), time in each.items():
+        times = {other: each[part, batch, other] / time for other in written} if name not in written else {}
+        if as_json:
+            facts = {"model": title, "from": part, "batch": batch, "answer": name, "seconds_per_clip": time}
+            emit(json.dumps(facts | {"generation over it": times}))
+            continue
+        cells = [f"{times[other]:.2g} times" if times else "" for other in written]
+        emit(f"| {part} | {batch} | {name} | {1000 * time:.2f} | {' | '.join(cells)} |")
+
+
+def _search_alone(options: Options, folder: Path) -> None:
+    """Print the seconds that a search takes without any language model."""
+    import torch
+
+    from backbone.checkpoint.model_card import FrozenPart
+    from benchmarks.video.speed import write_vocabulary
+    from video.vocabulary.vocabulary import NarrationVocabulary
+
+    count = max(options.entries)
+    remark(f"writing {count:,} x {options.width} vectors")
+    part = FrozenPart(name="random", sha256="0" * 64)
+    own = write_vocabulary(folder / "search", count, options.width, part)
+    vocabulary = NarrationVocabulary.from_pretrained(own, device="cpu")
+    asked = {queries: torch.randn(queries, options.width) for queries in (1, options.queries)}
+    seconds = medians([partial(vocabulary.search, queries, 5) for queries in asked.values()], options.repeats, "search")
+    threads = torch.get_num_threads()
+    for queries, time in zip(asked, seconds, strict=True):
+        if options.json:
+            emit(json.dumps({"queries": queries, "entries": count, "width": options.width, "seconds": time}))
+        else:
+            emit(f"\n{queries} queries among {count:,} x {options.width}: {time:.2f} s, {threads} threads")
+
+
+if __name__ == "__main__":
+    run_file(__file__)

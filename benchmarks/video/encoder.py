@@ -1,0 +1,93 @@
+"""The frozen image-text model of the narration benchmark: the starter's, but it has never seen an emoji.
+
+The starter's head has learned from the very emoji that move in the benchmark's films. A narrator trained on features
+that were learned by heart learns nothing of films that were not, and a benchmark on them tells nothing of real use,
+where a general image-text model meets narrations of another kind (VLog: SigLIP and kitchens). So the head is fitted
+anew, as the starter's, on stamps, clip art and the image tower's own classes.
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from backbone.clip import ImageEncoder
+from backbone.image_towers import CONFIG, WEIGHTS
+from backbone.io.atomic_files import atomic_folder, write_json
+from backbone.starter import starter_path
+from scripts._app.cli import remark
+from starter_build.datasets.captions import normalise
+from starter_build.datasets.images import WORDNET, pictures
+from starter_build.datasets.lexicon import read_wordnet
+from starter_build.datasets.packages import fetch
+from starter_build.datasets.splits import load_splits, read_rows
+from starter_build.starter.image_text import Material, fit_head
+from starter_build.starter.image_text_data import TOWER, load_teacher, select, teach, tower_features
+from starter_build.starter.imagenet import class_names, classifier_weights
+
+_HEAD = "visual.head."
+_SIDES = ("train", "validation")
+
+
+def benchmark_encoder(data: Path, work: Path, *, seed: int = 0) -> Path:
+    """Return the folder of the model, made on the first call.
+
+    Args:
+        data: where fetched packages are kept.
+        work: where the model, features and unfinished runs are kept.
+        seed: of the head.
+    """
+    out = work / "clip-without-emoji"
+    if out.exists():
+        return out
+    remark("fitting an image-text model that has seen no emoji")
+    starter = starter_path("clip")
+    blank = _blank(starter, work / "blank")
+    head = fit_head(blank, _material(data, work, blank), work / f"head-{seed}", seed=seed)
+    tensors = load_file(starter / WEIGHTS)
+    tensors |= {f"{_HEAD}{name}": tensor.half().contiguous() for name, tensor in head.head.items()}
+    tensors["logit_scale"] = head.scale.half()
+    with atomic_folder(out) as folder:
+        _copy_form(starter, folder)
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        write_json(folder / "training.json", {"seed": seed, "seconds": round(head.seconds), "without": "emoji"})
+    return out
+
+
+def _blank(starter: Path, folder: Path) -> Path:
+    """Make the folder of the untrained model: the starter's without its weights."""
+    if not folder.exists():
+        with atomic_folder(folder) as partial:
+            _copy_form(starter, partial)
+    return folder
+
+
+def _copy_form(starter: Path, folder: Path) -> None:
+    """Copy all but the weights."""
+    for name in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(starter / name, folder)
+
+
+def _material(data: Path, work: Path, blank: Path) -> Material:
+    """Encode the pictures that are no emoji, and name the classes that no held-out picture shows."""
+    sides = load_splits()
+    every = [picture for picture in pictures(data) if picture.id in sides]
+    held_out = {normalise(picture.text) for picture in every if sides[picture.id] != "train"}
+    concepts = {concept for concept, side, _ in read_rows() if side != "train"}
+    classes = class_names(read_wordnet(fetch(WORDNET, data)), held_out, concepts)
+    found = [picture for picture in every if picture.set != "emoji" and sides[picture.id] in _SIDES]
+    rows = {side: [row for row, picture in enumerate(found) if sides[picture.id] == side] for side in _SIDES}
+    told = teach(lambda: load_teacher(data, work), [picture.text for picture in found], work).float()
+    named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
+    # the text tower was centred on the captions of all training pictures: as it is, so must the teacher's vectors be
+    training = [picture.text for picture in every if sides[picture.id] == "train"]
+    center = teach(lambda: load_teacher(data, work), training, work).float().mean(0)
+    features = tower_features(ImageEncoder.untrained(blank), [picture.image for picture in found], work)
+    return Material(
+        splits={side: select(found, own, features, told - center) for side, own in rows.items()},
+        texts=[],
+        vectors=torch.zeros(0),
+        class_weights=classifier_weights(TOWER)[list(classes)],
+        class_vectors=named - named.mean(0),
+    )

@@ -1,0 +1,171 @@
+"""What is new to a vocabulary, and whether its growth finds more than it breaks.
+
+The names of half of the test concepts are left out of a vocabulary of the films' names. Films that the margin calls new
+(the right ones and false alarms alike) are asked about, a film at a time, and what passes the test of
+`video.update.update.judge` enters. Then all test films are looked for again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from benchmarks.video.distractors import names_of_things
+from benchmarks.video.vocabularies import Vocabulary, name_list
+from starter_build.datasets.documents import hash_share
+from starter_build.datasets.narrated_clips import FilmSet, Part
+from video.timeline.segments import Segment
+from video.update.proposers import Composition, Proposer
+from video.update.update import Verdict, grow
+from video.vocabulary.exact_search import search
+from video.vocabulary.narrations import Row, collect
+from video.vocabulary.novelty import NEIGHBOURS, CalibratedMargin, FixedThreshold, Novelty, auroc
+from video.vocabulary.vocabulary import NarrationVocabulary
+
+if TYPE_CHECKING:
+    from benchmarks.video.experiment import Laboratory
+    from benchmarks.video.tables import Run
+
+_MISSING = 0.5
+"""Share of the concepts whose names are left out."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gap:
+    """A vocabulary without the names of some of the films."""
+
+    vocabulary: Vocabulary
+    missing: Tensor
+    """(F,) bool: which films it has no right name of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noticed:
+    """How well a rule tells films that the vocabulary has no name of."""
+
+    auroc: float
+    caught: float
+    """Share of these that it calls new."""
+    false_alarms: float
+    """Share of the others that it calls new."""
+
+    def figures(self) -> dict[str, float]:
+        """Return them by their names in a table."""
+        return {"AUROC": self.auroc, "caught": self.caught, "false alarms": self.false_alarms}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grown:
+    """The films before and after a growth."""
+
+    before: "Run"
+    after: "Run"
+    missing: Tensor
+    """(F,) bool."""
+    asked: int
+    """Films that were called new."""
+    proposed: int
+    admitted: int
+
+
+def gap(laboratory: "Laboratory", which: Part) -> Gap:
+    """Leave the names of some concepts of a part out of the names of all films; a hash of the concept draws them."""
+    films = laboratory.films.parts[which]
+    missing = torch.tensor([hash_share("missing", concept) < _MISSING for concept in films.concepts])
+    out = {name for own, gone in zip(films.names, missing.tolist(), strict=True) if gone for name in own}
+    kept = [name for name in _film_names(laboratory) if name not in out]
+    held = set(kept)
+    # a film counts as missing where nothing right is left, whichever film its names went with
+    absent = torch.tensor([held.isdisjoint(own) for own in films.names])
+    return Gap(vocabulary=laboratory.embedded(kept), missing=absent)
+
+
+def _film_names(laboratory: "Laboratory") -> list[str]:
+    held = [own for films in laboratory.films.parts.values() for own in films.names]
+    learned = [[text] for lesson in laboratory.films.lessons.values() for text in lesson.texts]
+    return name_list([*held, *learned])
+
+
+def calibrated(laboratory: "Laboratory", queries: dict[str, Tensor]) -> CalibratedMargin:
+    """Learn from both kinds of validation films what novelty looks like."""
+    known, novel = [], []
+    parts: tuple[Part, ...] = ("validation fresh", "validation known")
+    for which in parts:
+        there = gap(laboratory, which)
+        scores = search(there.vocabulary.vectors, queries[which], NEIGHBOURS).scores
+        known.append(scores[~there.missing])
+        novel.append(scores[there.missing])
+    return CalibratedMargin.fit(torch.cat(known), torch.cat(novel))
+
+
+def noticed(rule: Novelty, there: Gap, queries: Tensor) -> Noticed:
+    """Measure a rule on the films of a part."""
+    scores = search(there.vocabulary.vectors, queries, NEIGHBOURS).scores
+    told, newness = rule.is_novel(scores).float(), rule.novelty(scores)
+    return Noticed(
+        auroc=auroc(newness[~there.missing], newness[there.missing]),
+        caught=float(told[there.missing].mean()),
+        false_alarms=float(told[~there.missing].mean()),
+    )
+
+
+def rules(laboratory: "Laboratory", queries: dict[str, Tensor]) -> dict[str, Novelty]:
+    """Return the rules that are compared."""
+    return {"best cosine below 0.4": FixedThreshold(), "calibrated margin": calibrated(laboratory, queries)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Phrases:
+    """A proposer as `video.update.proposers.Library`: of a list of phrases, whose vectors are kept, the closest."""
+
+    phrases: Vocabulary
+    name: str = "phrases"
+    keep: int = 8
+
+    def propose(self, segment: Segment) -> Sequence[str]:
+        """Return the closest phrases."""
+        rows = search(self.phrases.vectors, segment.query[None], self.keep).rows[0].tolist()
+        return [self.phrases.texts[row] for row in rows]
+
+
+def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty, *, wide: bool) -> Grown:
+    """Let the vocabulary of a gap grow by the films of a part.
+
+    Args:
+        laboratory: films and models.
+        which: the part.
+        queries: (F, D), of its films.
+        rule: what calls them new.
+        wide: propose names of things from WordNet; otherwise sentences of the vocabulary's own parts.
+    """
+    there, films = gap(laboratory, which), laboratory.films.parts[which]
+    new = rule.is_novel(search(there.vocabulary.vectors, queries, NEIGHBOURS).scores).nonzero().flatten().tolist()
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "vocabulary"
+        rows = (Row(text) for text in there.vocabulary.texts)
+        vocabulary = NarrationVocabulary.build(collect(rows), encoder=laboratory.texts)
+        vocabulary.save_pretrained(folder)
+        proposer: Proposer = Composition(vocabulary, laboratory.texts)
+        if wide:
+            proposer = Phrases(phrases=laboratory.embedded(names_of_things(laboratory.data)))
+        verdicts: list[Verdict] = []
+        for film in new:
+            told = grow(folder, [_segment(films, film, queries[film])], proposer, laboratory.texts)
+            verdicts += told.verdicts
+        texts = [entry.text for entry in NarrationVocabulary.from_pretrained(folder).entries("narrations")]
+    return Grown(
+        before=laboratory.found(which, queries, there.vocabulary),
+        after=laboratory.found(which, queries, laboratory.embedded(texts)),
+        missing=there.missing,
+        asked=len(new),
+        proposed=len(verdicts),
+        admitted=sum(verdict.fate == "admitted" for verdict in verdicts),
+    )
+
+
+def _segment(films: FilmSet, row: int, query: Tensor) -> Segment:
+    return Segment(film=films.films[row].code, start=0.0, stop=3.0, query=query)

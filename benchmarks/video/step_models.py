@@ -1,0 +1,253 @@
+"""Where narrators learn the order of steps, and what they answer is kept, so that nothing is done twice."""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backbone.clip import ImageEncoder
+from backbone.device import seed_everything
+from backbone.gpt2 import Backbone
+from backbone.io.atomic_files import atomic_file, write_json
+from backbone.training.config import TrainConfig
+from backbone.training.loop import fit
+from benchmarks.common import file_name
+from benchmarks.random_gpt2 import random_like
+from benchmarks.video.step_data import SHOWN, Procedure, StepTable, step_clips
+from benchmarks.video.step_tasks import (
+    Asked,
+    Choice,
+    Pair,
+    Reader,
+    answer_choices,
+    answer_pairs,
+    choices,
+    mean_reader,
+    narrator_reader,
+    nearest_reader,
+    order_scores,
+    pairs,
+    place_scores,
+)
+from multimodal.metrics.bootstrap import Interval, bootstrap
+from scripts._app.cli import remark
+from starter_build.datasets.splits import Side
+from video.config import NarratorConfig
+from video.narrator import Narrator
+from video.training.objective import NarrationBatches
+from video.training.objective_part import NarrationObjective
+from video.vocabulary.text_encoder import TextEncoder
+
+Answers = Mapping[str, Mapping[str, Sequence[float]]]
+"""By task and recipe, how far each answer was right."""
+
+MEAN, NEAREST, PLACE = (
+    "cosine with the mean of the steps shown",
+    "cosine with the nearest step shown",
+    "ridge to places",
+)
+OURS, RANDOM = "narrator, GPT-2", "narrator, GPT-2 with random weights"
+ADAPTER, LINEAR = "no language model, 2-layer transformer", "no language model, linear map"
+BOTH: tuple[Asked, ...] = ("next", "before")
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A narrator to train."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the defaults of `NarratorConfig`."""
+    lr: float = 3e-3
+    """Peak learning rate, by AdamW, chosen on the validation recipes."""
+    random: bool = False
+    """Whether its language model has random weights in place of the starter's."""
+
+    @property
+    def config(self) -> NarratorConfig:
+        """The narrator's options."""
+        # as published: steps stand in the frames' place, and all figures were measured so
+        return NarratorConfig(max_frames=SHOWN, order="frames-first", **self.settings)
+
+    @property
+    def lessons(self) -> Sequence[Sequence[Asked]]:
+        """What its narrators are asked: without a language model none reads questions, so there are two."""
+        return [[asked] for asked in BOTH] if self.config.body == "none" else [BOTH]
+
+
+_TUNED = {"body": "low-rank", "rank": 8, "adapter_layers": 0, "retrieval": "mean"}
+SYSTEMS: dict[str, System] = {
+    OURS: System(settings=_TUNED),
+    RANDOM: System(settings=_TUNED, random=True),
+    ADAPTER: System(settings={"body": "none", "adapter_layers": 2}, lr=1e-3),
+    LINEAR: System(settings={"body": "none", "adapter_layers": 0}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long a system learns: as many clips for each question, whether one narrator is asked both or two one each."""
+
+    steps: int = 600
+    """Optimiser steps over both questions."""
+    batch_size: int = 64
+    """Clips of a step."""
+
+    def config(self, system: System, seed: int) -> TrainConfig:
+        """Return the settings of one training, which measures on validation recipes four times."""
+        steps = max(1, self.steps // len(system.lessons))
+        pause = max(1, steps // 4)
+        return TrainConfig(
+            steps=steps, batch_size=self.batch_size, lr=system.lr, eval_every=pause, save_every=pause, seed=seed
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """The questions about the recipes of one side."""
+
+    choices: Sequence[Choice]
+    pairs: Sequence[Pair]
+
+    def take(self, read: Reader, vectors: torch.Tensor, asked: Sequence[Asked] = BOTH) -> dict[str, Any]:
+        """Return how far each answer is right; orders need both questions."""
+        own = [choice for choice in self.choices if choice.asked in asked]
+        found: dict[str, Any] = dict(answer_choices(own, read, vectors))
+        return found | (answer_pairs(self.pairs, order_scores(self.pairs, read, vectors)) if asked == BOTH else {})
+
+
+class Laboratory:
+    """Recipes, the frozen models, and a work folder.
+
+    Args:
+        found: recipes of all sides.
+        encoder: its text side makes vectors of steps.
+        backbone: the language model.
+        work: where trainings and answers are kept.
+        schedule: how long narrators learn.
+    """
+
+    def __init__(
+        self, found: Sequence[Procedure], encoder: ImageEncoder, backbone: Backbone, work: Path, schedule: Schedule
+    ) -> None:
+        self.sides: dict[Side, list[Procedure]] = {"train": [], "validation": [], "test": []}
+        for procedure in found:
+            self.sides[procedure.side].append(procedure)
+        self._encoder, self._backbone, self._schedule = encoder, backbone, schedule
+        said = hashlib.sha256(repr([(p.id, p.side, p.steps) for p in found]).encode()).hexdigest()
+        models = f"{said}{encoder.text_digest}{backbone.hf.fingerprint}"
+        self._vectors = work / f"steps-{hashlib.sha256(models.encode()).hexdigest()[:12]}.safetensors"
+        made = f"{models}{asdict(schedule)}"
+        self._folder = work / f"steps-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
+
+    @cached_property
+    def table(self) -> StepTable:
+        """The steps with their vectors, which are kept."""
+        from safetensors.torch import load_file, save_file
+
+        texts = list(dict.fromkeys(step for side in self.sides.values() for p in side for step in p.steps))
+        if not self._vectors.exists():
+            remark(f"encoding {len(texts):,} steps")
+            self._vectors.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(self._vectors) as partial:
+                save_file({"vectors": TextEncoder.of(self._encoder).half(texts)}, partial)
+        vectors = load_file(self._vectors)["vectors"]
+        rows = {text: row for row, text in enumerate(texts)}
+        return StepTable(rows=rows, vectors=vectors, encoder=self._encoder.text_digest)
+
+    def examination(self, side: Side) -> Examination:
+        """Return the questions about a side's recipes, whose answers no training recipe holds."""
+        found, known = self.sides[side], self.sides["train"]
+        return Examination(choices=choices(found, known, self.table), pairs=pairs(found, known, self.table))
+
+    @cached_property
+    def test(self) -> Examination:
+        """The questions about the test recipes."""
+        return self.examination("test")
+
+    @cached_property
+    def _validation(self) -> Examination:
+        return self.examination("validation")
+
+    def baselines(self) -> dict[str, list[Answers]]:
+        """Return the answers of who knows no order, and of who knows where in a recipe a step like this stands."""
+        vectors, test = self.table.vectors, self.test
+        places = answer_pairs(test.pairs, place_scores(test.pairs, self.sides["train"], self.table))
+        readers = {MEAN: mean_reader(vectors), NEAREST: nearest_reader(vectors)}
+        found: dict[str, list[Answers]] = {name: [test.take(read, vectors)] for name, read in readers.items()}
+        return found | {PLACE: [places]}
+
+    def answers(self, name: str, seed: int) -> Answers:
+        """Return what a system answers in the test; it is trained if it was not, and its answers are kept."""
+        file = self._folder / f"{file_name(name, seed)}.json"
+        if not file.exists():
+            narrators = self._trained(name, seed)
+            made = self.test.take(narrator_reader(narrators, self.table.vectors), self.table.vectors)
+            with atomic_file(file) as partial:
+                write_json(partial, {"system": name, "seed": seed, "answers": made})
+        found: Answers = json.loads(file.read_text(encoding="utf-8"))["answers"]
+        return found
+
+    def _trained(self, name: str, seed: int) -> dict[Asked, Narrator]:
+        """Return who answers each question."""
+        system = SYSTEMS[name]
+        found: dict[Asked, Narrator] = {}
+        for lesson in system.lessons:
+            remark(f"{name}, seed {seed}: {' and '.join(lesson)}")
+            seed_everything(seed)
+            backbone = random_like(self._backbone) if system.random else self._backbone
+            narrator = Narrator.build(self._encoder, backbone, system.config)
+            run = self._folder / "runs" / f"{file_name(name, seed)}-{'-'.join(lesson)}"
+            self._fit(narrator, lesson, self._schedule.config(system, seed), run)
+            found |= dict.fromkeys(lesson, narrator)
+        return found
+
+    def _fit(self, narrator: Narrator, lesson: Sequence[Asked], config: TrainConfig, run: Path) -> None:
+        """Train a narrator in place; the best on validation recipes is kept."""
+        vectors = self.table.vectors
+        batches = NarrationBatches(step_clips(self.sides["train"], self.table, lesson), narrator)
+        texts = vectors[[self.table.rows[text] for text in batches.texts]]
+        read = narrator_reader(dict.fromkeys(lesson, narrator), vectors)
+
+        def evaluate() -> dict[str, float]:
+            narrator.projection.eval()
+            right = {task: accuracy(own) for task, own in self._validation.take(read, vectors, lesson).items()}
+            narrator.projection.train()
+            return right | {"score": statistics.fmean(right.values())}
+
+        result = fit(NarrationObjective(narrator, texts), batches, config, folder=run, evaluate=evaluate)
+        narrator.projection.eval()
+        remark(f"validation {result.metrics['score']:.3f} after {result.seconds / 60:.1f} minutes")
+
+
+# Figures
+
+
+def accuracy(by_recipe: Mapping[str, Sequence[float]]) -> float:
+    """Return the share of right answers."""
+    return statistics.fmean(right for own in by_recipe.values() for right in own)
+
+
+def pooled(runs: Sequence[Answers], task: str, found: Sequence[Procedure]) -> dict[str, list[float]]:
+    """Return by group of recipes how far each answer to a task is right, the mean over runs with different seeds."""
+    groups: dict[str, list[float]] = {}
+    for procedure in found:
+        columns = zip(*(run[task].get(procedure.id, ()) for run in runs), strict=True)
+        groups.setdefault(procedure.group, []).extend(map(statistics.fmean, columns))
+    return {group: own for group, own in groups.items() if own}
+
+
+def interval(runs: Sequence[Answers], task: str, found: Sequence[Procedure]) -> Interval:
+    """Return the accuracy in a task with its 95 % interval over groups of recipes."""
+    return bootstrap(pooled(runs, task, found))
+
+
+def difference(ours: Sequence[Answers], others: Sequence[Answers], task: str, found: Sequence[Procedure]) -> Interval:
+    """Return how much higher our accuracy is, on the same questions, with its 95 % interval over groups of recipes."""
+    first, second = pooled(ours, task, found), pooled(others, task, found)
+    return bootstrap({group: [a - b for a, b in zip(own, second[group], strict=True)] for group, own in first.items()})

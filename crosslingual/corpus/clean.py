@@ -1,0 +1,154 @@
+"""The first pass of a build: the documents of a unit, repaired and judged each by itself, put down as a part.
+
+A part is a folder: the texts that are left, what was dropped and why, and for each text the facts that the build then
+decides by: its hash, size and compression ratio, and a signature if near duplicates are looked for.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from crosslingual.corpus.compressed_io import LineWriter, open_unpacked, read_objects, read_through
+from crosslingual.corpus.compression import compression_ratio
+from crosslingual.corpus.hashing import text_key
+from crosslingual.corpus.languages import Writing, writing_of
+from crosslingual.corpus.minhash import WIDTH, signatures
+from crosslingual.corpus.options import BuildOptions
+from crosslingual.corpus.plan import Unit
+from crosslingual.corpus.quality_filters import judge_texts
+from crosslingual.corpus.readers import Found, read_documents
+from crosslingual.corpus.repair import repair_texts
+from crosslingual.corpus.rules import Rules
+
+TEXTS, DROPS, FACTS, SIGNATURES, COUNTS = "texts.zst", "drops.zst", "facts.bin", "signatures.bin", "counts.json"
+
+FACT = np.dtype([("key", "<u8"), ("ratio", "<f4"), ("size", "<u4")])
+"""What is known of a text: `text_key`, `compression_ratio`, and its bytes."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_BATCH_LETTERS = 1 << 17  # of the texts that are repaired and judged at a time
+
+
+def clean_unit(unit: Unit, rules: Rules, options: BuildOptions, folder: Path) -> None:
+    """Write the part of a unit into ``folder``, whole or not at all; one that is there already stays."""
+    target = folder / unit.name
+    if target.exists():
+        return
+    with atomic_folder(target) as partial, _Part(partial) as part:
+        for batch in _batches(read_documents(unit, options.max_document_bytes)):
+            part.add(part.repaired(batch), writing_of(unit.source.language), rules, options)
+
+
+class _Part:
+    """A part that is being written: nothing of it is held in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open = ExitStack()
+        self._texts = self._open.enter_context(LineWriter(folder / TEXTS))
+        self._drops = self._open.enter_context(LineWriter(folder / DROPS))
+        self._facts = self._open.enter_context((folder / FACTS).open("wb"))
+        self._signatures = self._open.enter_context((folder / SIGNATURES).open("wb"))
+        self._counts = {"documents": 0, "bytes": 0, "repaired": 0}
+
+    def __enter__(self) -> "_Part":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+        write_json(self._folder / COUNTS, self._counts)
+
+    def repaired(self, batch: Sequence[Found]) -> list[Found]:
+        """Count documents and return them repaired; drop those that were lost or are empty."""
+        self._counts["documents"] += len(batch)
+        self._counts["bytes"] += sum(found.size for found in batch)
+        whole = []
+        for found, text in zip(batch, repair_texts([found.text for found in batch]), strict=True):
+            if found.lost or not text:
+                self._drop(found, found.lost or "empty")
+            else:
+                self._counts["repaired"] += text != found.text.strip()
+                whole.append(found._replace(text=text))
+        return whole
+
+    def add(self, batch: Sequence[Found], writing: Writing, rules: Rules, options: BuildOptions) -> None:
+        """Drop the texts that break a rule; put down the others and their facts."""
+        judged = batch and not options.no_rules
+        reasons = judge_texts([one.text for one in batch], writing, rules) if judged else [""] * len(batch)
+        kept = []
+        for found, reason in zip(batch, reasons, strict=True):
+            if reason:
+                self._drop(found, reason)
+            else:
+                kept.append(found)
+                self._texts.write({"id": found.id, "text": found.text})
+        facts = [_facts(found.text.encode(), with_ratio=options.tails > 0) for found in kept]
+        self._facts.write(np.array(facts, dtype=FACT).tobytes())
+        if kept and options.near != "off":
+            self._signatures.write(signatures([one.text for one in kept], writing.word_characters).tobytes())
+
+    def _drop(self, found: Found, reason: str) -> None:
+        self._drops.write({"id": found.id, "bytes": found.size, "reason": reason})
+
+
+def _facts(data: bytes, *, with_ratio: bool) -> tuple[int, float, int]:
+    return text_key(data), compression_ratio(data) if with_ratio else 0.0, len(data)
+
+
+def _batches(documents: Iterable[Found]) -> Iterator[list[Found]]:
+    batch: list[Found] = []
+    letters = 0
+    for found in documents:
+        batch.append(found)
+        letters += len(found.text) + 1
+        if letters >= _BATCH_LETTERS:
+            yield batch
+            batch, letters = [], 0
+    if batch:
+        yield batch
+
+
+# Reading a part
+
+
+def read_text_lines(part: Path) -> Iterator[bytes]:
+    """Yield the JSON line with ``id`` and ``text`` of each text that is left of a unit."""
+    with open_unpacked(part / TEXTS) as stream:
+        yield from read_through(part / TEXTS, stream)
+
+
+def read_drops(part: Path) -> Iterator[dict[str, Any]]:
+    """Yield ``id``, ``bytes`` and ``reason`` of what the first pass dropped."""
+    with open_unpacked(part / DROPS) as stream:
+        yield from read_through(part / DROPS, read_objects(stream))
+
+
+def delete_texts(part: Path) -> None:
+    """Delete what `read_text_lines` and `read_drops` read; the facts stay."""
+    for name in (TEXTS, DROPS):
+        (part / name).unlink(missing_ok=True)
+
+
+def read_facts(part: Path) -> Array:
+    """Return the facts of the texts of a part, (n,) of `FACT`, mapped."""
+    return _mapped(part / FACTS, FACT)
+
+
+def read_counts(part: Path) -> dict[str, Any]:
+    """Return how many ``documents`` and ``bytes`` were read, and how many were ``repaired``."""
+    return read_json(part / COUNTS)
+
+
+def read_signatures(part: Path) -> Array:
+    """Return the signatures of the texts of a part, (n, 112) uint32, mapped."""
+    return _mapped(part / SIGNATURES, np.dtype(np.uint32)).reshape(-1, WIDTH)
+
+
+def _mapped(path: Path, kind: np.dtype[Any]) -> Array:
+    # an empty file cannot be mapped
+    return np.memmap(path, dtype=kind, mode="r") if path.stat().st_size else np.empty(0, kind)

@@ -1,0 +1,113 @@
+"""A corpus as it is read: documents by language and split, from shards that are checked."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from backbone.errors import PolygraftError
+from crosslingual.corpus.compressed_io import open_unpacked, read_objects, read_through
+from crosslingual.corpus.manifest import LanguageRecord, Shard, read_manifest
+from crosslingual.corpus.rehydration import copies
+
+Split = Literal["train", "heldout"]
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusDocument:
+    """A text of a corpus."""
+
+    id: str
+    """Source, file and the byte or row at which it began."""
+    text: str
+    source: str
+    """Name of its source."""
+    cluster_size: int
+    """The nearly equal texts that there were, itself among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Cleaned text of some languages on the disk, with a held-out part of each; made by `build_corpus`."""
+
+    folder: Path
+    digest: str
+    """Names the content: two corpora of one digest hold the same documents in the same order."""
+    records: Mapping[str, LanguageRecord]
+    """What is known of each language: amounts, drops by reason, licences, shards."""
+
+    @classmethod
+    def open(cls, folder: Path) -> "Corpus":
+        """Open the corpus in ``folder``.
+
+        Raises:
+            PolygraftError: it is no corpus, its manifest was changed, or a shard is missing or of another size.
+        """
+        digest, records = read_manifest(folder)
+        for record in records.values():
+            for shard in record.shards:
+                _check_size(folder / shard.file, shard)
+        return cls(folder=folder, digest=digest, records=records)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages, in the order of the sources."""
+        return tuple(self.records)
+
+    def documents(
+        self, language: str, split: Split = "train", *, rehydrate: bool = False, shard: int | None = None
+    ) -> Iterator[CorpusDocument]:
+        """Yield the documents of a language, always in the same order.
+
+        Args:
+            language: one of `languages`.
+            split: train or heldout.
+            rehydrate: repeat a document that stands for several by the size of its cluster (FineWeb-2), at once.
+            shard: only the documents of this shard, of `count_shards`.
+
+        Raises:
+            PolygraftError: there is no such language, or a shard is damaged.
+        """
+        for item in self._lines(language, split, shard):
+            for _ in range(copies(item["cluster_size"]) if rehydrate else 1):
+                yield CorpusDocument(**item)
+
+    def drops(self, language: str) -> Iterator[dict[str, Any]]:
+        """Yield ``id``, ``bytes`` and ``reason`` of every document that was dropped; errors as in `documents`."""
+        yield from self._lines(language, "drops")
+
+    def count_shards(self, language: str, split: Split = "train") -> int:
+        """Return the number of files of a split; errors as in `documents`."""
+        return len(self._shards(language, split))
+
+    def _shards(self, language: str, split: str) -> list[Shard]:
+        if language not in self.records:
+            raise PolygraftError(f"{self.folder} holds no {language!r}: it has {', '.join(self.languages)}")
+        return [shard for shard in self.records[language].shards if shard.split == split]
+
+    def _lines(self, language: str, split: str, number: int | None = None) -> Iterator[dict[str, Any]]:
+        shards = self._shards(language, split)
+        for shard in shards if number is None else shards[number : number + 1]:
+            path = self.folder / shard.file
+            yield from read_through(path, _checked_lines(path, shard))
+
+
+def _checked_lines(path: Path, shard: Shard) -> Iterator[dict[str, Any]]:
+    _check_size(path, shard)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
+            raise PolygraftError(f"{path} was changed after the corpus was built: restore it or build the corpus again")
+    with open_unpacked(path) as stream:
+        yield from read_objects(stream)
+
+
+def _check_size(path: Path, shard: Shard) -> None:
+    if not path.is_file():
+        raise PolygraftError(f"{path} is missing: copy the whole corpus or build it again")
+    size = path.stat().st_size
+    if size != shard.file_size:
+        raise PolygraftError(
+            f"{path} has {size:,} bytes where the manifest says {shard.file_size:,}: copy the whole file or build the "
+            "corpus again"
+        )

@@ -1,0 +1,114 @@
+"""The second pass of a build: the texts of a part go to training, to the held-out split or to the log of drops."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from crosslingual.corpus.clean import delete_texts, read_drops, read_facts, read_text_lines
+from crosslingual.corpus.compressed_io import LineWriter, to_line
+from crosslingual.corpus.manifest import Amount
+from crosslingual.corpus.plan import Unit
+from crosslingual.corpus.rehydration import copies
+from crosslingual.corpus.selection import FATES, HELDOUT, TRAIN, read_decided
+
+SPLITS = ("train", "heldout", "drops")
+SUFFIX = ".jsonl.zst"
+
+_SUMMARY = "summary.json"
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitSummary:
+    """What became of the texts of one unit."""
+
+    amounts: dict[str, Amount]
+    """By split."""
+    dropped: dict[str, Amount]
+    """By reason."""
+    rehydrated: Amount
+    files: dict[str, tuple[int, str]]
+    """Bytes and SHA-256 of the file of each split."""
+
+
+@dataclass
+class _Tally:
+    amounts: dict[str, Amount] = field(default_factory=lambda: dict.fromkeys(SPLITS, Amount()))
+    dropped: dict[str, Amount] = field(default_factory=dict)
+    rehydrated: Amount = field(default_factory=Amount)
+
+    def drop(self, reason: str, size: int) -> None:
+        amount = Amount(documents=1, bytes=size)
+        self.amounts["drops"] += amount
+        self.dropped[reason] = self.dropped.get(reason, Amount()) + amount
+
+
+def write_unit(unit: Unit, part: Path, folder: Path) -> None:
+    """Write the shards of a unit into ``folder``, whole or not at all; those that are there already stay.
+
+    The texts of the part are deleted then, so that the disk does not hold them a third time.
+
+    Args:
+        unit: the unit that ``part`` was made of.
+        part: its texts and drops, and what was decided.
+        folder: the shards of each unit go to a folder of its name.
+    """
+    target = folder / unit.name
+    if target.exists():
+        delete_texts(part)  # if the build was killed before it was done
+        return
+    tally = _Tally()
+    with atomic_folder(target) as partial:
+        with ExitStack() as stack:
+            out = {split: stack.enter_context(LineWriter(partial / f"{split}{SUFFIX}", keep=True)) for split in SPLITS}
+            for drop in read_drops(part):
+                tally.drop(drop["reason"], drop["bytes"])
+                out["drops"].write(drop)
+            for split, line, size in _sorted(unit, part, tally):
+                out[split].write_line(line)
+                tally.amounts[split] += Amount(documents=1, bytes=size)
+        files = {split: _identify(partial / f"{split}{SUFFIX}") for split in SPLITS}
+        write_json(partial / _SUMMARY, {**asdict(tally), "files": files})
+    delete_texts(part)
+
+
+def _sorted(unit: Unit, part: Path, tally: _Tally) -> Iterator[tuple[str, bytes, int]]:
+    """Yield the split of each text, the line about it, and its bytes."""
+    source = to_line({"source": unit.source.name})[1:-2]
+    facts, decided = read_facts(part), read_decided(part)
+    rows = (facts["size"].tolist(), decided["fate"].tolist(), decided["cluster"].tolist())
+    for line, size, fate, cluster in zip(read_text_lines(part), *rows, strict=True):
+        if fate not in (TRAIN, HELDOUT):
+            reason = FATES[fate]
+            tally.dropped[reason] = tally.dropped.get(reason, Amount()) + Amount(documents=1, bytes=size)
+            yield "drops", to_line({"id": json.loads(line)["id"], "bytes": size, "reason": reason}), size
+            continue
+        if fate == TRAIN:
+            times = copies(cluster)
+            tally.rehydrated += Amount(documents=times, bytes=times * size)
+        # what is known by now is put in at the end: to parse the text again would take longer than to pack it
+        yield FATES[fate], b'%b,%b,"cluster_size":%d}\n' % (line[:-2], source, cluster), size
+
+
+def _identify(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_summary(folder: Path) -> UnitSummary:
+    """Return what `write_unit` counted."""
+    table = read_json(folder / _SUMMARY)
+    return UnitSummary(
+        amounts={split: Amount(**amount) for split, amount in table["amounts"].items()},
+        dropped={reason: Amount(**amount) for reason, amount in table["dropped"].items()},
+        rehydrated=Amount(**table["rehydrated"]),
+        files={split: (size, digest) for split, (size, digest) in table["files"].items()},
+    )

@@ -1,0 +1,42 @@
+"""Tasks without training: a language model chooses among candidates, or tags words, after no or a few examples.
+
+The protocol is mGPT's (Shliazhko et al., 2022, section on evaluation), with its slips or without. Names are imported
+on first use, so that reading an options dataclass is quick.
+"""
+
+from typing import TYPE_CHECKING
+
+from backbone.lazy import lazy
+
+if TYPE_CHECKING:
+    from crosslingual.evaluation.evaluate import TaskReport as TaskReport
+    from crosslingual.evaluation.evaluate import evaluate_choices as evaluate_choices
+    from crosslingual.evaluation.evaluate import evaluate_labelling as evaluate_labelling
+    from crosslingual.evaluation.lm_eval_adapter import harness_model as harness_model
+    from crosslingual.evaluation.options import TaskOptions as TaskOptions
+    from crosslingual.evaluation.probes import read_probe as read_probe
+    from crosslingual.evaluation.tagging import read_sentences as read_sentences
+    from crosslingual.evaluation.tasks import read_items as read_items
+
+_HOME = {
+    "TaskOptions": "crosslingual.evaluation.options",
+    "TaskReport": "crosslingual.evaluation.evaluate",
+    "evaluate_choices": "crosslingual.evaluation.evaluate",
+    "evaluate_labelling": "crosslingual.evaluation.evaluate",
+    "harness_model": "crosslingual.evaluation.lm_eval_adapter",
+    "read_items": "crosslingual.evaluation.tasks",
+    "read_probe": "crosslingual.evaluation.probes",
+    "read_sentences": "crosslingual.evaluation.tagging",
+}
+__all__ = [
+    "TaskOptions",
+    "TaskReport",
+    "evaluate_choices",
+    "evaluate_labelling",
+    "harness_model",
+    "read_items",
+    "read_probe",
+    "read_sentences",
+]
+
+__getattr__ = lazy(__name__, _HOME)

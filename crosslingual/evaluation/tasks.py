@@ -1,0 +1,173 @@
+"""Tasks in which one of some texts is right: from the rows of public data sets to items, in mGPT's wording.
+
+The wording follows the authors' ``mgpt_classification.py`` where it is the published one (Shliazhko et al., 2022,
+arXiv 2204.07580): every candidate is a whole text, and its probability that of all its tokens.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from backbone.errors import PolygraftError
+from crosslingual.evaluation.items import Row, read_rows
+from crosslingual.evaluation.items_part import Item
+from crosslingual.evaluation.prompts import (
+    CAUSE_EFFECT_CORRECTED,
+    CAUSE_EFFECT_PUBLISHED,
+    CORRECTED,
+    PAWSX_PUBLISHED,
+    XNLI_PUBLISHED,
+    TagQuestion,
+    Verdict,
+)
+
+T = TypeVar("T")
+
+_STOPS = ".。।۔"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceTask:
+    """A task by its name on the command line."""
+
+    shape: str
+    """What a row looks like."""
+    render: Callable[[Row, bool], Item]
+    """A row, and whether the published wording is asked for, to an item."""
+
+
+def read_items(task: str, path: Path, *, language: str, published: bool) -> list[Item]:
+    """Return the items of a file.
+
+    Args:
+        task: a name of `TASKS`.
+        path: JSONL; ``-`` is standard input.
+        language: of rows that name none.
+        published: the wording of mGPT's evaluation, not the corrected one.
+
+    Raises:
+        PolygraftError: the file or a row is not as it should be, or there is no wording in a row's language.
+    """
+    chosen = TASKS[task]
+    return read_rows(path, chosen.shape, language, lambda row: chosen.render(row, published))
+
+
+def _xnli(row: Row, published: bool) -> Item:
+    wording = _of_language(XNLI_PUBLISHED if published else CORRECTED, row, "XNLI", published)
+    names = ("entailment", "neutral", "contradiction")
+    verdicts: tuple[Verdict, ...] = ("yes", "also", "no")
+    first, second = row.text("premise"), row.text("hypothesis")
+    candidates = tuple(_tag_question(first, wording, verdict, second, published) for verdict in verdicts)
+    answer = row.label("label", names)
+    return Item(candidates=candidates, answer=answer, label=names[answer], language=row.language)
+
+
+def _paws_x(row: Row, published: bool) -> Item:
+    wording = _of_language(PAWSX_PUBLISHED if published else CORRECTED, row, "PAWS-X", published)
+    verdicts: tuple[Verdict, ...] = ("no", "yes")
+    first, second = row.text("sentence1"), row.text("sentence2")
+    candidates = tuple(_tag_question(first, wording, verdict, second, published) for verdict in verdicts)
+    answer = row.label("label", ("different", "paraphrase"))
+    return Item(candidates=candidates, answer=answer, label=verdicts[answer], language=row.language)
+
+
+def _xcopa(row: Row, published: bool) -> Item:
+    cause, effect = _of_language(
+        CAUSE_EFFECT_PUBLISHED if published else CAUSE_EFFECT_CORRECTED, row, "XCOPA", published
+    )
+    connective = (cause, effect)[row.label("question", ("cause", "effect"))]
+    join = _joined_as_published if published else _joined
+    choices = (row.text("choice1"), row.text("choice2"))
+    candidates = tuple(join(row.text("premise"), connective, choice, row.language) for choice in choices)
+    answer = row.label("label", ("", ""))
+    return Item(candidates=candidates, answer=answer, label=f"choice{answer + 1}", language=row.language)
+
+
+def _xwino(row: Row, published: bool) -> Item:
+    sentence = row.text("sentence")
+    if "_" not in sentence:
+        raise PolygraftError(f"{row.place} has no blank in its sentence: write _ where the options belong")
+    options = [row.text("option1"), row.text("option2")]
+    if published:
+        options = [option.lower() for option in options]
+    elif sentence.lstrip().startswith("_"):
+        options = [option[0].upper() + option[1:] for option in options]
+    candidates = tuple(_detached(sentence.replace("_", option)) for option in options)
+    answer = row.label("answer", ("", ""), first=1)
+    return Item(candidates=candidates, answer=answer, label=f"option{answer + 1}", language=row.language)
+
+
+def _mlama(row: Row, _: bool) -> Item:
+    template, objects, right = row.text("template"), row.texts("candidates", least=2), row.text("obj_label")
+    if "[X]" not in template or "[Y]" not in template:
+        raise PolygraftError(f"{row.place} has the template {template!r}: it needs [X] and [Y]")
+    if right not in objects:
+        raise PolygraftError(f"{row.place} has the obj_label {right!r}, which is none of its candidates")
+    before, behind = template.replace("[X]", row.text("sub_label")).split("[Y]", 1)
+    candidates = tuple(before + text + behind for text in objects)
+    return Item(candidates=candidates, answer=objects.index(right), label=right, language=row.language)
+
+
+def _choice(row: Row, _: bool) -> Item:
+    candidates = row.texts("candidates", least=2)
+    answer = row.label("answer", [""] * len(candidates))
+    prompt = row.text("prompt") if row.values.get("prompt") else ""
+    kind = row.text("kind") if "kind" in row.values else ""
+    return Item(
+        candidates=candidates, answer=answer, label=candidates[answer], language=row.language, kind=kind, prompt=prompt
+    )
+
+
+TASKS: Mapping[str, ChoiceTask] = {
+    "xnli": ChoiceTask(shape='{"premise": "...", "hypothesis": "...", "label": 0}', render=_xnli),
+    "paws-x": ChoiceTask(shape='{"sentence1": "...", "sentence2": "...", "label": 1}', render=_paws_x),
+    "xcopa": ChoiceTask(
+        shape='{"premise": "...", "choice1": "...", "choice2": "...", "question": "cause", "label": 0}', render=_xcopa
+    ),
+    "xwino": ChoiceTask(
+        shape='{"sentence": "... _ ...", "option1": "...", "option2": "...", "answer": 1}', render=_xwino
+    ),
+    "mlama": ChoiceTask(
+        shape='{"template": "[X] was born in [Y].", "sub_label": "...", "obj_label": "...", "candidates": ["..."]}',
+        render=_mlama,
+    ),
+    "choice": ChoiceTask(shape='{"prompt": "...", "candidates": ["...", "..."], "answer": 0}', render=_choice),
+}
+
+
+def _of_language(wordings: Mapping[str, T], row: Row, task: str, published: bool) -> T:
+    if row.language not in wordings:
+        variant = "published" if published else "corrected"
+        known = ", ".join(sorted(wordings))
+        raise PolygraftError(f"{row.place} is in {row.language!r}, but {task} has {variant} prompts in {known} alone")
+    return wordings[row.language]
+
+
+def _tag_question(first: str, wording: TagQuestion, verdict: Verdict, second: str, published: bool) -> str:
+    first = first.strip()
+    if published:
+        first = f"{first[:-1]},".strip() if first.endswith(".") else first
+    else:
+        second = second.strip()
+        first = first.rstrip(_STOPS).rstrip() + wording.comma
+    return _detached(first + wording.joint(verdict) + second)
+
+
+def _joined_as_published(premise: str, connective: str, choice: str, language: str) -> str:
+    blank = "" if language == "zh" else " "
+    text = premise.strip() + blank + connective.capitalize() + blank + choice.strip().lower()
+    return text.replace(". ", " ").lower().capitalize()
+
+
+def _joined(premise: str, connective: str, choice: str, language: str) -> str:
+    premise, choice = premise.strip().rstrip(_STOPS).rstrip(), choice.strip()
+    before, behind = ("，", "") if language == "zh" else (" ", " ")
+    return premise + before + connective + behind + choice[0].lower() + choice[1:]
+
+
+def _detached(text: str) -> str:
+    """Undo the tokenization of the data sets, which sets a blank before punctuation."""
+    for apart, joined in ((" .", "."), (" ,", ","), (" '", "'"), (" n't", "n't")):
+        text = text.replace(apart, joined)
+    return text

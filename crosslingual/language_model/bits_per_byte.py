@@ -1,0 +1,200 @@
+"""How well a language model predicts text: bits per byte and per character, perplexity of its tokens.
+
+Perplexities compare models with one tokenizer; bits per UTF-8 byte compare any. Sums are divided once: no mean of
+ratios of documents or windows.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbone.errors import PolygraftError
+from crosslingual.language_model.packed_tokens import token_ids
+
+_DRAWS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentScore:
+    """How well one document was predicted."""
+
+    bytes: int
+    """Of its UTF-8 text; the end-of-text token has none."""
+    characters: int
+    tokens: int
+    """Predicted tokens, the end-of-text token among them."""
+    unknown: int
+    """Tokens that stand for text the tokenizer cannot write; what they hide costs no bits, so look at their share."""
+    nats: float
+    """Summed cross-entropy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextScore:
+    """How well a model predicts documents."""
+
+    documents: tuple[DocumentScore, ...]
+    context: int
+    """Tokens that a prediction looks back on at most."""
+    stride: int
+    """Tokens by which windows move on; less than ``context``, and predictions look back on more."""
+
+    @cached_property
+    def bytes(self) -> int:
+        """Of all documents."""
+        return sum(document.bytes for document in self.documents)
+
+    @cached_property
+    def tokens(self) -> int:
+        """Of all documents."""
+        return sum(document.tokens for document in self.documents)
+
+    @cached_property
+    def nats(self) -> float:
+        """Of all documents."""
+        return sum(document.nats for document in self.documents)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits the model needs for one UTF-8 byte of the text."""
+        return self.nats / math.log(2) / max(self.bytes, 1)
+
+    @property
+    def bits_per_character(self) -> float:
+        """Bits the model needs for one character (code point) of the text."""
+        return self.nats / math.log(2) / max(sum(document.characters for document in self.documents), 1)
+
+    @property
+    def perplexity(self) -> float:
+        """Of one token; infinite where it exceeds what a number holds."""
+        mean = self.nats / max(self.tokens, 1)
+        return math.exp(mean) if mean < 700 else math.inf
+
+    @property
+    def unknown_rate(self) -> float:
+        """Share of tokens that stand for unknown text."""
+        return sum(document.unknown for document in self.documents) / max(self.tokens, 1)
+
+    @property
+    def context_bytes(self) -> float:
+        """Bytes that a window of ``context`` tokens covers on average."""
+        return self.context * self.bytes / max(self.tokens, 1)
+
+    def interval(self, *, seed: int = 0) -> tuple[float, float]:
+        """Return the 95 % interval of the bits per byte, drawn over documents (Efron's bootstrap)."""
+        nats = np.array([document.nats for document in self.documents])
+        sizes = np.array([document.bytes for document in self.documents])
+        drawn = np.random.default_rng(seed).integers(len(nats), size=(_DRAWS, len(nats)))
+        bits = nats[drawn].sum(axis=1) / math.log(2) / np.maximum(sizes[drawn].sum(axis=1), 1)
+        low, high = np.quantile(bits, [0.025, 0.975])
+        return float(low), float(high)
+
+    def figures(self) -> dict[str, float]:
+        """Return what is reported, by name."""
+        low, high = self.interval()
+        return {
+            "bits_per_byte": self.bits_per_byte,
+            "bits_per_byte_low": low,
+            "bits_per_byte_high": high,
+            "bits_per_character": self.bits_per_character,
+            "perplexity": self.perplexity,
+            "unknown_rate": self.unknown_rate,
+            "documents": len(self.documents),
+            "bytes": self.bytes,
+            "tokens": self.tokens,
+            "context": self.context,
+            "context_bytes": round(self.context_bytes, 1),
+            "stride": self.stride,
+        }
+
+
+class _Window(NamedTuple):
+    document: int
+    ids: list[int]
+    counted: int
+    """Tokens at its end that are predicted here; those before them were predicted in an earlier window."""
+
+
+def score_text(
+    model: nn.Module,
+    tokenizer: Any,
+    documents: Sequence[str],
+    *,
+    context: int,
+    stride: int = 0,
+    batch_size: int = 8,
+    watch: Callable[[Sequence[range], str], Iterable[range]] = lambda batches, _: batches,
+) -> TextScore:
+    """Return how well ``model`` predicts ``documents``.
+
+    Each document starts from the end-of-text token, and its own end-of-text token counts as predicted. It is cut into
+    windows of ``context`` tokens, each ``stride`` tokens after the one before; of a window only what no earlier one
+    predicted counts.
+
+    Args:
+        model: any causal model of transformers.
+        tokenizer: its tokenizer, with an end-of-text token.
+        documents: texts; at least one.
+        context: tokens fed at once.
+        stride: 1 to ``context``; 0: ``context``, windows that do not overlap.
+        batch_size: windows at once; the figures do not depend on it.
+        watch: passes batches of windows on, with a progress bar.
+
+    Raises:
+        PolygraftError: there is no document, or the stride does not fit.
+    """
+    stride = stride or context
+    if not documents:
+        raise PolygraftError("there is no text to score: give at least one document")
+    if not 1 <= stride <= context:
+        raise PolygraftError(f"stride is {stride}, allowed is 1 to the context of {context} tokens")
+    unknown_id = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
+    sequences = [[tokenizer.eos_token_id, *ids, tokenizer.eos_token_id] for ids in token_ids(tokenizer, documents)]
+    windows = [window for number, ids in enumerate(sequences) for window in _windows(number, ids, context, stride)]
+    windows.sort(key=lambda window: len(window.ids))  # little padding; the longest batch comes last
+    nats = np.zeros(len(documents))
+    batches = [range(start, min(start + batch_size, len(windows))) for start in range(0, len(windows), batch_size)]
+    for batch in watch(batches, "scoring"):
+        part = windows[batch.start : batch.stop]
+        np.add.at(nats, [window.document for window in part], _window_nats(model, part))
+    scores = tuple(
+        DocumentScore(
+            bytes=len(text.encode("utf-8", "replace")),
+            characters=len(text),
+            tokens=len(ids) - 1,
+            unknown=0 if unknown_id is None else ids.count(unknown_id),
+            nats=float(cost),
+        )
+        for text, ids, cost in zip(documents, sequences, nats, strict=True)
+    )
+    return TextScore(documents=scores, context=context, stride=stride)
+
+
+def _windows(document: int, ids: list[int], context: int, stride: int) -> Iterator[_Window]:
+    done = 1  # nothing predicts the token that a document starts from
+    start = 0
+    while done < len(ids):
+        stop = min(start + context + 1, len(ids))
+        yield _Window(document, ids[start:stop], stop - done)
+        done, start = stop, start + stride
+
+
+@torch.no_grad()
+def _window_nats(model: nn.Module, windows: Sequence[_Window]) -> "np.ndarray[Any, Any]":
+    """Return the cross-entropy of what each window predicts, (B,) float64; padding stands right, where none looks."""
+    device = next(model.parameters()).device
+    rows = [torch.tensor(window.ids) for window in windows]
+    padded = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+    logits: Tensor = model(padded[:, :-1], use_cache=False).logits
+    losses = F.cross_entropy(logits.float().transpose(1, 2), padded[:, 1:], reduction="none").double().cpu()
+    ends = [len(window.ids) - 1 for window in windows]
+    return np.array(
+        [float(row[end - window.counted : end].sum()) for row, end, window in zip(losses, ends, windows, strict=True)]
+    )

@@ -1,0 +1,162 @@
+"""BPE and Unigram trained by sentencepiece, as fast tokenizers that lose nothing.
+
+Kudo and Richardson (2018), "SentencePiece"; Kudo (2018), "Subword Regularization", for Unigram. Text is not normalized,
+blanks are kept, and what has no token is spelled in bytes. Only U+2581 (▁), sentencepiece's own sign of a blank, is
+read as a blank.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from backbone.errors import PolygraftError
+from crosslingual.tokenization.options import BYTES, UNKNOWN, Algorithm
+
+BLANK = "▁"
+_SPELLING = "<0x123456789ABCDEFunk>"  # as tokens, so that a text can spell the name of a byte or of the unknown
+# sentencepiece passes over sentences with these: the tab parts its own records, the block stands for rare letters
+_RESERVED = re.compile("[\n\t\u2585\0]")
+_LONGEST = 1000  # characters; it passes over sentences of more than 4192 bytes
+
+Pieces = Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What sentencepiece trains."""
+
+    algorithm: Algorithm
+    """sentencepiece-bpe or unigram."""
+    pieces: int
+    """Tokens, but for special ones and bytes."""
+    bytewise: bool = True
+    """Whether what has no token is spelled in bytes; else it is unknown."""
+    prefix_blank: bool = False
+    """Whether each text is read as if a blank stood before it."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Size as sentencepiece counts it: with the unknown token."""
+        return self.pieces + 1 + (BYTES if self.bytewise else 0)
+
+
+def train_sentencepiece(texts: Iterable[str], algorithm: Algorithm, vocab_size: int) -> Tokenizer:
+    """Train a tokenizer of sentencepiece and return it as a fast one that cuts text the same.
+
+    Args:
+        texts: any unit; read once, then held by sentencepiece.
+        algorithm: sentencepiece-bpe or unigram.
+        vocab_size: tokens in all: ``<unk>``, 256 bytes, and pieces.
+
+    Raises:
+        PolygraftError: there is too little text for the size.
+    """
+    return as_fast(train_model(texts, Recipe(algorithm=algorithm, pieces=vocab_size - 1 - BYTES)), algorithm)
+
+
+def train_model(texts: Iterable[str], recipe: Recipe) -> bytes:
+    """Return a model file of sentencepiece.
+
+    Raises:
+        PolygraftError: there is too little text for so many pieces, or too few pieces for its letters.
+    """
+    import sentencepiece
+
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_sentences(texts),
+            model_writer=model,
+            model_type="bpe" if recipe.algorithm == "sentencepiece-bpe" else "unigram",
+            vocab_size=recipe.vocab_size,
+            byte_fallback=recipe.bytewise,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=recipe.prefix_blank,
+            required_chars=_SPELLING if recipe.bytewise else "",
+            bos_id=-1,
+            eos_id=-1,
+            num_threads=4,  # sums of Unigram depend on it
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise PolygraftError(_sentence(str(error), recipe.vocab_size)) from None
+    return model.getvalue()
+
+
+def _sentences(texts: Iterable[str]) -> Iterator[str]:
+    """Yield lines short enough that none is passed over."""
+    for text in texts:
+        for line in _RESERVED.split(text):
+            for start in range(0, len(line), _LONGEST):
+                yield line[start : start + _LONGEST]
+
+
+def _sentence(error: str, size: int) -> str:
+    """Return what is to be done about an error of sentencepiece, which tells its kind in the text alone."""
+    asked = f"{size} are asked, special ones not counted"
+    if found := re.search(r"Vocabulary size too high .*<= (\d+)", error):
+        return f"the text gives {found[1]} tokens where {asked}: give more text or a smaller vocab_size"
+    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
+        return f"the characters of the text alone need {found[1]} tokens where {asked}: give a larger vocab_size"
+    return f"sentencepiece could not train on the text: {error}"
+
+
+def as_fast(model: bytes, algorithm: Algorithm) -> Tokenizer:
+    """Return a fast tokenizer that cuts text as a model file of sentencepiece does, but for ties of Unigram.
+
+    Args:
+        model: trained with bytes and without a blank before the text.
+        algorithm: of the model.
+    """
+    tokenizer = Tokenizer(fast_model(pieces_of_model(model), algorithm, [UNKNOWN], UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=BLANK, prepend_scheme="never")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()])
+    return tokenizer
+
+
+def pieces_of_model(model: bytes) -> Pieces:
+    """Return the tokens of a model file with their scores, without bytes and the unknown token."""
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    numbers = (number for number in range(1, len(processor)) if not processor.is_byte(number))
+    return [(processor.id_to_piece(number), processor.get_score(number)) for number in numbers]
+
+
+def fast_model(
+    pieces: Pieces, algorithm: Algorithm, specials: Sequence[str], unknown: str, *, bytewise: bool = True
+) -> models.BPE | models.Unigram:
+    """Return a model of the tokenizers library whose ids are special tokens, bytes, and pieces, in this order.
+
+    Args:
+        pieces: with their scores.
+        algorithm: that made them.
+        specials: the special tokens.
+        unknown: the one that stands for what has no token.
+        bytewise: whether there are bytes for that.
+    """
+    odd = [*specials, *(f"<0x{byte:02X}>" for byte in range(BYTES if bytewise else 0))]
+    if algorithm == "sentencepiece-bpe":
+        vocabulary = {piece: number for number, piece in enumerate([*odd, *(piece for piece, _ in pieces)])}
+        return models.BPE(
+            vocab=vocabulary, merges=_merges(pieces), unk_token=unknown, byte_fallback=bytewise, fuse_unk=not bytewise
+        )
+    # the library would read the letters <0x41> as that token, were it not the least likely way
+    least = 10 * min(score for _, score in pieces)
+    scored = [*((piece, least) for piece in odd), *pieces]
+    return models.Unigram(scored, unk_id=odd.index(unknown), byte_fallback=bytewise)
+
+
+def _merges(pieces: Pieces) -> list[tuple[str, str]]:
+    """Return all pairs of pieces that make a piece, in the order of what they make: so sentencepiece merges."""
+    scores = dict(pieces)
+    return [
+        (piece[:cut], piece[cut:])
+        for piece in sorted(scores, key=lambda piece: -scores[piece])
+        for cut in range(1, len(piece))
+        if piece[:cut] in scores and piece[cut:] in scores
+    ]

@@ -1,0 +1,124 @@
+"""Rows made of the tokens that both vocabularies have: FOCUS and CLP-Transfer.
+
+Shapes: S source ids, T target ids, n anchors, a numbers in a vector.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backbone.errors import PolygraftError
+from backbone.training.logger import watched
+from crosslingual.tokenization.vocabulary import Vocabulary
+from crosslingual.transfer.knn import sparsemax
+from crosslingual.transfer.mixing_matrix import Mixing, Origin
+from crosslingual.transfer.overlap import Match, copies, overlap
+from crosslingual.vectors.char_ngrams import Array
+
+_BLOCK = 256  # rows of a dense matrix of similarities
+_WEIGHTS = 50_000_000  # of CLP's dense rows, 600 MB of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchors:
+    """Tokens of both vocabularies, and those to be made of them."""
+
+    copied: Mixing
+    """The rows of all shared tokens."""
+    here: Array
+    """(n,) target ids of the shared tokens that have a vector."""
+    there: Array
+    """(n,) their source ids."""
+    new: Array
+    """Target ids of all other tokens that have a vector."""
+
+    @classmethod
+    def of(cls, copied: Mixing, target: Vocabulary, vectors: Array) -> "Anchors":
+        """Find the anchors.
+
+        Args:
+            copied: the rows of shared tokens.
+            target: tokens of the new tokenizer.
+            vectors: (T, a) of these, zeros where there is none; what a model has beyond is passed over.
+
+        Raises:
+            PolygraftError: there are fewer vectors than tokens.
+        """
+        if vectors.ndim != 2 or len(vectors) < len(target):
+            found = " x ".join(map(str, vectors.shape))
+            raise PolygraftError(
+                f"vectors of shape {found} are not one for each of the new tokenizer's {len(target)} tokens: "
+                "take them from a model with this tokenizer"
+            )
+        usable = vectors[: len(target)].any(axis=1)
+        here = np.flatnonzero(usable & copied.known)
+        return cls(
+            copied=copied,
+            here=here,
+            there=copied.matrix.indices[copied.matrix.indptr[here]].astype(np.int64),
+            new=np.flatnonzero(usable & ~copied.known & target.present),
+        )
+
+    def filled(self, parts: list[tuple[Array, Array, Array]], origin: Origin) -> Mixing:
+        """Return the shared rows and the new ones, given as (target ids, anchors, weights)."""
+        empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        rows, anchors, weights = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
+        return self.copied.filled(Mixing.of(rows, self.there[anchors], weights, self.copied.matrix.shape, origin))
+
+
+def focus(source: Vocabulary, target: Vocabulary, vectors: Array, *, match: Match = "exact") -> Mixing:
+    """Return FOCUS's rows (Dobler and de Melo, 2023): shared tokens copied, others mixed from these by sparsemax.
+
+    Args:
+        source: tokens of the model.
+        target: tokens of the new tokenizer.
+        vectors: (T, a) auxiliary vectors of the target's tokens, of `own_vectors` or word vectors' n-grams; zeros where
+            there is none.
+        match: which tokens count as shared.
+    """
+    same = overlap(source, target, match)
+    anchors = Anchors.of(Mixing.copied(same, (len(target), len(source)), "identical"), target, vectors)
+    parts = []
+    if len(anchors.here):
+        for block in watched(_blocks(anchors.new), "focus"):
+            mixed = sparsemax(_cosines(vectors[block], vectors[anchors.here]))
+            rows, columns = np.nonzero(mixed)
+            parts.append((block[rows], columns, mixed[rows, columns]))
+    return anchors.filled(parts, "focus")
+
+
+def clp(source: Vocabulary, target: Vocabulary, donor: Array) -> Mixing:
+    """Return CLP-Transfer's rows (Ostendorff and Rehm, 2023, section 3.2): the mean of all shared tokens by cosine.
+
+    Weights are cosines divided by their plain sum, negative ones kept; a token whose cosines have no positive sum has
+    no row. Where all weights would be more than 50 million, each row has those of its most similar anchors alone, as
+    many as there is room for.
+
+    Args:
+        source: tokens of the model.
+        target: tokens of the new tokenizer.
+        donor: (T, a) input embeddings of a helper model with the new tokenizer.
+    """
+    anchors = Anchors.of(copies(source, target), target, donor)
+    most = min(len(anchors.here), max(1, _WEIGHTS // max(1, len(anchors.new))))
+    parts = []
+    if len(anchors.here):
+        for block in watched(_blocks(anchors.new), "clp"):
+            cosines = _cosines(donor[block], donor[anchors.here])
+            chosen = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
+            kept = np.take_along_axis(cosines, chosen, axis=1)
+            sums = kept.sum(axis=1, keepdims=True)
+            good = sums[:, 0] > 0
+            rows = np.repeat(block[good], most)
+            parts.append((rows, chosen[good].ravel(), (kept[good] / sums[good]).ravel()))
+    return anchors.filled(parts, "clp")
+
+
+def _blocks(rows: Array) -> list[Array]:
+    return [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+
+
+def _cosines(x: Array, y: Array) -> Array:
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    cosines: Array = (x @ y.T) / np.linalg.norm(x, axis=1)[:, None] / np.linalg.norm(y, axis=1)
+    return cosines

@@ -1,0 +1,88 @@
+"""Rows made of the source tokens whose word vectors are nearest: WECHSEL, and OFA, its relative of many languages.
+
+Shapes: S source ids, T target ids, a numbers in a vector.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from backbone.errors import PolygraftError
+from crosslingual.tokenization.vocabulary import Vocabulary
+from crosslingual.transfer.knn import nearest, softmax
+from crosslingual.transfer.mixing_matrix import Mixing, join
+from crosslingual.transfer.overlap import copies, overlap
+from crosslingual.transfer.subword_vectors import TokenVectors
+from crosslingual.vectors.char_ngrams import Array
+
+
+def wechsel(
+    source: TokenVectors,
+    target: TokenVectors,
+    *,
+    neighbors: int = 10,
+    temperature: float = 0.1,
+    boundary: bool = False,
+    origin: Literal["wechsel", "ofa"] = "wechsel",
+) -> Mixing:
+    """Return WECHSEL's rows (Minixhofer et al., 2022, equations 3 and 4): a softmax over the most similar tokens.
+
+    A target token without a vector has no row. Source tokens without one take part with similarity 0, as in the
+    authors' package.
+
+    Args:
+        source: vectors of the source's tokens, already mapped into the target's space.
+        target: vectors of the target's tokens.
+        neighbors: source tokens in each row; with fewer tokens, all.
+        temperature: of the softmax, above 0.
+        boundary: whether a token that begins a word is made of such tokens alone, and any other of the others.
+        origin: what the rows are called.
+    """
+    if neighbors < 1 or not temperature > 0:
+        raise PolygraftError(f"neighbors {neighbors} and temperature {temperature} must be above 0")
+    found = target.vectors.any(axis=1)
+    there = np.array([reason != "hole" for reason in source.reasons])
+    flags = (True, False) if boundary else (None,)
+    parts = [
+        (np.flatnonzero(found & _flagged(target.starts, flag)), there & _flagged(source.starts, flag)) for flag in flags
+    ]
+    shape = (len(target.vectors), len(source.vectors))
+    mixings = [Mixing.of(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), shape, origin)]
+    for rows, allowed in parts:
+        if not len(rows) or not allowed.any():
+            continue
+        near = nearest(
+            target.vectors[rows], source.vectors, neighbors,
+            target_starts=target.starts[rows], source_starts=source.starts, allowed=allowed,
+        )  # fmt: skip
+        weights = softmax(near.similarities, temperature)
+        mixings.append(Mixing.of(np.repeat(rows, near.ids.shape[1]), near.ids.ravel(), weights.ravel(), shape, origin))
+    return join(mixings)
+
+
+def _flagged(starts: Array, flag: bool | None) -> Array:
+    return np.ones_like(starts) if flag is None else starts == flag
+
+
+def ofa(
+    source: Vocabulary,
+    target: Vocabulary,
+    vectors: tuple[TokenVectors, TokenVectors],
+    *,
+    neighbors: int = 10,
+    temperature: float = 0.1,
+) -> Mixing:
+    """Return OFA's rows (Liu et al., 2024, section 3): shared tokens copied, else in lower case; others as WECHSEL's.
+
+    Of the source matrix as it is; the paper's factorised embedding, a smaller model of its own, is not made.
+
+    Args:
+        source: tokens of the model.
+        target: tokens of the new tokenizer.
+        vectors: of the source's and of the target's tokens, plain means of words, both in one space.
+        neighbors: source tokens in each row.
+        temperature: of the softmax, above 0.
+    """
+    alike = Mixing.copied(overlap(source, target, "fuzzy"), (len(target), len(source)), "identical")
+    mixed = wechsel(*vectors, neighbors=neighbors, temperature=temperature, origin="ofa")
+    return join([copies(source, target), alike, mixed])

@@ -1,0 +1,123 @@
+"""Which tokens two tokenizers share: in every spelling of a leading blank, as bytes, and in special roles.
+
+Shapes: ids of the source tokenizer S, of the target tokenizer T.
+"""
+
+import string
+from typing import Any, Literal
+
+from crosslingual.tokenization.vocabulary import BLANK, BYTE, Vocabulary
+from crosslingual.transfer.mixing_matrix import Mixing
+
+Match = Literal["exact", "fuzzy", "symbols"]
+
+_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+
+def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> dict[int, int]:
+    """Return the source id of each target id whose token the source has too.
+
+    Args:
+        source: tokens of the model.
+        target: tokens of the new tokenizer.
+        match: ``exact``: the same canonical form; ``fuzzy``: else the same without leading blank and case;
+            ``symbols``: numbers, punctuation, blanks and special tokens alone, exactly or else fuzzily.
+    """
+    # of source tokens with one form, the package takes the last
+    exact = {form: number for number, form in enumerate(source.forms) if form is not None}
+    fuzzy: dict[str, int] = {}
+    for number, form in enumerate(source.forms):
+        if form is not None and form == _fuzzy(form):
+            fuzzy[form] = number
+        elif form is not None:
+            fuzzy.setdefault(_fuzzy(form), number)
+    found = {}
+    for number, wanted in enumerate(target.forms):
+        if wanted is None or (match == "symbols" and not _is_symbol(_fuzzy(wanted), target.special)):
+            continue
+        number_there = exact.get(wanted)
+        if number_there is None and match != "exact":
+            number_there = fuzzy.get(_fuzzy(wanted))
+        if number_there is not None:
+            found[number] = number_there
+    return found
+
+
+def _fuzzy(form: str) -> str:
+    return form.replace(BLANK, "").lower()
+
+
+def _is_symbol(text: str, special: frozenset[str]) -> bool:
+    return text in special or text.isnumeric() or text.isspace() or all(letter in string.punctuation for letter in text)
+
+
+def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> Mixing:
+    """Return rows copied from the same token of the source: the same text, or the same byte.
+
+    Byte-level tokens that are parts of characters decode to the same replacement character and are compared as bytes,
+    of which ``<0xE4>`` is sentencepiece's spelling.
+
+    Args:
+        source: tokens of the model.
+        target: tokens of the new tokenizer.
+        letters: whether text with letters in it counts, which may mean another thing in another language.
+    """
+    whole = {
+        form: number
+        for number, form in reversed(list(enumerate(source.forms)))
+        if form is not None and form.strip(BLANK) and "\ufffd" not in form
+    }
+    native = {_as_bytes(piece): number for piece, number in source.numbers.items()}
+    same, bytewise = {}, {}
+    for number, (piece, form) in enumerate(zip(target.pieces, target.forms, strict=True)):
+        if form is None or piece is None:
+            continue
+        if form in whole:
+            if letters or BYTE.match(piece) or not any(map(str.isalpha, form)):
+                same[number] = whole[form]
+        elif (BYTE.match(piece) or "\ufffd" in form or not form.strip(BLANK)) and _as_bytes(piece) in native:
+            bytewise[number] = native[_as_bytes(piece)]
+    shape = (len(target), len(source))
+    return Mixing.copied(same, shape, "identical").filled(Mixing.copied(bytewise, shape, "byte"))
+
+
+def specials(source: Vocabulary, target: Vocabulary, *, roles: bool = True) -> Mixing:
+    """Return the rows of special tokens copied from the source's.
+
+    Args:
+        source: tokens of the model.
+        target: tokens of the new tokenizer.
+        roles: whether a special token that the source spells otherwise has the row of the source's token in the same
+            role: beginning, end, padding and so on.
+    """
+    found: dict[int, int] = {}
+    for role in _ROLES if roles else ():
+        here, there = (getattr(one.tokenizer, f"{role}_token", None) for one in (target, source))
+        if here in target.numbers and there in source.numbers:
+            found.setdefault(target.numbers[here], source.numbers[there])
+    # added special tokens are no roles, and newer versions of transformers do not list them as such
+    for token in _special_tokens(source.tokenizer):
+        if token in target.numbers and token in source.numbers:
+            found[target.numbers[token]] = source.numbers[token]
+    return Mixing.copied(found, (len(target), len(source)), "special")
+
+
+def _special_tokens(tokenizer: Any) -> list[str]:
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    return list(dict.fromkeys([*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)]))
+
+
+def _as_bytes(piece: str) -> str:
+    """Return a token in the letters that byte-level BPE writes bytes with."""
+    match = BYTE.fullmatch(piece)
+    return _LETTERS[int(match[1], 16)] if match else piece
+
+
+def _byte_letters() -> list[str]:
+    """Return GPT-2's letter for each byte: itself if it is printable Latin-1, else the next free one from 256 on."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    free = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(free)) for byte in range(256)]
+
+
+_LETTERS = _byte_letters()

@@ -1,0 +1,97 @@
+"""transfer(): a language model goes over to another tokenizer, each new embedding row made of old ones.
+
+One mixing for all: special tokens first, then what the method knows, then what can always be said; the report names
+the origin of every row.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from backbone.gpt2 import Backbone
+from crosslingual.options import TransferOptions as TransferOptions
+from crosslingual.tokenization.vocabulary import Vocabulary
+from crosslingual.transfer.evidence import Evidence as Evidence
+from crosslingual.transfer.method_selection import Methods
+from crosslingual.transfer.mixing_matrix import Drawn, Mixing, join
+from crosslingual.transfer.overlap import specials
+from crosslingual.transfer.report import TransferReport as TransferReport
+from crosslingual.transfer.report import report_on
+from crosslingual.transfer.surgery import with_mixed_vocabulary
+from crosslingual.vectors.dictionary import Dictionary
+from crosslingual.vectors.word_vectors import WordVectors
+
+
+def transfer(
+    backbone: Backbone,
+    tokenizer: Any,
+    source_vectors: WordVectors | None = None,
+    target_vectors: WordVectors | None = None,
+    pairs: Dictionary | Sequence[tuple[str, str]] | None = None,
+    options: TransferOptions | None = None,
+    *,
+    evidence: Evidence | None = None,
+) -> tuple[Backbone, TransferReport]:
+    """Return a backbone for another tokenizer on the same body, and how its embeddings were made.
+
+    Args:
+        backbone: the model; left as it is.
+        tokenizer: the new one, fast or sentencepiece's.
+        source_vectors: word vectors of the language the model knows.
+        target_vectors: word vectors of the new language.
+        pairs: words of the two languages that mean the same; None: the vectors are in one space already.
+        options: how.
+        evidence: what else is known: parallel text, a donor, vectors of tokens.
+
+    Raises:
+        PolygraftError: the method lacks what it needs, no pair has vectors on both sides, or a file is damaged.
+    """
+    if pairs is not None and not isinstance(pairs, Dictionary):
+        pairs = Dictionary(pairs=tuple(pairs), name="the pairs")
+    given = {"source_vectors": source_vectors, "target_vectors": target_vectors, "dictionary": pairs}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    evidence = replace(evidence or Evidence(), **changes)
+    options = options or TransferOptions()
+    mixing, report = make_mixing(backbone.tokenizer, tokenizer, evidence, options)
+    model = with_mixed_vocabulary(backbone.model, tokenizer, mixing, source=backbone.tokenizer, seed=options.seed)
+    return Backbone(model, tokenizer, name=backbone.name), report
+
+
+def make_mixing(
+    source: Any, target: Any, evidence: Evidence, options: TransferOptions | None = None
+) -> tuple[Mixing, TransferReport]:
+    """Return the mixing that a method gives, every row filled, and the report.
+
+    Args:
+        source: the tokenizer of the model.
+        target: the new one.
+        evidence: what is known of the two languages.
+        options: method and settings.
+
+    Raises:
+        PolygraftError: the method lacks what it needs, or a tokenizer has no token.
+    """
+    options = options or TransferOptions()
+    began = time.perf_counter()
+    theirs, ours = Vocabulary.of(source), Vocabulary.of(target)
+    methods = Methods(source=theirs, target=ours, evidence=evidence, options=options)
+    parts = [specials(theirs, ours), *methods.chosen(), Mixing.drawn(_drawn(options), (len(ours), len(theirs)))]
+    mixing = replace(join(parts), settings=_settings(evidence, options), stretched=options.norms)
+    seconds = time.perf_counter() - began
+    return mixing, report_on(mixing, (theirs, ours), methods.findings, evidence, seconds)
+
+
+def _drawn(options: TransferOptions) -> Drawn:
+    if options.init in ("mean", "multivariate", "random"):
+        return options.init
+    return "multivariate" if options.init == "auto" else options.fallback
+
+
+def _settings(evidence: Evidence, options: TransferOptions) -> Mapping[str, Any]:
+    sides = (("source", evidence.source_vectors), ("target", evidence.target_vectors))
+    vectors = {f"{side}_vectors": given.name for side, given in sides if given is not None}
+    texts = (("dictionary", evidence.dictionary), ("parallel", evidence.parallel))
+    digests = {f"{kind}_sha256": given.digest for kind, given in texts if given is not None}
+    names = {kind: given.name for kind, given in texts if given is not None}
+    return {**asdict(options), **vectors, **names, **digests}

@@ -1,0 +1,154 @@
+"""fastText's ``.bin`` files, read without loading them: the word list, then only the rows that are asked for.
+
+Layout after `FastText::saveModel` of fastText 0.9.3, little-endian: header, word list, input matrix (word rows, then
+n-gram rows), output matrix, which nobody needs. A file of 2 million words is 7.2 GB; its word list is 40 MB.
+"""
+
+import mmap
+import os
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backbone.errors import PolygraftError
+from crosslingual.vectors.char_ngrams import Array, Ngrams
+
+MAGIC = struct.pack("<i", 793712314)
+_VERSION = 12
+_HEADER = struct.Struct("<14id")  # magic, version, 12 settings, the sampling threshold
+_SIZES = struct.Struct("<3i2q")  # entries, words, labels, tokens, pruned n-grams
+MATRIX = struct.Struct("<?2q")
+"""What stands before a matrix: whether it is quantised, rows, columns."""
+_AFTER_WORD = 9  # int64 count, int8 type
+_ENTRY = re.compile(rb"([^\0]*)\0.{9}", re.DOTALL)  # of the word list
+_PIECE = 1 << 24  # bytes of it that are read at a time; a word is shorter
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastTextFile:
+    """An opened file.
+
+    Attributes:
+        path: the file.
+        words: in its own order, most frequent first; bytes that are no UTF-8 stand as surrogates.
+        counts: (W,) int64, how often each was seen.
+        ngrams: which n-grams have rows.
+        width: numbers in a row.
+        rows: rows in all.
+        offset: bytes before the first row.
+    """
+
+    path: Path
+    words: list[str]
+    counts: Array
+    ngrams: Ngrams
+    width: int
+    rows: int
+    offset: int
+
+    def read(self, rows: Array) -> Array:
+        """Return rows of the input matrix by positioned reads, (n, width) float32.
+
+        Args:
+            rows: (n,) ascending numbers without repeats.
+
+        Raises:
+            PolygraftError: the file cannot be read any more, or has become shorter.
+        """
+        found = np.empty((len(rows), self.width), dtype="<f4")
+        if not found.size:
+            return found
+        size = 4 * self.width
+        buffer = found.data.cast("B")
+        # rows that follow one another are read at once
+        firsts = np.append(0, np.flatnonzero(np.diff(rows) != 1) + 1)
+        places = (self.offset + rows[firsts] * size).tolist()
+        bounds = [*(firsts * size).tolist(), len(buffer)]
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+            try:
+                if hasattr(os, "posix_fadvise"):  # the disk is told of all of them before it is waited for
+                    for start, stop, place in zip(bounds, bounds[1:], places, strict=False):
+                        os.posix_fadvise(descriptor, place, stop - start, os.POSIX_FADV_WILLNEED)
+                for start, stop, place in zip(bounds, bounds[1:], places, strict=False):
+                    if os.preadv(descriptor, [buffer[start:stop]], place) < stop - start:
+                        raise OSError("it has become shorter")
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise PolygraftError(f"{self.path} cannot be read any more ({error}): open it again") from error
+        return found
+
+
+def is_fasttext(path: Path) -> bool:
+    """Whether a file begins as fastText's do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == MAGIC
+    except OSError as error:
+        raise PolygraftError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def open_fasttext(path: Path) -> FastTextFile:
+    """Open a ``.bin`` file and read its word list.
+
+    Raises:
+        PolygraftError: the file is truncated, quantised, of another version or no fastText file.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _parse(path, data)
+    except OSError as error:
+        raise PolygraftError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (struct.error, ValueError, IndexError) as error:  # the map ends within a field, or is empty
+        raise truncated(path) from error
+
+
+def _parse(path: Path, data: mmap.mmap) -> FastTextFile:
+    fields = _HEADER.unpack_from(data)
+    if struct.pack("<i", fields[0]) != MAGIC:
+        raise PolygraftError(f"{path} is no fastText file: give a .bin, .vec, .vec.gz or .npz file of word vectors")
+    if fields[1] != _VERSION:
+        raise PolygraftError(f"{path} has fastText's format {fields[1]}, but only {_VERSION} is read: train it again")
+    width, buckets, shortest, longest = fields[2], fields[10], fields[11], fields[12]
+    size, nwords, _, _, pruned = _SIZES.unpack_from(data, _HEADER.size)
+    words, counts, position = _word_list(path, data, _HEADER.size + _SIZES.size, size)
+    quantised, rows, columns = MATRIX.unpack_from(data, position + 8 * max(pruned, 0))
+    if quantised or pruned > 0:
+        raise PolygraftError(f"{path} is quantised, which loses the rows: give the .bin file it was made from")
+    if columns != width or rows != nwords + buckets:
+        raise PolygraftError(f"{path} is damaged: its matrix is {rows} x {columns} for {nwords} words of {width}")
+    offset = position + MATRIX.size
+    if len(data) < offset + 4 * rows * columns:
+        raise truncated(path)
+    ngrams = Ngrams(shortest=shortest, longest=longest, buckets=buckets)
+    return FastTextFile(
+        path=path, words=words[:nwords], counts=counts[:nwords], ngrams=ngrams, width=width, rows=rows, offset=offset
+    )
+
+
+def _word_list(path: Path, data: mmap.mmap, position: int, size: int) -> tuple[list[str], Array, int]:
+    """Return words, their counts and where the list ends."""
+    words: list[str] = []
+    counts = [np.empty(0, dtype="<i8")]
+    while len(words) < size:
+        # up to a zero that has room behind it: of an unfinished word the pattern would be tried at every letter
+        end = data.rfind(b"\0", position, min(position + _PIECE, len(data) - _AFTER_WORD))
+        piece = data[position : end + 1 + _AFTER_WORD] if end >= position else b""
+        found = _ENTRY.findall(piece)[: size - len(words)]
+        if not found:
+            raise truncated(path)
+        words += b"\0".join(found).decode("utf-8", "surrogateescape").split("\0")
+        # behind each word and its zero
+        places = np.cumsum([len(word) + 1 + _AFTER_WORD for word in found]) - _AFTER_WORD
+        counts.append(np.frombuffer(piece, np.uint8)[places[:, None] + np.arange(8)].view("<i8")[:, 0])
+        position += int(places[-1]) + _AFTER_WORD
+    return words, np.concatenate(counts), position
+
+
+def truncated(path: Path) -> PolygraftError:
+    """Return the error of a file that was cut off."""
+    return PolygraftError(f"{path} is truncated: copy or download the whole file again")

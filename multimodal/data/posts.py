@@ -1,0 +1,265 @@
+"""Posts: pictures with what their authors wrote, read from a JSONL file, a folder, or the layout of a data set."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from backbone.errors import PolygraftError
+from backbone.io.find_files import is_file
+from backbone.io.images import list_images
+from backbone.io.jsonl import read_objects
+from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, Layout, Row, read_data, read_text
+from multimodal.data.datasets import Report as Report
+from multimodal.data.sidecars import find_sidecar
+
+MAX_TEXT = 2000
+"""Characters of a text that are kept: far more than a caption's tokens, far less than a text that fills the memory."""
+
+SPLITS = ("train", "validation", "test1", "test2")
+"""What a post may be for: learning, choosing weights, a test on unseen users, and one on unseen posts of seen users."""
+
+LayoutName = Literal["auto", "instapic", "yfcc", "redcaps", "folder", "jsonl"]
+
+_NAMED = 3  # how many of many are named in a remark
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """One picture and the text that its author gave it."""
+
+    image: Path
+    text: str
+    user: str = ""
+    time: str = ""
+    id: str = ""
+    """Unique among posts that were loaded together."""
+    split: str = ""
+    """One of ``SPLITS``; empty where nothing is said of it."""
+
+
+_KEYS = tuple(field.name for field in fields(Post))
+
+
+def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | None = None) -> list[Post]:
+    """Read the posts of a JSONL file, of a folder of pictures with side-car texts, or of a public data set.
+
+    Lines of a JSONL file are objects with ``image`` (relative to the file's folder) and ``text``, and optionally
+    ``user``, ``time``, ``id`` and ``split``. In a folder, ``photo.txt`` (or ``photo.jpg.txt``) is the text of
+    ``photo.jpg``. Of a data set, the source is one of its annotation files or the folder that holds them.
+
+    Every post has an id of its own then. One that has none gets the path of its picture with a digest of text and
+    user; the second of those that share an id gets ``~2`` after it, and so on.
+
+    Args:
+        source: the file or the folder.
+        layout: how the posts lie there; ``auto`` looks at names, and at how a file begins.
+        report: called with one sentence about each kind of post that is left out or changed: missing pictures, empty
+            or endless texts, posts that are there twice, ids that are shared, pictures without a text.
+
+    Raises:
+        PolygraftError: ``source`` is missing, is not in that layout, is not UTF-8, has a malformed post (its place is
+            named), or holds no post.
+    """
+    tell = report or (lambda _: None)
+    chosen, files = _choose(source, layout)
+    found = list(_posts(source, chosen, files, tell))
+    if not found:
+        raise PolygraftError(f"{source} holds no post: give a JSONL file or pictures with a .txt beside each")
+    usable = _with_own_id(_with_text(_once(found, tell), tell), tell)
+    posts = _with_picture(source, usable, chosen.pictures, tell)
+    if not posts:
+        raise PolygraftError(f"no post of {source} has a text: there is nothing to learn from")
+    return posts
+
+
+# Layouts
+
+
+def _read_jsonl(files: Sequence[Path], _: Report) -> Iterator[Row]:
+    for file in files:
+        for place, record in read_objects(read_data(file), str(file), _JSONL.shape):
+            yield Row(place=place, folder=file.parent, record=record)
+
+
+def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[Row]:
+    """Yield the post of each picture that has a text beside it; its id is its path in the folder."""
+    for folder in folders:
+        bare = []
+        for image in list_images([str(folder)]):
+            name = image.relative_to(folder).as_posix()
+            if file := find_sidecar(image):
+                yield Row(place=str(file), folder=folder, record={"image": name, "text": read_text(file), "id": name})
+            else:
+                bare.append(image)
+        if bare:
+            tell(f"{_count(bare, 'picture')} without a text left out: {_some(bare)}")
+
+
+_FOLDER = Layout(
+    shape="it is a folder of pictures with a .txt beside each",
+    pictures="they were there a moment ago",
+    find=lambda source: [source] if source.is_dir() else [],
+    read=_read_folder,
+)
+_JSONL = Layout(
+    shape='each line is an object like {"image": "a.jpg", "text": "..."}',
+    pictures="paths are taken from the folder of the file",
+    find=lambda source: [source] if not source.is_dir() else [],
+    read=_read_jsonl,
+)
+# tried in this order: to what is named least comes last
+_LAYOUTS: Mapping[str, Layout] = {
+    "instapic": INSTAPIC, "yfcc": YFCC, "redcaps": REDCAPS, "folder": _FOLDER, "jsonl": _JSONL
+}  # fmt: skip
+
+
+def _choose(source: Path, name: LayoutName) -> tuple[Layout, list[Path]]:
+    """Return the layout and what is to be read; a file whose layout is named may go by another name than usual."""
+    if name not in get_args(LayoutName):
+        known = ", ".join(get_args(LayoutName))
+        raise PolygraftError(f"there is no layout {str(name)[:40]!r} of posts: choose one of {known}")
+    if not source.exists():
+        raise PolygraftError(f"{source} is missing: posts are a JSONL file or a folder of pictures with .txt files")
+    if name == "auto":
+        return next((layout, files) for layout in _LAYOUTS.values() if (files := layout.find(source)))
+    layout = _LAYOUTS[name]
+    files = layout.find(source) if source.is_dir() or name == "folder" else [source]
+    if not files:
+        raise PolygraftError(f"{source} is not in the layout {name}: {layout.shape}")
+    return layout, files
+
+
+# Rows become posts
+
+
+def _posts(source: Path, layout: Layout, files: Sequence[Path], tell: Report) -> Iterator[Post]:
+    """Yield the post of each row."""
+    ignored: set[str] = set()
+    for row in layout.read(files, tell):
+        ignored |= row.record.keys() - set(_KEYS)
+        yield _post(row, layout.shape)
+    if ignored:
+        tell(f"{source}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
+
+
+def _post(row: Row, shape: str) -> Post:
+    """Return the post that a row describes."""
+    for key in ("image", "text"):
+        if key not in row.record:
+            found = _some(list(row.record)) or "nothing"
+            raise PolygraftError(f"{row.place} has no {key!r}, only {found}: {shape}")
+        _check(row, key, str, "a text", shape)
+    image = row.record["image"]
+    if not image or "\0" in image:
+        raise PolygraftError(f"{row.place} names no picture: {shape}")
+    text = _clean(row.record["text"])
+    rest = {key: _optional(row, key, shape) for key in ("user", "time", "id", "split")}
+    if rest["split"] and rest["split"] not in SPLITS:
+        known = ", ".join(SPLITS)
+        raise PolygraftError(
+            f"{row.place} has {rest['split'][:40]!r} for 'split': leave it out, or give one of {known}"
+        )
+    rest["id"] = rest["id"] or _make_id(image, text, rest["user"])
+    return Post(image=row.folder / image, text=text, **rest)
+
+
+def _optional(row: Row, key: str, shape: str) -> str:
+    if row.record.get(key) is None:
+        return ""
+    _check(row, key, str | int | float, "a text or a number", shape)
+    return _clean(str(row.record[key]))
+
+
+def _check(row: Row, key: str, kind: Any, wanted: str, shape: str) -> None:
+    value = row.record[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise PolygraftError(f"{row.place} has {str(value)[:40]!r} for {key!r}, which must be {wanted}: {shape}")
+
+
+def _clean(text: str) -> str:
+    # what JSON's escapes can write but UTF-8 cannot
+    return text.encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def _make_id(image: str, text: str, user: str) -> str:
+    """Return an id that says which picture it is, and stays the same on another machine and in another order."""
+    name = Path(image).name if Path(image).is_absolute() else image
+    digest = hashlib.sha256("\0".join([user, text]).encode())
+    return f"{_clean(name)}#{digest.hexdigest()[:12]}"
+
+
+# What is left out or changed
+
+
+def _once(posts: Sequence[Post], tell: Report) -> list[Post]:
+    """Return the posts without those that repeat picture, text and user of an earlier one."""
+    unique: dict[tuple[Path, str, str], Post] = {}
+    for post in posts:
+        unique.setdefault((post.image, post.text, post.user), post)
+    if len(posts) > len(unique):
+        tell(f"{len(posts) - len(unique)} posts were there twice (same picture, text and user): kept once")
+    return list(unique.values())
+
+
+def _with_text(posts: Sequence[Post], tell: Report) -> list[Post]:
+    """Return the posts that have a text, each at most ``MAX_TEXT`` characters long."""
+    empty = [post.image for post in posts if not post.text]
+    long = [post.image for post in posts if len(post.text) > MAX_TEXT]
+    if empty:
+        tell(f"{_count(empty, 'post')} without a text left out: {_some(empty)}")
+    if long:
+        tell(f"{_count(long, 'text')} cut at {MAX_TEXT} characters: {_some(long)}")
+    return [_cut(post) for post in posts if post.text]
+
+
+def _cut(post: Post) -> Post:
+    if len(post.text) <= MAX_TEXT:
+        return post
+    return replace(post, text=post.text[:MAX_TEXT])
+
+
+def _with_own_id(posts: Sequence[Post], tell: Report) -> list[Post]:
+    """Return the posts, each with an id that no other has; the first of those that share one keeps it."""
+    given = Counter(post.id for post in posts)
+    shared = [id_ for id_, times in given.items() if times > 1]
+    if shared:
+        tell(f"{_count(shared, 'id')} shared by posts, told apart by ~2, ~3 and so on: {_some(shared)}")
+    met: Counter[str] = Counter()
+    taken = set(given)
+    return [post if given[post.id] == 1 else replace(post, id=_own_id(post.id, met, taken)) for post in posts]
+
+
+def _own_id(id_: str, met: Counter[str], taken: set[str]) -> str:
+    met[id_] += 1
+    if met[id_] == 1:
+        return id_
+    while (own := f"{id_}~{met[id_]}") in taken:
+        met[id_] += 1
+    taken.add(own)
+    return own
+
+
+def _with_picture(source: Path, posts: Sequence[Post], where: str, tell: Report) -> list[Post]:
+    """Return the posts whose picture is there."""
+    there = {image: is_file(image) for image in {post.image for post in posts}}
+    missing = sorted(image for image, found in there.items() if not found)
+    if there and len(missing) == len(there):
+        raise PolygraftError(
+            f"none of the {len(there)} pictures that {source} names is there (the first is {missing[0]}): {where}"
+        )
+    if missing:
+        tell(f"{_count(missing, 'picture')} missing: {_some(missing)}")
+    return [post for post in posts if there[post.image]]
+
+
+def _count(items: Sequence[object], noun: str) -> str:
+    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
+
+
+def _some(items: Sequence[object]) -> str:
+    """Name the first few of many."""
+    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
+    return ", ".join(str(item) for item in items[:_NAMED]) + more

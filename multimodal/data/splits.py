@@ -1,0 +1,201 @@
+"""Splits of posts that leak nothing: marks for training, validation and tests, and a simple cut in two."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from backbone.errors import PolygraftError
+from multimodal.data.posts import SPLITS, Post, Report
+
+_SIDES = {"train": 0, "validation": 1, "test1": 2, "test2": 2}
+"""A picture is on one side only; where it is on several, it stays on the highest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shares:
+    """What part of users, of the rest's pictures, and of the rest of those is held out."""
+
+    users: float
+    posts_share: float
+    validation: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("users", "posts_share", "validation"):
+            if not 0 <= getattr(self, name) < 1:
+                raise PolygraftError(f"{name} is {getattr(self, name)}, allowed is 0 up to, not including, 1")
+
+
+def mark_splits(
+    posts: Sequence[Post],
+    *,
+    users: float = 0.1,
+    posts_share: float = 0.1,
+    validation: float = 0.05,
+    seed: int = 0,
+    report: Report | None = None,
+) -> list[Post]:
+    """Say of each post what it is for, before anything is learned from any.
+
+    Where no post is marked, each is drawn by a hash, of the seed and the user, and of the seed and the picture (its
+    file name and texts), so a draw does not depend on the folder, the order or the other posts:
+
+    - ``test1``: all posts of users who are unseen in training;
+    - ``test2``: unseen posts of the other users, and the posts that show a picture of an unseen user too;
+    - ``validation``: drawn likewise from what is left;
+    - ``train``: the rest.
+
+    Then users who have nothing to learn from are put right: their validation posts go to ``train`` where that makes
+    them seen, else their ``test2`` posts are ``test1``. A single user, posts of nobody, and a single picture are never
+    held out as a whole.
+
+    Where some posts are marked, they keep their marks, and the others are for training.
+
+    A picture is on one side only. Marks that were given may put it on several: its posts on the side of tests stay,
+    or else those for validation, and the others are left out.
+
+    Args:
+        posts: all posts.
+        users: part of the users that is held out, each with this probability.
+        posts_share: part of the other users' pictures that is held out.
+        validation: part of the pictures left then.
+        seed: another seed, another draw.
+        report: called with a sentence about what is left out.
+
+    Returns:
+        The posts with their marks, in the order given.
+
+    Raises:
+        PolygraftError: a share is not in 0..1, a mark is unknown, or the draw leaves nothing for training.
+    """
+    shares = _Shares(users=users, posts_share=posts_share, validation=validation, seed=seed)
+    unknown = sorted({post.split for post in posts} - {"", *SPLITS})
+    if unknown:
+        raise PolygraftError(f"a post is marked {unknown[0]!r}: a split is one of {', '.join(SPLITS)}, or empty")
+    pictures = _by_picture(posts)
+    if any(post.split for post in posts):
+        marks = [post.split or "train" for post in posts]
+    else:
+        marks = _draw_marks(posts, pictures, shares)
+    kept = _on_one_side(marks, pictures)
+    if report and len(kept) < len(posts):
+        report(f"{len(posts) - len(kept)} posts left out: their pictures are held out for validation or tests")
+    return [replace(post, split=mark) for at, (post, mark) in enumerate(zip(posts, marks, strict=True)) if at in kept]
+
+
+def _by_picture(posts: Sequence[Post]) -> dict[str, list[int]]:
+    """Return the posts of each picture, as numbers."""
+    found: dict[str, list[int]] = {}
+    for at, post in enumerate(posts):
+        found.setdefault(os.path.normpath(post.image), []).append(at)
+    return found
+
+
+def _draw_marks(posts: Sequence[Post], pictures: dict[str, list[int]], shares: _Shares) -> list[str]:
+    unseen = _unseen_users(posts, shares)
+    marks = ["train"] * len(posts)
+    for numbers in pictures.values():
+        group = [posts[at] for at in numbers]
+        side = "test2" if any(post.user in unseen for post in group) else _draw_mark(group, shares)
+        for at in numbers if len(pictures) > 1 else ():
+            marks[at] = "test1" if posts[at].user in unseen else side
+    _put_right(posts, pictures, marks)
+    if posts and "train" not in marks:
+        raise PolygraftError(
+            f"all {len(posts)} posts are held out with users={shares.users}, posts_share={shares.posts_share}, "
+            f"validation={shares.validation} and seed={shares.seed}: take smaller shares or another seed"
+        )
+    return marks
+
+
+def _unseen_users(posts: Sequence[Post], shares: _Shares) -> set[str]:
+    users = {post.user for post in posts} - {""}
+    return {user for user in users if len(users) > 1 and _draw(shares.seed, "user", user) < shares.users}
+
+
+def _draw_mark(group: Sequence[Post], shares: _Shares) -> str:
+    """Return the mark of a picture of seen users alone."""
+    names = _names(group)
+    if _draw(shares.seed, "test", *names) < shares.posts_share:
+        return "test2"
+    return "validation" if _draw(shares.seed, "validation", *names) < shares.validation else "train"
+
+
+def _put_right(posts: Sequence[Post], pictures: dict[str, list[int]], marks: list[str]) -> None:
+    """Let no user be tested as seen who is not."""
+
+    def users(mark: str) -> set[str]:
+        return {post.user for post, own in zip(posts, marks, strict=True) if own == mark}
+
+    lost = users("test2") - users("train")
+    for numbers in pictures.values():
+        if marks[numbers[0]] == "validation" and any(posts[at].user in lost for at in numbers):
+            for at in numbers:
+                marks[at] = "train"
+    unseen = users("test2") - users("train") - {""}
+    for at, post in enumerate(posts):
+        if post.user in unseen:
+            marks[at] = "test1"
+
+
+def _on_one_side(marks: Sequence[str], pictures: dict[str, list[int]]) -> set[int]:
+    """Return the posts that stay."""
+    kept: set[int] = set()
+    for numbers in pictures.values():
+        side = max(_SIDES[marks[at]] for at in numbers)
+        kept.update(at for at in numbers if _SIDES[marks[at]] == side)
+    return kept
+
+
+def _names(group: Sequence[Post]) -> list[str]:
+    """Return what tells a picture from others and does not depend on its folder or on the order of its posts."""
+    return sorted({f"{post.image.name}\0{post.text}" for post in group})
+
+
+def _draw(seed: int, *parts: str) -> float:
+    """Return a number in 0..1 that depends on nothing else."""
+    return int.from_bytes(_hash(seed, *parts)[:8], "big") / 2**64
+
+
+def _hash(seed: int, *parts: str) -> bytes:
+    # surrogates stand for bytes of file names that are not UTF-8
+    return hashlib.sha256("\0".join([str(seed), *parts]).encode("utf-8", "surrogatepass")).digest()
+
+
+def split_posts(
+    posts: Sequence[Post], share: float, *, by: Literal["post", "user"] = "post", seed: int = 0
+) -> tuple[list[Post], list[Post]]:
+    """Split posts into training and validation, before anything is learned from them.
+
+    ``by="post"`` keeps all texts of one picture on one side; ``by="user"`` all posts of one user. The order of the
+    posts and the folder they lie in do not matter.
+
+    Args:
+        posts: all posts.
+        share: part of the pictures or users that goes to validation; at least one does unless it is 0.
+        by: what is never on both sides.
+        seed: another seed, another split.
+
+    Returns:
+        training and validation posts, each in the order given.
+
+    Raises:
+        PolygraftError: there are too few pictures or users to have both sides.
+    """
+    groups: dict[str, list[Post]] = {}
+    for post in posts:
+        groups.setdefault(post.user if by == "user" else str(post.image), []).append(post)
+    wanted = max(1, round(share * len(groups))) if share else 0
+    if wanted >= len(groups):
+        noun = "users" if by == "user" else "pictures"
+        raise PolygraftError(f"{len(groups)} {noun} cannot be split by {by} with a share of {share} for validation")
+    drawn = sorted(groups, key=lambda name: _rank(groups[name], by, seed))[:wanted]
+    held = {id(post) for name in drawn for post in groups[name]}
+    return [p for p in posts if id(p) not in held], [p for p in posts if id(p) in held]
+
+
+def _rank(group: Sequence[Post], by: str, seed: int) -> bytes:
+    """Return a number drawn for a group."""
+    return _hash(seed, *(sorted({post.user for post in group}) if by == "user" else _names(group)))

@@ -1,0 +1,147 @@
+"""The mappers that know no user: image features become prefix embeddings of the frozen language model.
+
+Both networks are ClipCap's (Mokady et al., 2021, "ClipCap: CLIP Prefix for Image Captioning", section 3.2). Their
+parameters carry the names of the published weights below ``clip_project.``.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbone.prefix_norm import Calibration
+from multimodal.config import CaptionerConfig
+from multimodal.model.user_mapper import UserMapper
+
+# The published networks have no other ratio.
+_MLP_RATIO = 2
+
+
+class MLPMapper(nn.Module):
+    """One hidden layer of half the output's width, tanh: features (B, dv) to a prefix (B, k, d).
+
+    Args:
+        image_width: dv, width of the features.
+        text_width: d, width of the language model.
+        prefix_length: k, number of prefix vectors.
+        norm: starting length of the prefix vectors; None: uncalibrated, ClipCap's own form.
+    """
+
+    def __init__(self, image_width: int, text_width: int, *, prefix_length: int, norm: float | None = None) -> None:
+        super().__init__()
+        self.prefix_length = prefix_length
+        out = text_width * prefix_length
+        self.model = nn.Sequential(nn.Linear(image_width, out // 2), nn.Tanh(), nn.Linear(out // 2, out))
+        self.calibration = _calibration(text_width, norm)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, dv) to the prefix (B, k, d)."""
+        prefix: Tensor = self.calibration(self.model(features).unflatten(1, (self.prefix_length, -1)))
+        return prefix
+
+
+class TransformerMapper(nn.Module):
+    """Learned constants attend to the picture: features (B, dv) to a prefix (B, k, d).
+
+    The picture is unfolded into slots; slots and constants pass through a transformer encoder together, and only what
+    became of the constants is kept.
+
+    Args:
+        config: widths, lengths, layers and heads.
+        norm: starting length of the prefix vectors; None: uncalibrated, ClipCap's own form.
+    """
+
+    def __init__(self, config: CaptionerConfig, *, norm: float | None = None) -> None:
+        super().__init__()
+        width = config.text_width
+        self.clip_length = config.clip_length
+        self.linear = nn.Linear(config.image_width, config.clip_length * width)
+        self.prefix_const = nn.Parameter(torch.randn(config.prefix_length, width))
+        self.transformer = _Transformer(width, config.heads, config.layers)
+        self.calibration = _calibration(width, norm)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, dv) to the prefix (B, k, d)."""
+        slots = self.linear(features).unflatten(1, (self.clip_length, -1))
+        constants = self.prefix_const.expand(len(features), -1, -1)
+        mixed = self.transformer(torch.cat([slots, constants], dim=1))
+        prefix: Tensor = self.calibration(mixed[:, self.clip_length :])
+        return prefix
+
+
+class _Transformer(nn.Module):
+    """A stack of pre-norm layers without a final norm."""
+
+    def __init__(self, width: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class _Layer(nn.Module):
+    """Pre-norm self-attention and feed-forward network, each added to its input."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = _Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = _FeedForward(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        fed: Tensor = x + self.mlp(self.norm2(x))
+        return fed
+
+
+class _Attention(nn.Module):
+    """Self-attention; queries, keys and values without bias, the output projection with one."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_queries = nn.Linear(width, width, bias=False)
+        self.to_keys_values = nn.Linear(width, 2 * width, bias=False)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        queries = self.to_queries(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        keys, values = self.to_keys_values(x).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        projected: Tensor = self.project(mixed.transpose(1, 2).flatten(2))
+        return projected
+
+
+class _FeedForward(nn.Module):
+    """Two linear layers with ReLU between them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, _MLP_RATIO * width)
+        self.fc2 = nn.Linear(_MLP_RATIO * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fed: Tensor = self.fc2(F.relu(self.fc1(x)))
+        return fed
+
+
+def build_mapper(config: CaptionerConfig, *, embedding_norm: float = 1.0) -> nn.Module:
+    """Return the mapper that ``config`` describes, with fresh weights.
+
+    Args:
+        config: with both widths known.
+        embedding_norm: mean length of the language model's word embeddings; no matter when weights are loaded next.
+    """
+    norm = embedding_norm if config.calibrate else None
+    if config.mapper == "mlp":
+        return MLPMapper(config.image_width, config.text_width, prefix_length=config.prefix_length, norm=norm)
+    if config.mapper == "transformer":
+        return TransformerMapper(config, norm=norm)
+    return UserMapper(config, norm=norm)
+
+
+def _calibration(width: int, norm: float | None) -> nn.Module:
+    return nn.Identity() if norm is None else Calibration(width, norm)

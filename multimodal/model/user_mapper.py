@@ -1,0 +1,226 @@
+"""The user-aware mapper: a picture and what is known of its author become a prefix for the frozen language model.
+
+The design of Wang et al. (2023), "User-Aware Prefix-Tuning is a Good Learner for Personalized Image Captioning"
+(arXiv 2312.04793): learned queries read the picture (query-guided mapping), a transformer mixes them with the user's
+words (fusion), and what becomes of the queries is the prefix. The paper's sizes are not published with code; the sizes
+here are ours. Beyond the paper: past captions and style as further slots, copying, and a deep prefix.
+
+Shapes: B pictures, dv and dg widths of pooled and grid features, w width of the mapper, d of the language model,
+q queries, m words, p past captions of S tokens together.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbone.prefix_norm import Calibration
+from multimodal.config import CaptionerConfig
+from multimodal.model.attention import FusionLayer, QueryLayer
+from multimodal.model.pointer import CopyHead, Memory, PastTokens
+from multimodal.profile.style import Style
+
+_INIT = 0.02
+_LOW_RANK = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """Features of B pictures."""
+
+    pooled: Tensor
+    """(B, dv) float32."""
+    grid: Tensor | None = None
+    """(B, n, dg) float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserInput:
+    """What is known of the users of B pictures, embedded by the frozen language model."""
+
+    words: Tensor
+    """(B, m, d) float32."""
+    word_weights: Tensor
+    """(B, m) float32."""
+    word_mask: Tensor
+    """(B, m) bool."""
+    past: PastTokens
+    """The past captions."""
+    style: Tensor
+    """(B, `Style.SIZE`) float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """What a mapper gives the language model."""
+
+    embeds: Tensor
+    """(B, k, d)."""
+    mask: Tensor | None = None
+    """(B, k) bool, false at padding; None: no padding."""
+    memory: Memory | None = None
+    """What may be copied."""
+    deep: tuple[tuple[Tensor, Tensor], ...] = ()
+    """For each layer keys and values (B, heads, p, d / heads) that its attention sees before all positions."""
+
+
+class QueryMapping(nn.Module):
+    """Learned queries read a picture: features -> (B, q, w).
+
+    Args:
+        config: widths, queries, layers.
+        width: w.
+    """
+
+    def __init__(self, config: CaptionerConfig, width: int) -> None:
+        super().__init__()
+        self.slots = config.clip_length
+        self.queries = nn.Parameter(_INIT * torch.randn(config.prefix_length, width))
+        self.project_pooled = nn.Linear(config.image_width, self.slots * width)
+        self.project_grid = nn.Linear(config.grid_width, width) if config.features == "grid" else None
+        self.layers = nn.ModuleList(
+            QueryLayer(width, config.heads, config.dropout) for _ in range(config.mapping_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, image: ImageInput) -> Tensor:
+        """Map features to (B, q, w)."""
+        keys = self.project_pooled(image.pooled).unflatten(1, (self.slots, -1))
+        if self.project_grid is not None:
+            assert image.grid is not None, "this mapper reads grid features"
+            keys = torch.cat([keys, self.project_grid(image.grid)], dim=1)
+        queries = self.queries.expand(len(keys), -1, -1)
+        for layer in self.layers:
+            queries = layer(queries, keys)
+        normed: Tensor = self.norm(queries)
+        return normed
+
+
+class UserSlots(nn.Module):
+    """What is known of a user as rows of width w, and which of them are real.
+
+    There is always one real row, for "somebody or nobody", so that attention never sees an empty past.
+    """
+
+    def __init__(self, config: CaptionerConfig, width: int) -> None:
+        super().__init__()
+        self.config = config
+        # what is not read is not there: training would leave it without gradients
+        if config.words:
+            self.project = nn.Linear(config.text_width, width) if width != config.text_width else nn.Identity()
+            self.rank = nn.Parameter(_INIT * torch.randn(config.words, width))
+            self.weight = nn.Linear(1, width, bias=False)
+        if config.words or config.past_posts:
+            self.kinds = nn.Parameter(_INIT * torch.randn(2, width))
+        self.nobody = nn.Parameter(_INIT * torch.randn(1, width))
+        if config.style:
+            self.style = nn.Sequential(nn.Linear(Style.SIZE, width), nn.GELU(), nn.Linear(width, width))
+        if config.past_posts:
+            self.past = nn.Linear(config.text_width, width)
+            self.past_rank = nn.Parameter(_INIT * torch.randn(config.past_posts, width))
+            self.likeness = nn.Linear(1, width)
+
+    def forward(self, user: UserInput, count: int) -> tuple[Tensor, Tensor]:
+        """Return rows (B, 1 + [1] + m + p, w), one for each of p past captions, and their mask."""
+        rows, masks = [self.nobody.expand(count, -1, -1)], [torch.ones_like(user.word_mask[:, :1])]
+        if self.config.style:
+            rows.append(self.style(user.style)[:, None])
+            masks.append(torch.ones_like(user.word_mask[:, :1]))
+        if self.config.words:
+            words = self.project(user.words) + self.rank[: user.words.shape[1]] + self.kinds[0]
+            rows.append(words + self.weight(user.word_weights[..., None]))
+            masks.append(user.word_mask)
+        if self.config.past_posts:
+            past, there = self._past_captions(user.past)
+            rows.append(past)
+            masks.append(there)
+        return torch.cat(rows, dim=1), torch.cat(masks, dim=1)
+
+    def _past_captions(self, past: PastTokens) -> tuple[Tensor, Tensor]:
+        """Return a row for each past caption (B, p, w): the mean of its tokens, its rank and its likeness."""
+        ranks = torch.arange(len(self.past_rank), device=past.rank.device)
+        of = ((past.rank[:, None] == ranks[:, None]) & past.mask[:, None]).float()
+        counts = of.sum(dim=-1, keepdim=True)
+        share = of / counts.clamp(min=1)
+        likeness = share @ past.likeness[..., None]
+        rows = self.past(share @ past.embeds) + self.past_rank + self.likeness(likeness) + self.kinds[1]
+        return rows, counts[..., 0] > 0
+
+
+class Fusion(nn.Module):
+    """A transformer encoder that mixes the picture's rows with the user's."""
+
+    def __init__(self, config: CaptionerConfig, width: int) -> None:
+        super().__init__()
+        self.image = nn.Parameter(_INIT * torch.randn(width))
+        self.layers = nn.ModuleList(
+            FusionLayer(width, config.heads, config.dropout) for _ in range(config.fusion_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, config.text_width) if width != config.text_width else nn.Identity()
+
+    def forward(self, image: Tensor, user: Tensor, mask: Tensor) -> Tensor:
+        """Mix rows (B, q, w) and (B, n, w), the latter under ``mask`` (B, n), into (B, q + n, w)."""
+        mixed = torch.cat([image + self.image, user], dim=1)
+        seen = F.pad(mask, (image.shape[1], 0), value=True)
+        for layer in self.layers:
+            mixed = layer(mixed, seen)
+        normed: Tensor = self.norm(mixed)
+        return normed
+
+
+class UserMapper(nn.Module):
+    """The whole trained part.
+
+    Args:
+        config: with all widths known.
+        norm: starting length of the prefix vectors; None: uncalibrated.
+    """
+
+    def __init__(self, config: CaptionerConfig, *, norm: float | None = None) -> None:
+        super().__init__()
+        width = config.mapper_width
+        self.config = config
+        self.mapping = QueryMapping(config, width)
+        self.slots = UserSlots(config, width)
+        self.fusion = Fusion(config, width)
+        self.calibration = nn.Identity() if norm is None else Calibration(config.text_width, norm)
+        self.copying = CopyHead(config.text_width, config.past_posts) if config.copies else None
+        self.deep = DeepPrefix(config, width) if config.deep else None
+
+    def forward(self, image: ImageInput, user: UserInput) -> Prefix:
+        """Return the prefix of each picture."""
+        queries = self.mapping(image)
+        slots, mask = self.slots(user, len(queries))
+        count = queries.shape[1]
+        mixed = self.fusion(queries, slots, mask)
+        chosen = mixed if self.config.prefix == "all" else mixed[:, :count]
+        return Prefix(
+            embeds=self.calibration(self.fusion.out(chosen)),
+            mask=F.pad(mask, (count, 0), value=True) if self.config.prefix == "all" else None,
+            memory=self.copying.remember(user.past) if self.copying is not None else None,
+            deep=self.deep(mixed[:, :count]) if self.deep is not None else (),
+        )
+
+
+class DeepPrefix(nn.Module):
+    """Keys and values for every layer of the language model from the first rows of the prefix, through few dimensions.
+
+    Prefix-tuning proper (Li and Liang, 2021, "Prefix-Tuning", section 4), per picture. It begins at zero: a row then
+    takes a share of the attention and gives nothing, and training finds out what it is good for.
+    """
+
+    def __init__(self, config: CaptionerConfig, width: int) -> None:
+        super().__init__()
+        self.rows, self.layers, self.heads = config.deep, config.text_layers, config.text_heads
+        self.down = nn.Linear(width, _LOW_RANK)
+        self.up = nn.Linear(_LOW_RANK, self.layers * 2 * config.text_width)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, queries: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Map rows (B, q, w) to keys and values of each layer."""
+        made = self.up(F.gelu(self.down(queries[:, : self.rows])))
+        split = made.unflatten(2, (self.layers, 2, self.heads, -1)).permute(2, 3, 0, 4, 1, 5)
+        return tuple((layer[0], layer[1]) for layer in split)

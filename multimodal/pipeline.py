@@ -1,0 +1,139 @@
+"""Captions for any number of picture files: decoded ahead in threads, captioned in batches, bad files set apart."""
+
+import math
+import unicodedata
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from backbone.clip import ImageEncoder
+from backbone.errors import PolygraftError
+from backbone.generation.config import Decoding
+from backbone.gpt2 import Generation
+from backbone.io.images import open_image
+from multimodal.captioner import Captioner
+from multimodal.profile.profile import NOBODY, Context, Profile
+from multimodal.reranking.rerank import KNOWN, VOTERS, Agreement
+from multimodal.users.neighbors import Neighbours
+
+_THREADS = 4  # that open files; each holds one picture in full, the rest of the batch is prepared pixels
+
+Opened = Tensor | str  # prepared pixels (3, height, width), or why there are none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captioned:
+    """A picture file and its captions, or why there are none."""
+
+    path: Path
+    captions: tuple[Generation, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """In whose voice captions are made, and which of several are given."""
+
+    profile: Profile | None = None
+    """None: nobody's."""
+    personal: float = 1.0
+    """How much so, see `Captioner.generate`."""
+    neighbours: Neighbours | None = None
+    """Who lends past captions to that user; None: nobody."""
+    agreement: Agreement | None = None
+    """How one of several captions, or a past one, is agreed on; None: all captions are given."""
+
+
+NOBODYS = Voice()
+
+
+def caption_files(
+    captioner: Captioner,
+    paths: Iterable[Path],
+    decoding: Decoding,
+    *,
+    voice: Voice = NOBODYS,
+    batch_size: int = 32,
+) -> Iterator[Captioned]:
+    """Caption files in the order given, each batch as soon as it is done; one that cannot be read fails alone.
+
+    While a batch is captioned the files of the next one are opened. ``paths`` may be endless.
+    """
+    batch: list[tuple[Path, Opened]] = []
+    pictures = 0
+    for path, opened in _open_ahead(captioner.encoder, paths, batch_size):
+        batch.append((path, opened))
+        pictures += isinstance(opened, Tensor)
+        if pictures == batch_size:
+            yield from _caption_batch(captioner, batch, decoding, voice)
+            batch, pictures = [], 0
+    yield from _caption_batch(captioner, batch, decoding, voice)
+
+
+def _caption_batch(
+    captioner: Captioner, batch: list[tuple[Path, Opened]], decoding: Decoding, voice: Voice
+) -> Iterator[Captioned]:
+    pixels = [opened for _, opened in batch if isinstance(opened, Tensor)]
+    captions: Iterator[list[Generation]] = iter(())
+    if pixels:
+        features = captioner.encoder.encode_pixels(torch.stack(pixels), grid=captioner.config.features == "grid")
+        users = None
+        if voice.profile is not None:
+            voters = VOTERS if voice.agreement else 0
+            users = captioner.contexts(voice.profile, features, neighbours=voice.neighbours, voters=voters)
+        made = captioner.generate(features, decoding, users=users, personal=voice.personal, batch_size=len(pixels))
+        if voice.agreement is not None:
+            known = voice.profile.texts[-KNOWN:] if voice.profile else ()
+            shown = users or [NOBODY] * len(made)
+            made = [[_agreed(*row, known, voice.agreement)] for row in zip(made, shown, strict=True)]
+        captions = iter(made)
+    for path, opened in batch:
+        if isinstance(opened, Tensor):
+            yield Captioned(path=path, captions=tuple(next(captions)))
+        else:
+            yield Captioned(path=path, error=opened)
+
+
+def _agreed(drawn: Sequence[Generation], shown: Context, known: Sequence[str], agreement: Agreement) -> Generation:
+    """Return the caption that is agreed on; a past one has no tokens and no score."""
+    chosen = agreement.choose([one.text for one in drawn], shown, known)
+    if chosen < len(drawn):
+        return drawn[chosen]
+    return Generation(text=shown.voters[chosen - len(drawn)].text, ids=(), score=math.nan)
+
+
+def _open_ahead(encoder: ImageEncoder, paths: Iterable[Path], ahead: int) -> Iterator[tuple[Path, Opened]]:
+    """Yield each path with its pixels, or with the sentence that says why it cannot be read."""
+
+    def open_one(path: Path) -> Opened:
+        try:
+            return encoder.prepare(open_image(path))
+        except PolygraftError as error:
+            return str(error)
+
+    waiting: deque[tuple[Path, Future[Opened]]] = deque()
+    pool = ThreadPoolExecutor(_THREADS, "open")
+    try:
+        for path in paths:
+            waiting.append((path, pool.submit(open_one, path)))
+            if len(waiting) > ahead:
+                yield _resolve(*waiting.popleft())
+        while waiting:
+            yield _resolve(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _resolve(path: Path, opened: Future[Opened]) -> tuple[Path, Opened]:
+    return path, opened.result()
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` on one line, without tabs and other control characters."""
+    spaced = " ".join(text.split())
+    return "".join(char for char in spaced if unicodedata.category(char) != "Cc")

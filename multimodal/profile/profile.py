@@ -1,0 +1,267 @@
+"""Profile: what is known of a user, and what of it is shown to the captioner for one picture.
+
+A profile is made of past posts alone: a new user costs no training.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from backbone.errors import PolygraftError
+from backbone.io.atomic_files import atomic_file, read_json, write_json
+from multimodal.profile.style import Style
+from multimodal.profile.tfidf import Counts, WordTable
+
+FORMAT = 1
+MAX_POSTS = 5_000
+"""Past posts that are kept of a user: the latest, or the last in their list."""
+STYLE_POSTS = 32
+"""Past posts whose style is measured, spread evenly over the past."""
+DIGITS = 4
+"""Places to which likeness is rounded, so that the order of sums does not change what is shown."""
+SAME_PICTURE = 0.999
+"""Cosine from which two feature rows are one picture: nobody is shown their own caption of it."""
+
+ContextMode = Literal["leave-one-out", "history", "paper"]
+
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class PastCaption(NamedTuple):
+    """A past caption, the user's own or lent by another one."""
+
+    text: str
+    likeness: float
+    """Of its picture to another one, from -1 to 1."""
+    trust: float = 1.0
+    """In who wrote it: 1 for the user, from 0 to 1 for one who writes alike."""
+    worth: float = 0.0
+    """The likeness less what it loses by distrust."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextLimits:
+    """How much of a profile is shown for a picture."""
+
+    words: int = 60
+    """TF-IDF words."""
+    posts: int = 3
+    """Past captions, those of the most similar pictures."""
+    voters: int = 0
+    """Past captions by which one of several is chosen, so many of the user's own and so many lent ones."""
+
+    @property
+    def borrows(self) -> int:
+        """Past captions at most that others lend."""
+        return max(self.posts, self.voters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What is shown of a user for one picture."""
+
+    words: tuple[tuple[int, float], ...] = ()
+    """Numbers of words in the table, with weights in 0..1, the greatest first."""
+    posts: tuple[tuple[str, float], ...] = ()
+    """Past captions and the cosine of their pictures with this one, the greatest first. Those of other users, see
+    `multimodal.users.neighbors`, stand among them with less than that."""
+    style: tuple[float, ...] = (0.0,) * Style.SIZE
+    """`Style.as_vector` of the past captions."""
+    known: bool = False
+    """Whether there is any past post."""
+
+    # The mapper reads what stands above. What follows is not told by repr, which names the data that it learns from.
+
+    own: tuple[PastCaption, ...] = field(default=(), repr=False)
+    """Past captions of the user that speak for one of several, see `multimodal.reranking.rerank`, the most similar first."""
+    lent: tuple[PastCaption, ...] = field(default=(), repr=False)
+    """Those of other users that do, the most worth first."""
+    seen: int = field(default=0, repr=False)
+    """How many of the user's past posts these were taken from."""
+    user: str = field(default="", repr=False)
+    """Who it is: it tells users apart in training."""
+
+    @property
+    def voters(self) -> tuple[PastCaption, ...]:
+        """The past captions that speak for one of several."""
+        return self.own + self.lent
+
+
+NOBODY = Context()
+"""Nothing is known of the user."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Profile:
+    """Past posts of a user."""
+
+    user: str = ""
+    texts: tuple[str, ...] = ()
+    """The captions, oldest first."""
+    pooled: Vectors | None = None
+    """(N, dv) features of their pictures, L2-normalised; None: only texts are known, and the latest are shown."""
+    encoder: str = ""
+    """Digest of the image encoder that made ``pooled``."""
+
+    def __post_init__(self) -> None:
+        if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != len(self.texts)):
+            raise PolygraftError(f"the profile of {self.user!r} has {len(self.texts)} texts, and features of others")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def style(self) -> Style:
+        """How the user writes."""
+        return Style.of(self.texts)
+
+    @cached_property
+    def _exact_pooled(self) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+        return None if self.pooled is None else self.pooled.astype(np.float64)
+
+    @cached_property
+    def _numbers(self) -> dict[int, tuple[WordTable, list[Counts]]]:
+        return {}
+
+    def _words(self, table: WordTable) -> list[Counts]:
+        """Return the word numbers of each text; they are looked up once for each table."""
+        if id(table) not in self._numbers:
+            # kept with the table: while it lives, no other one has its id
+            self._numbers[id(table)] = (table, [table.numbers(text) for text in self.texts])
+        return self._numbers[id(table)][1]
+
+    def _likeness(self, query: Vectors) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the cosine of each past picture with this one.
+
+        It is rounded, so that the order of sums (threads, another machine) does not change what is shown: a run that is
+        resumed must see the same data.
+        """
+        if self._exact_pooled is None:
+            return np.zeros(len(self.texts))
+        cosines: np.ndarray[Any, np.dtype[np.float64]] = self._exact_pooled @ query.astype(np.float64)
+        return cosines.round(DIGITS)
+
+    def same_picture(self, query: Vectors) -> Flags:
+        """Return which past posts show this very picture, (N,)."""
+        found: Flags = self._likeness(query) >= SAME_PICTURE
+        return found
+
+    def context(
+        self,
+        query: Vectors,
+        table: WordTable,
+        limits: ContextLimits,
+        *,
+        hidden: Flags | None = None,
+        hidden_words: Flags | None = None,
+        lent: Sequence[PastCaption] = (),
+    ) -> Context:
+        """Choose what is shown for a picture.
+
+        A past post of the very same picture is never shown.
+
+        Args:
+            query: (dv,) features of the picture, L2-normalised.
+            table: the words that the captioner knows.
+            limits: how much is shown.
+            hidden: (N,) posts that must not be seen: the one to be captioned, its near duplicates, later ones.
+            hidden_words: (N,) posts whose words must not be seen; by default ``hidden``. The published protocol
+                counts the words of every post, and so of the very caption that is to be written.
+            lent: past captions of other users, the most worth first; they are shown where they are worth more than the
+                user's own.
+        """
+        if not self.texts:
+            return NOBODY
+        likeness = self._likeness(query)
+        unseen = likeness >= SAME_PICTURE
+        if hidden is not None:
+            unseen = unseen | hidden
+        kept = np.flatnonzero(~unseen)
+        counted = kept if hidden_words is None else np.flatnonzero(~hidden_words)
+        if not len(kept) and not len(counted):
+            return NOBODY
+        words = self._words(table)
+        numbers = np.concatenate([words[at] for at in counted]) if len(counted) else np.zeros(0, dtype=np.int64)
+        # the latest of equally similar ones first
+        nearest = kept[np.lexsort((-kept, -likeness[kept]))][: limits.borrows]
+        cosines = likeness[nearest].tolist()
+        own = [PastCaption(self.texts[at], cosine, worth=cosine) for at, cosine in zip(nearest, cosines, strict=True)]
+        sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)] if len(kept) else kept
+        return Context(
+            words=tuple(table.top(numbers, limits.words)) if limits.words else (),
+            posts=tuple((one.text, one.worth) for one in _worthiest(own[: limits.posts], lent, limits.posts)),
+            own=tuple(own[: limits.voters]),
+            lent=tuple(lent[: limits.voters]),
+            style=tuple(Style.of([self.texts[at] for at in sampled]).as_vector()),
+            known=True,
+            seen=len(kept),
+            user=self.user,
+        )
+
+    # The disk
+
+    def save(self, file: Path) -> None:
+        """Write the profile as JSON; features are kept in half precision, as base-64 text."""
+        content: dict[str, Any] = {"format": FORMAT, "user": self.user, "texts": list(self.texts)}
+        if self.pooled is not None:
+            rows = base64.b64encode(self.pooled.astype("<f2").tobytes()).decode("ascii")
+            content["features"] = {"encoder": self.encoder, "width": self.pooled.shape[1], "rows": rows}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(file) as partial:
+            write_json(partial, content)
+
+    @classmethod
+    def load(cls, file: Path) -> "Profile":
+        """Read what `save` wrote.
+
+        Raises:
+            PolygraftError: it is missing, damaged, or of another format.
+        """
+        content = read_json(file)
+        if content.get("format") != FORMAT:
+            raise PolygraftError(f"{file} is no profile of format {FORMAT}: make it again from the posts")
+        texts, features = content.get("texts"), content.get("features")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise PolygraftError(f"{file} is a damaged profile: its texts are no list of texts")
+        pooled, encoder = None, ""
+        if features is not None:
+            pooled, encoder = _read_rows(features, len(texts), file), str(features["encoder"])
+        return cls(user=str(content.get("user", "")), texts=tuple(texts), pooled=pooled, encoder=encoder)
+
+
+def _worthiest(own: list[PastCaption], lent: Sequence[PastCaption], limit: int) -> list[PastCaption]:
+    """Return those of both worth most, the user's own first of equals; what the user wrote is not lent again."""
+    if not lent:
+        return own
+    written = {one.text for one in own}
+    return sorted([*own, *(one for one in lent if one.text not in written)], key=lambda one: -one.worth)[:limit]
+
+
+def _read_rows(features: Any, count: int, file: Path) -> Vectors:
+    try:
+        raw = base64.b64decode(features["rows"], validate=True)
+        rows = np.frombuffer(raw, dtype="<f2").reshape(count, features["width"]).astype(np.float32)
+        _ = features["encoder"]
+    except (ValueError, KeyError, TypeError):
+        raise PolygraftError(f"{file} is a damaged profile: its features do not fit its texts") from None
+    if not np.isfinite(rows).all():
+        raise PolygraftError(f"{file} is a damaged profile: its features hold NaN or infinity")
+    return normalised(rows)
+
+
+def normalised(rows: Vectors) -> Vectors:
+    """Return rows of length 1."""
+    scaled: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return scaled.astype(np.float32)
+
+
+def latest(order: Sequence[str], limit: int = MAX_POSTS) -> list[int]:
+    """Return the positions of the latest posts, oldest first, by their times; posts without time keep their order."""
+    positions = sorted(range(len(order)), key=lambda at: (order[at], at))
+    return positions[-limit:]

@@ -1,0 +1,172 @@
+"""What is shown of users, as tensors: words, past captions, style.
+
+Shapes: B pictures, m words, S tokens of past captions, the most similar post's first.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from backbone.gpt2 import Backbone
+from multimodal.profile.profile import NOBODY, Context
+from multimodal.profile.style import Style
+from multimodal.profile.tfidf import WordTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserBatch:
+    """What is shown of the user for each of B pictures."""
+
+    words: Tensor
+    """(B, m) int64, numbers in the word table, by weight."""
+    word_weights: Tensor
+    """(B, m) float32 in 0..1."""
+    word_mask: Tensor
+    """(B, m) bool, false at padding."""
+    past: Tensor
+    """(B, S) int64, tokens of past captions, each caption ended by the end of text."""
+    before: Tensor
+    """(B, S) int64, the token before each; before the first of a caption the end of text."""
+    rank: Tensor
+    """(B, S) int64, which past caption a token is of: 0 is that of the most similar picture."""
+    likeness: Tensor
+    """(B, S) float32, the cosine of that picture with this one."""
+    past_mask: Tensor
+    """(B, S) bool, false at padding."""
+    style: Tensor
+    """(B, `Style.SIZE`) float32."""
+    known: Tensor
+    """(B,) bool, whether anything is known of the user."""
+    author: Tensor
+    """(B,) int64, a number for each user: equal ones are the same user, 0 is not named."""
+
+    def to(self, device: torch.device) -> "UserBatch":
+        """Return the batch on ``device``."""
+        return UserBatch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def take(self, rows: Tensor) -> "UserBatch":
+        """Return the users of these rows, in this order."""
+        return UserBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def only(self, kept: Tensor) -> "UserBatch":
+        """Return the batch with nobody where ``kept`` (B,) is false."""
+        return replace(
+            self,
+            word_mask=self.word_mask & kept[:, None],
+            past_mask=self.past_mask & kept[:, None],
+            style=self.style * kept[:, None],
+            known=self.known & kept,
+        )
+
+
+class UserTensors:
+    """The contexts of many pictures, ready to be cut into batches; kept as flat integers, so that many fit.
+
+    Args:
+        contexts: of each picture.
+        backbone: whose tokens are counted.
+        past_tokens: tokens of a past caption that are kept, its end counted.
+    """
+
+    def __init__(self, contexts: Sequence[Context], backbone: Backbone, past_tokens: int) -> None:
+        self._contexts = contexts
+        self._eos = backbone.eos_id
+        self._past_tokens = past_tokens
+        self._tokens = _tokens_by_text(contexts, backbone, past_tokens)
+
+    def __len__(self) -> int:
+        return len(self._contexts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what is shown."""
+        digest = hashlib.sha256()
+        for context in self._contexts:
+            digest.update(repr(context).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def batch(self, indices: Sequence[int]) -> UserBatch:
+        """Return the contexts of these pictures, padded to the longest, on the CPU."""
+        chosen = [self._contexts[index] for index in indices]
+        words = [[number for number, _ in context.words] for context in chosen]
+        weights = [[weight for _, weight in context.words] for context in chosen]
+        rows = [self._past(context) for context in chosen]
+        past, before, rank, likeness = (_pad([list(row[at]) for row in rows]) for at in range(4))
+        return UserBatch(
+            words=_pad(words).long(),
+            word_weights=_pad(weights),
+            word_mask=_mask(words),
+            past=past.long(),
+            before=before.long(),
+            rank=rank.long(),
+            likeness=likeness,
+            past_mask=_mask([list(row[0]) for row in rows]),
+            style=torch.tensor([context.style for context in chosen], dtype=torch.float32).view(-1, Style.SIZE),
+            known=torch.tensor([context.known for context in chosen], dtype=torch.bool),
+            author=torch.tensor(
+                [crc32(context.user.encode("utf-8", "replace")) for context in chosen], dtype=torch.int64
+            ),
+        )
+
+    def _past(self, context: Context) -> tuple[list[int], list[int], list[int], list[float]]:
+        """Return the tokens of the past captions, the tokens before them, their ranks and likenesses."""
+        tokens: list[int] = []
+        before: list[int] = []
+        rank: list[int] = []
+        likeness: list[float] = []
+        for number, (text, cosine) in enumerate(context.posts):
+            ids = self._tokens[text]
+            tokens += ids
+            before += [self._eos, *ids[:-1]]
+            rank += [number] * len(ids)
+            likeness += [cosine] * len(ids)
+        return tokens, before, rank, likeness
+
+
+def _tokens_by_text(contexts: Sequence[Context], backbone: Backbone, past_tokens: int) -> dict[str, list[int]]:
+    texts = list(dict.fromkeys(text for context in contexts for text, _ in context.posts))
+    encoded = backbone.encode(texts, max_tokens=past_tokens)
+    lengths = encoded.mask.sum(dim=1).tolist()
+    return {text: row[:length] for text, row, length in zip(texts, encoded.ids.tolist(), lengths, strict=True)}
+
+
+def nobody(count: int, backbone: Backbone) -> UserBatch:
+    """Return ``count`` rows of which nothing is known."""
+    return UserTensors([NOBODY] * count, backbone, 1).batch(range(count))
+
+
+def _pad(rows: Sequence[Sequence[float]]) -> Tensor:
+    width = max(1, max(map(len, rows), default=1))
+    return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows], dtype=torch.float64).float()
+
+
+def _mask(rows: Sequence[Sequence[float]]) -> Tensor:
+    width = max(1, max(map(len, rows), default=1))
+    return torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]
+
+
+@torch.no_grad()
+def word_vectors(table: WordTable, backbone: Backbone, *, hidden: bool = False, chunk: int = 1024) -> Tensor:
+    """Return a vector for each word, (W, d) float32 on the backbone's device, from the frozen model alone.
+
+    Args:
+        table: the words; each is tokenised as it stands within a text.
+        backbone: the frozen language model.
+        hidden: the mean of its last hidden states over a word's tokens, in place of the mean of their embeddings.
+        chunk: words at a time.
+    """
+    rows = []
+    for start in range(0, len(table), chunk):
+        tokens = backbone.encode([f" {word}" for word in table.words[start : start + chunk]], max_tokens=16, eos=False)
+        mask = tokens.mask.to(backbone.device)
+        states = backbone.embed(tokens.ids)
+        if hidden:
+            states = backbone.hidden(states, mask)
+        real = mask[..., None].float()
+        rows.append((states.float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1))
+    return torch.cat(rows) if rows else torch.zeros(0, backbone.width, device=backbone.device)

@@ -1,0 +1,72 @@
+"""What `fit` trains in a captioner: the mapper, judged by the frozen language model."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbone.errors import PolygraftError
+from multimodal.batches import CaptionBatch
+from multimodal.captioner import Captioner
+from multimodal.model.user_mapper import ImageInput
+from multimodal.profile.tensors import UserBatch
+
+
+class CaptionObjective(nn.Module):
+    """The mapper, judged by the frozen language model, which is no submodule.
+
+    Args:
+        captioner: its mapper is trained in place.
+
+    Raises:
+        PolygraftError: it takes features that are not normalised, which batches do not hold.
+    """
+
+    def __init__(self, captioner: Captioner) -> None:
+        super().__init__()
+        if not captioner.config.normalize:
+            raise PolygraftError("a captioner whose image features are not normalised, as ClipCap's, is not trained on")
+        self.mapper = captioner.mapper
+        self.backbone = captioner.backbone
+        self.config = captioner.config
+        self._conditions = captioner.conditions
+        self._prefix_norm = torch.zeros(())
+
+    def forward(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
+        """Return the summed loss of a batch and its number of tokens."""
+        batch = batch.to(self.backbone.device)
+        image = ImageInput(pooled=batch.pooled, grid=batch.grid)
+        user = self._dropped(batch.user) if batch.user is not None else None
+        prefix = self._conditions.prefix(image, user)
+        self._prefix_norm = prefix.embeds.detach().norm(dim=-1).mean()
+        likelihoods = self._conditions.score(prefix, batch.ids, batch.mask)
+        loss, weight = likelihoods.loss()
+        if self.config.negatives and user is not None and len(batch.ids) > 1:
+            loss = loss + self.config.negative_weight * self._contrast(image, user, batch, likelihoods.by_row())
+        return loss, weight
+
+    def _dropped(self, user: UserBatch) -> UserBatch:
+        """Hide the users of some captions."""
+        if not self.training or not self.config.user_dropout:
+            return user
+        return user.only(torch.rand(len(user.known), device=user.known.device) >= self.config.user_dropout)
+
+    def _contrast(self, image: ImageInput, user: UserBatch, batch: CaptionBatch, own: Tensor) -> Tensor:
+        """Return the loss of telling the author from other users of the batch, given the same picture and caption.
+
+        A softmax over the author and ``negatives`` others, over rows. Where nothing is known of the author, or the
+        other row is the author's too, there is nothing to tell.
+        """
+        scores = [own]
+        for shift in torch.randperm(len(own) - 1)[: self.config.negatives].tolist():
+            other = user.take((torch.arange(len(own), device=own.device) + shift + 1) % len(own))
+            prefix = self._conditions.prefix(image, other)
+            score = self._conditions.score(prefix, batch.ids, batch.mask).by_row()
+            same = (other.author == user.author) & (user.author != 0)
+            scores.append(score.masked_fill(same, -torch.inf))
+        lengths = batch.mask.sum(dim=1)
+        losses = -F.log_softmax(torch.stack(scores, dim=1) / lengths[:, None], dim=1)[:, 0]
+        return (losses * lengths)[user.known].sum()
+
+    def health(self) -> dict[str, float]:
+        """Return the length of the last prefixes over that of word embeddings: near 1 is healthy."""
+        return {"prefix_over_embedding": float(self._prefix_norm) / self.backbone.embedding_norm}

@@ -1,0 +1,112 @@
+"""From pictures and captions to a trained captioner, its figures and its card."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbone.checkpoint.folder import ModelCard, load_strict
+from backbone.training.config import TrainConfig
+from backbone.training.loop import FitResult, fit
+from multimodal.batches import CaptionBatches, CaptionSet
+from multimodal.captioner import Captioner
+from multimodal.model.mapper import build_mapper
+from multimodal.profile.profile import Context
+from multimodal.profile.tensors import UserTensors
+from multimodal.training.objective import CaptionObjective
+from multimodal.training.validation import Validation
+
+_SOURCES = {
+    "mlp": "an MLP, ClipCap, Mokady et al. 2021",
+    "transformer": "a transformer, ClipCap, Mokady et al. 2021",
+    "user": "user-aware, the design of Wang et al. 2023",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained captioner and how it came about."""
+
+    captioner: Captioner
+    result: FitResult
+    collapsed: bool
+    """Whether it says the same about nearly all validation pictures."""
+    captions: int
+    """How many it learned from."""
+    pictures: int
+    validation: int
+    """Pictures held out."""
+
+
+def train_captioner(
+    captioner: Captioner,
+    data: CaptionSet,
+    config: TrainConfig,
+    *,
+    validation: CaptionSet | None = None,
+    folder: Path | None = None,
+    users: Sequence[Context] | None = None,
+    validation_users: Sequence[Context] | None = None,
+) -> Trained:
+    """Train the mapper of ``captioner``.
+
+    Args:
+        captioner: fresh, or one to train on.
+        data: pictures and captions to learn from.
+        config: how; ``eval_every`` and ``patience`` need ``validation``.
+        validation: held-out pictures: they choose the weights that are kept and stop a collapsed training.
+        folder: keeps the log and the state to resume from; calling again with it continues.
+        users: what is shown of the author of each caption of ``data``, where the mapper knows users.
+        validation_users: likewise of ``validation``.
+
+    Raises:
+        CollapseError: the captioner says the same about nearly all validation pictures.
+        PolygraftError: see `backbone.training.loop.fit`.
+    """
+    evaluate = Validation(captioner, validation, users=validation_users) if validation else None
+    shown = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
+    batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, shown)
+    result = fit(CaptionObjective(captioner), batches, config, folder=folder, evaluate=evaluate)
+    # a fresh mapper: under FSDP2 the one that was trained stays in shards, while the result is whole on every process
+    mapper = build_mapper(captioner.config)
+    load_strict(mapper, {name.removeprefix("mapper."): tensor for name, tensor in result.tensors.items()})
+    return Trained(
+        captioner=Captioner(captioner.encoder, captioner.backbone, mapper.eval(), captioner.config, captioner.table),
+        result=result,
+        collapsed=evaluate is not None and evaluate.guard.is_low(result.metrics["distinct"]),
+        captions=len(data.rows),
+        pictures=len(set(data.rows)),
+        validation=len(validation.features) if validation else 0,
+    )
+
+
+def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
+    """Return the card of a trained captioner.
+
+    Args:
+        trained: what `train_captioner` gave.
+        title: heading of the card.
+        source: where the posts came from.
+    """
+    config, result = trained.captioner.config, trained.result
+    limits = "It knows the kind of picture and the kind of caption it was trained on, and no others."
+    if trained.collapsed:
+        limits += " It has collapsed: it says the same about nearly all pictures."
+    return ModelCard(
+        title=title,
+        summary=(
+            f"A captioner: a mapper ({_SOURCES[config.mapper]}) turns the features of a picture "
+            f"into {config.prefix_length} prefix vectors for a frozen language model."
+        ),
+        data=f"{trained.captions} captions of {trained.pictures} pictures from `{source}`.",
+        use='`polygraft caption --model FOLDER a.jpg`, or `Captioner.from_pretrained(FOLDER).caption(["a.jpg"])`.',
+        limits=limits,
+        metrics=_metrics(trained) + f"\n\nTrained in {result.steps} steps, {result.seconds:.0f} seconds.",
+    )
+
+
+def _metrics(trained: Trained) -> str:
+    if not trained.validation:
+        return "Not measured: nothing was held out."
+    rows = [f"| {name} | {value:.4f} |" for name, value in trained.result.metrics.items() if name != "score"]
+    intro = f"On {trained.validation} held-out pictures (texts are compared on 256 of them at most), greedy decoding:"
+    return "\n".join([intro, "", "| figure | value |", "|---|---|", *rows])

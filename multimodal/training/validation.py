@@ -1,0 +1,90 @@
+"""What is measured on held-out pictures while a captioner is trained, and when it is done."""
+
+import math
+from collections.abc import Sequence
+
+from backbone.generation.config import Decoding
+from backbone.training.eval_metrics import MeasuredCopy
+from multimodal.batches import CaptionBatches, CaptionSet
+from multimodal.captioner import Captioner
+from multimodal.metrics.caption import score
+from multimodal.profile.profile import Context
+from multimodal.profile.tensors import UserTensors
+from multimodal.training.guard import CollapseGuard, distinct_share
+
+GUARDED = 64
+"""Pictures that the collapse guard looks at (fewer where there are fewer)."""
+
+FIGURES = ("loss", "distinct", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d")
+
+# Where CIDEr-D is equal (nothing for anybody at first), the loss decides which weights are kept.
+_TIE = 1e-3
+
+
+class Validation:
+    """Measures a captioner in training: the ``evaluate`` of `backbone.training.loop.fit`.
+
+    The figures are ``loss`` (nats a token), ``distinct`` (share of different captions among 64 pictures), the metrics
+    of greedy captions, and ``score``, by which the best weights are kept: CIDEr-D, and where that is equal the loss.
+
+    Args:
+        captioner: whose mapper is trained.
+        data: held-out pictures and their captions.
+        users: what is shown of the author of each caption. Then each caption is a sample, with one truth; else each
+            picture is, with all its captions as truths.
+        grace: see `CollapseGuard`.
+        pictures: how many pictures are captioned at most, spread evenly over ``data``; the loss takes all.
+        batch_size: pictures at a time.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        data: CaptionSet,
+        *,
+        users: Sequence[Context] | None = None,
+        grace: int = 4,
+        pictures: int = 256,
+        batch_size: int = 64,
+    ) -> None:
+        self._copy = MeasuredCopy(captioner.mapper, captioner.backbone.device)
+        own = self._copy.part
+        self._captioner = Captioner(captioner.encoder, captioner.backbone, own, captioner.config, captioner.table)
+        tensors = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
+        self._batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, tensors)
+        self._batch_size = batch_size
+        samples = len(data.features) if users is None else len(data.rows)
+        shown = range(0, samples, math.ceil(samples / pictures))
+        self._users = None if users is None else [users[row] for row in shown]
+        self._features = data.features.take(shown if users is None else [data.rows[row] for row in shown])
+        self._references = data.references(shown) if users is None else [[data.texts[row]] for row in shown]
+        self.guard = CollapseGuard([texts[0] for texts in self._references[:GUARDED]], grace=grace)
+
+    def __call__(self) -> dict[str, float]:
+        """Return the figures of the weights as they are; every process must call.
+
+        Raises:
+            CollapseError: see `CollapseGuard`.
+        """
+        figures = self._copy.measure(self._measure, FIGURES)
+        self.guard.check(figures["distinct"])
+        return figures | {"score": figures["cider_d"] - _TIE * figures["loss"]}
+
+    def _measure(self) -> dict[str, float]:
+        """Return the figures but for ``score``."""
+        rows = self._captioner.caption(self._features, Decoding(), users=self._users, batch_size=self._batch_size)
+        texts = {str(number): row[0] for number, row in enumerate(rows)}
+        scores = score(texts, {str(number): truths for number, truths in enumerate(self._references)})
+        shown = [row[0] for row in rows[:GUARDED]]
+        return {"loss": self._loss(), "distinct": distinct_share(shown)} | {
+            name: scores[name] or 0.0 for name in FIGURES if name in scores
+        }
+
+    def _loss(self) -> float:
+        """Return the mean loss of a token over all captions."""
+        total, tokens = 0.0, 0.0
+        for start in range(0, len(self._batches), self._batch_size):
+            stop = min(start + self._batch_size, len(self._batches))
+            loss, weight = self._captioner.loss(self._batches.collate(range(start, stop)))
+            total, tokens = total + float(loss), tokens + float(weight)
+        return total / max(1.0, tokens)

@@ -1,0 +1,174 @@
+"""The past posts of one user as the disk holds them: posts, texts alone, or a profile made before."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbone.clip import ImageEncoder
+from backbone.errors import PolygraftError
+from backbone.feature_cache import FeatureCache
+from backbone.io.jsonl import read_objects
+from multimodal.batches import gather
+from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, read_data
+from multimodal.data.posts import MAX_TEXT, Post, Report, load_posts
+from multimodal.profile.profile import Profile, latest
+from multimodal.users.contexts import make_profile
+from multimodal.users.known import pasts
+from multimodal.users.neighbors import Community
+
+_PROFILE = re.compile(rb'\s*\{\s*"format"\s*:')
+_SHAPE = 'each line is an object like {"image": "a.jpg", "text": "..."}, or without image on every line'
+_NAMED = 5  # users that are named of many
+_NOWHERE = Path()  # the picture of a post that has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What is known of one user before any picture is looked at."""
+
+    posts: tuple[Post, ...] = ()
+    """Their posts, in the order in which they were found."""
+    made: Profile | None = None
+    """The profile, where one was read."""
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the posts show pictures; else they are texts alone."""
+        return any(post.image != _NOWHERE for post in self.posts)
+
+    def profile(self, encoder: ImageEncoder, folder: Path, *, report: Report) -> Profile:
+        """Return the profile, made once and kept.
+
+        A profile is kept by its texts, the names, sizes and times of change of its pictures, and the encoder. One with
+        unreadable pictures is not kept, so that they are told each time.
+
+        Args:
+            encoder: what sees the pictures.
+            folder: holds profiles, in ``profiles``, and the features of pictures, in ``features``.
+            report: called with a sentence about each picture that cannot be read.
+
+        Raises:
+            PolygraftError: no picture can be read, or the folder cannot be written.
+        """
+        if self.made is not None:
+            return self.made
+        if not self.has_pictures:
+            return self._of_texts()
+        file = folder / "profiles" / f"{self._key(encoder.digest)}.json"
+        if file.is_file():
+            return Profile.load(file)
+        unreadable: list[str] = []
+        profile = make_profile(self.posts, FeatureCache(folder / "features", encoder), report=unreadable.append)
+        for sentence in unreadable:
+            report(sentence)
+        if unreadable:
+            return profile
+        profile.save(file)
+        return Profile.load(file)  # as it will be read from now on, rounded to half precision
+
+    def _of_texts(self) -> Profile:
+        kept = latest([post.time for post in self.posts])
+        return Profile(user=self.posts[0].user, texts=tuple(self.posts[at].text for at in kept))
+
+    def _key(self, encoder: str) -> str:
+        digest = hashlib.sha256(encoder.encode())
+        for post in self.posts:
+            found = post.image.stat()
+            parts = (post.user, post.time, post.text, str(post.image.absolute()), found.st_size, found.st_mtime_ns)
+            digest.update(repr(parts).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:32]
+
+
+def read_past(source: Path, user: str = "", *, report: Report) -> Past:
+    """Read the past posts of one user.
+
+    Args:
+        source: a folder of pictures with texts beside them, a JSONL file of posts or of texts alone, another source
+            that `load_posts` reads, or a profile that `Profile.save` wrote.
+        user: who, where the posts are by several; posts by one user or by nobody need no name.
+        report: see `load_posts`.
+
+    Raises:
+        PolygraftError: it is missing or damaged, holds no post, or does not say which of several users is meant.
+    """
+    if not source.exists():
+        raise PolygraftError(f"{source} is missing: a user's past is a folder, a JSONL file, or a saved profile")
+    if _is_profile(source):
+        return Past(made=Profile.load(source))
+    posts = _read_texts(source) or load_posts(source, report=report)
+    return Past(posts=tuple(_of_user(posts, user, source)))
+
+
+def read_community(source: Path, encoder: ImageEncoder, folder: Path, *, report: Report) -> Community:
+    """Read the posts of many users, who lend past captions to one another.
+
+    Args:
+        source: posts with pictures and users, see `load_posts`.
+        encoder: what sees the pictures.
+        folder: holds the features of pictures, in ``features``.
+        report: called with a sentence about each post or picture that cannot be read.
+
+    Raises:
+        PolygraftError: it is missing or damaged, or no post says whose it is.
+    """
+    posts = [post for post in load_posts(source, report=report) if post.user]
+    if not posts:
+        raise PolygraftError(f"no post of {source} names its user: only known users can lend captions")
+    data = gather(posts, FeatureCache(folder / "features", encoder), report=report)
+    return Community.of(pasts(data, encoder.digest))
+
+
+def is_replaceable(file: Path) -> bool:
+    """Return whether a profile may be written to a file: it is not there, or holds a profile."""
+    return not file.exists() or (file.is_file() and _begins_like_profile(file))
+
+
+def _is_profile(source: Path) -> bool:
+    """Return whether a file is a profile, damaged perhaps: by its beginning, or by its name where nothing else fits."""
+    if not source.is_file() or any(layout.find(source) for layout in (INSTAPIC, YFCC, REDCAPS)):
+        return False
+    return source.suffix.lower() == ".json" or _begins_like_profile(source)
+
+
+def _begins_like_profile(file: Path) -> bool:
+    return _PROFILE.match(read_data(file)[:4096]) is not None
+
+
+def _read_texts(source: Path) -> list[Post]:
+    """Return the posts of a JSONL file of texts alone; none if it is anything else."""
+    if not source.is_file() or any(layout.find(source) for layout in (INSTAPIC, YFCC, REDCAPS)):
+        return []
+    rows = list(read_objects(read_data(source), str(source), _SHAPE))
+    if any("image" in record for _, record in rows):
+        return []
+    posts = []
+    for place, record in rows:
+        if not isinstance(record.get("text"), str):
+            raise PolygraftError(f"{place} has no text under 'text': {_SHAPE}")
+        text, user, time = (_clean(record.get(key)) for key in ("text", "user", "time"))
+        posts += [Post(image=_NOWHERE, text=text[:MAX_TEXT], user=user, time=time)] if text else []
+    if rows and not posts:
+        raise PolygraftError(f"no post of {source} has a text: there is nothing to know the user by")
+    return posts
+
+
+def _clean(value: object) -> str:
+    # what JSON's escapes can write but UTF-8 cannot
+    return "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def _of_user(posts: Sequence[Post], user: str, source: Path) -> list[Post]:
+    """Return the posts of the user who is meant."""
+    users = sorted({post.user for post in posts} - {""})
+    if user and user not in users:
+        raise PolygraftError(f"{source} has no post of {user!r}: its users are {_some(users) or 'not named'}")
+    if not user and len(users) > 1:
+        raise PolygraftError(f"{source} holds posts of {len(users)} users: name one with --user-name ({_some(users)})")
+    return [post for post in posts if not user or post.user == user]
+
+
+def _some(users: Sequence[str]) -> str:
+    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+    return ", ".join(users[:_NAMED]) + more

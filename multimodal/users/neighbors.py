@@ -1,0 +1,234 @@
+"""Past captions of other users who write alike, lent where a user's own past says little of a picture.
+
+Who writes alike is told as in collaborative filtering by neighbours (Resnick et al., 1994, "GroupLens"): what a user
+wrote of their pictures is compared with what each other user wrote of the most similar ones. A few posts tell it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backbone.errors import PolygraftError
+from multimodal.profile.profile import DIGITS, SAME_PICTURE, Flags, PastCaption, Profile, Vectors
+from multimodal.users.history import UserPosts
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+LENDERS = 300
+"""Users at most who lend, those with the most posts."""
+POSTS_EACH = 300
+"""Past posts at most that each of them lends, spread evenly over the past."""
+_SHARPNESS = 10.0  # how fast a comparison counts for less where the pictures are less alike
+_ENOUGH = 0.9  # agreement that is needed to be trusted as the user's own past is
+_CHUNK = 256
+_FEATURES = 1 << 16
+_SPARE = 8  # as many captions as are wanted are looked at, so that repeated ones can be left out
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+Reals = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Community:
+    """The past posts of A users, M posts in all, author by author, of P pictures."""
+
+    users: tuple[str, ...]
+    starts: Rows
+    """(A + 1,) where the posts of each user begin."""
+    texts: tuple[str, ...]
+    """(M,)"""
+    groups: tuple[str, ...]
+    """(M,) see `UserPosts.groups`."""
+    times: tuple[str, ...]
+    """(M,) when each was posted, "" where that is not known."""
+    pictures: Vectors
+    """(P, dv) features, L2-normalised."""
+    shown: Rows
+    """(M,) which of the pictures each post shows."""
+    encoder: str
+    """Digest of the image encoder that made ``pictures``."""
+    distrust: float = 3.0
+    """What the caption of a user not alike at all loses in likeness; one of the user most alike loses nothing."""
+
+    @classmethod
+    def of(cls, pasts: Mapping[str, UserPosts]) -> "Community":
+        """Gather the posts that are lent; users whose pictures are not known lend none.
+
+        Raises:
+            PolygraftError: the pictures were seen by different image encoders.
+        """
+        able = {user: past for user, past in pasts.items() if past.profile.pooled is not None and len(past.profile)}
+        if len({past.profile.encoder for past in able.values()}) > 1:
+            raise PolygraftError(
+                "the users of a community were seen by different image encoders: make their pasts again"
+            )
+        users = sorted(sorted(able, key=lambda user: (-len(able[user].profile), user))[:LENDERS])
+        kept = {
+            user: np.linspace(0, len(able[user].ids) - 1, min(len(able[user].ids), POSTS_EACH)).astype(int)
+            for user in users
+        }
+        rows = [able[user].profile.pooled[kept[user]] for user in users]  # type: ignore[index]
+        pooled = np.concatenate(rows) if rows else np.zeros((0, 1), dtype=np.float32)
+        pictures, shown = np.unique(pooled, axis=0, return_inverse=True)
+        return cls(
+            users=tuple(users),
+            starts=np.cumsum([0, *(len(row) for row in rows)]),
+            texts=tuple(able[user].profile.texts[at] for user in users for at in kept[user]),
+            groups=tuple(able[user].groups[at] for user in users for at in kept[user]),
+            times=tuple(able[user].times[at] for user in users for at in kept[user]),
+            pictures=pictures.astype(np.float32),
+            shown=shown.reshape(-1).astype(np.int64),
+            encoder=next((able[user].profile.encoder for user in users), ""),
+        )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def authors(self) -> Rows:
+        """(M,) the number of each post's author."""
+        return np.repeat(np.arange(len(self.users)), np.diff(self.starts))
+
+    @cached_property
+    def group_numbers(self) -> tuple[dict[str, int], Rows]:
+        """The number of each group, and (M,) the group of each post."""
+        numbers = {group: at for at, group in enumerate(dict.fromkeys(self.groups))}
+        return numbers, np.array([numbers[group] for group in self.groups], dtype=np.int64)
+
+    @cached_property
+    def time_array(self) -> np.ndarray[Any, Any]:
+        """(M,) the times, to be compared all at once."""
+        return np.array(self.times, dtype=object)
+
+    @cached_property
+    def spelling(self) -> "csr_matrix":
+        """(M, F) how each text is spelled, see `spelled`."""
+        return spelled(self.texts)
+
+    @cached_property
+    def _exact_pictures(self) -> Reals:
+        return self.pictures.astype(np.float64)
+
+    def likeness(self, queries: Vectors) -> Reals:
+        """Return the cosine of each of B pictures (B, dv) with each of the community's, (B, P).
+
+        It is rounded, for the reason that `Profile` rounds.
+        """
+        if not len(self):
+            return np.zeros((len(queries), 0))
+        found: Reals = (queries.astype(np.float64) @ self._exact_pictures.T).round(DIGITS)
+        return found
+
+    def neighbours(self, profile: Profile) -> "Neighbours":
+        """Compare a user with everybody else.
+
+        Raises:
+            PolygraftError: the profile was made with another image encoder.
+        """
+        if profile.pooled is not None and len(self) and profile.encoder != self.encoder:
+            raise PolygraftError(
+                f"the profile of {profile.user!r} was made with another image encoder than the others' posts"
+            )
+        return Neighbours(self, profile)
+
+
+class Neighbours:
+    """A community as one user sees it: how far each other user is trusted to write what they would.
+
+    Args:
+        community: the others; posts of the user's own name among them are not lent.
+        profile: past posts of the user. Without pictures nothing can be compared, and nothing is lent.
+    """
+
+    def __init__(self, community: Community, profile: Profile) -> None:
+        self._community = community
+        self._own = np.array([user == profile.user for user in community.users], dtype=bool)
+        self._agreement, self._weight = _compared(community, profile)
+
+    def trust(self, visible: Flags | None = None) -> Reals:
+        """Return how far each other user is trusted, (A,) in 0..1: the most alike wholly, if alike enough.
+
+        Args:
+            visible: (N,) the posts of the profile to go by; all by default.
+        """
+        rows = slice(None) if visible is None else visible
+        total = self._weight[rows].sum(axis=0)
+        agreed = np.divide(
+            (self._agreement[rows] * self._weight[rows]).sum(axis=0), total, out=np.zeros_like(total), where=total > 0
+        )
+        agreed[self._own] = 0.0
+        found: Reals = (agreed / max(float(agreed.max(initial=0.0)), _ENOUGH)).round(DIGITS)
+        return found
+
+    def likeness(self, queries: Vectors) -> Reals:
+        """See `Community.likeness`."""
+        return self._community.likeness(queries)
+
+    def lent(
+        self, likeness: Reals, trust: Reals, limit: int, *, group: str = "", before: str = ""
+    ) -> list[PastCaption]:
+        """Return the past captions that are nearest and most trusted, those worth most first.
+
+        Args:
+            likeness: (P,) of one picture, see `likeness`.
+            trust: (A,) see `trust`; where it is 0 for all nothing is lent.
+            limit: captions at most, each text once.
+            group: posts of this group are near duplicates, and are not lent. Nor are those of the very same picture.
+            before: posts of this time or later are not lent, nor are those without a time; "": all are.
+        """
+        community = self._community
+        if not limit or not trust.any():
+            return []
+        cosines = likeness[community.shown]
+        barred = self._own[community.authors] | (cosines >= SAME_PICTURE)
+        if group:
+            numbers, of = community.group_numbers
+            barred |= of == numbers.get(group, -1)
+        if before:
+            barred |= (community.time_array >= before) | (community.time_array == "")
+        scores = cosines + community.distrust * (trust[community.authors] - 1.0)
+        scores[barred] = -np.inf
+        wanted = min(len(scores), limit * _SPARE)
+        least = np.partition(scores, -wanted)[-wanted]
+        near = np.flatnonzero((scores >= least) & ~barred)
+        best: dict[str, PastCaption] = {}
+        for at in near[np.argsort(-scores[near], kind="stable")].tolist():
+            text, lender = community.texts[at], community.authors[at]
+            best.setdefault(text, PastCaption(text, float(cosines[at]), float(trust[lender]), float(scores[at])))
+        return list(best.values())[:limit]
+
+
+def _compared(community: Community, profile: Profile) -> tuple[Reals, Reals]:
+    """Return how alike each past text and that of each user's nearest picture are, (N, A), and what that weighs."""
+    shape = (len(profile), len(community.users))
+    agreement, weight = np.zeros(shape), np.zeros(shape)
+    if profile.pooled is None or not all(shape):
+        return agreement, weight
+    own = spelled(profile.texts)
+    for start in range(0, len(profile), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        cosines = community.likeness(profile.pooled[rows])[:, community.shown]
+        for user, (first, last) in enumerate(zip(community.starts[:-1], community.starts[1:], strict=True)):
+            nearest = cosines[:, first:last].argmax(axis=1)
+            alike = own[rows].multiply(community.spelling[first + nearest]).sum(axis=1)
+            agreement[rows, user] = np.asarray(alike).ravel()
+            weight[rows, user] = np.exp(_SHARPNESS * (cosines[np.arange(len(nearest)), first + nearest] - 1.0))
+    return agreement, weight
+
+
+def spelled(texts: Sequence[str]) -> "csr_matrix":
+    """Return texts as counts of their runs of 1 to 4 characters, (N, F), rows of length 1.
+
+    Case and signs count: a shortcode is not like a title, though they say the same.
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    vectors = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(1, 4), lowercase=False, alternate_sign=False, n_features=_FEATURES
+    )
+    return vectors.transform(texts)

@@ -1,0 +1,227 @@
+'''What the files in this folder share: running a command, its common options, and where its output goes.
+
+A command is one file: ``scripts/train_captioner.py`` is ``polygraft train captioner``, and in no list. Its shape::
+
+    """polygraft caption photo.jpg
+
+    Write one line about each picture.
+
+    Further paragraphs of help.
+    """
+
+    from dataclasses import dataclass, field
+
+    import tyro
+
+    from backbone.generation.config import Decoding
+    from scripts._app.cli import Device, Json, emit, run_file
+
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        """Which pictures, and how."""
+
+        images: tyro.conf.Positional[tuple[str, ...]]
+        """Pictures, folders or globs."""
+        model: str = "starter"
+        """Folder of a captioner."""
+        decoding: Decoding = field(default_factory=Decoding)
+        device: Device = "auto"
+        json: Json = False
+
+
+    def main(options: Options) -> int:
+        """Caption the pictures; 1 if one could not be read."""
+        from multimodal import Captioner  # torch is imported here, so that --help need not wait for it
+        ...
+        emit(line)
+        return 0
+
+
+    if __name__ == "__main__":
+        run_file(__file__)
+
+The first paragraph of the docstring is an example that runs, the second the line in the list of commands. Fields of
+nested dataclasses become plain flags (``--beams``, not ``--decoding.beams``); ``Decoding`` and ``TrainConfig`` bring
+their own ``--seed``. Foreseen failures raise ``PolygraftError``; nothing here calls ``sys.exit``.
+'''
+
+import errno
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from textwrap import fill, indent
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar
+
+import tyro
+
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.atomic_files import is_free
+from scripts._app.registry import Command, page_width, read_command
+
+T = TypeVar("T")
+
+Device = Annotated[str, tyro.conf.arg(help="Where to compute: auto (CUDA, Metal or CPU), cpu, cuda, cuda:N, mps.")]
+"""``device: Device = "auto"``, the same option in every command."""
+Seed = Annotated[int, tyro.conf.arg(help="Seed of everything that is drawn at random.")]
+"""``seed: Seed = 0``, for commands that have neither ``Decoding`` nor ``TrainConfig``."""
+Json = Annotated[bool, tyro.conf.arg(help="Print JSON, one object a line, instead of text.")]
+"""``json: Json = False``, the same option in every command that prints results."""
+
+# flags without their --no- twin; nested dataclasses give plain flags; positionals are called by their field
+_STYLE = (
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.PositionalMetavarFromFieldName,
+    tyro.conf.DisallowNone,
+)
+
+INTERRUPTED = 130  # as shells report SIGINT
+PIPE_CLOSED = 141  # as shells report SIGPIPE
+
+
+def emit(text: str) -> None:
+    """Print one line of result to standard output, at once and clear of any progress bar."""
+    _write(text, sys.stdout)
+
+
+def tell(facts: Mapping[str, Any], *, as_json: bool, digits: int = 0) -> None:
+    """Print facts as the result of a command, one a line or as one JSON object.
+
+    Args:
+        facts: by name.
+        as_json: as an object.
+        digits: of numbers with a fraction, in lines; 0: as Python writes them.
+    """
+    if as_json:
+        emit(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        emit(f"{name}\t{value:.{digits}g}" if digits and isinstance(value, float) else f"{name}\t{value}")
+
+
+def check_free(out: Path) -> None:
+    """Refuse an --out that is taken, before the work and not after it."""
+    if not is_free(out):
+        raise PolygraftError(f"{out} exists already and is not replaced: choose another --out or remove it")
+
+
+def remark(text: str) -> None:
+    """Print a line that is no result to standard error, clear of any progress bar."""
+    _write(text, sys.stderr)
+
+
+def stage(text: str) -> None:
+    """Say on a terminal what is being done now, where a step of some seconds has no bar."""
+    if sys.stderr.isatty():
+        remark(f"{text} ...")
+
+
+def _write(text: str, stream: TextIO) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=stream)
+    stream.flush()
+
+
+def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterable[T]:
+    """Iterate with a bar on standard error: after two seconds, and only if that is a terminal."""
+    from backbone.training.logger import watched
+
+    return watched(iterable, label, total)
+
+
+def watch_batches(batches: Sequence[range], label: str) -> Iterable[range]:
+    """Pass batches on, with a bar that counts them."""
+    return progress(batches, len(batches), label)
+
+
+def run_file(file: str) -> NoReturn:
+    """Run the command in ``file`` with the arguments of this process, and leave with its exit code."""
+    # Python puts the script's own folder first, where every command would be a top-level module
+    path = Path(file).resolve()
+    sys.path[0] = str(path.parents[1])
+    sys.exit(guard(lambda: run(read_command(path), sys.argv[1:])))
+
+
+def run(command: Command, argv: Sequence[str]) -> int:
+    """Parse ``argv`` into the command's options and run it. Returns the exit code."""
+    module = import_module(command.module)
+    return int(module.main(parse(command, argv)))
+
+
+def parse(command: Command, argv: Sequence[str]) -> Any:
+    """Return the command's ``Options`` for ``argv``; prints and leaves on ``--help`` (0) and on wrong usage (2)."""
+    if {"-h", "--help"} & set(argv):
+        emit(describe(command))  # tyro would put it on endless lines, below the usage
+    options = import_module(command.module).Options
+    return tyro.cli(options, prog=command.program, description="", args=list(argv), config=_STYLE)
+
+
+def describe(command: Command) -> str:
+    """Return example and text of a command, in lines that fit the terminal; indented paragraphs stay as they are."""
+    paragraphs = command.text.split("\n\n")
+    wrapped = [text if text.startswith(" ") else fill(" ".join(text.split()), page_width()) for text in paragraphs]
+    return "\n\n".join([indent(command.example, "    "), *wrapped, ""])
+
+
+def guard(action: Callable[[], int]) -> int:
+    """Run ``action`` and turn the failures we foresee into one sentence on standard error and an exit code.
+
+    ``POLYGRAFT_DEBUG=1`` shows the traceback as well. What we do not foresee is a fault of ours and passes through.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name or caption the terminal cannot show
+    try:
+        code = action()
+        sys.stdout.flush()  # so that a full disk behind a redirection is seen here
+        return code
+    except BrokenPipeError:
+        # the reader (`| head`) has gone; what is still buffered must not raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except Exception as error:
+        sentence = _foreseen(error)
+        if sentence is None:
+            raise
+        return _fail(sentence, 1)
+
+
+def _fail(sentence: str, code: int) -> int:
+    if os.environ.get("POLYGRAFT_DEBUG", "") not in ("", "0"):
+        traceback.print_exc()
+    remark(f"polygraft: {sentence}")
+    return code
+
+
+def _foreseen(error: Exception) -> str | None:
+    """Return the sentence for a failure that is not a fault of the program, None for one that is."""
+    if isinstance(error, PolygraftError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return _system_sentence(error)
+    # torch.OutOfMemoryError by its name, since most commands never import torch
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory: ask for a smaller --batch-size or a smaller model, or try --device cpu"
+    return None
+
+
+def _system_sentence(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"the disk is full{place}: free some space and run the command again"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"permission denied{place}: choose a place that this user may read and write"
+        case _:
+            return f"{(error.strerror or str(error)).lower()}{place}"

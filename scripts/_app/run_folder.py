@@ -1,0 +1,151 @@
+"""The ``--out`` folder of a training command: the run while it lasts, the checkpoint once it is done.
+
+A run keeps ``run.json`` (its settings) beside what `backbone.training.loop.fit` keeps. The checkpoint takes the folder's
+place in one step, so the folder is at any moment an unfinished run or a finished checkpoint.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backbone.checkpoint.folder import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.training.config import TrainConfig
+from scripts._app.cli import tell
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
+
+RUN = "run.json"
+_RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard", "embeddings-first", "tokens.npy", "tokens"}
+_CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, TABLES, WEIGHTS}
+_MODEL_ENDINGS = {".json", ".txt", ".safetensors", ".md", ".model", ".jinja"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(TrainConfig):
+    """How the part is trained."""
+
+    PASSES: ClassVar[float] = 30.0
+    """Bound where none is given."""
+
+    def __post_init__(self) -> None:
+        self.bounded()
+
+    def bounded(self) -> TrainConfig:
+        """Return the settings with the bound that holds where none was given."""
+        settings = asdict(self)
+        if not (self.steps or self.epochs or self.minutes):
+            settings["epochs"] = self.PASSES
+        return TrainConfig(**settings)
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether ``folder`` is a checkpoint and no run is going on in it.
+
+    Raises:
+        PolygraftError: it holds something else, or a damaged checkpoint, or is a file.
+    """
+    found = _entries(folder)
+    _refuse(folder, found - _RUN_PARTS - _CHECKPOINT_PARTS)
+    if CONFIG not in found or RUN in found:
+        return False
+    read_header(folder)
+    return True
+
+
+def is_finished_model(folder: Path) -> bool:
+    """Return whether ``folder`` is a language model in transformers' format and no run is going on in it.
+
+    Raises:
+        PolygraftError: it holds something else, or is a file.
+    """
+    found = _entries(folder)
+    _refuse(folder, {name for name in found - _RUN_PARTS if Path(name).suffix not in _MODEL_ENDINGS})
+    return CONFIG in found and RUN not in found
+
+
+def _entries(folder: Path) -> set[str]:
+    if folder.exists() and not folder.is_dir():
+        raise PolygraftError(f"{folder} is a file, but --out must be a folder")
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _refuse(folder: Path, strange: set[str]) -> None:
+    if strange:
+        raise PolygraftError(f"{folder} holds {min(strange)}, which is no part of a training run: choose another --out")
+
+
+def begin(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+    """Make ``folder`` the place of a run with these settings; return whether it goes on from an earlier call.
+
+    Args:
+        folder: what `is_finished` has looked at. A checkpoint in it stays usable until the run is done.
+        settings: what makes it the same run.
+        overwrite: whether a run with other settings is thrown away.
+
+    Raises:
+        UsageError: a run with other settings is unfinished there.
+    """
+    settings = json.loads(json.dumps(settings, default=str))
+    if (folder / RUN).is_file():
+        changed = _changes(read_json(folder / RUN), settings)
+        if not changed:
+            return True
+        if not overwrite:
+            raise UsageError(
+                f"{folder} holds an unfinished run with {', '.join(changed)}: give the same settings to go on, or "
+                "--overwrite to start anew"
+            )
+        _discard(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN, settings)
+    return False
+
+
+def finish(folder: Path, save: Callable[[Path], object]) -> None:
+    """Replace the run in ``folder`` by the checkpoint that ``save`` writes into an empty folder."""
+    with atomic_folder(folder, replace=True) as partial:
+        save(partial)
+
+
+def frozen_models(clip: str, backbone: str, device: str, seed: int) -> "tuple[ImageEncoder, Backbone]":
+    """Return the models that a part is trained on, and seed what is drawn for the part.
+
+    Args:
+        clip: image-text model.
+        backbone: language model.
+        device: of both.
+        seed: of the run.
+    """
+    from backbone.clip import ImageEncoder
+    from backbone.device import seed_everything
+    from backbone.gpt2 import Backbone
+
+    models = ImageEncoder.from_pretrained(clip, device=device), Backbone.from_pretrained(backbone, device=device)
+    seed_everything(seed)
+    return models
+
+
+def tell_figures(folder: Path, figures: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print where the checkpoint is and what was measured."""
+    tell({"out": str(folder), **figures}, as_json=as_json, digits=4)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    return [f"{name} {before.get(name)!r} (now {now.get(name)!r})" for name in names]
+
+
+def _discard(folder: Path) -> None:
+    for name in _RUN_PARTS:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""Films on behalf of a command: found one by one, and watched with a bar that shows how far it is."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts._app.cli import remark
+
+if TYPE_CHECKING:
+    from video.narrator import Narrator
+    from video.options import NarrateOptions
+    from video.timeline.query import Watched
+    from video.vocabulary.vocabulary import NarrationVocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """By whom films are watched."""
+
+    model: str = "starter"
+    """Folder of a narrator; starter: the one that comes with the package."""
+    backbone: str = ""
+    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
+    clip: str = ""
+    """Where its image-text model lies, likewise."""
+    cache: Path = Path("~/.cache/polygraft/features")
+    """Folder of features of films, kept between calls."""
+
+    def open(self, folder: Path, device: str) -> "tuple[Narrator, NarrationVocabulary]":
+        """Load the narrator, and the vocabulary in a folder, which must be of its text encoder.
+
+        Raises:
+            PolygraftError: either is missing or damaged, or they do not fit.
+        """
+        from video.narrator import Narrator
+        from video.vocabulary.vocabulary import NarrationVocabulary
+
+        vocabulary = NarrationVocabulary.from_pretrained(folder, device=device)
+        narrator = Narrator.from_pretrained(
+            self.model, device=device, backbone=self.backbone or None, encoder=self.clip or None
+        )
+        vocabulary.check_encoder(narrator.text_encoder.part)
+        return narrator, vocabulary
+
+
+def vocabulary_folder(name: str) -> Path:
+    """Return the folder of a vocabulary; of the one that comes with the package for ``starter``."""
+    from backbone.frozen_models import STARTER
+    from backbone.starter import starter_path
+
+    return starter_path("vocabulary") if name == STARTER else Path(name)
+
+
+def find_films(names: tuple[str, ...]) -> tuple[list[Path], bool]:
+    """Return the films that ``names`` name, each once, and whether any name leads nowhere; it is told."""
+    from backbone.errors import PolygraftError
+    from video.frames.files import list_films
+
+    found: dict[Path, None] = {}
+    failed = False
+    for name in names:
+        try:
+            found |= dict.fromkeys(list_films([name]))
+        except PolygraftError as error:
+            failed = True
+            remark(f"polygraft: {error}")
+    return list(found), failed
+
+
+def watch_film(narrator: "Narrator", film: Path, options: "NarrateOptions", cache: Path) -> "Watched":
+    """Look at a film and ask about its moments; a bar counts its seconds, see `video.narrator.Narrator.watch`."""
+    from tqdm import tqdm
+
+    hidden = not sys.stderr.isatty()
+    total = None if hidden else _length(film)
+    with tqdm(desc=film.name, unit="s", delay=2.0, disable=hidden, file=sys.stderr, total=total) as bar:
+
+        def looked(time: float) -> None:
+            bar.update(round(time, 1) - bar.n)
+
+        return narrator.watch(film, options, cache=cache.expanduser(), report=remark, looked=looked)
+
+
+def _length(film: Path) -> float | None:
+    """Return how long a film says it is, in seconds; None where it does not, or cannot be read."""
+    from backbone.errors import PolygraftError
+    from video.frames.reader import probe
+
+    try:
+        return probe(film).duration
+    except PolygraftError:
+        return None  # watching it will say why

@@ -1,0 +1,139 @@
+"""What the two commands that let a vocabulary grow share: who proposes sentences, and one film's update."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backbone.errors import PolygraftError, UsageError
+from scripts._app.cli import remark
+from video.update_options import UpdateOptions
+
+if TYPE_CHECKING:
+    from video.narrator import Narrator
+    from video.timeline.query import Watched
+    from video.update.proposers import Proposer
+    from video.update.update import Growth
+    from video.vocabulary.vocabulary import NarrationVocabulary
+
+Propose = Callable[["NarrationVocabulary"], "Proposer"]
+
+COMPOSITION = "composition"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growing:
+    """Who is asked for what a vocabulary cannot say, and what of it is let in."""
+
+    proposer: str = COMPOSITION
+    """composition: sentences of the vocabulary's own verbs, nouns and postfixes; or a model of transformers that
+    describes pictures, by folder or name on a hub."""
+    proposer_command: str = ""
+    """Ask this shell command instead: it reads one line of JSON (film, start, stop, scene, picture) and writes
+    sentences."""
+    proposer_vocabulary: Path | None = None
+    """Take the closest narrations of this vocabulary instead, a large one that vocabulary build made."""
+    scene: str = ""
+    """What the films are about: the scene of what is added."""
+    let_in: UpdateOptions = field(default_factory=UpdateOptions)
+
+    def __post_init__(self) -> None:
+        others = [self.proposer != COMPOSITION, bool(self.proposer_command), self.proposer_vocabulary is not None]
+        if sum(others) > 1:
+            raise UsageError("more than one of --proposer, -command and -vocabulary is given: who is to be asked?")
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether who is asked looks at the film, and does not know its vector alone."""
+        return self.proposer != COMPOSITION or bool(self.proposer_command)
+
+
+def check_own(folder: Path) -> None:
+    """Refuse to change a vocabulary that comes with the package.
+
+    Raises:
+        PolygraftError: it is one.
+    """
+    from backbone.starter import starter_root
+
+    if folder.resolve().is_relative_to(starter_root().resolve()):
+        raise PolygraftError(f"{folder} comes with the package and is not changed: copy it, and update the copy")
+
+
+class Grower:
+    """Lets a vocabulary grow, film by film; models are loaded once.
+
+    Args:
+        growing: who is asked.
+        narrator: in whose eyes something is new.
+        device: where a describing model runs.
+    """
+
+    def __init__(self, growing: Growing, narrator: "Narrator", device: str) -> None:
+        self._growing, self._narrator, self._device = growing, narrator, device
+        self._asked: Proposer | None = None
+
+    def grow(self, watched: "Watched", folder: Path, vocabulary: "NarrationVocabulary") -> "Growth":
+        """Ask about what is new in a film and add what passes to the vocabulary's folder.
+
+        Raises:
+            PolygraftError: see `video.update.update.grow`.
+        """
+        from video.update.update import grow
+
+        proposer = self._proposer(vocabulary)
+        segments = watched.unknown(
+            vocabulary,
+            self._narrator.novelty,
+            scene=self._growing.scene,
+            pictures=self._growing.needs_pictures,
+        )
+        growth = grow(
+            folder,
+            segments,
+            proposer,
+            self._narrator.text_encoder,
+            options=self._growing.let_in,
+            device=str(self._narrator.backbone.device),
+        )
+        admitted = [verdict.text for verdict in growth.verdicts if verdict.fate == "admitted"]
+        remark(
+            f"{watched.film}: {len(segments)} stretches without words, {len(growth.verdicts)} proposals, "
+            f"{len(admitted)} added" + (f": {'; '.join(admitted[:5])}" if admitted else "")
+        )
+        return growth
+
+    def _proposer(self, vocabulary: "NarrationVocabulary") -> "Proposer":
+        """Return who is asked; composition knows the words of the vocabulary as it is now."""
+        if self._growing.proposer_command:
+            from video.update.proposers import ShellCommand
+
+            return ShellCommand(command=self._growing.proposer_command)
+        if self._growing.proposer_vocabulary is not None:
+            return self._library(self._growing.proposer_vocabulary)
+        if self._growing.proposer == COMPOSITION:
+            from video.update.proposers import Composition
+
+            return Composition(vocabulary, self._narrator.text_encoder)
+        if self._asked is None:
+            from backbone.vlm import Describer
+            from video.update.described import ModelProposer
+
+            describer = Describer.from_pretrained(self._growing.proposer, device=self._device)
+            self._asked = ModelProposer(describer=describer)
+        return self._asked
+
+    def _library(self, folder: Path) -> "Proposer":
+        """Return another vocabulary as a proposer.
+
+        Raises:
+            PolygraftError: it is damaged, has no vectors, or has those of another encoder.
+        """
+        if self._asked is None:
+            from video.update.proposers import Library
+            from video.vocabulary.vocabulary import NarrationVocabulary
+
+            vocabulary = NarrationVocabulary.from_pretrained(folder, device=self._device)
+            vocabulary.check_encoder(self._narrator.text_encoder.part)
+            self._asked = Library(vocabulary)
+        return self._asked

@@ -1,0 +1,198 @@
+"""What a language model is trained on and measured with: files of text, or a corpus of many languages."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbone.errors import PolygraftError
+from backbone.training.config import TrainConfig
+from scripts._app.cli import progress, remark, stage
+from scripts._app.documents import hold_out, read_documents
+from scripts._language.options import Options
+
+if TYPE_CHECKING:
+    from backbone.gpt2 import Backbone
+    from backbone.training.distributed import World
+    from backbone.training.sampler import Batches
+    from crosslingual.corpus.corpus import Corpus
+
+Measure = Callable[[Any], dict[str, float]]
+
+_HELD_BYTES = 100_000  # of each language of a corpus: enough to choose weights by, and measured in seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Documents of files."""
+
+    options: Options
+    training: Sequence[str]
+    held: Sequence[str]
+
+    @classmethod
+    def read(cls, options: Options) -> "Texts":
+        """Read the documents to learn from and those held out; a text on both sides is held out."""
+        found = read_documents(options.texts)
+        if options.validation:
+            held = read_documents(options.validation)
+            known = set(held)
+            training = [text for text in found if text not in known]
+            if len(training) < len(found):
+                remark(f"{len(found) - len(training)} documents left out of training: they are held out, too")
+        else:
+            training, held = hold_out(found, options.val_share, options.training.seed)
+        if options.val_share and not held:
+            remark("one document alone, so nothing is held out: give others with --validation")
+        if not training:
+            raise PolygraftError("no text is left to learn from: all of it is held out")
+        return cls(options=options, training=training, held=held)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what makes it the same data."""
+        return {"data": _digest(self.training), "held-out data": _digest(self.held)}
+
+    def held_out(self) -> dict[str, Sequence[str]]:
+        """Return the documents to measure with, by language."""
+        return {"": self.held} if self.held else {}
+
+    def sample(self) -> dict[str, tuple[Sequence[str], int]]:
+        """Return some documents, and the bytes there are in all, by language."""
+        return {"text": (self.training, sum(len(text.encode("utf-8", "replace")) for text in self.training))}
+
+    def rows(self, backbone: "Backbone", world: "World") -> "tuple[Batches, TrainConfig]":
+        """Return the rows to learn from, whose tokens the first process writes into the run, and how long."""
+        from crosslingual.language_model.packed_tokens import PackedTokens, pack
+
+        path = self.options.out / "tokens.npy"
+        if world.first and not path.is_file():
+            stage("tokenizing the text")
+            pack(self.training, backbone.tokenizer, path)
+        world.barrier()
+        context = min(self.options.context, backbone.context)
+        return PackedTokens.open(path, context), self.options.bounded(context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusTexts:
+    """Documents of a corpus, language by language."""
+
+    options: Options
+    corpus: "Corpus"
+
+    @classmethod
+    def read(cls, options: Options) -> "CorpusTexts":
+        """Open the corpus."""
+        from crosslingual.corpus.corpus import Corpus
+
+        return cls(options=options, corpus=Corpus.open(Path(options.corpus)))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what makes it the same data."""
+        training = self.options.training
+        # the mixture is made for the length of the run, so a longer run reads other rows
+        bounds = {"steps": training.steps, "epochs": training.epochs, "tokens": self.options.tokens}
+        mixture = {"weights": self.options.weights, **asdict(self.options.mixture)}
+        return {"data": self.corpus.digest, **bounds, **mixture}
+
+    def held_out(self) -> dict[str, Sequence[str]]:
+        """Return the documents to measure with, by language: the first of what the corpus holds out."""
+        found = {name: list(_within(self._texts(name, "heldout"), _HELD_BYTES)) for name in self.corpus.languages}
+        return {name: texts for name, texts in found.items() if texts} if self.options.val_share else {}
+
+    def sample(self) -> dict[str, tuple[Sequence[str], int]]:
+        """Return some documents, and the bytes there are in all, by language; those without text are left out."""
+        sizes = {name: record.size("train").bytes for name, record in self.corpus.records.items()}
+        return {
+            name: (list(_within(self._texts(name, "train"), _HELD_BYTES)), size) for name, size in sizes.items() if size
+        }
+
+    def _texts(self, language: str, split: Any) -> Iterable[str]:
+        return (document.text for document in self.corpus.documents(language, split))
+
+    def rows(self, backbone: "Backbone", world: "World") -> "tuple[Batches, TrainConfig]":
+        """Return the rows of the mixture, whose tokens the first process writes into the run, and how long."""
+        from crosslingual.language_model.language_rows import count_tokens, mix_languages
+        from crosslingual.language_model.token_shards import TokenShards
+
+        folder = self.options.out / "tokens"
+        if world.first:
+            TokenShards.write(self.corpus, backbone.tokenizer, folder, watch=_watch)
+        world.barrier()
+        shards = TokenShards.open(folder)
+        context = min(self.options.context, backbone.context)
+        config = self.options.bounded(context)
+        budget = budget_of(config, sum(count_tokens(shards).values()), context)
+        sizes = {name: float(record.size("train").bytes) for name, record in self.corpus.records.items()}
+        rows = mix_languages(
+            shards, context, budget, self.options.mixture, sizes=sizes, weights=self.options.weights, seed=config.seed
+        )
+        return rows, within_plan(config, len(rows) * context, budget, context)
+
+
+def open_data(options: Options) -> Texts | CorpusTexts:
+    """Return what the options say to learn from."""
+    return CorpusTexts.read(options) if options.corpus else Texts.read(options)
+
+
+def budget_of(config: TrainConfig, tokens: float, context: int) -> float:
+    """Return the tokens that a run on a corpus of ``tokens`` reads; one pass where only the clock bounds it."""
+    bounds: list[float] = [config.steps * config.batch_size * context] if config.steps else []
+    bounds += [config.epochs * tokens] if config.epochs else []
+    return min(bounds, default=tokens)
+
+
+def within_plan(config: TrainConfig, planned: float, budget: float, context: int) -> TrainConfig:
+    """Return the config that ends with the stream, where all languages are read as often as they may be before it.
+
+    A run that only the clock bounds reads the stream again.
+    """
+    if not (config.steps or config.epochs):
+        return config
+    steps = round(min(planned, budget) / (config.batch_size * context)) or 1
+    # rows are whole, so a stream of the budget's length may be some rows longer or shorter
+    if planned < 0.99 * budget:
+        remark(f"the text is read as often as it may be after {steps} steps: allow more with --max-passes")
+    elif config.steps:
+        steps = min(config.steps, round(budget / (config.batch_size * context)) or 1)
+    return replace(config, steps=steps, epochs=0.0)
+
+
+def measure_with(held: dict[str, Sequence[str]], backbone: "Backbone", context: int) -> Measure | None:
+    """Return what measures a model on held-out documents, each language by itself and their mean.
+
+    None where nothing is held out.
+    """
+    if not held:
+        return None
+    from crosslingual.language_model.bits_per_byte import score_text
+
+    def measure(model: Any) -> dict[str, float]:
+        bits = {
+            name: score_text(model, backbone.tokenizer, texts, context=context).bits_per_byte
+            for name, texts in held.items()
+        }
+        mean = sum(bits.values()) / len(bits)
+        named = {f"bits_per_byte.{name}": value for name, value in bits.items() if name}
+        return {"score": -mean, "bits_per_byte": mean, **named}
+
+    return measure
+
+
+def _within(texts: Iterable[str], limit: int) -> Iterable[str]:
+    """Pass texts on until they have ``limit`` bytes."""
+    done = 0
+    for text in texts:
+        yield text
+        done += len(text.encode("utf-8", "replace"))
+        if done >= limit:
+            return
+
+
+def _watch(shards: Iterable[str]) -> Iterable[str]:
+    return progress(shards, label="tokenizing")
+
+
+def _digest(documents: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(documents).encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,0 +1,155 @@
+"""Pictures with captions: emoji in two hands, rubber stamps with a sentence each, clip art by many authors."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backbone.errors import PolygraftError
+from backbone.io.atomic_files import atomic_file
+from starter_build.datasets.captions import concept, normalise
+from starter_build.datasets.clipart import clips
+from starter_build.datasets.lexicon import Lexicon, read_wordnet
+from starter_build.datasets.packages import Package, fetch, member
+
+WORDNET = Package(registry="debian", name="wordnet-base")
+EMOJI_NAMES = Package(registry="npm", name="emojibase-data", version="17.0.0")
+EMOJI_FLUENT = Package(registry="npm", name="@lobehub/fluent-emoji-3d", version="1.1.0")
+EMOJI_TWITTER = Package(registry="npm", name="emoji-datasource-twitter", version="16.0.0")
+STAMPS = Package(registry="debian", name="tuxpaint-stamps-default")
+CLIPART_SVG = Package(registry="debian", name="openclipart-svg")
+CLIPART_PNG = Package(registry="debian", name="openclipart-png")
+
+SKIPPED_EMOJI = frozenset(
+    {"keycap", "alphanum", "country-flag", "subdivision-flag", "skin-tone", "hair-style", "gender"}
+)
+"""Signs that are letters; flags, whose names nobody can guess from other flags; swatches of skin and hair."""
+MAX_STAMP_WORDS = 14
+STAMP_PIXELS = 256
+"""Width at which stamps that exist as SVG only are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture, its caption and who wrote or drew it."""
+
+    set: str
+    """`emoji`, `stamps` or `clipart`."""
+    id: str
+    """Unique over all sets: the set, then a path."""
+    image: Path
+    text: str
+    user: str
+    """The hand that drew an emoji, the author of a clip; "tuxpaint" for every stamp."""
+    concept: str
+    """The key that decides the split, see `captions.concept`."""
+    licence: str
+
+
+def pictures(root: Path) -> Iterator[Picture]:
+    """All pictures of the three sets; packages that are missing under `root` are fetched."""
+    lexicon = read_wordnet(fetch(WORDNET, root))
+    yield from emoji(fetch(EMOJI_NAMES, root), fetch(EMOJI_FLUENT, root), fetch(EMOJI_TWITTER, root), lexicon)
+    yield from stamps(fetch(STAMPS, root), root / "drawn", lexicon)
+    for clip in clips(fetch(CLIPART_SVG, root), fetch(CLIPART_PNG, root), lexicon):
+        key = concept(clip.title, lexicon)
+        yield Picture(
+            set="clipart",
+            id=f"clipart/{clip.id}",
+            image=clip.image,
+            text=clip.title,
+            user=clip.author,
+            concept=key,
+            licence="public domain",
+        )
+
+
+def emoji(names: Path, fluent: Path, twitter: Path, lexicon: Lexicon) -> Iterator[Picture]:
+    """Emoji with their names, in the hands that drew them; one skin tone of each."""
+    subgroups = json.loads(member(names, "package/meta/groups.json").read_text())["subgroups"]
+    entries = json.loads(member(names, "package/en/data.json").read_text())
+    hands = {
+        "fluent": ("MIT", _by_code(member(fluent, "package/assets"), "*.webp")),
+        "twemoji": ("CC-BY-4.0", _by_code(member(twitter, "package/img/twitter/64"), "*.png")),
+    }
+    for entry in entries:
+        subgroup = subgroups.get(str(entry.get("subgroup")))
+        one_of_many = subgroup == "family" and ":" in entry["label"]
+        if subgroup is None or subgroup in SKIPPED_EMOJI or one_of_many:
+            continue
+        for hand, (licence, images) in hands.items():
+            if image := images.get(_code(entry["hexcode"])):
+                yield _emoji_picture(entry, hand, licence, image, lexicon)
+
+
+def _emoji_picture(entry: dict[str, Any], hand: str, licence: str, image: Path, lexicon: Lexicon) -> Picture:
+    label = entry["label"]
+    id_, key = f"emoji/{hand}/{_code(entry['hexcode'])}", concept(label, lexicon)
+    return Picture(set="emoji", id=id_, image=image, text=label, user=hand, concept=key, licence=licence)
+
+
+def _by_code(folder: Path, pattern: str) -> dict[str, Path]:
+    return {_code(path.stem): path for path in sorted(folder.glob(pattern))}
+
+
+def _code(name: str) -> str:
+    """A sequence of code points without variation selectors, which some sets write and others leave out."""
+    return "-".join(point for point in name.lower().split("-") if point != "fe0f")
+
+
+def stamps(package: Path, drawn: Path, lexicon: Lexicon) -> Iterator[Picture]:
+    """The stamps of Tux Paint with their English sentence; those that are SVG only are drawn into `drawn`."""
+    root = member(package, "usr/share/tuxpaint/stamps")
+    for note in sorted(root.rglob("*.txt")):
+        id_ = str(note.relative_to(root).with_suffix(""))
+        text = stamp_caption(note.read_text(errors="replace"))
+        if id_.startswith("symbols/") or not text:
+            continue
+        if image := _stamp_image(note, drawn / f"{id_}.png"):
+            key = concept(text, lexicon)
+            yield Picture(
+                set="stamps",
+                id=f"stamps/{id_}",
+                image=image,
+                text=text,
+                user="tuxpaint",
+                concept=key,
+                licence="GPL-2.0",
+            )
+
+
+def stamp_caption(note: str) -> str:
+    """The English sentence that names the stamp; "" for speeches without one.
+
+    Jokes follow in later sentences ("A computer mouse. Squeak!"), so the first one is taken.
+    """
+    line = (note.splitlines() or [""])[0].strip()
+    first = re.split(r"(?<=[.!?])\s+(?=[A-Z0-9])", line)[0]
+    words = normalise(first).split()
+    return first if words and len(words) <= MAX_STAMP_WORDS and first[0] not in "–—" else ""
+
+
+def _stamp_image(note: Path, drawn: Path) -> Path | None:
+    picture, drawing = note.with_suffix(".png"), note.with_suffix(".svg")
+    if picture.is_file() or not drawing.is_file():
+        return picture if picture.is_file() else None
+    if not drawn.is_file():
+        draw_svg(drawing, drawn)
+    return drawn
+
+
+def draw_svg(drawing: Path, target: Path) -> None:
+    """Draw an SVG file as PNG, `STAMP_PIXELS` wide. Raises PolygraftError when resvg-py is missing or refuses."""
+    try:
+        from resvg_py import svg_to_bytes
+    except ImportError:
+        raise PolygraftError(f"Drawing {drawing.name} needs resvg-py; run: pip install resvg-py==0.5.0") from None
+    try:
+        png = svg_to_bytes(svg_path=str(drawing), width=STAMP_PIXELS, dpi=96, skip_system_fonts=True)
+    except ValueError as error:
+        raise PolygraftError(f"{drawing} cannot be drawn ({error}); fetch its package again.") from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target) as partial:
+        partial.write_bytes(png)

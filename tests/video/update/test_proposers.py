@@ -1,0 +1,148 @@
+import shlex
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from backbone.errors import PolygraftError, UsageError
+from backbone.vlm import Describer
+from tests.backbone.tiny_describer import write_captioner
+from tests.video.toy import embed, toy_encoder, toy_vocabulary
+from video.timeline.segments import Segment
+from video.update.described import ModelProposer
+from video.update.proposers import Composition, Library, ShellCommand, parse_proposals
+from video.vocabulary.narrations import Row, clean, collect
+from video.vocabulary.vocabulary import NarrationVocabulary
+
+
+def segment(said="paint the floor with a brush", picture=None):
+    return Segment(film="film.mp4", start=1.5, stop=4.0, query=embed([said])[0], scene="tea", picture=picture)
+
+
+def python(code):
+    return f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+
+
+# Answers
+
+
+def test_an_answer_is_cut_into_sentences():
+    answer = [
+        "Sure, here are actions:",
+        "1. Cut the onion; stir the SOUP.",
+        "- 'stir the soup'",
+        "(2) * #unsure",
+        "",
+        "  ",
+    ]
+    assert parse_proposals(answer) == ["cut the onion", "stir the soup"]
+
+
+def test_essays_are_left_out():
+    assert parse_proposals(["word " * 31, "word " * 30]) == [" ".join(["word"] * 30)]
+
+
+@given(st.lists(st.text(max_size=40), max_size=5))
+def test_whatever_the_answer_sentences_are_clean_and_different(answer):
+    found = parse_proposals(answer)
+    assert len(set(found)) == len(found)
+    assert all(text == clean(text) != "" and ";" not in text for text in found)
+
+
+# Composition
+
+
+def test_another_vocabulary_proposes_its_closest_narrations():
+    said = ["paint the floor", "paint the floor with a brush", "open the door"]
+    library = NarrationVocabulary.build(collect(Row(text) for text in said), encoder=toy_encoder())
+    assert Library(library, keep=2).propose(segment()) == ["paint the floor with a brush", "paint the floor"]
+    assert len(Library(library).propose(segment())) == 3
+
+
+def test_parts_of_the_vocabulary_make_new_sentences():
+    found = Composition(toy_vocabulary(), toy_encoder(), keep=4).propose(segment("sweep the floor with a saw"))
+    assert found[0] == "sweep the floor with a saw"
+    assert len(found) == 4
+
+
+def test_composition_takes_verbs_with_their_particles():
+    rows = [Row(text) for text in ("turn on the light", "walk", "open the tap", "put down a cup in the sink")]
+    vocabulary = NarrationVocabulary.build(collect(rows), encoder=toy_encoder())
+    composed = Composition(vocabulary, toy_encoder(), keep=20).propose(segment("turn on the tap"))
+    assert composed[0] == "turn on the tap"
+    assert {text.split()[0] for text in composed} == {"turn", "open", "put"}
+
+
+def test_composition_of_a_vocabulary_without_parts_is_empty():
+    vocabulary = NarrationVocabulary.build(collect([Row("walk")]), encoder=toy_encoder())
+    assert Composition(vocabulary, toy_encoder()).propose(segment()) == []
+
+
+# Commands
+
+ECHO = """
+import json, sys
+from PIL import Image
+asked = json.load(sys.stdin)
+print(asked["film"], asked["start"], asked["stop"], asked["scene"])
+print(Image.open(asked["picture"]).size if asked["picture"] else "no picture")
+"""
+
+
+def test_a_command_hears_of_the_segment_and_its_lines_are_the_answer():
+    command = ShellCommand(command=python(ECHO))
+    assert command.propose(segment()) == ["film.mp4 1.5 4.0 tea", "no picture"]
+    assert command.propose(segment(picture=Image.new("RGB", (6, 4))))[1] == "(6, 4)"
+    assert command.name.startswith("command ")
+
+
+def test_a_command_need_not_read_what_it_is_told():
+    assert ShellCommand(command="echo cut; echo stir").propose(segment()) == ["cut", "stir"]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("echo no model >&2; exit 3", "failed with exit code 3: no model"),
+        ("exit 1", "failed with exit code 1: it said nothing"),
+        ("no-such-program", "failed with exit code 127"),
+        ("kill -9 $$", "failed with exit code -9"),
+        (r"printf '\377'", "wrote what is not UTF-8"),
+    ],
+)
+def test_a_command_that_fails_is_one_sentence(command, told):
+    with pytest.raises(PolygraftError, match=told) as caught:
+        ShellCommand(command=command).propose(segment())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"), [("sleep 60 | cat", "took longer than 0.3 s"), ("yes", "more than a megabyte")]
+)
+def test_a_command_without_end_is_stopped(command, told):
+    start = time.monotonic()
+    timeout = 0.3 if "sleep" in command else 60
+    with pytest.raises(PolygraftError, match=told):
+        ShellCommand(command=command, timeout=timeout).propose(segment())
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("wrong", [{"command": " "}, {"command": "echo", "timeout": 0}])
+def test_a_command_out_of_range_is_refused(wrong):
+    with pytest.raises(UsageError):
+        ShellCommand(**wrong)
+
+
+# Models
+
+
+def test_a_model_is_asked_about_the_picture(tmp_path):
+    proposer = ModelProposer(describer=Describer.from_pretrained(write_captioner(tmp_path / "model"), device="cpu"))
+    answer = proposer.propose(segment(picture=Image.new("L", (20, 20), 90)))
+    assert answer == proposer.describer.describe(Image.new("RGB", (20, 20), (90, 90, 90))).splitlines()
+    assert proposer.name == f"model {tmp_path / 'model'}"
+    with pytest.raises(PolygraftError, match=r"needs a picture of film\.mp4 at 1\.5 s"):
+        proposer.propose(segment())

@@ -1,0 +1,106 @@
+"""Clips with the features of what is shown of them: what a narrator is trained and measured on."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from backbone.errors import PolygraftError
+from video.data.clips import Clip
+from video.data.feature_cache import FilmCache, SpanFeatures
+
+_NAMED = 3  # how many of many are named in a remark
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipSet:
+    """Clips whose frames are encoded."""
+
+    clips: tuple[Clip, ...]
+    features: SpanFeatures
+    """What is shown of each clip, in the same order; every one shows something."""
+    encoder: str
+    """Digest of the image encoder."""
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The narration of each clip."""
+        return tuple(clip.text for clip in self.clips)
+
+    @property
+    def films(self) -> int:
+        """How many films they are of, copies counted once."""
+        return len(set(self.features.films))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what is shown and asked, and the encoder; not over features, which differ in a last bit."""
+        digest = hashlib.sha256(self.encoder.encode())
+        for clip, film, times in zip(self.clips, self.features.films, self.features.times, strict=True):
+            digest.update(repr((film, times, clip.asked, clip.text)).encode())
+        return digest.hexdigest()
+
+    def frames(self, index: int) -> Tensor:
+        """Return the frames of a clip, (T, dv) float32 of length 1 on the CPU."""
+        return self.features.take(index)
+
+    def take(self, kept: Sequence[int]) -> "ClipSet":
+        """Return the set with these clips alone, in this order."""
+        features = self.features
+        return replace(
+            self,
+            clips=tuple(self.clips[index] for index in kept),
+            features=replace(
+                features,
+                times=tuple(features.times[index] for index in kept),
+                rows=tuple(features.rows[index] for index in kept),
+                films=tuple(features.films[index] for index in kept),
+            ),
+        )
+
+    def without(self, other: "ClipSet") -> "ClipSet":
+        """Return this set without the films that ``other`` holds too, under whatever name."""
+        theirs = set(other.features.films)
+        return self.take([index for index, film in enumerate(self.features.films) if film not in theirs])
+
+
+def gather(
+    clips: Sequence[Clip],
+    cache: FilmCache,
+    *,
+    fps: float = 2.0,
+    batch_size: int = 32,
+    report: Callable[[str], None] | None = None,
+) -> ClipSet:
+    """Encode what is shown of clips.
+
+    Args:
+        clips: films, times and texts.
+        cache: holds features, or makes them.
+        fps: looks a second; a clip has one at least.
+        batch_size: frames per pass through the encoder.
+        report: called with one sentence about each film that cannot be read, and one about the clips that lie beyond
+            the end of their film; these are left out.
+
+    Raises:
+        UsageError: see `video.data.clips.check_fps`.
+        PolygraftError: nothing is left; the cache cannot be written.
+    """
+    tell = report or (lambda _: None)
+    found = cache.features([clip.shown for clip in clips], fps=fps, batch_size=batch_size, report=tell)
+    for sentence in found.unreadable.values():
+        tell(sentence)
+    beyond = [clip.id for clip, film, times in zip(clips, found.films, found.times, strict=True) if film and not times]
+    if beyond:
+        more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
+        named = ", ".join(beyond[:_NAMED]) + more
+        tell(f"{len(beyond)} clip{'s' * (len(beyond) > 1)} left out, beyond the end of their films: {named}")
+    whole = ClipSet(clips=tuple(clips), features=found, encoder=cache.encoder.digest)
+    kept = whole.take([index for index, times in enumerate(found.times) if times])
+    if not kept:
+        raise PolygraftError(f"none of the {len(clips)} clips shows anything: give films and times that can be seen")
+    return kept

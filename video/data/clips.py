@@ -1,0 +1,322 @@
+"""Clips: moments of films with what is said of them, read from a JSONL file and parted by film (torch-free).
+
+``start`` and ``stop`` say when the narration happens, whatever is asked. What is shown then keeps to the right side of
+time, as in VLog (Lin and Shou, 2025, section 3.3): asked what comes ``next``, the narrator sees the frames before the
+moment; asked what was ``before``, those after it; asked anything else, the moment itself.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.find_files import is_file
+from backbone.io.jsonl import read_objects
+from video.config import QUESTIONS
+from video.vocabulary.narrations import MAX_CHARACTERS, clean
+
+SPLITS = ("train", "validation", "test")
+"""What a film may be for, from the lowest side to the highest."""
+
+Report = Callable[[str], None]
+
+_MAX_FPS = 1000.0
+
+_SHAPE = 'each line is an object like {"film": "a.mp4", "start": 3.0, "stop": 5.5, "text": "open the door"}'
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what JSON can write but no text holds
+_NAMED = 3  # how many of many are named in a remark
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of a film."""
+
+    film: Path
+    start: float = 0.0
+    """Seconds."""
+    stop: float | None = None
+    """Seconds, not included; None: the film's end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A moment of a film and its narration."""
+
+    film: Path
+    text: str
+    """As `video.vocabulary.narrations.clean` writes narrations, so that a vocabulary holds the same text."""
+    start: float | None = None
+    """Seconds; None: the film's beginning."""
+    stop: float | None = None
+    """Seconds, not included; None: the film's end."""
+    question: str = "now"
+    """One of ``now``, ``next``, ``before``, ``overall``, or a question in its own words; empty: nothing is asked."""
+    scenario: str = ""
+    id: str = ""
+    """Unique among clips that were read together."""
+    split: str = ""
+    """One of `SPLITS`; empty where nothing is said of it."""
+
+    @property
+    def asked(self) -> str:
+        """The question in words."""
+        return QUESTIONS.get(self.question, self.question)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no time is given: the whole film is shown then, whatever the question."""
+        return self.start is None and self.stop is None
+
+    @property
+    def blind(self) -> str:
+        """Why nothing can be shown, the end of a sentence; empty where something can."""
+        if self.question == "next" and not self.is_whole and not self.start:
+            return "asks what comes next, but at the film's beginning, before which nothing is shown"
+        if self.question == "before" and not self.is_whole and self.stop is None:
+            return "asks what was before, but at the film's end, after which nothing is shown"
+        return ""
+
+    @property
+    def shown(self) -> Span:
+        """What the narrator sees: the moment, or as long a stretch before or after it."""
+        begin = self.start or 0.0
+        if self.question == "next" and not self.is_whole:
+            length = begin if self.stop is None else self.stop - begin
+            return Span(film=self.film, start=max(0.0, begin - length), stop=begin)
+        if self.question == "before" and self.stop is not None:
+            return Span(film=self.film, start=self.stop, stop=2 * self.stop - begin)
+        return Span(film=self.film, start=begin, stop=self.stop)
+
+
+_KEYS = tuple(field.name for field in fields(Clip))
+
+
+def check_fps(fps: float) -> None:
+    """Refuse a number of looks a second that no film has.
+
+    Raises:
+        UsageError: it is not above 0, or above 1000.
+    """
+    if not 0 < fps <= _MAX_FPS:
+        raise UsageError(f"fps is {fps}, allowed is above 0 and up to {_MAX_FPS:g}")
+
+
+def with_causal(clips: Sequence[Clip]) -> list[Clip]:
+    """Return the clips, each timed one that asks ``now`` followed by the same moment asked ``next`` and ``before``.
+
+    Moments at an end of their film, where nothing is on the side to be shown, have one of the two.
+    """
+    found = []
+    for clip in clips:
+        found.append(clip)
+        if clip.question == "now" and not clip.is_whole:
+            asked = [replace(clip, question=name, id=f"{clip.id}~{name}") for name in ("next", "before")]
+            found += [other for other in asked if not other.blind]
+    return found
+
+
+# Reading
+
+
+def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
+    """Read clips from lines of JSON with ``film`` (relative to the file's folder) and ``text``.
+
+    Optional are ``start``, ``stop`` (seconds), ``question`` (``now`` by default), ``scenario``, ``id`` and ``split``.
+    A clip without an id gets one made of its contents.
+
+    Args:
+        file: UTF-8, with or without a byte order mark.
+        report: called with a sentence about lines that say the same as another, that hold no narration, or that have
+            keys which are not read.
+
+    Raises:
+        PolygraftError: the file cannot be read, holds no clip, or a line (which is named) is no clip: not UTF-8, not
+            JSON, of other types, with times that are no times, with an id that another line has, or with a film that
+            is not there.
+    """
+    tell = report or (lambda _: None)
+    clips, places, ignored, empty, repeats = list[Clip](), dict[str, str](), set[str](), 0, 0
+    for place, record in read_objects(_read_data(file), str(file), _SHAPE):
+        ignored |= record.keys() - set(_KEYS)
+        clip = _clip(record, place, file.parent)
+        if not clip.text:
+            empty += 1
+        elif clip.id not in places:
+            places[clip.id] = place
+            clips.append(clip)
+        elif record.get("id") is None:
+            repeats += 1
+        else:
+            raise PolygraftError(f"{place} has the id {clip.id!r}, which {places[clip.id]} has: give each its own")
+    if ignored:
+        tell(f"{file}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
+    if empty:
+        tell(f"{file}: {_count(empty, 'line')} left out, of nothing but tags and punctuation")
+    if repeats:
+        tell(f"{file}: {_count(repeats, 'line')} left out, which say the same as another")
+    if not clips:
+        raise PolygraftError(f"{file} holds no clip: {_SHAPE}")
+    _check_films(clips, places)
+    return clips
+
+
+def _read_data(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise PolygraftError(f"{file} cannot be read ({reason}): give a JSONL file of clips; {_SHAPE}") from None
+
+
+def _clip(record: dict[str, Any], place: str, folder: Path) -> Clip:
+    """Return the clip that a line describes."""
+    film, text = _text(record, "film", place), clean(_text(record, "text", place))
+    if not film or record.get("text") is None:
+        raise PolygraftError(f"{place} has no {'text' if film else 'film'}: {_SHAPE}")
+    start, stop = _seconds(record, "start", place), _seconds(record, "stop", place)
+    if stop is not None and stop <= (start or 0.0):
+        raise PolygraftError(f"{place} stops at {stop:g} s, but starts at {start or 0.0:g} s: give a later stop")
+    split = _text(record, "split", place)
+    if split and split not in SPLITS:
+        raise PolygraftError(f"{place} has {split[:40]!r} for 'split': leave it out, or give one of {_list(SPLITS)}")
+    clip = Clip(
+        film=folder / film,
+        text=text,
+        start=start,
+        stop=stop,
+        question=_text(record, "question", place, missing="now").strip(),
+        scenario=clean(_text(record, "scenario", place)),
+        id=_text(record, "id", place),
+        split=split,
+    )
+    if clip.blind:
+        raise PolygraftError(f"{place} {clip.blind}: give another moment, or no times for the whole film")
+    return clip if clip.id else replace(clip, id=_made_id(clip, film))
+
+
+def _text(record: dict[str, Any], key: str, place: str, *, missing: str = "") -> str:
+    value = record.get(key)
+    if value is None:
+        return missing
+    if type(value) is int and key in ("id", "scenario"):
+        value = str(value)
+    if not isinstance(value, str):
+        raise PolygraftError(f"{place} has {str(value)[:40]!r} for {key!r}, which must be a text: {_SHAPE}")
+    if len(value) > MAX_CHARACTERS:
+        raise PolygraftError(f"{place} has {len(value):,} characters for {key!r}, allowed are {MAX_CHARACTERS:,}")
+    if _NO_TEXT.search(value):
+        raise PolygraftError(f"{place} has what is no character in {key!r}: write it in UTF-8")
+    return value
+
+
+def _seconds(record: dict[str, Any], key: str, place: str) -> float | None:
+    value = record.get(key)
+    if value is None:
+        return None
+    # beyond 1e9 nothing is a film, and whole numbers may be too large to be a float
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise PolygraftError(f"{place} has {str(value)[:40]!r} for {key!r}, which must be seconds, 0 or more: {_SHAPE}")
+    return float(value)
+
+
+def _made_id(clip: Clip, film: str) -> str:
+    """Return an id that says which moment it is, and stays the same on another machine and in another order."""
+    name = Path(film).name if Path(film).is_absolute() else film
+    told = "\0".join(map(str, (clip.start, clip.stop, clip.question, clip.text, clip.scenario, clip.split)))
+    return f"{name}#{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _check_films(clips: Sequence[Clip], places: dict[str, str]) -> None:
+    there = {film: is_file(film) for film in {clip.film for clip in clips}}
+    missing = [clip for clip in clips if not there[clip.film]]
+    if missing:
+        more = sum(not found for found in there.values()) - 1
+        others = f" (and {_count(more, 'other film')} missing)" if more else ""
+        raise PolygraftError(
+            f"{places[missing[0].id]} names the film {missing[0].film}, which is not there{others}: paths are taken "
+            "from the folder of the file"
+        )
+
+
+# Parting
+
+
+def check_share(val_share: float) -> None:
+    """Refuse a share of films to hold out that is none.
+
+    Raises:
+        UsageError: it is not in 0..1.
+    """
+    if not 0 <= val_share < 1:
+        raise UsageError(f"val_share is {val_share}, allowed is 0 up to, not including, 1")
+
+
+def mark_splits(
+    clips: Sequence[Clip], *, val_share: float = 0.1, seed: int = 0, report: Report | None = None
+) -> list[Clip]:
+    """Say of each clip what it is for; all clips of a film are for the same, since its moments resemble one another.
+
+    Marks that were given are kept, and clips without one are for training. Marks may put a film on several sides: its
+    clips on the highest (tests, then validation) stay, and the others are left out. Where no clip is marked
+    ``validation``, films for it are drawn from those for training, by a hash of the seed and the film's name and texts,
+    so that a draw depends neither on the folder nor on the order of the clips.
+
+    Args:
+        clips: all clips.
+        val_share: share of the training films that is drawn for validation, one at least; 0: none.
+        seed: another seed, another draw.
+        report: called with a sentence about what is left out.
+
+    Returns:
+        The clips with their marks, in the order given.
+
+    Raises:
+        UsageError: see `check_share`.
+        PolygraftError: there are too few films to draw from.
+    """
+    check_share(val_share)
+    films: dict[str, list[Clip]] = {}
+    for clip in clips:
+        films.setdefault(_name(clip), []).append(clip)
+    sides = {name: max((clip.split or "train" for clip in group), key=SPLITS.index) for name, group in films.items()}
+    kept = [clip for clip in clips if (clip.split or "train") == sides[_name(clip)]]
+    if report and len(kept) < len(clips):
+        report(f"{_count(len(clips) - len(kept), 'clip')} left out: their films are held out for validation or tests")
+    if val_share and "train" in sides.values() and "validation" not in sides.values():
+        learned = [name for name, side in sides.items() if side == "train"]
+        wanted = max(1, round(val_share * len(learned)))
+        if wanted >= len(learned):
+            raise PolygraftError(
+                f"of {_count(len(learned), 'film')} none can be held out: give more films, or --val-share 0"
+            )
+        drawn = sorted(learned, key=lambda name: _rank(films[name], seed))[:wanted]
+        sides |= dict.fromkeys(drawn, "validation")
+    return [replace(clip, split=sides[_name(clip)]) for clip in kept]
+
+
+def _name(clip: Clip) -> str:
+    return os.path.normpath(clip.film)
+
+
+def _rank(group: Sequence[Clip], seed: int) -> bytes:
+    """Return a number drawn for a film."""
+    told = sorted({f"{clip.film.name}\0{clip.text}" for clip in group})
+    # surrogates stand for bytes of file names that are not UTF-8
+    return hashlib.sha256("\0".join([str(seed), *told]).encode("utf-8", "surrogatepass")).digest()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _some(items: Sequence[str]) -> str:
+    """Name the first few of many."""
+    return _list(items[:_NAMED]) + (f" and {len(items) - _NAMED} more" if len(items) > _NAMED else "")

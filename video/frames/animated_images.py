@@ -1,0 +1,176 @@
+"""Animated WebP, GIF, PNG and AVIF as films, and pictures that stand still as films of one frame; read by Pillow."""
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from math import inf
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from backbone.errors import PolygraftError
+from backbone.io.images import FORMATS, open_image
+from video.frames.files import Film, Frame, Request, check_size
+from video.frames.timestamps import ROUNDING, AskedTimes, Ending
+
+# Formats whose further frames are an animation; those of TIFF or ICO are other pages and sizes.
+_ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
+# Streams of JPEG pictures without a container look like one JPEG picture.
+_FILM_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
+_QUICKEST = 0.010
+_CUSTOM = 0.100
+
+
+def open_picture(path: Path) -> Image.Image | None:
+    """Open the file if it is a picture in a format that Pillow reads, animated or not; None if it is none."""
+    if path.suffix.lower() in _FILM_SUFFIXES:
+        return None
+    try:
+        return Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError as error:
+        raise PolygraftError(f"film {path} is too large to decode ({error}): make it smaller first") from None
+    except PermissionError:
+        raise PolygraftError(f"film {path} may not be read by this user") from None
+    except OSError as error:
+        raise _damaged(f"film {path}", error) from None
+
+
+def read_picture(image: Image.Image, request: Request) -> Iterator[Frame]:
+    """Yield the frames asked for, in the order asked for. Closes ``image``.
+
+    Raises:
+        PolygraftError: no frame can be decoded, or nothing is shown at any time that is asked for.
+    """
+    with closing(image):
+        animation = _Animation(image, request.name)
+        cache: dict[float, Image.Image] = {}  # of one frame: the last
+        asked = _all_frames(animation, request.times) if request.times.all_frames else request.times
+        missed: float | None = None
+        for time in asked:
+            if not animation.show(time, request.times):
+                missed = time if missed is None else min(missed, time)
+                if request.times.ascending:
+                    break
+                continue
+            if animation.begin not in cache:
+                cache = {animation.begin: animation.picture(request)}
+            yield Frame(time=animation.begin, asked=time, image=cache[animation.begin])
+        if animation.damage:
+            request.report(f"{request.name} {animation.damage}")
+        if missed is not None and animation.ending is not None:
+            request.explain(missed, animation.ending, any_seen=bool(cache))
+
+
+def probe_picture(image: Image.Image, path: Path) -> Film:
+    """Describe a picture or an animation; the latter is read to its end. Closes ``image``."""
+    with closing(image):
+        animation = _Animation(image, f"film {path}")
+        size = animation.picture(Request(path=path, times=AskedTimes())).size
+        if not animation.moves:
+            return Film(path=path, kind="picture", size=size, duration=0.0, frames=1, rate=None)
+        lengths = [animation.length]
+        while animation.advance():
+            lengths.append(animation.length)
+        even = max(lengths) - min(lengths) < 1e-3
+        return Film(
+            path=path,
+            kind="animation",
+            size=size,
+            duration=animation.end,
+            frames=len(lengths),
+            rate=1 / lengths[0] if even else None,
+        )
+
+
+def _all_frames(animation: "_Animation", times: AskedTimes) -> Iterator[float]:
+    while times.stop is None or animation.begin < times.stop:
+        if animation.begin >= times.start - ROUNDING:
+            yield animation.begin
+        if not animation.advance():
+            if times.stop is not None or animation.end - ROUNDING <= times.start:
+                yield max(animation.end, times.start)  # where nothing is shown, so that it is said
+            return
+
+
+class _Animation:
+    """A picture file that stands at one of its frames, shown from ``begin`` for ``length`` seconds."""
+
+    def __init__(self, image: Image.Image, name: str) -> None:
+        self._image = image
+        self._name = name
+        self._readable = inf  # frames
+        self.damage = ""
+        self.ending: Ending | None = None  # known when something was asked for that lies beyond
+        check_size(name, image.width, image.height)
+        try:
+            self.moves = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+        except Exception as error:  # Pillow's format readers raise whatever they trip over
+            raise _damaged(name, error) from None
+        self._rewind()
+
+    @property
+    def end(self) -> float:
+        return self.begin + self.length
+
+    def show(self, time: float, times: AskedTimes) -> bool:
+        """Go to the frame that is shown at ``time``, if there is one."""
+        if time < self.begin - ROUNDING:
+            self._rewind()
+        while time > self.end - ROUNDING:
+            if not self.advance():
+                self.ending = Ending(until=self.end, last=self.length)
+                return self.ending.reaches(time, times)
+        return True
+
+    def advance(self) -> bool:
+        """Go to the next frame, if there is one."""
+        if not self.moves or self._number + 1 >= self._readable:
+            return False
+        begin = self.end
+        try:
+            self._image.seek(self._number + 1)
+            self._image.load()  # WebP tells the length no sooner
+        except EOFError:
+            return False
+        except Exception as error:  # as above
+            self._readable = self._number + 1
+            self.damage = f"is damaged after {begin:.2f} s: {_reason(error)}"
+            with suppress(Exception):  # else the frame will be found undecodable when it is looked at
+                self._image.seek(self._number)
+            return False
+        self._number += 1
+        self.begin, self.length = begin, self._length()
+        return True
+
+    def picture(self, request: Request) -> Image.Image:
+        """Return the frame as RGB, on white where it is transparent, in the size asked for."""
+        image = open_image(self._image, name=self._name)
+        size = request.fit(*image.size)
+        return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+
+    def _rewind(self) -> None:
+        self._number = 0
+        # an animated PNG may have a picture for those who cannot play it, which is none of its frames
+        if self.moves and getattr(self._image, "default_image", False):
+            self._number = 1
+        try:
+            self._image.seek(self._number)
+            self._image.load()
+        except Exception as error:  # as above
+            raise _damaged(self._name, error) from None
+        self.begin, self.length = 0.0, self._length()
+
+    def _length(self) -> float:
+        if not self.moves:
+            return 2 * ROUNDING  # a picture that stands still has been seen as soon as it is shown
+        length = float(self._image.info.get("duration", 0)) / 1000
+        return length if length > _QUICKEST else _CUSTOM  # as browsers play what is too quick to be meant
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _damaged(name: str, error: Exception) -> PolygraftError:
+    return PolygraftError(f"{name} cannot be decoded ({_reason(error)}): the file is damaged, fetch it again")

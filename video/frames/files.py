@@ -1,0 +1,170 @@
+"""What there is to know of a film and its frames, and the checks that come before anything is opened."""
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.find_files import FileKind
+from backbone.io.images import MAX_PIXELS
+from video.frames.timestamps import AskedTimes, Ending
+
+Report = Callable[[str], None]
+Reader = Literal["auto", "decord", "pyav"]
+
+_CHUNK_BYTES = 128 << 20  # Pillow keeps four bytes of a pixel
+
+_SUFFIXES = frozenset(
+    {
+        ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".wmv",
+        ".asf", ".ogv", ".3gp", ".3g2", ".mxf", ".vob", ".gif", ".webp", ".apng",
+    }
+)  # fmt: skip
+_FILMS = FileKind(name="film", suffixes=_SUFFIXES, pattern="films/*.mp4", examples=".mp4 or .mkv")
+
+_said: set[str] = set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One look at a film."""
+
+    time: float
+    """When the frame begins, in seconds: exactly its timestamp, counted from the film's beginning."""
+    asked: float
+    """The time it was asked for; `time` where all frames were."""
+    image: Image.Image = field(repr=False)
+    """RGB, upright, in square pixels. Looks at one and the same frame share it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """What a file says of itself in its header, unless it is an animation, which has to be read for it."""
+
+    path: Path
+    kind: Literal["film", "animation", "picture"]
+    """A picture stands still: one frame at 0 of no length."""
+    size: tuple[int, int]
+    """Width and height of the frames that are read of it, in pixels."""
+    duration: float | None
+    """Seconds from time 0 to the end of the pictures, or None where it does not tell."""
+    frames: int | None
+    """How many there are, or None where it does not tell."""
+    rate: float | None
+    """Frames a second if they follow each other evenly, else None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `video.read_frames` was asked, checked."""
+
+    path: Path
+    times: AskedTimes
+    longest_side: int | None = None
+    reader: Reader = "auto"
+    chunk: int = 16
+    report: Report = lambda _: None
+
+    def __post_init__(self) -> None:
+        if self.longest_side is not None and self.longest_side < 1:
+            raise UsageError(f"longest_side is {self.longest_side}: give pixels, 1 or more, or None for the film's own")
+        if self.reader not in ("auto", "decord", "pyav"):
+            raise UsageError(f"reader is {self.reader!r}, allowed are 'auto', 'decord' and 'pyav'")
+        if self.chunk < 1:
+            raise UsageError(f"chunk is {self.chunk}: give how many frames come at once, 1 or more")
+
+    @property
+    def name(self) -> str:
+        """What messages call the film."""
+        return f"film {self.path}"
+
+    def fit(self, width: float, height: float) -> tuple[int, int]:
+        """Return the size in which a frame of this size is given."""
+        most = max(width, height)
+        scale = min(1.0, self.longest_side / most) if self.longest_side else 1.0
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def chunk_of(self, size: tuple[int, int]) -> int:
+        """Return how many frames of this size come at once: fewer where they would fill the memory."""
+        return max(1, min(self.chunk, _CHUNK_BYTES // (4 * size[0] * size[1])))
+
+    def say_once(self, sentence: str) -> None:
+        """Report what is no loss: of a film that is read window by window it need not be said each time."""
+        if sentence not in _said:
+            _said.add(sentence)
+            self.report(sentence)
+
+    def unreadable(self, error: Exception) -> PolygraftError:
+        """Return what is to be raised where the file cannot be opened as a film."""
+        if isinstance(error, PermissionError):
+            return PolygraftError(f"{self.name} may not be read by this user")
+        kinds = "MP4, Matroska, WebM, AVI, MPEG and the like, or an animated picture"
+        reason = f"holds no film in a known format ({kinds}), or its beginning or index is missing"
+        return PolygraftError(f"{self.name} {reason}: fetch it again")
+
+    def empty(self) -> PolygraftError:
+        """Return what is to be raised where nothing can be decoded."""
+        return PolygraftError(f"{self.name} has no frame that can be decoded: it is empty or damaged, fetch it again")
+
+    def explain(self, missed: float, ending: Ending, *, any_seen: bool) -> None:
+        """Say why nothing is shown at ``missed``, unless reading to the end was all that was asked.
+
+        Raises:
+            PolygraftError: nothing at all was seen.
+        """
+        end = f"{self.name} ends at {ending.until:.2f} s"
+        if ending.cut:
+            end = f"{self.name} is cut short: of {ending.said:.2f} s only the first {ending.until:.2f} s can be read"
+        if not any_seen:
+            raise PolygraftError(f"{end}; there is no frame at {missed:.2f} s: ask for earlier times")
+        if self.times.at is not None:
+            self.report(f"{end}; what was asked at {missed:.2f} s and later is left out")
+        elif ending.cut or (self.times.stop or 0) > ending.until + ending.last:
+            self.report(end)
+
+
+def list_films(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the films that ``paths`` name, animated pictures among them, see `backbone.io.find_files.FileKind.find`."""
+    return _FILMS.find(paths)
+
+
+def check_film(film: Path | str) -> Path:
+    """Return the path of a film.
+
+    Raises:
+        PolygraftError: there is no such file, it is empty, or no regular file.
+    """
+    path = Path(film)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        if path.is_symlink():
+            raise PolygraftError(f"film {film} is a broken link to {path.readlink()}") from None
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        reason = "does not exist: give the path of a film file" if missing else f"cannot be read: {error.strerror}"
+        raise PolygraftError(f"film {film} {reason}") from None
+    except ValueError as error:  # a null byte in the name
+        raise PolygraftError(f"film {film!r} cannot be read: {error}") from None
+    if path.is_dir():
+        raise PolygraftError(f"{film} is a folder, not a film: give the film files in it")
+    if not path.is_file():
+        raise PolygraftError(f"{film} is no regular file: save the film to disk first")
+    if not size:
+        raise PolygraftError(f"film {film} is empty (0 bytes): fetch it again")
+    return path
+
+
+def check_size(name: str, width: int, height: int) -> None:
+    """Refuse frames that would fill the memory.
+
+    Raises:
+        PolygraftError: there are more than `backbone.io.images.MAX_PIXELS` pixels in a frame.
+    """
+    if width * height > MAX_PIXELS:
+        raise PolygraftError(
+            f"{name} has frames of {width} x {height} pixels, allowed are {MAX_PIXELS} in all: make it smaller first"
+        )

@@ -1,0 +1,245 @@
+"""Sentences for what a vocabulary cannot say: asked of a proposer, a segment at a time, and read from its answer.
+
+VLog asks a vision-language model for the activity and a language model for actions (Section 3.4 and Appendix A.3). Here
+whatever can be called is a proposer; this file has two that need no model and one that is any command.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+import torch
+import torch.nn.functional as F
+
+from backbone.errors import PolygraftError, UsageError
+from video.timeline.segments import Segment
+from video.vocabulary.narrations import clean
+from video.vocabulary.pair_encoding import FUNCTION_WORDS
+from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vocabulary import NarrationVocabulary
+
+MAX_WORDS = 30
+"""Longest proposal: a narration, not an essay."""
+
+_LIST_MARK = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):])\s*")
+_QUOTES = "\"'`“”‘’«»"
+
+
+class Proposer(Protocol):
+    """What gives sentences for a segment."""
+
+    @property
+    def name(self) -> str:
+        """What the record of an update calls it."""
+
+    def propose(self, segment: Segment) -> Sequence[str]:
+        """Return lines that hold sentences, in any of the shapes that `parse_proposals` reads.
+
+        Raises:
+            PolygraftError: it could not be asked.
+        """
+
+
+def parse_proposals(lines: Iterable[str]) -> list[str]:
+    """Return the sentences in an answer, cleaned, each once, in the order given.
+
+    Sentences are separated by line ends and semicolons. List marks and quotes go; so do lines that only introduce a
+    list, and what is longer than a narration.
+    """
+    found: dict[str, None] = {}
+    for line in lines:
+        for part in re.split(r"[;\n\r]+", line):
+            text = _LIST_MARK.sub("", part).strip()
+            if text.endswith(":"):
+                continue
+            text = clean(clean(text).strip(_QUOTES + " "))
+            if any(map(str.isalnum, text)) and len(text.split()) <= MAX_WORDS:
+                found.setdefault(text)
+    return list(found)
+
+
+class Library:
+    """Narrations of another vocabulary, a large one, whichever come closest to the query.
+
+    Args:
+        vocabulary: with vectors of the encoder that made the vocabulary that grows.
+        keep: how many are proposed.
+    """
+
+    name = "vocabulary"
+
+    def __init__(self, vocabulary: NarrationVocabulary, *, keep: int = 8) -> None:
+        self._vocabulary, self._keep = vocabulary, keep
+
+    def propose(self, segment: Segment) -> list[str]:
+        """Return up to ``keep`` narrations, closest first."""
+        return [found.text for found in self._vocabulary.retrieve(segment.query[None], self._keep)[0]]
+
+
+class Composition:
+    """Sentences of the vocabulary's own parts: verb, noun and postfix, whichever come closest to the query.
+
+    Needs no model but the text encoder, and says nothing that the words of the vocabulary could not.
+
+    Args:
+        vocabulary: whose prefixes give verbs ("turn on") and nouns ("the light"), with its postfixes.
+        encoder: the one that made the vocabulary.
+        keep: how many verbs, nouns, postfixes and sentences are kept at each step.
+        parts: how many of the most frequent verbs, nouns and postfixes are considered at all.
+    """
+
+    name = "composition"
+
+    def __init__(
+        self, vocabulary: NarrationVocabulary, encoder: TextEncoder, *, keep: int = 8, parts: int = 2000
+    ) -> None:
+        vocabulary.check_encoder(encoder.part)
+        if keep < 1 or parts < 1:
+            raise UsageError(f"keep is {keep} and parts is {parts}, allowed is 1 or more")
+        self._encoder, self._keep = encoder, keep
+        verbs, nouns = _verbs_and_nouns((entry.text, entry.count) for entry in vocabulary.entries("prefixes"))
+        postfixes = Counter({entry.text: entry.count for entry in vocabulary.entries("postfixes")})
+        self._lists = [_most_frequent(counter, parts) for counter in (verbs, nouns, postfixes)]
+        self._tables = [encoder.half(texts) for texts in self._lists]
+
+    def propose(self, segment: Segment) -> list[str]:
+        """Return up to ``keep`` sentences, closest first."""
+        verbs, nouns, postfixes = (
+            self._closest(segment, texts, table) for texts, table in zip(self._lists, self._tables, strict=True)
+        )
+        bare = [f"{verb} {noun}" for verb in verbs for noun in nouns]
+        bare = self._closest(segment, bare, self._encoder.half(bare))
+        joined = [*bare, *(f"{sentence} {postfix}" for sentence in bare for postfix in postfixes)]
+        return self._closest(segment, joined, self._encoder.half(joined))
+
+    def _closest(self, segment: Segment, texts: Sequence[str], table: torch.Tensor) -> list[str]:
+        if not texts:
+            return []
+        scores = table.double() @ F.normalize(segment.query.cpu().double(), dim=0)
+        order = scores.sort(descending=True, stable=True).indices[: self._keep]
+        return [texts[index] for index in order.tolist()]
+
+
+def _verbs_and_nouns(prefixes: Iterable[tuple[str, int]]) -> tuple[Counter[str], Counter[str]]:
+    """Cut narrations into verb, with its particle, and noun, up to the next function word."""
+    verbs: Counter[str] = Counter()
+    nouns: Counter[str] = Counter()
+    for text, count in prefixes:
+        words = text.split()
+        cut = 2 if len(words) > 2 and words[1] in FUNCTION_WORDS else 1
+        rest = words[cut:]
+        end = next((place for place, word in enumerate(rest) if word in FUNCTION_WORDS), len(rest))
+        if end:
+            verbs[" ".join(words[:cut])] += count
+            nouns[" ".join(rest[:end])] += count
+    return verbs, nouns
+
+
+def _most_frequent(counter: Counter[str], parts: int) -> list[str]:
+    return sorted(counter, key=lambda text: (-counter[text], text))[:parts]
+
+
+# A command
+
+_POLL = 0.02  # seconds
+_MAX_ANSWER = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellCommand:
+    """A command of the user's that is called once for each segment.
+
+    It reads one JSON object from standard input, ``{"film", "start", "stop", "scene", "picture"}``, with the path of
+    a PNG file that is there while it runs, or null; and writes sentences to standard output.
+    """
+
+    command: str
+    timeout: float = 60.0
+    """Seconds."""
+
+    def __post_init__(self) -> None:
+        if not self.command.strip():
+            raise UsageError("the proposer command is empty")
+        if not self.timeout > 0:
+            raise UsageError(f"timeout is {self.timeout}, allowed is more than 0 seconds")
+
+    @property
+    def name(self) -> str:
+        """The command."""
+        return f"command {self.command}"
+
+    def propose(self, segment: Segment) -> list[str]:
+        """Run the command.
+
+        Raises:
+            PolygraftError: it fails, takes too long, or writes what is no text.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder) / "segment.png"
+            if segment.picture is not None:
+                segment.picture.save(picture)
+            question = {
+                "film": segment.film,
+                "start": segment.start,
+                "stop": segment.stop,
+                "scene": segment.scene,
+                "picture": str(picture) if segment.picture is not None else None,
+            }
+            return self._run(json.dumps(question, ensure_ascii=False) + "\n").splitlines()
+
+    def _run(self, question: str) -> str:
+        """Talk through files: whatever the command does not read or writes too much of cannot block us."""
+        with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as remarks:
+            asked.write(question.encode())
+            asked.seek(0)
+            process = subprocess.Popen(  # the user's own command, in a group of its own so that all of it can be ended
+                self.command, shell=True, stdin=asked, stdout=told, stderr=remarks, start_new_session=True
+            )
+            try:
+                self._wait(process, told)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            answer, complaint = _all_of(told), _all_of(remarks).decode(errors="replace").split("\n")
+        if process.returncode:
+            said = next((line.strip() for line in reversed(complaint) if line.strip()), "it said nothing")
+            raise PolygraftError(f"{self._called} failed with exit code {process.returncode}: {said[:300]}")
+        try:
+            return answer.decode("utf-8")
+        except UnicodeDecodeError:
+            raise PolygraftError(f"{self._called} wrote what is not UTF-8: let it write lines of text") from None
+
+    def _wait(self, process: subprocess.Popen[bytes], told: IO[bytes]) -> None:
+        deadline = time.monotonic() + self.timeout
+        while True:
+            if os.fstat(told.fileno()).st_size > _MAX_ANSWER:
+                raise PolygraftError(
+                    f"{self._called} wrote more than a megabyte and was stopped: let it write a few lines"
+                )
+            try:
+                process.wait(_POLL)
+                return
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise PolygraftError(
+                        f"{self._called} took longer than {self.timeout:g} s and was stopped: give it more time"
+                    ) from None
+
+    @property
+    def _called(self) -> str:
+        return f"the proposer command {self.command!r}"
+
+
+def _all_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read(_MAX_ANSWER)

@@ -1,0 +1,279 @@
+"""Growth of a vocabulary: sentences for what it could not say, admitted by test, recorded, and removable.
+
+After VLog, Section 3.4, whose update appends whatever a model says. Here a sentence is admitted only if it fits the
+segment that asked for it clearly better than anything there was, and every update can be taken back.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbone.checkpoint.model_card import FrozenPart
+from backbone.errors import PolygraftError, UsageError
+from video.timeline.segments import Segment
+from video.update.proposers import Composition, Proposer, parse_proposals
+from video.update_options import COMPOSED_GAIN, GAIN
+from video.update_options import UpdateOptions as UpdateOptions
+from video.vocabulary.entries import Entry, Origin
+from video.vocabulary.narrations import clean
+from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.update_folder import Tried, Update, next_id, save_update
+from video.vocabulary.vocabulary import NarrationVocabulary
+
+Clock = Callable[[], datetime]
+Fate = Literal["admitted", "duplicate", "no better", "over the cap"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a proposal."""
+
+    text: str
+    fate: Fate
+    score: float
+    """Its cosine with the segment's query."""
+    beaten: float
+    """That of the best narration before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """What an update came to."""
+
+    vocabulary: NarrationVocabulary
+    """With what was admitted."""
+    update: Update | None
+    """None where there was no segment to ask about."""
+    verdicts: tuple[Verdict, ...]
+    """On every proposal of this call."""
+
+
+def judge(
+    vocabulary: NarrationVocabulary,
+    query: Tensor,
+    texts: Sequence[str],
+    vectors: Tensor,
+    *,
+    options: UpdateOptions,
+    room: int,
+) -> list[Verdict]:
+    """Decide which proposals for a segment enter the vocabulary; the closest ones are heard first.
+
+    Args:
+        vocabulary: as it is.
+        query: (d,), of the segment.
+        texts: proposals, all different.
+        vectors: (len(texts), d) float16, theirs.
+        options: what is let in; without a gain that of proposals that are not composed.
+        room: how many may be.
+
+    Returns:
+        A verdict on each, closest first.
+    """
+    if not texts:
+        return []
+    direction = F.normalize(query.cpu().float(), dim=0).double()
+    scores = (vectors.double() * direction).sum(dim=1).float()
+    beaten = float(vocabulary.search(query[None]).scores[0, 0])
+    least = beaten + (GAIN if options.gain is None else options.gain)
+    nearest = vocabulary.search(vectors.float())
+    verdicts: list[Verdict] = []
+    admitted: list[int] = []
+    for index in sorted(range(len(texts)), key=lambda index: (-float(scores[index]), texts[index])):
+        likeness = (vectors[admitted].double() @ vectors[index].double()).tolist()
+        fate: Fate = "admitted"
+        same = vocabulary.entry("narrations", int(nearest.rows[index, 0])).text == texts[index]
+        if same or max([float(nearest.scores[index, 0]), *likeness]) >= options.duplicate:
+            fate = "duplicate"
+        elif float(scores[index]) <= least:
+            fate = "no better"
+        elif len(admitted) >= room:
+            fate = "over the cap"
+        else:
+            admitted.append(index)
+        verdicts.append(Verdict(text=texts[index], fate=fate, score=float(scores[index]), beaten=beaten))
+    return verdicts
+
+
+def grow(
+    folder: str | Path,
+    segments: Sequence[Segment],
+    proposer: Proposer,
+    encoder: TextEncoder,
+    *,
+    options: UpdateOptions | None = None,
+    device: str = "cpu",
+    clock: Clock = lambda: datetime.now(UTC),
+) -> Growth:
+    """Ask for sentences about each segment of a film and add those that pass to a vocabulary's folder.
+
+    The folder is written after each segment. If the proposer fails or the process is killed, what was admitted stays;
+    the next call with the same film and proposer goes on with the segments that are left.
+
+    Args:
+        folder: of a vocabulary with vectors.
+        segments: what `video.timeline.segments.novel_segments` gives, of one film; one call of the proposer for each.
+        proposer: gives the sentences.
+        encoder: the one that made the vocabulary.
+        options: what is let in.
+        device: where to search.
+        clock: tells the time for the record.
+
+    Raises:
+        PolygraftError: the folder is damaged, of another encoder, or being updated by another process; the proposer
+            fails.
+    """
+    folder, options = Path(folder), options or UpdateOptions()
+    if options.gain is None and isinstance(proposer, Composition):
+        options = replace(options, gain=COMPOSED_GAIN)
+    film = segments[0].film if segments else ""
+    if any(segment.film != film for segment in segments):
+        raise UsageError("an update is of one film: call it once for each")
+    with _locked(folder):
+        vocabulary = NarrationVocabulary.from_pretrained(folder, device=device)
+        vocabulary.check_encoder(encoder.part)
+        if not segments:
+            return Growth(vocabulary=vocabulary, update=None, verdicts=())
+        update = _begun(vocabulary, film, proposer.name, encoder.part, _stamp(clock))
+        verdicts: list[Verdict] = []
+        for segment in segments:
+            if any((tried.start, tried.stop) == (segment.start, segment.stop) for tried in update.header.segments):
+                continue
+            room = options.per_film - _admitted_of(vocabulary, film)
+            if room <= 0:
+                break
+            texts = parse_proposals(proposer.propose(segment))
+            vectors = encoder.half(texts)
+            found = judge(vocabulary, segment.query, texts, vectors, options=options, room=room)
+            update = _grown(update, segment, found, dict(zip(texts, vectors, strict=True)), encoder, _stamp(clock))
+            save_update(folder, update)
+            vocabulary = _replaced(vocabulary, update)
+            verdicts += found
+        update = update.in_state("finished")
+        save_update(folder, update)
+        return Growth(vocabulary=_replaced(vocabulary, update), update=update, verdicts=tuple(verdicts))
+
+
+def rollback(folder: str | Path, update_id: str = "") -> Update:
+    """Take an update back: its narrations go, its record stays and says so. Other updates are untouched.
+
+    Args:
+        folder: of a vocabulary.
+        update_id: which; empty: the latest that is not taken back yet.
+
+    Returns:
+        The update as it was.
+
+    Raises:
+        PolygraftError: there is no such update, it was taken back before, or the folder is damaged or in use.
+    """
+    folder = Path(folder)
+    with _locked(folder):
+        # opened as a whole, so that nothing is changed in a folder that is no vocabulary
+        updates = NarrationVocabulary.from_pretrained(folder).updates
+        there = {update.header.id: update for update in updates if update.header.state != "rolled back"}
+        chosen = update_id or max(there, default="")
+        if not updates or not chosen:
+            raise PolygraftError(f"{folder} has no update to roll back: it is as it was built")
+        if chosen not in there:
+            gone = any(update.header.id == chosen for update in updates)
+            found = f"was rolled back before: {chosen}" if gone else f"does not exist: {chosen}"
+            raise PolygraftError(f"the update of {folder} {found}; there are {', '.join(there) or 'none'}")
+        save_update(folder, there[chosen].in_state("rolled back"))
+        return there[chosen]
+
+
+# Parts
+
+
+def _begun(vocabulary: NarrationVocabulary, film: str, proposer: str, text_encoder: FrozenPart, when: str) -> Update:
+    """Return the update of the film that was not finished, or a new one."""
+    for update in vocabulary.updates:
+        if update.header.state == "open" and (update.header.film, update.header.proposer) == (film, proposer):
+            return update
+    return Update.begin(
+        next_id(vocabulary.updates),
+        film=film,
+        proposer=proposer,
+        when=when,
+        text_encoder=text_encoder,
+        width=vocabulary.width,
+    )
+
+
+def _admitted_of(vocabulary: NarrationVocabulary, film: str) -> int:
+    return sum(update.header.counts.prefixes for update in vocabulary.updates if update.header.film == film)
+
+
+def _grown(
+    update: Update,
+    segment: Segment,
+    verdicts: Sequence[Verdict],
+    vectors: dict[str, Tensor],
+    encoder: TextEncoder,
+    when: str,
+) -> Update:
+    label = clean(segment.scene)
+    entries = [
+        Entry(
+            text=verdict.text,
+            kind="prefix",
+            videos=(segment.film,),
+            scenarios=(label,) if label else (),
+            origin=Origin(
+                proposer=update.header.proposer,
+                film=segment.film,
+                start=segment.start,
+                stop=segment.stop,
+                when=when,
+                score=verdict.score,
+                beaten=verdict.beaten,
+            ),
+        )
+        for verdict in verdicts
+        if verdict.fate == "admitted"
+    ]
+    rows = [vectors[entry.text] for entry in entries]
+    tried = Tried(start=segment.start, stop=segment.stop, proposed=len(verdicts), admitted=len(entries))
+    if label and entries:
+        entries.append(Entry(text=label, kind="scene", videos=(segment.film,)))
+        rows.append(encoder.half([label])[0])
+    return update.grown(tried, entries, torch.stack(rows) if rows else torch.zeros(0, update.header.width).half())
+
+
+def _replaced(vocabulary: NarrationVocabulary, update: Update) -> NarrationVocabulary:
+    others = [other for other in vocabulary.updates if other.header.id != update.header.id]
+    return vocabulary.with_updates(sorted([*others, update], key=lambda one: one.header.id))
+
+
+def _stamp(clock: Clock) -> str:
+    return clock().astimezone(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a vocabulary; another is told at once."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise PolygraftError(f"the vocabulary {folder} cannot be opened: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise PolygraftError(f"{folder} is being updated by another process: wait for it") from None
+            # a file system without locks: one process at a time is then up to the user
+        yield
+    finally:
+        os.close(descriptor)

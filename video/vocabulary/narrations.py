@@ -1,0 +1,198 @@
+"""Narrations: what people wrote about moments of films, read, cleaned and counted."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from backbone.errors import PolygraftError
+from backbone.io.jsonl import read_lines, read_objects
+
+MAX_CHARACTERS = 2000
+"""Longest narration that is read: one sentence, never a file that lost its line ends."""
+
+_SHAPE = 'each line is an object like {"text": "open the door", "video": "P01", "scenario": "cooking"}'
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narration:
+    """A distinct narration after cleaning, and where it was said."""
+
+    text: str
+    count: int = 1
+    """How often it was said; repeats within one film are one."""
+    videos: tuple[str, ...] = ()
+    """The films it was said of, in alphabetical order."""
+    scenarios: tuple[str, ...] = ()
+    """The labels of the scenes it was said in, in alphabetical order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A distinct scenario label with all its films. VLog keeps one scene for each film instead (Section 3.2)."""
+
+    text: str
+    videos: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrations:
+    """What a file of narrations holds. It does not depend on the order of the lines."""
+
+    narrations: tuple[Narration, ...]
+    """In alphabetical order."""
+    scenes: tuple[Scene, ...]
+    """In alphabetical order."""
+    repeats: int = 0
+    """Lines left out since their film says the same elsewhere."""
+    empty: int = 0
+    """Lines of nothing but tags and punctuation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a file of narrations, as it was written."""
+
+    text: str
+    video: str = ""
+    scenario: str = ""
+
+
+Watch = Callable[[Iterable[Row]], Iterable[Row]]
+
+
+def read_narrations(data: bytes, source: str, *, watch: Watch = iter) -> Narrations:
+    """Read lines of text, or of JSON objects with ``text`` and optionally ``video`` and ``scenario``.
+
+    Lines are JSON where the name ends in ``.jsonl``, ``.ndjson`` or ``.json``, and where the first one begins with
+    a brace. Other keys are passed over. A line that names no film is no repeat of any other.
+
+    Args:
+        data: the whole file, UTF-8 with or without a byte order mark.
+        source: what the file is called in messages.
+        watch: sees every row pass, for a progress bar.
+
+    Raises:
+        PolygraftError: a line is malformed, of other characters than text, or too long; or no narration is left.
+    """
+    body = data.removeprefix(b"\xef\xbb\xbf")
+    is_json = source.lower().endswith(_JSON_SUFFIXES) or body[:200].lstrip().startswith(b"{")
+    found = collect(watch(_json_rows(data, source) if is_json else _text_rows(data, source)))
+    if not found.narrations:
+        raise PolygraftError(f"{source} holds no narration: give lines of text, or of JSON; {_SHAPE}")
+    return found
+
+
+def collect(rows: Iterable[Row]) -> Narrations:
+    """Clean rows and count them by their text."""
+    entries: dict[str, _Entry] = {}
+    scenes: dict[str, set[str]] = {}
+    repeats = empty = 0
+    for row in rows:
+        label = clean(row.scenario)
+        if label:
+            scenes.setdefault(label, set()).update({row.video} - {""})
+        text = clean(row.text)
+        if not text:
+            empty += 1
+            continue
+        entry = entries.setdefault(text, _Entry())
+        if label:
+            entry.scenarios.add(label)
+        if row.video and row.video in entry.videos:
+            repeats += 1
+            continue
+        entry.count += 1
+        if row.video:
+            entry.videos.add(row.video)
+    return Narrations(
+        narrations=tuple(entries[text].narration(text) for text in sorted(entries)),
+        scenes=tuple(Scene(text=label, videos=tuple(sorted(scenes[label]))) for label in sorted(scenes)),
+        repeats=repeats,
+        empty=empty,
+    )
+
+
+@dataclass(slots=True)
+class _Entry:
+    count: int = 0
+    videos: set[str] = field(default_factory=set)
+    scenarios: set[str] = field(default_factory=set)
+
+    def narration(self, text: str) -> Narration:
+        return Narration(
+            text=text,
+            count=self.count,
+            videos=tuple(sorted(self.videos)),
+            scenarios=tuple(sorted(self.scenarios)),
+        )
+
+
+# Cleaning
+
+_UNSEEN = re.compile("[\u200b\ufeff]")  # zero-width blank, and the byte order mark of a file that was appended
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_UNSURE = re.compile(r"[\[(<{]\s*(?:#?\s*unsure|uncertain|\?+)\s*[\])>}]")
+# Ego4D writes "#C C" for the camera wearer, "#O" before other people, "#unsure" and "#summary", with slips of the hand
+_TAG = re.compile(r"(?<!\S)#+(?:\s*(?:c\s+c|cc?|o|unsure|summary)|[a-z]+)[.,;:!?]*(?!\S)")
+_ENDS = " .,;:!?…"
+
+
+def clean(text: str) -> str:
+    """Return a narration in its one form: lower case, single blanks, without annotators' tags or a stop at the end.
+
+    Cleaning again changes nothing.
+    """
+    while True:
+        cleaned = _clean_once(text)
+        if cleaned == text:
+            return cleaned
+        text = cleaned  # what a tag leaves behind may be another tag
+
+
+def _clean_once(text: str) -> str:
+    text = unicodedata.normalize("NFC", _CONTROL.sub(" ", _UNSEEN.sub("", text)).lower())
+    text = _TAG.sub(" ", _UNSURE.sub(" ", text))
+    return " ".join(text.split()).rstrip(_ENDS)
+
+
+# Reading
+
+
+def _text_rows(data: bytes, source: str) -> Iterator[Row]:
+    for place, line in read_lines(data, source):
+        yield Row(_checked(line.rstrip("\r"), place))
+
+
+def _json_rows(data: bytes, source: str) -> Iterator[Row]:
+    for place, record in read_objects(data, source, _SHAPE):
+        if not isinstance(record.get("text"), str):
+            raise PolygraftError(f"{place} has no text under 'text': {_SHAPE}")
+        yield Row(_checked(record["text"], place), _label(record, "video", place), _label(record, "scenario", place))
+
+
+def _label(record: dict[str, Any], key: str, place: str) -> str:
+    """Return a name; a whole number is one too, null and a missing key are none."""
+    value = record.get(key)
+    if value is None:
+        return ""
+    if isinstance(value, str) or type(value) is int:
+        return _checked(str(value), place)
+    raise PolygraftError(f"{place} has {type(value).__name__} under {key!r} where a name is expected: {_SHAPE}")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _checked(text: str, place: str) -> str:
+    if len(text) > MAX_CHARACTERS:
+        raise PolygraftError(
+            f"{place} has {len(text):,} characters, allowed is {MAX_CHARACTERS:,}: put one narration on a line"
+        )
+    if "\0" in text:
+        raise PolygraftError(f"{place} holds NUL characters: give a text file in UTF-8")
+    if _SURROGATE.search(text):
+        raise PolygraftError(f"{place} holds half a surrogate pair, which is no character: write the text in UTF-8")
+    return text

@@ -1,0 +1,370 @@
+"""NarrationVocabulary: what can be said of a film, and the search for what comes closest to a query.
+
+Three levels, as in VLog (Section 3.2): scenes, prefixes, postfixes. Nothing is decided before it must be: a scene is a
+prior, and `video.vocabulary.compose` scores prefix and postfix as the one sentence that they make.
+
+Shapes: Q queries, d the width of vectors, k results a query.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from backbone.checkpoint.model_card import FrozenPart
+from backbone.device import pick_device
+from backbone.errors import PolygraftError
+from backbone.io.atomic_files import atomic_folder
+from video.vocabulary.entries import Entry
+from video.vocabulary.exact_search import Bonus, Hits, join, search
+from video.vocabulary.narrations import Narrations
+from video.vocabulary.pair_encoding import Coding, CodingOptions, Pair, encode
+from video.vocabulary.scene_prior import ScenePrior
+from video.vocabulary.storage import FORMAT, KIND, UPDATES, Header, Table, load_table, read_config, save_table
+from video.vocabulary.text_encoder import TextEncoder, Watch
+from video.vocabulary.update_folder import Update, load_updates, placed
+
+Level = Literal["narrations", "prefixes", "postfixes", "scenes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyCounts:
+    """How much there is on each level, with what updates added."""
+
+    narrations: int
+    """Distinct ones; prefixes are among them."""
+    prefixes: int
+    postfixes: int
+    scenes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieved:
+    """A narration found for a query."""
+
+    text: str
+    score: float
+    """Cosine with the query, plus what the scene adds."""
+    prefix: str
+    postfix: str = ""
+    row: int | None = None
+    """Its row among the narrations; None for a sentence that nobody wrote: a prefix with the postfix of another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span:
+    """Consecutive rows of one level in one table; in the level their numbers begin at ``offset``."""
+
+    table: Table
+    start: int
+    stop: int
+    offset: int
+
+
+class NarrationVocabulary:
+    """Narrations by scene, prefix and postfix, with a text vector for each or without vectors.
+
+    Rows of a level are numbered through what was built, then through the updates in their order. An object is never
+    changed: `with_updates` and `to` return another, which shares what need not be copied.
+
+    Attributes:
+        base: what was built.
+        updates: what was added since, rolled-back ones included.
+        coding: how narrations were split.
+        text_encoder: name and digest of what made the vectors; None where there are none.
+        lost: how many narrations the coding could not say.
+    """
+
+    def __init__(
+        self,
+        base: Table,
+        *,
+        coding: CodingOptions,
+        text_encoder: FrozenPart | None,
+        lost: int = 0,
+        updates: Sequence[Update] = (),
+    ) -> None:
+        self.base = base
+        self.coding = coding
+        self.text_encoder = text_encoder
+        self.lost = lost
+        self.updates = tuple(updates)
+        self._tables = [base, *placed(self.updates, _labels(base) if self.updates else [])]
+        self._levels: dict[Level, list[_Span]] = _spans(self._tables)
+
+    @classmethod
+    def build(
+        cls,
+        narrations: Narrations,
+        options: CodingOptions | None = None,
+        *,
+        encoder: TextEncoder | None = None,
+        watch: Watch[int] = iter,
+    ) -> "NarrationVocabulary":
+        """Code narrations; embed prefixes, whole narrations, postfixes and scenes.
+
+        Args:
+            narrations: what `video.vocabulary.narrations.read_narrations` gives.
+            options: how to code them.
+            encoder: what makes the vectors; None: there are none, and no search.
+            watch: sees each batch of texts pass, for a progress bar.
+
+        Raises:
+            PolygraftError: the encoder fails, or the coding makes no prefix of any narration.
+        """
+        options = options or CodingOptions()
+        coding = encode((narration.text for narration in narrations.narrations), options)
+        if not coding.prefixes:
+            raise PolygraftError(f"the coding {options.coding} makes no prefix of these narrations: use lossless")
+        entries = _entries(narrations, coding)
+        vectors = encoder.half([entry.text for entry in entries], watch=watch) if encoder else None
+        table = Table.of(entries, vectors, [scene.text for scene in narrations.scenes])
+        return cls(table, coding=options, text_encoder=encoder.part if encoder else None, lost=len(coding.lost))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, device: str = "cpu") -> "NarrationVocabulary":
+        """Open a vocabulary's folder.
+
+        On the CPU vectors stay on the disk and are mapped into memory; on another device they become resident.
+
+        Args:
+            folder: what `save_pretrained` or `polygraft vocabulary build` has written.
+            device: as in `backbone.device.pick_device`.
+
+        Raises:
+            PolygraftError: there is none, or it is damaged.
+        """
+        folder, place = Path(folder), pick_device(device)
+        header = read_config(folder, Header, KIND)
+        base = load_table(folder, header.counts, header.width, scenes=header.counts.scenes)
+        updates = load_updates(folder)
+        for update in updates:
+            if header.text_encoder is None or update.header.text_encoder.sha256 != header.text_encoder.sha256:
+                raise PolygraftError(
+                    f"{folder / UPDATES / update.header.id} was made with another text encoder: remove it"
+                )
+        opened = cls(base, coding=header.coding, text_encoder=header.text_encoder, lost=header.lost, updates=updates)
+        return opened if place.type == "cpu" else opened.to(place)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the vocabulary into a new or empty folder, in one step.
+
+        Raises:
+            PolygraftError: the folder holds something, or cannot be written.
+        """
+        folder = Path(folder)
+        header = Header(
+            format=FORMAT,
+            kind=KIND,
+            coding=self.coding,
+            text_encoder=self.text_encoder,
+            width=self.width,
+            counts=self.base.counts,
+            lost=self.lost,
+        )
+        try:
+            with atomic_folder(folder) as partial:
+                save_table(partial, self.base, asdict(header))
+                for update in self.updates:
+                    inside = partial / UPDATES / update.header.id
+                    inside.mkdir(parents=True)
+                    save_table(inside, update.table, asdict(update.header))
+        except OSError as error:
+            raise PolygraftError(f"the vocabulary {folder} could not be saved: {error.strerror}") from error
+        return folder
+
+    def with_updates(self, updates: Sequence[Update]) -> "NarrationVocabulary":
+        """Return the same base with other updates."""
+        return NarrationVocabulary(
+            self.base, coding=self.coding, text_encoder=self.text_encoder, lost=self.lost, updates=updates
+        )
+
+    def to(self, device: torch.device | str) -> "NarrationVocabulary":
+        """Return the same with the vectors resident on ``device``."""
+        moved = NarrationVocabulary(
+            self.base.to(device), coding=self.coding, text_encoder=self.text_encoder, lost=self.lost
+        )
+        return moved.with_updates([replace(update, table=update.table.to(device)) for update in self.updates])
+
+    # What there is
+
+    @property
+    def counts(self) -> VocabularyCounts:
+        """How much there is."""
+        return VocabularyCounts(**{level: self.size(level) for level in self._levels})
+
+    def size(self, level: Level) -> int:
+        """Return how many rows a level has."""
+        return sum(span.stop - span.start for span in self._levels[level])
+
+    @property
+    def width(self) -> int:
+        """Width d of the vectors; 0 where there are none."""
+        return 0 if self.base.vectors is None else self.base.vectors.shape[1]
+
+    def entry(self, level: Level, row: int) -> Entry:
+        """Return what stands in a row of a level."""
+        for span in self._levels[level]:
+            if span.offset <= row < span.offset + span.stop - span.start:
+                return span.table.entries[span.start + row - span.offset]
+        raise IndexError(f"row {row} of {self.size(level)} {level}")
+
+    def entries(self, level: Level) -> Iterator[Entry]:
+        """Yield a level row by row."""
+        for span in self._levels[level]:
+            for row in range(span.start, span.stop):
+                yield span.table.entries[row]
+
+    def pairs(self) -> Iterator[Pair]:
+        """Yield the code of every narration."""
+        for entry in self.entries("narrations"):
+            yield Pair(entry.text, entry.prefix or entry.text, entry.postfix)
+
+    def vectors(self, level: Level, rows: Sequence[int]) -> Tensor:
+        """Return the vectors of some rows of a level, (len(rows), d) float16 on the CPU."""
+        found = torch.empty(len(rows), self.width, dtype=torch.float16)
+        wanted = torch.tensor(rows, dtype=torch.int64)
+        for span in self._levels[level]:
+            own = (wanted >= span.offset) & (wanted < span.offset + span.stop - span.start)
+            found[own] = _vectors(span)[wanted[own] - span.offset].cpu()
+        return found
+
+    def check_encoder(self, part: FrozenPart) -> None:
+        """Refuse to compare with vectors of another text encoder than the one that made these.
+
+        Raises:
+            PolygraftError: names both; or there are no vectors.
+        """
+        if self.text_encoder is None:
+            raise PolygraftError("the vocabulary has no vectors to search: build it without --no-vectors")
+        if self.text_encoder.sha256 != part.sha256:
+            raise PolygraftError(
+                f"the vocabulary was made with the text encoder {self.text_encoder.name!r} (SHA-256 "
+                f"{self.text_encoder.sha256[:12]}) and does not fit {part.name!r} ({part.sha256[:12]}): build it again "
+                "with the latter"
+            )
+
+    # Search
+
+    def search(
+        self,
+        queries: Tensor,
+        k: int = 1,
+        *,
+        level: Level = "narrations",
+        scene_queries: Tensor | None = None,
+        prior: ScenePrior | None = None,
+    ) -> Hits:
+        """Return the rows of a level that score highest, exactly; of equal scores the lower row comes first.
+
+        Args:
+            queries: (Q, d), of any length: the score is a cosine.
+            k: how many.
+            level: where. The paper's first pass looks among the prefixes and its second among the postfixes.
+            scene_queries: (Q, d) or (1, d), what the film is about as a whole; None: scenes do not count. They count
+                for narrations and prefixes.
+            prior: how much they count.
+
+        Raises:
+            PolygraftError: there are no vectors, or they or the queries hold NaN, or the widths differ.
+        """
+        self._check_queries(queries)
+        values: Tensor | None = None
+        if scene_queries is not None and level in ("narrations", "prefixes") and self.size("scenes"):
+            self._check_queries(scene_queries)
+            scenes = torch.cat([_vectors(span) for span in self._levels["scenes"]])
+            values = (prior or ScenePrior()).values(scene_queries, scenes).expand(len(queries), -1)
+        found = [Hits.none(len(queries))]
+        for span in self._levels[level]:
+            bonus = None if values is None else _bonus(span, values)
+            found.append(search(_vectors(span), queries, k, bonus=bonus).moved(span.offset))
+        return join(found, k)
+
+    def retrieve(
+        self,
+        queries: Tensor,
+        k: int = 1,
+        *,
+        scene_queries: Tensor | None = None,
+        prior: ScenePrior | None = None,
+    ) -> list[list[Retrieved]]:
+        """Return the best narrations of each query, best first; the arguments are those of `search`."""
+        hits = self.search(queries, k, scene_queries=scene_queries, prior=prior)
+        return [
+            [self.retrieved(score, row) for score, row in zip(scores, rows, strict=True) if row >= 0]
+            for scores, rows in zip(hits.scores.tolist(), hits.rows.tolist(), strict=True)
+        ]
+
+    def retrieved(self, score: float, row: int) -> Retrieved:
+        """Return a row of the narrations as something that was found."""
+        entry = self.entry("narrations", row)
+        return Retrieved(
+            text=entry.text, score=score, prefix=entry.prefix or entry.text, postfix=entry.postfix, row=row
+        )
+
+    def _check_queries(self, queries: Tensor) -> None:
+        if not self.width:
+            raise PolygraftError("the vocabulary has no vectors to search: build it without --no-vectors")
+        if queries.ndim != 2 or queries.shape[1] != self.width:
+            raise PolygraftError(
+                f"a query has the shape {tuple(queries.shape[1:])}, but the vectors of the vocabulary have width "
+                f"{self.width}: build it again with the text encoder that the queries fit"
+            )
+
+
+def _entries(narrations: Narrations, coding: Coding) -> list[Entry]:
+    """Return the rows of a vocabulary: prefixes, pairs, postfixes, scenes, each in alphabetical order."""
+    by_text = {narration.text: narration for narration in narrations.narrations}
+    prefixes: list[Entry] = []
+    pairs: list[Entry] = []
+    for pair in coding.pairs:
+        source = by_text[pair.narration]
+        entry = Entry(
+            text=source.text,
+            kind="pair" if pair.postfix else "prefix",
+            prefix=pair.prefix if pair.postfix else "",
+            count=source.count,
+            videos=source.videos,
+            scenarios=source.scenarios,
+        )
+        (pairs if pair.postfix else prefixes).append(entry)
+    postfixes = [Entry(text=text, kind="postfix", count=count) for text, count in coding.postfixes.items()]
+    scenes = [Entry(text=scene.text, kind="scene", videos=scene.videos) for scene in narrations.scenes]
+    return [*prefixes, *pairs, *postfixes, *scenes]
+
+
+def _labels(table: Table) -> list[str]:
+    return [table.entries[row].text for row in range(table.counts.rows - table.counts.scenes, table.counts.rows)]
+
+
+def _spans(tables: Sequence[Table]) -> dict[Level, list[_Span]]:
+    """Return where in the tables each level stands."""
+    levels: dict[Level, list[_Span]] = {"narrations": [], "prefixes": [], "postfixes": [], "scenes": []}
+    for table in tables:
+        counts = table.counts
+        ends = counts.rows - counts.scenes
+        places: dict[Level, tuple[int, int]] = {
+            "narrations": (0, counts.narrations),
+            "prefixes": (0, counts.prefixes),
+            "postfixes": (counts.narrations, ends),
+            "scenes": (ends, counts.rows),
+        }
+        for level, (start, stop) in places.items():
+            offset = sum(span.stop - span.start for span in levels[level])
+            levels[level].append(_Span(table=table, start=start, stop=stop, offset=offset))
+    return levels
+
+
+def _vectors(span: _Span) -> Tensor:
+    assert span.table.vectors is not None
+    return span.table.vectors[span.start : span.stop]
+
+
+def _bonus(span: _Span, values: Tensor) -> Bonus:
+    """Return what the scenes add to the rows of ``span``, of which ``values`` says what each scene adds."""
+    membership = span.table.membership
+    assert membership is not None
+    return lambda start, stop: membership.best(values, span.start + start, span.start + stop)
