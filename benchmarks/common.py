@@ -1,8 +1,14 @@
-"""Runs of one system with different seeds: what their files are called, and their figures over the seeds."""
+"""Runs of one system with different seeds: what their files are called, and their figures over the seeds.
+
+Seconds that things take, measured so that they can be compared: in one run, in turn, several times over.
+"""
 
 import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+
+from scripts._app.cli import progress
 
 
 class Measured(Protocol):
@@ -32,3 +38,20 @@ def summary(runs: Sequence[Measured]) -> dict[str, tuple[float, float | None]]:
 def cell(mean: float, deviation: float | None = None) -> str:
     """Return mean and standard deviation as a table shows them."""
     return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else "")
+
+
+def medians(runs: Sequence[Callable[[], object]], repeats: int, label: str) -> list[float]:
+    """Return the median seconds of each of ``runs``.
+
+    Each runs once before, for allocators, kernels and file caches. Then all run in turn, so that whatever else the
+    machine does meets them alike.
+    """
+    for run in runs:
+        run()
+    seconds: list[list[float]] = [[] for _ in runs]
+    for _ in progress(range(repeats), repeats, label):
+        for run, measured in zip(runs, seconds, strict=True):
+            began = time.perf_counter()
+            run()
+            measured.append(time.perf_counter() - began)
+    return [statistics.median(measured) for measured in seconds]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from backbone.errors import UsageError
-from benchmarks.timing import medians
+from benchmarks.common import medians
 from scripts._app.cli import Device, Json, emit, remark, run_file
 
 if TYPE_CHECKING:

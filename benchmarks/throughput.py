@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import UsageError
-from benchmarks.timing import medians
+from benchmarks.common import medians
 from scripts._app.cli import Device, Json, emit, run_file
 
 if TYPE_CHECKING:

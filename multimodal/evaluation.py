@@ -2,17 +2,21 @@
 
 A sample is a picture and an author; its truths are all that the author wrote of it. Figures of words are of tokens as
 `multimodal.metrics.caption` makes them, with an emoji as one word (`multimodal.profile.style.emoji_words`), which would be lost there.
+
+What a captioner has to beat: one caption for all pictures, and the caption of the most similar known picture.
 """
 
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from backbone.clip import Features
 from backbone.generation.config import Decoding
@@ -28,8 +32,8 @@ from multimodal.metrics.ptb import tokenizer as ptb
 from multimodal.profile.profile import NOBODY, Context, ContextMode
 from multimodal.profile.style import emoji_words, style_distance
 from multimodal.reranking.rerank import Agreement
+from multimodal.users.contexts import Known
 from multimodal.users.history import UserPosts
-from multimodal.users.known import Known
 
 Watch = Callable[[Sequence[range], str], Iterable[range]]
 """Passes batches on and shows how far it is; the text says what is done."""
@@ -138,9 +142,6 @@ class Speaker:
         if self.captioner.config.normalize:
             return samples.data.features.take(samples.data.rows[rows.start : rows.stop])
         return [post.image for post in samples.data.posts[rows.start : rows.stop]]
-
-
-# What is measured
 
 
 def quality(
@@ -282,3 +283,37 @@ def _others(past: Mapping[str, UserPosts], user: str, count: int, seed: tuple[in
     names = sorted(past.keys() - {user})
     drawn = np.random.default_rng(seed).permutation(len(names))[:count]
     return [names[at] for at in drawn]
+
+
+CANDIDATES = 100
+"""Frequent captions among which the best single one is sought."""
+
+
+def best_single_caption(training: CaptionSet, validation: CaptionSet) -> str:
+    """Return the caption that scores best (CIDEr-D, then BLEU-1) when it is given to every validation picture.
+
+    It sees no picture; a captioner that does no better has learnt the captions' style alone.
+    """
+    counts = Counter(training.texts)
+    frequent = sorted(counts, key=lambda text: (-counts[text], text))[:CANDIDATES]
+    references = {str(i): texts for i, texts in enumerate(validation.references(range(len(validation.features))))}
+
+    def quality(text: str) -> tuple[float, float]:
+        figures = score(dict.fromkeys(references, text), references)
+        return figures["cider_d"] or 0.0, figures["bleu_1"] or 0.0
+
+    return max(frequent, key=quality)
+
+
+def nearest_captions(training: CaptionSet, pooled: Tensor) -> list[str]:
+    """Return, for each row of ``pooled`` (N, dv), the caption of the training picture with the greatest cosine.
+
+    Features are L2-normalised; of equally near pictures the first in the training set is taken, and of its captions
+    the first.
+    """
+    first_text: dict[int, str] = {}
+    for row, text in zip(training.rows, training.texts, strict=True):
+        first_text.setdefault(row, text)
+    rows = sorted(first_text)
+    known = training.features.take(rows).pooled
+    return [first_text[rows[int(best)]] for best in (pooled @ known.T).argmax(dim=1)]

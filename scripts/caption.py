@@ -29,7 +29,7 @@ from scripts._app.mbr_options import check_consensus, drawn
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
-    from multimodal.data.sidecars import SidecarWriter
+    from multimodal.data.posts import SidecarWriter
     from multimodal.pipeline import Captioned, Voice
     from multimodal.profile.profile import Profile
     from multimodal.users.load import Past
@@ -96,7 +96,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Caption the pictures; 1 if any of them failed."""
-    from multimodal.data.sidecars import SidecarWriter
+    from multimodal.data.posts import SidecarWriter
 
     complaints = _Complaints()
     sidecars = SidecarWriter(overwrite=options.overwrite) if options.write_txt else None

@@ -23,9 +23,9 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.generation.config import Decoding
-from multimodal.data.holdout import Holdout
 from multimodal.data.normalization import FORMS, Form
 from multimodal.data.posts import SPLITS, LayoutName
+from multimodal.data.splits import Holdout
 from multimodal.profile.profile import ContextMode
 from scripts._app.cli import Device, Json, emit, remark, run_file, watch_batches
 from scripts._app.mbr_options import check_consensus, drawn
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from multimodal.data.posts import Post
     from multimodal.evaluation import Figures, Samples, Speaker
     from multimodal.profile.profile import Context
-    from multimodal.users.known import Known
+    from multimodal.users.contexts import Known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,7 @@ def _known(
     from multimodal.batches import gather
     from multimodal.evaluation import Samples
     from multimodal.reranking.rerank import VOTERS
-    from multimodal.users.known import Known, pasts
+    from multimodal.users.contexts import Known, pasts
     from multimodal.users.neighbors import Community
 
     cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")

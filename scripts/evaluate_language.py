@@ -25,7 +25,7 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from scripts._app.cli import Device, Json, emit, run_file, tell, watch_batches
-from scripts._app.documents import read_documents
+from scripts._app.text_files import read_documents
 
 if TYPE_CHECKING:
     from crosslingual.language_model.bits_per_byte import TextScore
@@ -90,7 +90,7 @@ def main(options: Options) -> int:
 
 
 def _by_language(sources: Sequence[Path]) -> dict[str, list[str]]:
-    from scripts._app.language_texts import language_texts
+    from scripts._app.text_files import language_texts
 
     texts: dict[str, list[str]] = {}
     for language, text in language_texts(sources, "heldout"):

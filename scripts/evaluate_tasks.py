@@ -94,8 +94,7 @@ def main(options: Options) -> int:
 
 
 def _choose(options: Options) -> "TaskReport":
-    from crosslingual.evaluation.probes import read_probe
-    from crosslingual.evaluation.tasks import read_items
+    from crosslingual.evaluation.tasks import read_items, read_probe
 
     form = "choice" if options.task == "probe" else options.task
     read = partial(read_items, form, language=options.language, published=options.how.published)

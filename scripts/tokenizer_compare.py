@@ -74,7 +74,7 @@ def main(options: Options) -> int:
 
 
 def _languages(paths: Sequence[Path]) -> dict[str, list[str]]:
-    from scripts._app.language_texts import language_texts
+    from scripts._app.text_files import language_texts
 
     found: dict[str, list[str]] = {}
     for language, text in progress(language_texts(paths, "heldout"), label="reading"):

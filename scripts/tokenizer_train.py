@@ -75,8 +75,8 @@ def main(options: Options) -> int:
     languages = _survey(_read(options, "counting"))
     if not languages:
         raise PolygraftError("there is no text in the sources: give files of UTF-8 text, or the folder of a corpus")
-    from crosslingual.tokenization.balance import reading_rates
     from crosslingual.tokenization.fertility import measure
+    from crosslingual.tokenization.training_text import reading_rates
 
     sizes = {name: language.bytes for name, language in languages.items()}
     rates = reading_rates(sizes, options.balance, options.max_bytes or None)
@@ -96,7 +96,7 @@ def main(options: Options) -> int:
 
 
 def _read(options: Options, label: str) -> Iterator[tuple[str, str]]:
-    from scripts._app.language_texts import language_texts
+    from scripts._app.text_files import language_texts
 
     yield from progress(language_texts(options.sources), label=label)
 
@@ -120,8 +120,8 @@ def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, Language]:
 def _train(options: Options, rates: Mapping[str, float]) -> Any:
     from backbone.hf.loading import load_tokenizer
     from backbone.starter import language_model_place
-    from crosslingual.tokenization.balance import reread
     from crosslingual.tokenization.train import train_tokenizer
+    from crosslingual.tokenization.training_text import reread
 
     name = language_model_place(options.like)
     like = load_tokenizer(name) if name else None

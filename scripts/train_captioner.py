@@ -24,8 +24,8 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from multimodal.config import CaptionerConfig, Preset
-from multimodal.data.holdout import Holdout
 from multimodal.data.posts import LayoutName
+from multimodal.data.splits import Holdout
 from multimodal.profile.profile import ContextMode
 from scripts._app.cli import Device, Json, remark, run_file
 from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished, tell_figures
@@ -195,7 +195,7 @@ def _with_users(
     Users are known by their training posts; who has none there, by their other posts that are held out.
     """
     from multimodal.captioner import Captioner
-    from multimodal.users.known import Known, learned_words, pasts
+    from multimodal.users.contexts import Known, learned_words, pasts
     from multimodal.users.neighbors import Community
 
     table, encoder = learned_words(data), captioner.encoder.digest

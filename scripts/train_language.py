@@ -109,7 +109,7 @@ def _untrained(options: Options) -> "Backbone":
 def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _Origin | None) -> None:
     """Put the model in the run's place and print the figures."""
     from backbone.gpt2 import Backbone
-    from backbone.hf.kinship import write_kin
+    from backbone.hf.fingerprint import write_kin
     from backbone.hf.loading import save_model
     from scripts._language.card import write_training
 

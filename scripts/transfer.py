@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def main(options: Options) -> int:
     """Make the model, write its folder, and print the report."""
-    from scripts._transfer.places import check_places
+    from scripts._transfer.output import check_places
 
     check_places(options)
     from scripts._transfer.inputs import read_evidence

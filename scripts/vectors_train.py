@@ -54,7 +54,7 @@ class Options:
 def main(options: Options) -> int:
     """Train, write the file and print what is in it."""
     _check_out(options)
-    from crosslingual.vectors.words import split_words
+    from crosslingual.vectors.word_vectors import split_words
     from scripts._app.text_files import read_texts
 
     texts = read_texts(options.text)

@@ -1,13 +1,16 @@
-"""A part in training as it is measured: a whole copy with the weights of now, the same figures on every process."""
+"""A part in training as it is measured: a whole copy with the weights of now, the same figures on every process.
+
+Losses by group (language, source) over some steps and all processes, summed where they arise: no wait, no copy.
+"""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from backbone.training.distributed import join_world, trainable_tensors, whole
+from backbone.training.distributed import World, join_world, trainable_tensors, whole
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -42,3 +45,48 @@ class MeasuredCopy(Generic[Part]):
                     own.copy_(weights[name])
             found = measure() if self._world.first else dict.fromkeys(names, 0.0)
         return dict(zip(names, self._world.sum(*(found[name] for name in names)), strict=True))
+
+
+class GroupLosses:
+    """Sums what modules tell about groups, until it is asked for.
+
+    Args:
+        names: of the groups.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._sums: Tensor | None = None
+
+    def add(self, sums: Tensor) -> None:
+        """Add (groups, 2): summed loss and weight of each group in a micro-batch."""
+        sums = sums.detach().double() if sums.device.type != "mps" else sums.detach()
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def clear(self) -> None:
+        """Forget what was added."""
+        self._sums = None
+
+    def take(self, world: World) -> dict[str, float]:
+        """Return the mean loss of each group that occurred in any process, by ``loss.name``, and begin anew."""
+        if not self.names:
+            return {}
+        own = torch.zeros(len(self.names), 2) if self._sums is None else self._sums
+        self.clear()
+        values = world.sum(*own.flatten().unbind())
+        pairs = zip(self.names, values[::2], values[1::2], strict=True)
+        return {f"loss.{name}": loss / weight for name, loss, weight in pairs if weight}
+
+
+def group_sums(losses: Tensor, groups: Tensor, count: int) -> Tensor:
+    """Return (count, 2), summed loss and weight of each group.
+
+    Args:
+        losses: of each prediction, any shape.
+        groups: number of the group of each prediction, the same shape; negative ones count nowhere.
+        count: groups there are.
+    """
+    wanted = groups >= 0
+    places, values = groups[wanted], losses.detach()[wanted]
+    both = torch.stack([values, torch.ones_like(values)], dim=1)
+    return torch.zeros(count, 2, dtype=both.dtype, device=both.device).index_add_(0, places, both)

@@ -31,13 +31,12 @@ from backbone.device import autocast, keep_big_blocks, seed_everything
 from backbone.errors import PolygraftError
 from backbone.training.config import TrainConfig as TrainConfig
 from backbone.training.distributed import World, gradient_sync, join_world, parallelize, trainable_tensors, whole
-from backbone.training.grouped import GroupLosses
+from backbone.training.eval_metrics import GroupLosses
 from backbone.training.logger import Reporter
 from backbone.training.mfu import Gauge
 from backbone.training.optim import rate_at
-from backbone.training.resume import RunState, check_same_run, latest_state, read_state, step_folder
+from backbone.training.resume import RunState, Saver, check_same_run, latest_state, read_state, step_folder
 from backbone.training.sampler import Batches, SampleOrder, split_evenly, step_seed
-from backbone.training.saving import Saver
 from backbone.training.spike_guard import SpikeError, SpikeGuard, place_after, skip_batches, too_many
 from backbone.training.state import Learned
 

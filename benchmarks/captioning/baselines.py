@@ -19,7 +19,7 @@ def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, UserPost
         split: whose posts are captioned.
         pasts: of the users who are tested.
     """
-    from multimodal.baselines import best_single_caption
+    from multimodal.evaluation import best_single_caption
     from multimodal.profile.profile import DIGITS
 
     data, train = bench.data.splits[split], bench.data.splits["train"]

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from multimodal.metrics.bleu_cider import CiderD
 from multimodal.profile.profile import NOBODY, Context, ContextLimits
-from multimodal.reranking.evidence import NAMES, evidence
-from multimodal.reranking.rerank import KNOWN, VOTERS
+from multimodal.reranking.rerank import KNOWN, NAMES, VOTERS, evidence
 from starter_build.datasets.post_sets import scored_form
 from starter_build.datasets.voice_posts import voice_of
 

@@ -230,7 +230,7 @@ class Laboratory:
         import numpy as np
 
         from multimodal.metrics.personalization import identification
-        from multimodal.users.known import Known
+        from multimodal.users.contexts import Known
 
         captioner = self.trained(system, seed).captioner
         data = self.bench.data.splits[MAIN.split]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbone.errors import PolygraftError
-from benchmarks.timing import medians
+from benchmarks.common import medians
 from scripts._app.cli import remark
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
     import torch
 
     from backbone.training.mfu import measure_peak
-    from crosslingual.language_model.training_work import training_work
+    from crosslingual.language_model.packed_tokens import training_work
     from crosslingual.tokenization.train import load_tokenizer
 
     if find_spec("accelerate") is None:

@@ -40,8 +40,7 @@ from scripts._app.cli import remark
 from starter_build.datasets.splits import Side
 from video.config import NarratorConfig
 from video.narrator import Narrator
-from video.training.objective import NarrationBatches
-from video.training.objective_part import NarrationObjective
+from video.training.objective import NarrationBatches, NarrationObjective
 from video.vocabulary.text_encoder import TextEncoder
 
 Answers = Mapping[str, Mapping[str, Sequence[float]]]

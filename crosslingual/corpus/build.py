@@ -1,25 +1,213 @@
-"""Building a corpus: two passes over the text and a decision between them; a kill undoes no unit that is done."""
+"""Building a corpus: two passes over the text and a decision between them; a kill undoes no unit that is done.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+What makes two builds the same, and the folder of a build while it lasts.
+
+The end of a build: the shards of all units get their names, and each language its record.
+
+The same jobs in this process or in several, and what a killed one leaves.
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from backbone.io.atomic_files import atomic_folder
-from crosslingual.corpus.clean import clean_unit
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.atomic_files import atomic_folder, read_json, write_text
+from crosslingual.corpus.clean import clean_unit, read_counts
+from crosslingual.corpus.compression import Tail
 from crosslingual.corpus.corpus import Corpus
 from crosslingual.corpus.language_id import check_identifier
-from crosslingual.corpus.manifest import write_manifest
+from crosslingual.corpus.manifest import MANIFEST, Amount, LanguageRecord, Shard, read_settings, write_manifest
 from crosslingual.corpus.options import BuildOptions
-from crosslingual.corpus.placing import place_language
-from crosslingual.corpus.plan import plan_units
+from crosslingual.corpus.plan import Unit, plan_units
+from crosslingual.corpus.quality_filters import Rules
 from crosslingual.corpus.selection import decide
-from crosslingual.corpus.settings import begin, describe, is_built
 from crosslingual.corpus.sources import SourceList
-from crosslingual.corpus.workers import run_jobs
-from crosslingual.corpus.write import write_unit
+from crosslingual.corpus.write import SPLITS, SUFFIX, UnitSummary, read_summary, write_unit
+
+
+def place_language(
+    language: str, group: Sequence[Unit], rules: Rules, tails: Sequence[Tail], work: Path, out: Path
+) -> LanguageRecord:
+    """Put the shards of a language into ``out`` under their names, and return what is known of it.
+
+    Args:
+        language: its code, the name of its folder.
+        group: its units.
+        rules: that were applied.
+        tails: that were cut.
+        work: folder of the build, with ``parts`` and ``shards``.
+        out: folder of the corpus.
+    """
+    counts = [read_counts(work / "parts" / unit.name) for unit in group]
+    summaries = [read_summary(work / "shards" / unit.name) for unit in group]
+    shards: list[Shard] = []
+    (out / language).mkdir()
+    for split in SPLITS:
+        filled = [pair for pair in zip(group, summaries, strict=True) if pair[1].amounts[split].documents]
+        for number, (unit, summary) in enumerate(filled):
+            name = f"{language}/{split}-{number:05d}{SUFFIX}"
+            _link(work / "shards" / unit.name / f"{split}{SUFFIX}", out / name)
+            shards.append(_shard(name, split, summary))
+    return LanguageRecord(
+        licences={unit.source.name: unit.source.licence for unit in group},
+        read=Amount(documents=_sum(counts, "documents"), bytes=_sum(counts, "bytes")),
+        repaired=_sum(counts, "repaired"),
+        dropped=_dropped(summaries),
+        rehydrated=sum((summary.rehydrated for summary in summaries), Amount()),
+        rules=rules.applied(),
+        tails=tuple(asdict(tail) for tail in tails),
+        shards=tuple(shards),
+    )
+
+
+def _sum(counts: Sequence[dict[str, int]], name: str) -> int:
+    return sum(count[name] for count in counts)
+
+
+def _dropped(summaries: Sequence[UnitSummary]) -> dict[str, Amount]:
+    reasons = sorted({reason for summary in summaries for reason in summary.dropped})
+    return {
+        reason: sum((summary.dropped.get(reason, Amount()) for summary in summaries), Amount()) for reason in reasons
+    }
+
+
+def _shard(name: str, split: str, summary: UnitSummary) -> Shard:
+    amount = summary.amounts[split]
+    size, digest = summary.files[split]
+    return Shard(file=name, split=split, documents=amount.documents, bytes=amount.bytes, file_size=size, sha256=digest)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where there are no links: a build that is killed here finds the first."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+UNFINISHED = "unfinished"
+"""Folder within the corpus that keeps what a build has done."""
+
+_SETTINGS = "settings.json"
+
+Settings = Mapping[str, Any]
+
+
+def describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) -> Settings:
+    """Return the settings of a build: options, sources, rules, and the files by name and size."""
+    files = {piece.name: piece.size for unit in units for piece in unit.pieces}
+    settings = {
+        "options": asdict(options),
+        "sources": {source.name: asdict(source) for source in listed.sources},
+        "rules": {language: rules.applied() for language, rules in listed.rules.items()},
+        "files": files,
+    }
+    plain: Settings = json.loads(json.dumps(settings))
+    return plain
+
+
+def is_built(out: Path, settings: Settings, *, overwrite: bool) -> bool:
+    """Return whether ``out`` is the corpus that these settings make.
+
+    Raises:
+        PolygraftError: it is a file, holds something that is no corpus, or a corpus of other settings.
+    """
+    if out.exists() and not out.is_dir():
+        raise PolygraftError(f"{out} is a file, but --out must be a folder")
+    found = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    if not found or found == {UNFINISHED}:
+        return False
+    if MANIFEST not in found:
+        strange = sorted(found - {UNFINISHED})[0]
+        raise PolygraftError(f"{out} holds {strange}, which is no part of a corpus: choose another --out")
+    if overwrite:
+        return False
+    _refuse_others(read_settings(out), settings, f"{out} holds a corpus built")
+    return True
+
+
+def begin(out: Path, settings: Settings, *, overwrite: bool) -> Path:
+    """Return the folder where the build of these settings keeps what it has done, from this call or an earlier one.
+
+    Raises:
+        UsageError: a build with other settings is unfinished there.
+    """
+    work = out / UNFINISHED
+    if (work / _SETTINGS).is_file():
+        before = read_json(work / _SETTINGS)
+        if not overwrite:
+            _refuse_others(before, settings, f"{out} holds a build begun")
+        if before == settings:
+            return work
+    shutil.rmtree(work, ignore_errors=True)
+    for folder in ("parts", "shards"):
+        (work / folder).mkdir(parents=True)
+    write_text(work / _SETTINGS, json.dumps(settings, ensure_ascii=False))
+    return work
+
+
+def _refuse_others(before: Settings, now: Settings, place: str) -> None:
+    for group, values in now.items():
+        old = before.get(group, {})
+        changed = [name for name in sorted(values.keys() | old.keys()) if values.get(name) != old.get(name)]
+        if changed:
+            raise UsageError(
+                f"{place} with other {group} ({', '.join(changed[:3])}): give the same, choose another --out, or "
+                "--overwrite it"
+            )
+
+
+Job = tuple[Any, ...]
+
+
+def run_jobs(work: Callable[..., None], jobs: Sequence[Job], workers: int) -> Iterator[None]:
+    """Call ``work(*job)`` for every job, in any order, and yield after each.
+
+    The first error ends all of it: jobs that have not begun are left out.
+
+    Args:
+        work: a function at the top of a module.
+        jobs: its arguments.
+        workers: processes; 1 is this one.
+
+    Raises:
+        PolygraftError: a process was killed.
+    """
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            work(*job)
+            yield
+        return
+    # fresh processes: a fork would copy the threads' locks of torch and numpy
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_leave_interrupts_to_parent) as pool:
+        futures = [pool.submit(work, *job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise PolygraftError(
+                "a worker was killed, perhaps for want of memory: run the command again, which goes on where it was, "
+                "with fewer --workers"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
 
 Watch = Callable[[Iterator[None], int, str], Iterable[None]]
-Job = tuple[Any, ...]
 
 
 def _unwatched(done: Iterator[None], total: int, label: str) -> Iterable[None]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from backbone.errors import PolygraftError
 from crosslingual.corpus.compressed_io import open_unpacked, read_objects, read_through
 from crosslingual.corpus.manifest import LanguageRecord, Shard, read_manifest
-from crosslingual.corpus.rehydration import copies
+from crosslingual.corpus.minhash import copies
 
 Split = Literal["train", "heldout"]
 

@@ -3,9 +3,12 @@
 14 bands of 8 hashes, as FineWeb (Penedo et al., 2024) has them: texts that share three quarters of their runs meet in
 a band with a probability of 77 %, those that share nine tenths almost surely. Pairs that meet are compared over all 112
 numbers.
+
+How often a text is repeated that stood for a cluster of near duplicates (FineWeb-2, Penedo et al., 2025).
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,15 +17,19 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from backbone.errors import PolygraftError
-from crosslingual.corpus.hashing import mix, slice_hashes
+from crosslingual.corpus.exact_dedup import mix, slice_hashes
 
 BANDS, ROWS = 14, 8
+
 WIDTH = BANDS * ROWS
 """Numbers in a signature."""
 
 _RUN = 5
+
 _SEED = 1
+
 _WORD = re.compile(r"\w+")
+
 _CHUNK = 1 << 16
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -113,3 +120,14 @@ def _band_keys(signed: Array, band: int) -> Array:
         for column in rows.T:
             keys[start : start + _CHUNK] = mix(keys[start : start + _CHUNK] ^ column.astype(np.uint64))
     return keys
+
+
+# What people copy a few times is good text; what stands in a thousand places is boilerplate.
+_FROM = (1, 2, 3, 5, 100, 1000)
+
+_COPIES = (1, 2, 3, 5, 8, 1)
+
+
+def copies(cluster_size: int) -> int:
+    """Return how often a text is to be repeated for a cluster of so many, itself among them."""
+    return _COPIES[bisect_right(_FROM, cluster_size) - 1]

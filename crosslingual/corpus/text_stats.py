@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from crosslingual.corpus.hashing import mix, slice_hashes
+from crosslingual.corpus.exact_dedup import mix, slice_hashes
 from crosslingual.corpus.unicode_scripts import BLANK, MARK, NEWLINE, count_kinds, kinds_of
 
 _BOXES = 1 << 12  # that the words of a text are thrown into: few are not alone

@@ -14,8 +14,8 @@ from backbone.io.atomic_files import atomic_folder, read_json, write_json
 from crosslingual.corpus.clean import delete_texts, read_drops, read_facts, read_text_lines
 from crosslingual.corpus.compressed_io import LineWriter, to_line
 from crosslingual.corpus.manifest import Amount
+from crosslingual.corpus.minhash import copies
 from crosslingual.corpus.plan import Unit
-from crosslingual.corpus.rehydration import copies
 from crosslingual.corpus.selection import FATES, HELDOUT, TRAIN, read_decided
 
 SPLITS = ("train", "heldout", "drops")

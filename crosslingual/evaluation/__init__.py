@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from crosslingual.evaluation.evaluate import evaluate_labelling as evaluate_labelling
     from crosslingual.evaluation.lm_eval_adapter import harness_model as harness_model
     from crosslingual.evaluation.options import TaskOptions as TaskOptions
-    from crosslingual.evaluation.probes import read_probe as read_probe
     from crosslingual.evaluation.tagging import read_sentences as read_sentences
     from crosslingual.evaluation.tasks import read_items as read_items
+    from crosslingual.evaluation.tasks import read_probe as read_probe
 
 _HOME = {
     "TaskOptions": "crosslingual.evaluation.options",
@@ -25,7 +25,7 @@ _HOME = {
     "evaluate_labelling": "crosslingual.evaluation.evaluate",
     "harness_model": "crosslingual.evaluation.lm_eval_adapter",
     "read_items": "crosslingual.evaluation.tasks",
-    "read_probe": "crosslingual.evaluation.probes",
+    "read_probe": "crosslingual.evaluation.tasks",
     "read_sentences": "crosslingual.evaluation.tagging",
 }
 __all__ = [

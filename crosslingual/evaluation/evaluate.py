@@ -6,13 +6,11 @@ from typing import Literal
 
 from backbone.gpt2 import Backbone
 from crosslingual.evaluation.accuracy import GroupFigures, Outcome, figures_of
-from crosslingual.evaluation.growing import Tagger
-from crosslingual.evaluation.items_part import Item, Sentence
+from crosslingual.evaluation.items import Item, Sentence, Shots
 from crosslingual.evaluation.options import TaskOptions
 from crosslingual.evaluation.prefix_tree import Encoder
 from crosslingual.evaluation.scorer import Effort, Scorer, Watch, chosen
-from crosslingual.evaluation.shots import Shots
-from crosslingual.evaluation.tagging import layout_of, tag_set
+from crosslingual.evaluation.tagging import Tagger, layout_of, tag_set
 
 
 @dataclass(frozen=True, kw_only=True)

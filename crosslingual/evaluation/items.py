@@ -1,10 +1,17 @@
-"""Rows of task files: JSON objects whose fields are asked for by name, with one sentence for what is wrong."""
+"""Rows of task files: JSON objects whose fields are asked for by name, with one sentence for what is wrong.
 
+What a task asks: items with candidates to choose from, and sentences whose words are tagged.
+
+Examples before an item: drawn for each item anew, by a seed, and never the item itself.
+"""
+
+import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from backbone.errors import PolygraftError
 from backbone.io.jsonl import read_objects
@@ -94,3 +101,93 @@ def read_rows(path: Path, shape: str, language: str, make: Callable[[Row], T]) -
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A question with candidates, one of which is right."""
+
+    candidates: tuple[str, ...]
+    """What is scored: whole texts, as mGPT has it, or what follows ``prompt``."""
+    answer: int
+    """Which candidate is right."""
+    label: str
+    """What the right answer is called; the majority baseline always says the most frequent one."""
+    language: str
+    """Its code, such as ``de``."""
+    kind: str = ""
+    """What a row calls its kind; figures are given for each."""
+    prompt: str = ""
+    """Stands before each candidate and is not scored."""
+
+    @property
+    def identity(self) -> Hashable:
+        """What two copies of an item share, whatever their labels."""
+        return self.prompt, self.candidates
+
+    @property
+    def solved(self) -> str:
+        """The text with the right candidate, as an example for other items."""
+        return self.prompt + self.candidates[self.answer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """A sentence of which each word has a tag."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    """One for each word."""
+    language: str
+    """Its code."""
+
+    @property
+    def identity(self) -> Hashable:
+        """What two copies of a sentence share, whatever their tags."""
+        return self.words
+
+
+E = TypeVar("E", Item, Sentence)
+
+
+class Shots(Generic[E]):
+    """A pool of solved examples.
+
+    Those of an item's own language are drawn from, and all where there is none of it: then, as in mGPT's labelling,
+    the examples are in another language than the item.
+
+    Args:
+        examples: the pool; it may hold the items themselves.
+        count: examples before each item.
+        seed: what is drawn for an item depends on it and on the item's number alone.
+    """
+
+    def __init__(self, examples: Sequence[E], count: int, seed: int) -> None:
+        self.count = count
+        self._seed = seed
+        self._all: Sequence[E] = examples
+        self._of_language: dict[str, list[E]] = defaultdict(list)
+        for example in examples:
+            self._of_language[example.language].append(example)
+        self._copies = Counter(example.identity for example in examples)
+
+    def draw(self, number: int, item: E) -> list[E]:
+        """Return the examples for an item.
+
+        Args:
+            number: of the item in its file.
+            item: which no example is a copy of.
+
+        Raises:
+            PolygraftError: the pool is too small.
+        """
+        pool = self._of_language.get(item.language) or self._all
+        wanted = min(self.count + self._copies[item.identity], len(pool))
+        drawn = random.Random(f"{self._seed}:{number}").sample(pool, wanted)
+        others = [example for example in drawn if example.identity != item.identity][: self.count]
+        if len(others) < self.count:
+            raise PolygraftError(
+                f"{self.count} shots asked for, but item {number + 1} finds only {len(others)} examples other than "
+                "itself: give more examples or ask for fewer shots"
+            )
+        return others

@@ -2,6 +2,8 @@
 
 The wording follows the authors' ``mgpt_classification.py`` where it is the published one (Shliazhko et al., 2022,
 arXiv 2204.07580): every candidate is a whole text, and its probability that of all its tokens.
+
+A small probe of our own, which needs no data: agreement, translation of words, and endings of verses.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,8 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from backbone.errors import PolygraftError
-from crosslingual.evaluation.items import Row, read_rows
-from crosslingual.evaluation.items_part import Item
+from crosslingual.evaluation.items import Item, Row, read_rows
 from crosslingual.evaluation.prompts import (
     CAUSE_EFFECT_CORRECTED,
     CAUSE_EFFECT_PUBLISHED,
@@ -171,3 +172,15 @@ def _detached(text: str) -> str:
     for apart, joined in ((" .", "."), (" ,", ","), (" '", "'"), (" n't", "n't")):
         text = text.replace(apart, joined)
     return text
+
+
+_FOLDER = Path(__file__).with_name("probe")
+
+
+def read_probe() -> list[Item]:
+    """Return the items of the probe, whose README tells how they were made."""
+    return [
+        item
+        for file in sorted(_FOLDER.glob("*.jsonl"))
+        for item in read_items("choice", file, language="", published=False)
+    ]

@@ -1,4 +1,7 @@
-"""Packed rows of tokens as `fit` takes them: a batch is a pure function of row numbers, whatever was read before."""
+"""Packed rows of tokens as `fit` takes them: a batch is a pure function of row numbers, whatever was read before.
+
+Rows of several languages, mixed to a budget of tokens.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +14,7 @@ from torch import Tensor
 
 from backbone.errors import PolygraftError
 from backbone.training.sampler import SampleOrder
-from crosslingual.language_model.mixture import Portion
+from crosslingual.language_model.mixture import MixtureOptions, Portion, plan_tokens
 from crosslingual.language_model.packing import Piece, pack_pieces
 from crosslingual.language_model.token_shards import TokenShards
 
@@ -133,3 +136,40 @@ class MixedDocuments:
         place = index - (int(self._ends[language - 1]) if language else 0)
         row = self._rows[language].collate(self._orders[language].take(place, place + 1))
         return row._replace(languages=torch.tensor([language]))
+
+
+def count_tokens(shards: TokenShards) -> dict[str, int]:
+    """Return the tokens of each language that has any."""
+    counts = {language: sum(len(ids) for ids, _ in shards.maps(language)) for language in shards.shards}
+    return {language: count for language, count in counts.items() if count}
+
+
+def mix_languages(
+    shards: TokenShards,
+    context: int,
+    budget: float,
+    options: MixtureOptions,
+    *,
+    sizes: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> MixedDocuments:
+    """Return the rows of a stream of ``budget`` tokens.
+
+    A language without text has no part.
+
+    Args:
+        shards: the text.
+        context: tokens in a row.
+        budget: tokens; where all languages are read as often as may be, the stream is shorter.
+        options: by what rule languages share the stream.
+        sizes: bytes of each language, where the rule counts anything but tokens.
+        weights: of the rule ``weights``.
+        seed: chooses what is read once more than the rest.
+
+    Raises:
+        PolygraftError: see `crosslingual.language_model.mixture.plan_tokens`.
+    """
+    tokens = count_tokens(shards)
+    portions = plan_tokens(tokens, sizes or {}, budget, options, weights=weights)
+    return MixedDocuments({name: PackedDocuments(shards, name, context) for name in tokens}, portions, seed)

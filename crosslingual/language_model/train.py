@@ -19,10 +19,9 @@ from backbone.training.config import TrainConfig
 from backbone.training.distributed import join_world
 from backbone.training.loop import FitResult, fit
 from backbone.training.sampler import Batches
-from crosslingual.language_model.attention_options import AttentionOptions
-from crosslingual.language_model.document_objective import DocumentObjective
 from crosslingual.language_model.loader import MixedDocuments
-from crosslingual.language_model.objectives import LowRankObjective
+from crosslingual.language_model.objectives import DocumentObjective, LowRankObjective
+from crosslingual.language_model.options import AttentionOptions
 from crosslingual.language_model.options import Part as Part
 from crosslingual.language_model.options import Tuning as Tuning
 from crosslingual.language_model.packed_tokens import LanguageObjective

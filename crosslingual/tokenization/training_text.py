@@ -1,8 +1,13 @@
-"""The text that a tokenizer is trained on: checked, and remembered for the characters it has."""
+"""The text that a tokenizer is trained on: checked, and remembered for the characters it has.
 
-from collections.abc import Callable, Iterable, Iterator
+How often the text of each language is read, so that small languages have their share of a vocabulary.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from backbone.errors import PolygraftError
+from crosslingual.language_model.mixture import MixtureOptions, plan_mixture
 
 
 class TrainingText:
@@ -39,3 +44,38 @@ def check_unicode(text: str, name: str) -> None:
             f"{name} has half a surrogate pair (U+{ord(text[error.start]):04X}) at character {error.start + 1}, which "
             "is no text: repair or leave it out"
         ) from None
+
+
+def reading_rates(sizes: Mapping[str, int], temperature: float, limit: int | None = None) -> dict[str, float]:
+    """Return how often each language is to be read, on average over its texts.
+
+    A language of b bytes has a share of b^(1/T) (Conneau et al., 2020, XLM-R, section 3.1, where 1/T is called alpha),
+    of as many bytes as there are or of ``limit``. The share is exact on average; texts are read whole.
+
+    Args:
+        sizes: bytes of each language.
+        temperature: T; 1 leaves the shares as they are, a great one makes them equal.
+        limit: bytes that are to be read in all.
+
+    Raises:
+        PolygraftError: a language has no text.
+    """
+    rule = MixtureOptions(mixture="temperature", temperature=temperature)
+    total = sum(sizes.values())
+    portions = plan_mixture(sizes, min(total, limit or total), rule)
+    return {language: portion.passes for language, portion in portions.items()}
+
+
+def reread(texts: Iterable[tuple[str, str]], rates: Mapping[str, float], seed: int) -> Iterator[str]:
+    """Yield each text as often as its language's rate says on average: the whole part, and once more by chance.
+
+    Args:
+        texts: language and text.
+        rates: at least 0, by language.
+        seed: of the choice, which for a language does not depend on the others.
+    """
+    draws = {language: random.Random(f"{seed} {language}") for language in rates}
+    for language, text in texts:
+        whole, rest = divmod(rates[language], 1)
+        for _ in range(int(whole) + (draws[language].random() < rest)):
+            yield text

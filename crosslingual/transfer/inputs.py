@@ -1,4 +1,7 @@
-"""Parallel: sentences of two languages that say the same, line by line."""
+"""Parallel: sentences of two languages that say the same, line by line.
+
+Evidence: what a transfer may know of two languages.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,7 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from backbone.errors import PolygraftError
+from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.dictionary import Dictionary
+from crosslingual.vectors.word_vectors import WordVectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +84,19 @@ def _lines(path: Path) -> list[str]:
         place = data.count(b"\n", 0, error.start) + 1
         raise PolygraftError(f"{path}, line {place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is known of the two languages, beyond the tokenizers."""
+
+    source_vectors: WordVectors | None = None
+    target_vectors: WordVectors | None = None
+    dictionary: Dictionary | None = None
+    """None: the two vector spaces are one already."""
+    token_vectors: Array | None = None
+    """(T, a) vectors of the target's tokens, for focus."""
+    parallel: Parallel | None = None
+    """Sentences that say the same, for transtoken."""
+    donor: Array | None = None
+    """(T, a) input embeddings of a helper model that has the target's tokenizer, by its ids, for clp and omp."""

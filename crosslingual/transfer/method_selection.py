@@ -9,7 +9,7 @@ import numpy as np
 from backbone.errors import PolygraftError
 from crosslingual.options import TransferOptions
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.evidence import Evidence
+from crosslingual.transfer.inputs import Evidence
 from crosslingual.transfer.methods import clp, focus, from_dictionary, fvt, ofa, omp, transtoken, wechsel
 from crosslingual.transfer.mixing_matrix import Mixing
 from crosslingual.transfer.overlap import copies

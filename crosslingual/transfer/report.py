@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.evidence import Evidence
+from crosslingual.transfer.inputs import Evidence
 from crosslingual.transfer.mixing_matrix import Mixing, Origin
 from crosslingual.transfer.subword_vectors import Reason
 from crosslingual.vectors.procrustes import AlignmentScore

@@ -2,6 +2,10 @@
 
 One mixing for all: special tokens first, then what the method knows, then what can always be said; the report names
 the origin of every row.
+
+A model with a new vocabulary: input rows, output rows and output bias mixed from the old ones, the body shared.
+
+Shapes: V old rows, T new rows, d width.
 """
 
 import time
@@ -9,18 +13,58 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from backbone.gpt2 import Backbone
+from backbone.hf.vocabulary import check_output, is_tied, replace_vocabulary
 from crosslingual.options import TransferOptions as TransferOptions
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.evidence import Evidence as Evidence
+from crosslingual.transfer.inputs import Evidence as Evidence
 from crosslingual.transfer.method_selection import Methods
 from crosslingual.transfer.mixing_matrix import Drawn, Mixing, join
 from crosslingual.transfer.overlap import specials
 from crosslingual.transfer.report import TransferReport as TransferReport
 from crosslingual.transfer.report import report_on
-from crosslingual.transfer.surgery import with_mixed_vocabulary
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.word_vectors import WordVectors
+
+
+def with_mixed_vocabulary(model: Any, tokenizer: Any, mixing: Mixing, *, source: Any, seed: int = 1234) -> Any:
+    """Return a model for another tokenizer. The given one is left as it is, and its body is shared, not copied.
+
+    Args:
+        model: any model of transformers with input embeddings and an output layer of as many rows: causal (GPT-2,
+            LLaMA), masked (RoBERTa, BERT) or encoder-decoder (T5), tied or not.
+        tokenizer: the new one.
+        mixing: from the old tokenizer's ids to the new one's.
+        source: the old tokenizer.
+        seed: of drawn rows.
+
+    Raises:
+        PolygraftError: the model has fewer rows than its tokenizer ids, no output layer, or positions that the new
+            padding id would move.
+    """
+    check_output(model)
+    rows, output = model.get_input_embeddings().weight, model.get_output_embeddings()
+    return replace_vocabulary(
+        model,
+        tokenizer,
+        _mixed(rows, mixing, seed),
+        None if is_tied(model) else _mixed(output.weight, mixing, seed),
+        bias=None if output.bias is None else torch.from_numpy(mixing.apply_bias(_as_array(output.bias))),
+        source=source,
+    )
+
+
+def _mixed(rows: Tensor, mixing: Mixing, seed: int) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(mixing.apply(_as_array(rows), seed=seed))).to(rows)
+
+
+def _as_array(tensor: Tensor) -> "np.ndarray[Any, np.dtype[Any]]":
+    array: np.ndarray[Any, np.dtype[Any]] = tensor.detach().float().cpu().numpy()  # numpy has no bfloat16
+    return array
 
 
 def transfer(

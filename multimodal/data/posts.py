@@ -1,4 +1,7 @@
-"""Posts: pictures with what their authors wrote, read from a JSONL file, a folder, or the layout of a data set."""
+"""Posts: pictures with what their authors wrote, read from a JSONL file, a folder, or the layout of a data set.
+
+Text files beside pictures, as training tools expect them: ``photo.txt`` holds the text of ``photo.jpg``.
+"""
 
 import hashlib
 from collections import Counter
@@ -13,7 +16,53 @@ from backbone.io.images import list_images
 from backbone.io.jsonl import read_objects
 from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, Layout, Row, read_data, read_text
 from multimodal.data.datasets import Report as Report
-from multimodal.data.sidecars import find_sidecar
+
+SUFFIX = ".txt"
+
+
+def find_sidecar(image: Path) -> Path | None:
+    """Return the text file of a picture, ``photo.txt`` or ``photo.jpg.txt``; None if it has none."""
+    candidates = (image.with_suffix(SUFFIX), image.with_name(image.name + SUFFIX))
+    return next((file for file in candidates if file != image and file.is_file()), None)
+
+
+class SidecarWriter:
+    """Writes captions beside pictures, and never over what is there, unless told so.
+
+    Args:
+        overwrite: whether text files from before may be replaced.
+    """
+
+    def __init__(self, *, overwrite: bool) -> None:
+        self._overwrite = overwrite
+        self._written: dict[Path, Path] = {}
+
+    def refusal(self, image: Path) -> str:
+        """Return why nothing can be written beside ``image``; empty if it can."""
+        target = image.with_suffix(SUFFIX)
+        if target == image:
+            return f"picture {image} would be overwritten by its own caption: rename it"
+        if target in self._written and self._written[target] != image:
+            return f"picture {image} shares {target.name} with {self._written[target].name}: rename one of them"
+        if target.exists() and not self._overwrite:
+            return f"{target} exists already: --overwrite replaces it"
+        return ""
+
+    def write(self, image: Path, lines: Sequence[str]) -> None:
+        """Write one caption a line.
+
+        Raises:
+            PolygraftError: see `refusal`; or the folder cannot be written.
+        """
+        if refusal := self.refusal(image):
+            raise PolygraftError(refusal)
+        target = image.with_suffix(SUFFIX)
+        try:
+            target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        except OSError as error:
+            raise PolygraftError(f"{target} cannot be written: {error.strerror}") from error
+        self._written[target] = image
+
 
 MAX_TEXT = 2000
 """Characters of a text that are kept: far more than a caption's tokens, far less than a text that fills the memory."""
@@ -75,9 +124,6 @@ def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | No
     return posts
 
 
-# Layouts
-
-
 def _read_jsonl(files: Sequence[Path], _: Report) -> Iterator[Row]:
     for file in files:
         for place, record in read_objects(read_data(file), str(file), _JSONL.shape):
@@ -104,12 +150,14 @@ _FOLDER = Layout(
     find=lambda source: [source] if source.is_dir() else [],
     read=_read_folder,
 )
+
 _JSONL = Layout(
     shape='each line is an object like {"image": "a.jpg", "text": "..."}',
     pictures="paths are taken from the folder of the file",
     find=lambda source: [source] if not source.is_dir() else [],
     read=_read_jsonl,
 )
+
 # tried in this order: to what is named least comes last
 _LAYOUTS: Mapping[str, Layout] = {
     "instapic": INSTAPIC, "yfcc": YFCC, "redcaps": REDCAPS, "folder": _FOLDER, "jsonl": _JSONL
@@ -130,9 +178,6 @@ def _choose(source: Path, name: LayoutName) -> tuple[Layout, list[Path]]:
     if not files:
         raise PolygraftError(f"{source} is not in the layout {name}: {layout.shape}")
     return layout, files
-
-
-# Rows become posts
 
 
 def _posts(source: Path, layout: Layout, files: Sequence[Path], tell: Report) -> Iterator[Post]:
@@ -189,9 +234,6 @@ def _make_id(image: str, text: str, user: str) -> str:
     name = Path(image).name if Path(image).is_absolute() else image
     digest = hashlib.sha256("\0".join([user, text]).encode())
     return f"{_clean(name)}#{digest.hexdigest()[:12]}"
-
-
-# What is left out or changed
 
 
 def _once(posts: Sequence[Post], tell: Report) -> list[Post]:

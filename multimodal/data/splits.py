@@ -1,4 +1,7 @@
-"""Splits of posts that leak nothing: marks for training, validation and tests, and a simple cut in two."""
+"""Splits of posts that leak nothing: marks for training, validation and tests, and a simple cut in two.
+
+What is kept from training: the options that training and evaluation share, so that they part posts alike.
+"""
 
 import hashlib
 import os
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from backbone.errors import PolygraftError
+from backbone.errors import PolygraftError, UsageError
 from multimodal.data.posts import SPLITS, Post, Report
 
 _SIDES = {"train": 0, "validation": 1, "test1": 2, "test2": 2}
@@ -199,3 +202,45 @@ def split_posts(
 def _rank(group: Sequence[Post], by: str, seed: int) -> bytes:
     """Return a number drawn for a group."""
     return _hash(seed, *(sorted({post.user for post in group}) if by == "user" else _names(group)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """What is kept from training; posts with a split of their own keep it."""
+
+    test_users: float = 0.0
+    """Share of the users held out for tests, with all their posts (test1)."""
+    test_posts: float = 0.0
+    """Share of the other users' pictures held out for tests (test2)."""
+    val_share: float = 0.1
+    """Share of the pictures (or users) that is then held out for validation; 0: none, and nothing chooses or guards."""
+    split_by: Literal["post", "user"] = "post"
+    """Whether a picture or a user is never both in training and in validation."""
+
+    def __post_init__(self) -> None:
+        for name in ("test_users", "test_posts", "val_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, allowed is 0 up to, not including, 1")
+
+    def mark(self, posts: Sequence[Post], *, seed: int = 0, report: Report | None = None) -> list[Post]:
+        """Say of each post what it is for; the same posts, options and seed give the same answer.
+
+        Args:
+            posts: all posts. Where any has a split, those without are for training.
+            seed: another seed, another draw.
+            report: see `multimodal.data.splits.mark_splits`.
+
+        Raises:
+            UsageError: test posts are to be drawn, but the posts have splits already.
+            PolygraftError: there are too few posts to part them.
+        """
+        if any(post.split for post in posts) and (self.test_users or self.test_posts):
+            raise UsageError("the posts have splits already: leave out test_users and test_posts")
+        marked = mark_splits(
+            posts, users=self.test_users, posts_share=self.test_posts, validation=0.0, seed=seed, report=report
+        )
+        learned = [post for post in marked if post.split == "train"]
+        if not self.val_share or not learned or any(post.split == "validation" for post in marked):
+            return marked
+        held = {post.id for post in split_posts(learned, self.val_share, by=self.split_by, seed=seed)[1]}
+        return [replace(post, split="validation") if post.id in held else post for post in marked]

@@ -1,6 +1,10 @@
-"""From posts to what is shown of their authors: profiles of users, and the context of each post without itself."""
+"""From posts to what is shown of their authors: profiles of users, and the context of each post without itself.
+
+What is known of the authors of a set of captions: their pasts, their words, and what of it each caption is shown.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,11 +14,12 @@ from multimodal.batches import CaptionSet, gather
 from multimodal.data.posts import Post
 from multimodal.profile.profile import NOBODY, Context, ContextLimits, ContextMode, Flags, PastCaption, Profile, latest
 from multimodal.profile.tfidf import WordTable
-from multimodal.users.history import UserPosts, rows_by_user
+from multimodal.users.history import UserPosts, collect, rows_by_user
 from multimodal.users.neighbors import Community
 
 _SIZES = (1, 3, 10, 30, 100)
 """Past posts that a training post is left with, in turn with the whole past: so few must do as well."""
+
 _LENT = 0.5
 """Share of training posts that others lend to: the captioner must do without, and learn what pictures show."""
 
@@ -109,3 +114,45 @@ def _left_out(hidden: Flags, random: np.random.Generator) -> Flags:
     if size < len(seen):
         left[random.permutation(seen)[size:]] = True
     return left
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a captioner may know of users."""
+
+    past: dict[str, UserPosts]
+    """Of each user; one who is not there is nobody."""
+    table: WordTable
+    limits: ContextLimits
+    mode: ContextMode = "leave-one-out"
+    community: Community | None = None
+    """Who lends past captions; None: nobody."""
+
+    def shown(
+        self, data: CaptionSet, *, authors: Sequence[str] | None = None, vary: int | None = None
+    ) -> list[Context]:
+        """Return what is shown of its author for each caption.
+
+        Args:
+            data: pictures, captions and posts.
+            authors: whom to show in the author's place, for each caption.
+            vary: see `multimodal.users.contexts.contexts`.
+        """
+        if authors is not None:
+            posts = (replace(post, user=user) for post, user in zip(data.posts, authors, strict=True))
+            data = replace(data, posts=tuple(posts))
+        return contexts(data, self.past, self.table, self.limits, mode=self.mode, vary=vary, community=self.community)
+
+
+def pasts(data: CaptionSet, encoder: str) -> dict[str, UserPosts]:
+    """Return the posts of each author of ``data``, whose pictures the encoder of this digest has seen."""
+    return collect(data.posts, data.pooled.numpy(), encoder)
+
+
+def learned_words(data: CaptionSet) -> WordTable:
+    """Return the words of the authors of ``data``; posts without a user are nobody's."""
+    texts: dict[str, list[str]] = {}
+    for post in data.posts:
+        if post.user:
+            texts.setdefault(post.user, []).append(post.text)
+    return WordTable.fit(texts)

@@ -14,8 +14,7 @@ from multimodal.batches import gather
 from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, read_data
 from multimodal.data.posts import MAX_TEXT, Post, Report, load_posts
 from multimodal.profile.profile import Profile, latest
-from multimodal.users.contexts import make_profile
-from multimodal.users.known import pasts
+from multimodal.users.contexts import make_profile, pasts
 from multimodal.users.neighbors import Community
 
 _PROFILE = re.compile(rb'\s*\{\s*"format"\s*:')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backbone.errors import PolygraftError, UsageError
 from scripts._app.cli import remark
-from video.update_options import UpdateOptions
+from video.options import UpdateOptions
 
 if TYPE_CHECKING:
     from video.narrator import Narrator
@@ -117,7 +117,7 @@ class Grower:
             return Composition(vocabulary, self._narrator.text_encoder)
         if self._asked is None:
             from backbone.vlm import Describer
-            from video.update.described import ModelProposer
+            from video.update.proposers import ModelProposer
 
             describer = Describer.from_pretrained(self._growing.proposer, device=self._device)
             self._asked = ModelProposer(describer=describer)

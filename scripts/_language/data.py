@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from backbone.errors import PolygraftError
 from backbone.training.config import TrainConfig
 from scripts._app.cli import progress, remark, stage
-from scripts._app.documents import hold_out, read_documents
+from scripts._app.text_files import hold_out, read_documents
 from scripts._language.options import Options
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class CorpusTexts:
 
     def rows(self, backbone: "Backbone", world: "World") -> "tuple[Batches, TrainConfig]":
         """Return the rows of the mixture, whose tokens the first process writes into the run, and how long."""
-        from crosslingual.language_model.language_rows import count_tokens, mix_languages
+        from crosslingual.language_model.loader import count_tokens, mix_languages
         from crosslingual.language_model.token_shards import TokenShards
 
         folder = self.options.out / "tokens"

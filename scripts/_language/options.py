@@ -9,9 +9,8 @@ import tyro
 
 from backbone.errors import UsageError
 from backbone.training.config import TrainConfig
-from crosslingual.language_model.attention_options import AttentionOptions
 from crosslingual.language_model.mixture import MixtureOptions
-from crosslingual.language_model.options import Tuning, shape
+from crosslingual.language_model.options import AttentionOptions, Tuning, shape
 from scripts._app.cli import Device, Json
 from scripts._app.run_folder import Training
 

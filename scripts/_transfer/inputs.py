@@ -19,8 +19,7 @@ from crosslingual.transfer.methods import own_vectors, token_texts
 from crosslingual.transfer.transfer import Evidence
 from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.dictionary import Dictionary, identical
-from crosslingual.vectors.word_vectors import WordVectors, train
-from crosslingual.vectors.words import split_words
+from crosslingual.vectors.word_vectors import WordVectors, split_words, train
 from scripts._app.cli import remark, stage
 from scripts._app.text_files import read_texts, size_of
 from scripts._transfer.options import Options

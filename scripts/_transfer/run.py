@@ -11,8 +11,7 @@ from backbone.hf.fingerprint import vocabulary_digest
 from backbone.hf.vocabulary_checkpoint import read_stored
 from crosslingual.transfer.mixing_matrix import Mixing
 from crosslingual.transfer.report import peak_memory
-from crosslingual.transfer.surgery import with_mixed_vocabulary
-from crosslingual.transfer.transfer import Evidence, make_mixing
+from crosslingual.transfer.transfer import Evidence, make_mixing, with_mixed_vocabulary
 from scripts._app.cli import stage
 from scripts._transfer.inputs import completed, new_tokenizer
 from scripts._transfer.options import Options

@@ -54,7 +54,7 @@ class PersonalSet:
     @cached_property
     def table(self) -> WordTable:
         """The words of the training users."""
-        from multimodal.users.known import learned_words
+        from multimodal.users.contexts import learned_words
 
         return learned_words(self.splits["train"])
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbone.io.atomic_files import atomic_folder
 from crosslingual.options import VectorTraining
-from crosslingual.vectors.words import split_words
+from crosslingual.vectors.word_vectors import split_words
 from scripts._app.cli import remark
 from starter_build.datasets.documents import held_out
 from starter_build.datasets.languages import dictionary_files, language_documents, parallel_verses

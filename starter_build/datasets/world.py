@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from crosslingual.corpus.languages import writing_of
+from crosslingual.corpus.unicode_scripts import writing_of
 from starter_build.datasets.bible import PACKAGE as BIBLES
 from starter_build.datasets.bible import chapters
 from starter_build.datasets.documents import Document, clean, hash_share, is_written, tidy

@@ -20,7 +20,7 @@ from benchmarks.captioning.choice import (
     learned_choice,
 )
 from multimodal.profile.profile import Context, PastCaption
-from multimodal.reranking.evidence import NAMES
+from multimodal.reranking.rerank import NAMES
 from starter_build.datasets.post_sets import Authors, _encoded
 from starter_build.datasets.voice_posts import voice_of
 from tests.benchmarks.test_personal import tiny_posts

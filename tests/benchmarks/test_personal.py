@@ -14,7 +14,7 @@ from benchmarks.captioning.tables import Run, compared, counterfactual_accuracy
 from benchmarks.common import summary
 from multimodal.data.posts import Post
 from multimodal.training import train as training
-from multimodal.users.known import pasts as pasts_of
+from multimodal.users.contexts import pasts as pasts_of
 from starter_build.datasets import post_sets as sets
 from starter_build.datasets.post_sets import Authors, PersonalSet, scored_form
 from starter_build.starter import personal_captioners as systems

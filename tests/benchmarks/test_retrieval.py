@@ -8,8 +8,8 @@ import torch
 
 from backbone.checkpoint.model_card import FrozenPart
 from backbone.generation.config import Decoding
+from benchmarks.common import medians
 from benchmarks.random_gpt2 import random_gpt2, random_like
-from benchmarks.timing import medians
 from benchmarks.video.speed import QUESTION, Finds, Writes, read_clips, write_films, write_vocabulary
 from tests.video.tiny_narrator import parts, random_frames, tiny_narrator
 from video.vocabulary.compose import Joins

@@ -6,7 +6,7 @@ import pytest
 
 from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
-from multimodal.data.sidecars import SidecarWriter, find_sidecar
+from multimodal.data.posts import SidecarWriter, find_sidecar
 from multimodal.pipeline import caption_files, one_line
 from tests.multimodal.tiny_captioner import paint, tiny_captioner
 

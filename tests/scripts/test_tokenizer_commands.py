@@ -6,7 +6,7 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from scripts._app.language_texts import language_texts
+from scripts._app.text_files import language_texts
 from tests.crosslingual.tiny_corpus import build, prose, source, texts, write_jsonl
 from tests.crosslingual.tiny_texts import MARKED
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN

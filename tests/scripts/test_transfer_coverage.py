@@ -4,7 +4,7 @@ import pytest
 
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.transfer.mixing_matrix import Mixing
-from scripts._transfer.coverage import ScriptCoverage, by_script, script_of
+from scripts._transfer.report_text import ScriptCoverage, by_script, script_of
 from tests.crosslingual.tiny_transfer import GERMAN, byte_bpe
 
 

@@ -1,7 +1,7 @@
 """What an image encoder says of films at regular times, so that each look at a film is decoded and encoded once.
 
 All spans of a film are looked at on one grid of times, 0, 1 / fps, 2 / fps and so on (VLog takes 2 a second, section
-4.1), so that spans that overlap share their frames. The cache is a `backbone.row_store.RowStore`: a row a look, its key
+4.1), so that spans that overlap share their frames. The cache is a `backbone.feature_cache.RowStore`: a row a look, its key
 made of the film's contents and the time. Looks beyond the end are kept too, so that an end need not be found again.
 """
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.row_store import Rows, RowStore
+from backbone.feature_cache import Rows, RowStore
 from video.data.clips import Span, check_fps
 from video.frames.files import Frame, check_film
 from video.frames.reader import read_frames

@@ -10,10 +10,8 @@ from video.config import NarratorConfig
 from video.data.clip_features import ClipSet
 from video.model.projection import Projection
 from video.narrator import Narrator
-from video.training.margin import LEAST, draw_line
-from video.training.objective import NarrationBatches
-from video.training.objective_part import NarrationObjective
-from video.training.validation import Validation
+from video.training.objective import NarrationBatches, NarrationObjective
+from video.training.validation import LEAST, Validation, draw_line
 
 _BODIES = {
     "frozen": "a frozen language model",

@@ -2,6 +2,8 @@
 
 VLog asks a vision-language model for the activity and a language model for actions (Section 3.4 and Appendix A.3). Here
 whatever can be called is a proposer; this file has two that need no model and one that is any command.
+
+Proposals by a model that sees: a captioner, or a chat model that is asked for actions.
 """
 
 import json
@@ -21,6 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.vlm import Describer
 from video.timeline.segments import Segment
 from video.vocabulary.narrations import clean
 from video.vocabulary.pair_encoding import FUNCTION_WORDS
@@ -31,6 +34,7 @@ MAX_WORDS = 30
 """Longest proposal: a narration, not an essay."""
 
 _LIST_MARK = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):])\s*")
+
 _QUOTES = "\"'`“”‘’«»"
 
 
@@ -148,9 +152,8 @@ def _most_frequent(counter: Counter[str], parts: int) -> list[str]:
     return sorted(counter, key=lambda text: (-counter[text], text))[:parts]
 
 
-# A command
-
 _POLL = 0.02  # seconds
+
 _MAX_ANSWER = 1 << 20  # bytes
 
 
@@ -243,3 +246,33 @@ class ShellCommand:
 def _all_of(file: IO[bytes]) -> bytes:
     file.seek(0)
     return file.read(_MAX_ANSWER)
+
+
+QUESTION = (
+    "What is happening in the picture? Answer with short actions of a verb and a noun, such as: cut the onion; "
+    "stir the soup. Separate them by semicolons and write nothing else."
+)
+"""VLog asks one model for the activity and another for its actions (Appendix A.3); here one model sees and lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelProposer:
+    """Asks a model about the picture of a segment."""
+
+    describer: Describer
+    question: str = QUESTION
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return f"model {self.describer.name}"
+
+    def propose(self, segment: Segment) -> list[str]:
+        """Return the lines of the answer.
+
+        Raises:
+            PolygraftError: the segment has no picture, or the model fails.
+        """
+        if segment.picture is None:
+            raise PolygraftError(f"{self.name} needs a picture of {segment.film} at {segment.start:g} s, but has none")
+        return self.describer.describe(segment.picture.convert("RGB"), self.question).splitlines()

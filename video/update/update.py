@@ -20,14 +20,14 @@ from torch import Tensor
 
 from backbone.checkpoint.model_card import FrozenPart
 from backbone.errors import PolygraftError, UsageError
+from video.options import COMPOSED_GAIN, GAIN
+from video.options import UpdateOptions as UpdateOptions
 from video.timeline.segments import Segment
 from video.update.proposers import Composition, Proposer, parse_proposals
-from video.update_options import COMPOSED_GAIN, GAIN
-from video.update_options import UpdateOptions as UpdateOptions
 from video.vocabulary.entries import Entry, Origin
 from video.vocabulary.narrations import clean
+from video.vocabulary.storage import Tried, Update, next_id, save_update
 from video.vocabulary.text_encoder import TextEncoder
-from video.vocabulary.update_folder import Tried, Update, next_id, save_update
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 Clock = Callable[[], datetime]

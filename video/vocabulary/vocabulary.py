@@ -23,9 +23,20 @@ from video.vocabulary.exact_search import Bonus, Hits, join, search
 from video.vocabulary.narrations import Narrations
 from video.vocabulary.pair_encoding import Coding, CodingOptions, Pair, encode
 from video.vocabulary.scene_prior import ScenePrior
-from video.vocabulary.storage import FORMAT, KIND, UPDATES, Header, Table, load_table, read_config, save_table
+from video.vocabulary.storage import (
+    FORMAT,
+    KIND,
+    UPDATES,
+    Header,
+    Table,
+    Update,
+    load_table,
+    load_updates,
+    placed,
+    read_config,
+    save_table,
+)
 from video.vocabulary.text_encoder import TextEncoder, Watch
-from video.vocabulary.update_folder import Update, load_updates, placed
 
 Level = Literal["narrations", "prefixes", "postfixes", "scenes"]
 

@@ -1,9 +1,8 @@
 """The methods that give a new vocabulary its first embeddings, each as rows of a mixing."""
 
-from crosslingual.transfer.methods.focus import clp, focus
+from crosslingual.transfer.methods.focus import clp, focus, own_vectors, token_texts
 from crosslingual.transfer.methods.fvt import fvt
 from crosslingual.transfer.methods.omp import omp
-from crosslingual.transfer.methods.own import own_vectors, token_texts
 from crosslingual.transfer.methods.transtoken import from_dictionary, transtoken
 from crosslingual.transfer.methods.wechsel import ofa, wechsel
 

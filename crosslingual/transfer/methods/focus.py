@@ -1,9 +1,13 @@
 """Rows made of the tokens that both vocabularies have: FOCUS and CLP-Transfer.
 
 Shapes: S source ids, T target ids, n anchors, a numbers in a vector.
+
+FOCUS's auxiliary vectors (Dobler and de Melo, 2023, section 2.2): text as tokens, and the vectors of these.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +18,10 @@ from crosslingual.transfer.knn import sparsemax
 from crosslingual.transfer.mixing_matrix import Mixing, Origin
 from crosslingual.transfer.overlap import Match, copies, overlap
 from crosslingual.vectors.char_ngrams import Array
+from crosslingual.vectors.word_vectors import WordVectors
 
 _BLOCK = 256  # rows of a dense matrix of similarities
+
 _WEIGHTS = 50_000_000  # of CLP's dense rows, 600 MB of them
 
 
@@ -122,3 +128,23 @@ def _cosines(x: Array, y: Array) -> Array:
     x, y = x.astype(np.float64), y.astype(np.float64)
     cosines: Array = (x @ y.T) / np.linalg.norm(x, axis=1)[:, None] / np.linalg.norm(y, axis=1)
     return cosines
+
+
+def token_texts(tokenizer: Any, texts: Iterable[str]) -> Iterator[str]:
+    """Yield texts as tokens with blanks between: what FOCUS trains its auxiliary vectors on."""
+    for text in texts:
+        yield " ".join(tokenizer.tokenize(text))
+
+
+def own_vectors(tokenizer: Any, vectors: WordVectors) -> Array:
+    """Return the vectors of tokens that are words of ``vectors``, (T, a); zeros for those too rare to be.
+
+    Args:
+        tokenizer: the target's.
+        vectors: trained on what `token_texts` yields.
+    """
+    numbers: dict[str, int] = tokenizer.get_vocab()
+    found = np.zeros((max(numbers.values()) + 1, vectors.width), dtype=np.float32)
+    known = [piece for piece in numbers if piece in vectors.index]
+    found[[numbers[piece] for piece in known]] = vectors.vectors(known)
+    return found

@@ -2,33 +2,125 @@
 
 They describe what the Stanford tokenizer 3.4.1 does, which coco-caption calls: which strings are one token, how far
 each looks ahead, and what is rewritten. It knows characters below U+10000 only, and Unicode up to 6.2.
+
+What becomes of the text that a rule has matched: quotes, dashes, brackets and money as the Treebank has them.
 """
 
 import re
 import unicodedata
 
 from multimodal.metrics.ptb.lexer import Rule
-from multimodal.metrics.ptb.ptb_forms import (
-    ampersand,
-    brackets,
-    closing_quote,
-    currency,
-    dash,
-    ellipsis,
-    firm_blanks,
-    fraction,
-    greater_than,
-    initials,
-    less_than,
-    line_break,
-    no_soft_hyphens,
-    nothing,
-    opening_quote,
-    plain,
-    round_brackets,
-    short_dash,
-    telephone,
+
+_BRACKETS = str.maketrans(
+    {"(": "-LRB-", ")": "-RRB-", "{": "-LCB-", "}": "-RCB-", "[": "-LSB-", "]": "-RSB-"},
 )
+
+_FRACTIONS = str.maketrans({"¼": "1/4", "½": "1/2", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"})
+
+_CURRENCIES = str.maketrans({"¢": "cents", "£": "#", **dict.fromkeys("\u0080¤\u20a0€", "$")})
+
+_CURLY = str.maketrans(
+    dict.fromkeys("\u0091\u2018\u201b\u2039", "`")
+    | dict.fromkeys("\u0092\u2019\u203a", "'")
+    | dict.fromkeys("\u0093\u201c\u00ab", "``")
+    | dict.fromkeys("\u0094\u201d\u00bb", "''")
+)
+
+
+def plain(text: str) -> str:
+    """The text as it stands."""
+    return text
+
+
+def nothing(text: str) -> str:
+    """No token."""
+    return ""
+
+
+def line_break(text: str) -> str:
+    """The end of a line, and of a caption."""
+    return "\n"
+
+
+def no_soft_hyphens(text: str) -> str:
+    """Soft hyphens go; one that stands alone becomes a hyphen."""
+    return text.replace("\u00ad", "") or "-"
+
+
+def short_dash(text: str) -> str:
+    """Three or four hyphens are a dash, as a real dash is; five and more are a ruler."""
+    return "--" if len(text) in (3, 4) else text
+
+
+def dash(text: str) -> str:
+    """A dash of whatever width."""
+    return "--"
+
+
+def ellipsis(text: str) -> str:
+    """Dots, spaced or not."""
+    return "..."
+
+
+def ampersand(text: str) -> str:
+    """The entity is written out."""
+    return re.sub("&amp;", "&", text, flags=re.IGNORECASE)
+
+
+def less_than(text: str) -> str:
+    """The sign or its entity."""
+    return "<"
+
+
+def greater_than(text: str) -> str:
+    """The sign or its entity."""
+    return ">"
+
+
+def brackets(text: str) -> str:
+    """The Treebank's names for round, curly and square brackets."""
+    return text.translate(_BRACKETS)
+
+
+def round_brackets(text: str) -> str:
+    """In faces and telephone numbers only the round ones are named."""
+    return text.replace("(", "-LRB-").replace(")", "-RRB-")
+
+
+def firm_blanks(text: str) -> str:
+    """Blanks inside a token must not break it."""
+    return text.replace(" ", "\u00a0")
+
+
+def telephone(text: str) -> str:
+    """A number with blanks and brackets in it."""
+    return round_brackets(firm_blanks(text))
+
+
+def fraction(text: str) -> str:
+    """Five fractions are spelt out; the others stay."""
+    return text.translate(_FRACTIONS)
+
+
+def currency(text: str) -> str:
+    """What the Treebank of 1989 had for money: the dollar, `#` for the pound, cents."""
+    return text.translate(_CURRENCIES)
+
+
+def closing_quote(text: str) -> str:
+    """Straight quotes close; curly ones say themselves what they do."""
+    return re.sub('"|&quot;', "''", text.replace("&apos;", "'")).translate(_CURLY)
+
+
+def opening_quote(text: str) -> str:
+    """Straight quotes open; curly ones say themselves what they do."""
+    return re.sub('"|&quot;', "``", re.sub("&apos;|'", "`", text)).translate(_CURLY)
+
+
+def initials(text: str) -> str:
+    """A single letter before a new sentence is no abbreviation; `U.S.` is one, and ends the sentence too."""
+    return text[0] if len(text) == 2 else text
+
 
 # Letters of the first plane that came after Unicode 6.2, as ranges that hold no older letter.
 _LATER_LETTERS = (
@@ -38,6 +130,7 @@ _LATER_LETTERS = (
     r"\u2C5F\u312E\u312F\u31BB-\u31BF\u4DB6-\u4DBF\u9FCD-\u9FFF\uA698-\uA69D\uA78F\uA794-\uA79F\uA7AB-\uA7F7\uA8FD\uA8FE"
     r"\uA9E0-\uA9FE\uAA7E\uAA7F\uAB30-\uABBF"
 )
+
 _LATER_DIGITS = r"\u0DE6-\u0DEF\uA9F0-\uA9F9"
 
 
@@ -60,6 +153,7 @@ def _words(text: str) -> str:
 
 
 _BLANK = r" \t\u00A0\u2000-\u200A\u3000"
+
 # The word pieces that Unicode 6.2 does not call letters: soft hyphen, modifiers, combining marks of many scripts.
 _MARK = (
     r"\u00AD\u02C2-\u0379\u0384\u0385\u03F6\u0483-\u0487\u055A-\u055F\u0591-\u05BD\u05BF\u05C1\u05C2\u05C4\u05C5\u05C7"
@@ -68,13 +162,16 @@ _MARK = (
     r"\u0A3E-\u0A4F\u0A81-\u0A83\u0ABC-\u0ACF\u0B82\u0BBE-\u0BC2\u0BC6-\u0BC8\u0BCA-\u0BCD\u0C01-\u0C03\u0C3E-\u0C56"
     r"\u0D3E-\u0D44\u0D46-\u0D48\u0E31-\u0E3A\u0E47-\u0E4E\u0EB1-\u0EBC\u0EC8-\u0ECD"
 )
+
 # Stand-alone signs; letters and digits inside these ranges never get here, because a word is as long and comes first.
 _SIGN = (
     r"%&+~^|\\\u00A6-\u037E\u0387\u0589\u05BE-\u05C6\u05F3\u05F4\u0600-\u0603\u0606-\u060C\u0614-\u061B\u061E\u061F"
     r"\u066A\u066D-\u070D\u07F6-\u07F8\u0964\u0965\u0E4F\u1FBD\u2016-\u2023\u2030-\u203B\u203E-\u2042\u2044\u207A-\u208E"
     r"\u2100-\u214F\u2190-\u2BFF\u3002\u3012\u30FB\uFF01-\uFF65"
 )
+
 _TAG = r"[A-Za-z][A-Za-z0-9_:.\-]*"
+
 _IN_URL = r"[^ \t\n\f\r\"<>|.!?(){},\-]"
 
 # Lower-case names are sets of characters, upper-case names are patterns.

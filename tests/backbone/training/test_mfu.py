@@ -3,7 +3,7 @@
 import torch
 
 from backbone.training.distributed import World
-from backbone.training.grouped import GroupLosses, group_sums
+from backbone.training.eval_metrics import GroupLosses, group_sums
 from backbone.training.logger import read_log
 from backbone.training.loop import TrainConfig, fit
 from backbone.training.mfu import Gauge, Work, measure_peak

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from backbone.errors import PolygraftError
-from backbone.training import saving
+from backbone.training import resume as saving
 from backbone.training.distributed import World
 from backbone.training.loop import TrainConfig, fit
-from backbone.training.resume import RunState, latest_state, load_tensors
-from backbone.training.saving import Saver
+from backbone.training.resume import RunState, Saver, latest_state, load_tensors
 from tests.backbone.training.toy_training import toy, toy_rows
 
 ALONE = World(0, 1, torch.device("cpu"))

@@ -11,12 +11,11 @@ import pytest
 
 from backbone.errors import PolygraftError, UsageError
 from crosslingual.corpus import build as building
-from crosslingual.corpus.build import build_corpus
+from crosslingual.corpus.build import build_corpus, run_jobs
 from crosslingual.corpus.clean import clean_unit
 from crosslingual.corpus.corpus import Corpus
 from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.sources import read_sources
-from crosslingual.corpus.workers import run_jobs
 from crosslingual.corpus.write import write_unit
 from tests.crosslingual.tiny_corpus import alter, build, content, drops, prose, source, texts, write_jsonl
 

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 from backbone.errors import UsageError
 from crosslingual.corpus.compression import compression_ratio, find_tails, outside
-from crosslingual.corpus.exact_dedup import below, find_repeats
-from crosslingual.corpus.hashing import mix, slice_hashes, text_key
-from crosslingual.corpus.minhash import BANDS, ROWS, WIDTH, clusters, signatures
+from crosslingual.corpus.exact_dedup import below, find_repeats, mix, slice_hashes, text_key
+from crosslingual.corpus.minhash import BANDS, ROWS, WIDTH, clusters, copies, signatures
 from crosslingual.corpus.options import BuildOptions
-from crosslingual.corpus.rehydration import copies
 from tests.crosslingual.tiny_corpus import alter, build, drops, prose, source, texts, write_jsonl
 
 KEYS = st.lists(st.integers(0, 5), max_size=20)

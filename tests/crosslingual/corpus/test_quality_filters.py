@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosslingual.corpus.languages import writing_of
-from crosslingual.corpus.quality_filters import judge_texts
-from crosslingual.corpus.repair import repair_texts
-from crosslingual.corpus.rules import Rules
+from crosslingual.corpus.clean import repair_texts
+from crosslingual.corpus.quality_filters import Rules, judge_texts
 from crosslingual.corpus.text_stats import measure
-from crosslingual.corpus.unicode_scripts import known_scripts
+from crosslingual.corpus.unicode_scripts import known_scripts, writing_of
 from tests.crosslingual.tiny_corpus import prose
 from tests.crosslingual.tiny_texts import HOSTILE, MARKED
 
@@ -194,7 +192,7 @@ def test_chinese_is_counted_by_characters():
 
 
 def test_the_scripts_of_all_languages_are_known():
-    from crosslingual.corpus import languages
+    from crosslingual.corpus import unicode_scripts as languages
 
     assert set(languages._SCRIPTS) <= known_scripts()
     assert writing_of("sr-Latn").scripts == ("CYRILLIC", "LATIN") and writing_of("tlh").scripts == ()

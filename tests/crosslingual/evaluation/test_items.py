@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
-from crosslingual.evaluation.items_part import Item, Sentence
-from crosslingual.evaluation.probes import read_probe
-from crosslingual.evaluation.shots import Shots
+from crosslingual.evaluation.items import Item, Sentence, Shots
 from crosslingual.evaluation.tagging import UNIVERSAL, layout_of, read_sentences, tag_set
-from crosslingual.evaluation.tasks import TASKS, read_items
+from crosslingual.evaluation.tasks import TASKS, read_items, read_probe
 
 XNLI = {"premise": "A man sleeps .", "hypothesis": "He is n't awake .", "label": 1}
 PAWS = {"sentence1": "Er kam.", "sentence2": "Er war da.", "label": "1"}

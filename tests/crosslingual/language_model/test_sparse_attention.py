@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from backbone.errors import PolygraftError
 from backbone.training.config import TrainConfig
 from backbone.training.sampler import Batches
-from crosslingual.language_model.attention_options import AttentionOptions
+from crosslingual.language_model.options import AttentionOptions
 from crosslingual.language_model.packed_tokens import PackedTokens
 from crosslingual.language_model.sparse_attention import (
     SparseAttention,

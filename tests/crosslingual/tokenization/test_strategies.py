@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crosslingual import TokenizerOptions, train_tokenizer
-from crosslingual.tokenization.splitting import CASE_MARK, SIGNS, small_letters
+from crosslingual.tokenization.byte_bpe import CASE_MARK, SIGNS, small_letters
 from tests.crosslingual.tiny_texts import HOSTILE, MARKED, TEXTS, reloaded
 
 KINDS = {

@@ -11,8 +11,7 @@ from transformers import pipeline
 
 from backbone.errors import PolygraftError
 from crosslingual.transfer.inputs import Parallel
-from crosslingual.transfer.surgery import with_mixed_vocabulary
-from crosslingual.transfer.transfer import Evidence, TransferOptions, make_mixing
+from crosslingual.transfer.transfer import Evidence, TransferOptions, make_mixing, with_mixed_vocabulary
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.word_vectors import WordVectors
 from tests.crosslingual.tiny_models import MODELS, gpt2

@@ -233,7 +233,7 @@ def test_an_npz_of_other_arrays_or_of_objects_is_one_sentence(tmp_path):
 
 
 def murmur_map(rows):
-    from crosslingual.vectors.spacy_keys import key_of
+    from crosslingual.vectors.formats import key_of
 
     return b"\xde" + struct.pack(">H", len(rows)) + b"".join(
         b"\xcf" + struct.pack(">Q", key_of(word)) + bytes([row]) for word, row in rows.items()
@@ -262,7 +262,7 @@ def test_vectors_that_cannot_be_written_are_one_sentence_and_leave_nothing(tmp_p
 
 
 def test_spacys_keys_are_murmurhash64a():
-    from crosslingual.vectors.spacy_keys import key_of
+    from crosslingual.vectors.formats import key_of
 
     # spacy.strings.hash_string, seed 1
     assert key_of("apple") == 8566208034543834098

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from backbone.errors import UsageError
 from multimodal.config import CaptionerConfig
-from multimodal.model.attention import Attention, FusionLayer, QueryLayer
 from multimodal.model.mapper import build_mapper
 from multimodal.model.pointer import PastTokens
-from multimodal.model.user_mapper import ImageInput, UserInput
+from multimodal.model.user_mapper import Attention, FusionLayer, ImageInput, QueryLayer, UserInput
 from multimodal.profile.style import Style
 
 SMALL = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from multimodal.profile.profile import NOBODY, Context, PastCaption
 from multimodal.profile.style import Style
-from multimodal.reranking.evidence import NAMES, compared_form, evidence, likeness_votes, utility_of
+from multimodal.reranking.rerank import NAMES, compared_form, evidence, likeness_votes, utility_of
 
 KNOWN = ("#cat #pet", "#dog #pet", "#car #road", "#sun #sky", "a house")
 DRAWN = ("#cat #dog", "a big house", "#cat #pet")

@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multimodal.profile.profile import NOBODY, Context, PastCaption
-from multimodal.reranking.evidence import NAMES
-from multimodal.reranking.rerank import LEARNED, VOTES, Agreement
+from multimodal.reranking.rerank import LEARNED, NAMES, VOTES, Agreement
 
 KNOWN = ("#cat #pet", "#dog #pet", "#car #road", "#sun #sky", "a house")
 

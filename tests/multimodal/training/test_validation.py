@@ -9,9 +9,8 @@ from backbone.training.logger import read_log
 from backbone.training.loop import TrainConfig
 from multimodal.batches import gather
 from multimodal.data.posts import Post
-from multimodal.training.guard import CollapseError, CollapseGuard, distinct_share
 from multimodal.training.train import describe, train_captioner
-from multimodal.training.validation import Validation
+from multimodal.training.validation import CollapseError, CollapseGuard, Validation, distinct_share
 from tests.multimodal.tiny_captioner import TEXTS, tiny_captioner, tiny_set
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from multimodal.profile.profile import NOBODY, ContextLimits, Profile
 from multimodal.profile.tfidf import NO_WORDS
-from multimodal.users.contexts import contexts
-from multimodal.users.known import pasts
+from multimodal.users.contexts import contexts, pasts
 from multimodal.users.neighbors import Community
 from tests.multimodal.profile.test_profile import caption_set, post
 from tests.multimodal.tiny_users import random_rows

@@ -5,8 +5,8 @@ import torch
 
 from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set, tiny_narrator
 from video.narrator import Narrator
-from video.training.margin import LEAST, draw_line
 from video.training.train import TrainConfig, train_narrator
+from video.training.validation import LEAST, draw_line
 from video.vocabulary.exact_search import search
 from video.vocabulary.novelty import NEIGHBOURS, FixedThreshold, auroc
 

@@ -12,8 +12,7 @@ from backbone.vlm import Describer
 from tests.backbone.tiny_describer import write_captioner
 from tests.video.toy import embed, toy_encoder, toy_vocabulary
 from video.timeline.segments import Segment
-from video.update.described import ModelProposer
-from video.update.proposers import Composition, Library, ShellCommand, parse_proposals
+from video.update.proposers import Composition, Library, ModelProposer, ShellCommand, parse_proposals
 from video.vocabulary.narrations import Row, clean, collect
 from video.vocabulary.vocabulary import NarrationVocabulary
 
