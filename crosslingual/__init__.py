@@ -10,16 +10,16 @@ from backbone.lazy import lazy
 if TYPE_CHECKING:
     from crosslingual.tokenization.options import TokenizerOptions as TokenizerOptions
     from crosslingual.tokenization.train import train_tokenizer as train_tokenizer
-    from crosslingual.transfer.transfer import TransferReport as TransferReport
-    from crosslingual.transfer.transfer import transfer as transfer
     from crosslingual.vectors.word_vectors import WordVectors as WordVectors
+    from crosslingual.vocabulary_transfer.transfer import TransferReport as TransferReport
+    from crosslingual.vocabulary_transfer.transfer import transfer as transfer
 
 _HOME = {
     "TokenizerOptions": "crosslingual.tokenization.options",
-    "TransferReport": "crosslingual.transfer.transfer",
+    "TransferReport": "crosslingual.vocabulary_transfer.transfer",
     "WordVectors": "crosslingual.vectors.word_vectors",
     "train_tokenizer": "crosslingual.tokenization.train",
-    "transfer": "crosslingual.transfer.transfer",
+    "transfer": "crosslingual.vocabulary_transfer.transfer",
 }
 __all__ = ["TokenizerOptions", "TransferReport", "WordVectors", "train_tokenizer", "transfer"]
 

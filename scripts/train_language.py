@@ -81,7 +81,7 @@ class _Origin:
 
     @classmethod
     def of(cls, backbone: "Backbone") -> "_Origin":
-        return cls(body=backbone.body_digest, models=(backbone.hf.fingerprint, *backbone.kin))
+        return cls(body=backbone.body_digest, models=(backbone.digest, *backbone.kin))
 
 
 def _settings(options: Options, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def main(options: Options) -> int:
     from backbone.training.config import TrainConfig
     from crosslingual.language_model.train import train_language_model
     from crosslingual.options import TransferOptions
-    from crosslingual.transfer.transfer import transfer
+    from crosslingual.vocabulary_transfer.transfer import transfer
     from starter_build.datasets.transfer_texts import Material
 
     began = time.perf_counter()

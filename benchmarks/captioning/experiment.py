@@ -254,7 +254,7 @@ class Laboratory:
 def _place(work: Path, name: str, frozen: "tuple[ImageEncoder, Backbone]", schedule: Schedule) -> Path:
     """Return the folder of what was trained on these models for so long."""
     encoder, backbone = frozen
-    models = hashlib.sha256(f"{encoder.digest}{backbone.hf.fingerprint}{asdict(schedule)}".encode()).hexdigest()[:12]
+    models = hashlib.sha256(f"{encoder.digest}{backbone.digest}{asdict(schedule)}".encode()).hexdigest()[:12]
     return work / f"{name}-{models}"
 
 

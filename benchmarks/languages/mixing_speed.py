@@ -36,11 +36,11 @@ class Shape:
 
 
 def ours(shape: Shape) -> float:
-    """Return the seconds that `crosslingual.transfer.methods.wechsel` and the application of its mixing take."""
+    """Return the seconds that `crosslingual.vocabulary_transfer.methods.wechsel` and the application of its mixing take."""
     import torch
 
-    from crosslingual.transfer.methods import wechsel
-    from crosslingual.transfer.subword_vectors import Reason, TokenVectors
+    from crosslingual.vocabulary_transfer.methods import wechsel
+    from crosslingual.vocabulary_transfer.subword_vectors import Reason, TokenVectors
 
     torch.set_num_threads(shape.threads)
     source, target, rows = _data(shape)

@@ -139,7 +139,7 @@ class Laboratory:
             self.sides[procedure.side].append(procedure)
         self._encoder, self._backbone, self._schedule = encoder, backbone, schedule
         said = hashlib.sha256(repr([(p.id, p.side, p.steps) for p in found]).encode()).hexdigest()
-        models = f"{said}{encoder.text_digest}{backbone.hf.fingerprint}"
+        models = f"{said}{encoder.text_digest}{backbone.digest}"
         self._vectors = work / f"steps-{hashlib.sha256(models.encode()).hexdigest()[:12]}.safetensors"
         made = f"{models}{asdict(schedule)}"
         self._folder = work / f"steps-{hashlib.sha256(made.encode()).hexdigest()[:12]}"

@@ -14,12 +14,12 @@ from crosslingual.options import VectorTraining
 from crosslingual.tokenization.options import TokenizerOptions
 from crosslingual.tokenization.train import train_tokenizer
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.inputs import Parallel
-from crosslingual.transfer.methods import own_vectors, token_texts
-from crosslingual.transfer.transfer import Evidence
 from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.dictionary import Dictionary, identical
 from crosslingual.vectors.word_vectors import WordVectors, split_words, train
+from crosslingual.vocabulary_transfer.inputs import Parallel
+from crosslingual.vocabulary_transfer.methods import own_vectors, token_texts
+from crosslingual.vocabulary_transfer.transfer import Evidence
 from scripts._app.cli import remark, stage
 from scripts._app.text_files import read_texts, size_of
 from scripts._transfer.options import Options

@@ -15,8 +15,8 @@ from backbone.gpt2 import Backbone
 from backbone.hf.fingerprint import write_kin
 from backbone.hf.loading import save_model
 from backbone.io.atomic_files import atomic_folder, is_free, write_json, write_text
-from crosslingual.transfer.mixing_matrix import Mixing
-from crosslingual.transfer.transfer import Evidence
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.transfer import Evidence
 from scripts._app.cli import stage
 from scripts._transfer.options import Options
 
@@ -70,7 +70,7 @@ class Transferred:
     result: Backbone
     mixing: Mixing
     report: Mapping[str, Any]
-    """A `crosslingual.transfer.transfer.TransferReport` as JSON."""
+    """A `crosslingual.vocabulary_transfer.transfer.TransferReport` as JSON."""
     settings: Mapping[str, Any]
     """How the rows were made."""
     evidence: Evidence

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosslingual.options import AlignmentOptions
-from crosslingual.transfer.mixing_matrix import Mixing
-from crosslingual.transfer.transfer import Evidence
 from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.dictionary import Matches
 from crosslingual.vectors.procrustes import align, unit
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.transfer import Evidence
 from scripts._app.plots import inline_svg, pyplot
 from scripts._transfer.report_text import alignment_sentence, sample_rows, script_rows
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from crosslingual.options import Drawn
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 
 if TYPE_CHECKING:
     from scripts._transfer.output import Transferred

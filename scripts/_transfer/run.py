@@ -9,9 +9,9 @@ from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from backbone.hf.fingerprint import vocabulary_digest
 from backbone.hf.vocabulary_checkpoint import read_stored
-from crosslingual.transfer.mixing_matrix import Mixing
-from crosslingual.transfer.report import peak_memory
-from crosslingual.transfer.transfer import Evidence, make_mixing, with_mixed_vocabulary
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.report import peak_memory
+from crosslingual.vocabulary_transfer.transfer import Evidence, make_mixing, with_mixed_vocabulary
 from scripts._app.cli import stage
 from scripts._transfer.inputs import completed, new_tokenizer
 from scripts._transfer.options import Options

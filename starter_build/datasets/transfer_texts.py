@@ -21,7 +21,7 @@ from starter_build.datasets.text import english_documents
 
 if TYPE_CHECKING:
     from crosslingual.language_model.packed_tokens import PackedTokens
-    from crosslingual.transfer.inputs import Parallel
+    from crosslingual.vocabulary_transfer.inputs import Parallel
     from crosslingual.vectors.dictionary import Dictionary
     from crosslingual.vectors.word_vectors import WordVectors
 
@@ -114,7 +114,7 @@ class Material:
     @cached_property
     def token_vectors(self) -> Any:
         """FOCUS's auxiliary vectors of the tokens of this language, trained on the tokenized text."""
-        from crosslingual.transfer.methods import own_vectors, token_texts
+        from crosslingual.vocabulary_transfer.methods import own_vectors, token_texts
 
         options = VectorTraining(width=300, epochs=3, model="cbow", negatives=10, min_count=10, shortest=3, longest=6)
         texts = token_texts(self.tokenizer, self.training)
@@ -131,7 +131,7 @@ class Material:
     @cached_property
     def parallel(self) -> "Parallel":
         """Verses in English and in this language, cut into words."""
-        from crosslingual.transfer.inputs import Parallel
+        from crosslingual.vocabulary_transfer.inputs import Parallel
 
         english, other = parallel_verses(self.data, self.code)
         return Parallel(source=tuple(english), target=tuple(self._segmented(other)), name=f"verses of {self.code}")

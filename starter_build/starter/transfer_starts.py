@@ -8,7 +8,7 @@ from crosslingual.options import AlignmentOptions, TransferOptions
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
-    from crosslingual.transfer.transfer import Evidence
+    from crosslingual.vocabulary_transfer.transfer import Evidence
     from starter_build.datasets.transfer_texts import Material
 
 SCRATCH = "from scratch"
@@ -68,7 +68,7 @@ def begin(name: str, material: "Material", seed: int) -> Begun:
         seed: of rows and weights that are drawn.
     """
     from backbone.gpt2 import Backbone
-    from crosslingual.transfer.transfer import transfer
+    from crosslingual.vocabulary_transfer.transfer import transfer
 
     english = Backbone.from_pretrained("starter", device="cpu", dtype="float32")
     if name == SCRATCH:
@@ -82,7 +82,7 @@ def begin(name: str, material: "Material", seed: int) -> Begun:
 
 
 def _evidence(start: Start, material: "Material") -> "Evidence":
-    from crosslingual.transfer.transfer import Evidence
+    from crosslingual.vocabulary_transfer.transfer import Evidence
 
     makers: dict[str, Callable[[], Any]] = {
         "source_vectors": lambda: material.english_vectors,

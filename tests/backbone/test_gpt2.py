@@ -144,7 +144,7 @@ def test_the_backbone_is_frozen_and_the_gradient_flows_through_it():
     assert losses[-1] < losses[0]
     assert bool((prefix.grad != 0).any(dim=-1).all())
     assert all(torch.equal(before[name], tensor) for name, tensor in backbone.model.state_dict().items())
-    assert fresh_digest(backbone) == digest == backbone.hf.fingerprint
+    assert fresh_digest(backbone) == digest == backbone.digest
     assert not any(p.requires_grad or p.grad is not None for p in backbone.model.parameters())
     assert not any(module.training for module in backbone.model.modules())
 
@@ -236,7 +236,7 @@ def test_another_vocabulary_on_the_same_body(tmp_path, prefix, tied):
     # the first is as it was
     assert torch.equal(backbone.logits(prefix, torch.zeros(3, 5, dtype=torch.int64)), before)
     assert (backbone.vocabulary_size, backbone.model.config.vocab_size, backbone.eos_id) == (300, 300, 299)
-    assert backbone.hf.fingerprint == fresh_digest(backbone) != other.digest
+    assert backbone.digest == fresh_digest(backbone) != other.digest
     other.save_pretrained(tmp_path / "other")
     same_after_loading(other, tmp_path / "other", prefix)
 
@@ -268,7 +268,7 @@ def same_after_loading(backbone, folder, prefix, **options):
     loaded = Backbone.from_pretrained(str(folder), device="cpu", **options)
     ids = torch.tensor([[0, 100, 279]] * 3)
     torch.testing.assert_close(loaded.logits(prefix, ids), backbone.logits(prefix, ids), rtol=0, atol=0)
-    assert loaded.digest == backbone.hf.fingerprint
+    assert loaded.digest == backbone.digest
     assert loaded.tokenizer.get_vocab() == backbone.tokenizer.get_vocab()
     assert loaded.encode(CAPTIONS, max_tokens=30).ids.tolist() == backbone.encode(CAPTIONS, max_tokens=30).ids.tolist()
 

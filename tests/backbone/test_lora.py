@@ -83,7 +83,7 @@ def test_a_frozen_body_has_nothing_to_change(backbone):
 @pytest.mark.parametrize("kind", TUNINGS)
 def test_training_reaches_every_weight_and_no_bit_of_the_frozen_body(backbone, prefix, kind):
     before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
-    digest = backbone.hf.fingerprint
+    digest = backbone.digest
     tuning = build_tuning(backbone, kind, 4)
     first = {name: parameter.detach().clone() for name, parameter in tuning.named_parameters()}
     optimizer = torch.optim.AdamW(tuning.parameters(), lr=1e-2)

@@ -3,7 +3,7 @@
 import pytest
 
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 from scripts._transfer.report_text import ScriptCoverage, by_script, script_of
 from tests.crosslingual.tiny_transfer import GERMAN, byte_bpe
 

@@ -13,7 +13,7 @@ import pytest
 # generous, since on a busy machine starting two processes alone takes long
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOY = Path(__file__).with_name("toy_training.py")
 OPTIONS = {"steps": 12, "batch_size": 8, "lr": 1e-2, "save_every": 2, "schedule": "constant"}
 

@@ -14,7 +14,7 @@ from tests.starter_build.tiny_languages import write_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FLAGS = (
     "--context", 16, "--batch-size", 4, "--micro-batch", 2, "--lr", "1e-2", "--steps", 6, "--eval-every", 3,
     "--device", "cpu", "--json",

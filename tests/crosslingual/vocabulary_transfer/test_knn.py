@@ -4,7 +4,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crosslingual.transfer.knn import nearest, softmax, sparsemax
+from crosslingual.vocabulary_transfer.knn import nearest, softmax, sparsemax
 
 
 def points(count, width, seed):
@@ -32,7 +32,7 @@ def slowly(target, source, count, target_starts, source_starts, allowed):
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=str)
 def rough(request, monkeypatch):
     """Let rough cosines be of either kind, whatever the processor multiplies quickly."""
-    monkeypatch.setattr("crosslingual.transfer.knn._quickest", lambda: request.param)
+    monkeypatch.setattr("crosslingual.vocabulary_transfer.knn._quickest", lambda: request.param)
 
 
 @pytest.mark.usefixtures("rough")

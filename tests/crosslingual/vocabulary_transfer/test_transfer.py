@@ -10,12 +10,12 @@ from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone
 from crosslingual.options import Init
-from crosslingual.transfer.inputs import Parallel
-from crosslingual.transfer.mixing_matrix import Mixing
-from crosslingual.transfer.transfer import Evidence, TransferOptions, make_mixing, transfer
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.procrustes import AlignmentOptions
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.inputs import Parallel
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.transfer import Evidence, TransferOptions, make_mixing, transfer
 from tests.backbone.tiny import tiny_model
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, PAIRS, byte_bpe
 from tests.crosslingual.tiny_vectors import tiny_fasttext

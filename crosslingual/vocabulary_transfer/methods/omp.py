@@ -10,10 +10,10 @@ from torch import Tensor
 from backbone.errors import PolygraftError
 from backbone.training.logger import watched
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.methods.focus import Anchors
-from crosslingual.transfer.mixing_matrix import Mixing
-from crosslingual.transfer.overlap import copies
 from crosslingual.vectors.char_ngrams import Array
+from crosslingual.vocabulary_transfer.methods.focus import Anchors
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.overlap import copies
 
 _BLOCK = 256  # targets at once
 _SPENT = 1e-6  # an atom with a smaller share of its length outside the span of the others adds nothing

@@ -21,14 +21,14 @@ from backbone.gpt2 import Backbone
 from backbone.hf.vocabulary import check_output, is_tied, replace_vocabulary
 from crosslingual.options import TransferOptions as TransferOptions
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.inputs import Evidence as Evidence
-from crosslingual.transfer.method_selection import Methods
-from crosslingual.transfer.mixing_matrix import Drawn, Mixing, join
-from crosslingual.transfer.overlap import specials
-from crosslingual.transfer.report import TransferReport as TransferReport
-from crosslingual.transfer.report import report_on
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.inputs import Evidence as Evidence
+from crosslingual.vocabulary_transfer.method_selection import Methods
+from crosslingual.vocabulary_transfer.mixing_matrix import Drawn, Mixing, join
+from crosslingual.vocabulary_transfer.overlap import specials
+from crosslingual.vocabulary_transfer.report import TransferReport as TransferReport
+from crosslingual.vocabulary_transfer.report import report_on
 
 
 def with_mixed_vocabulary(model: Any, tokenizer: Any, mixing: Mixing, *, source: Any, seed: int = 1234) -> Any:

@@ -7,7 +7,7 @@ import string
 from typing import Any, Literal
 
 from crosslingual.tokenization.vocabulary import BLANK, BYTE, Vocabulary
-from crosslingual.transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 
 Match = Literal["exact", "fuzzy", "symbols"]
 

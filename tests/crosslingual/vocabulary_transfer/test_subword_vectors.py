@@ -4,8 +4,8 @@ import pytest
 
 from backbone.errors import PolygraftError
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.subword_vectors import token_vectors
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.subword_vectors import token_vectors
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, roberta_bpe, unigram, wordpiece
 from tests.crosslingual.tiny_vectors import tiny_fasttext
 

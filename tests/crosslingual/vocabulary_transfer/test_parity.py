@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.methods import focus, own_vectors, token_texts
-from crosslingual.transfer.mixing_matrix import ORIGINS
-from crosslingual.transfer.overlap import overlap
-from crosslingual.transfer.transfer import Evidence, TransferOptions, make_mixing
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.procrustes import align
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.methods import focus, own_vectors, token_texts
+from crosslingual.vocabulary_transfer.mixing_matrix import ORIGINS
+from crosslingual.vocabulary_transfer.overlap import overlap
+from crosslingual.vocabulary_transfer.transfer import Evidence, TransferOptions, make_mixing
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, PAIRS, byte_bpe, random_rows, roberta_bpe
 from tests.crosslingual.tiny_vectors import tiny_fasttext
 

@@ -6,7 +6,7 @@ import torch
 from transformers import RobertaConfig, RobertaModel
 
 from backbone.errors import PolygraftError
-from crosslingual.transfer.transfer import Evidence, make_mixing, with_mixed_vocabulary
+from crosslingual.vocabulary_transfer.transfer import Evidence, make_mixing, with_mixed_vocabulary
 from tests.crosslingual.tiny_models import MODELS, SIZES, gpt2, roberta, t5
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, roberta_bpe, wordpiece
 

@@ -14,11 +14,11 @@ import numpy as np
 from backbone.errors import PolygraftError
 from backbone.training.logger import watched
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.knn import sparsemax
-from crosslingual.transfer.mixing_matrix import Mixing, Origin
-from crosslingual.transfer.overlap import Match, copies, overlap
 from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.knn import sparsemax
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, Origin
+from crosslingual.vocabulary_transfer.overlap import Match, copies, overlap
 
 _BLOCK = 256  # rows of a dense matrix of similarities
 

@@ -4,10 +4,10 @@ import torch
 
 from backbone.errors import PolygraftError
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.methods import clp, omp
-from crosslingual.transfer.methods import focus as anchored
-from crosslingual.transfer.methods.omp import pursue
-from crosslingual.transfer.overlap import copies
+from crosslingual.vocabulary_transfer.methods import clp, omp
+from crosslingual.vocabulary_transfer.methods import focus as anchored
+from crosslingual.vocabulary_transfer.methods.omp import pursue
+from crosslingual.vocabulary_transfer.overlap import copies
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe
 
 

@@ -1,6 +1,6 @@
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.mixing_matrix import ORIGINS
-from crosslingual.transfer.overlap import copies, overlap, specials
+from crosslingual.vocabulary_transfer.mixing_matrix import ORIGINS
+from crosslingual.vocabulary_transfer.overlap import copies, overlap, specials
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, roberta_bpe, unigram, wordpiece
 
 

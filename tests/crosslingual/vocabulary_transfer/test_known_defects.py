@@ -10,10 +10,10 @@ import torch
 from transformers import pipeline
 
 from backbone.errors import PolygraftError
-from crosslingual.transfer.inputs import Parallel
-from crosslingual.transfer.transfer import Evidence, TransferOptions, make_mixing, with_mixed_vocabulary
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.inputs import Parallel
+from crosslingual.vocabulary_transfer.transfer import Evidence, TransferOptions, make_mixing, with_mixed_vocabulary
 from tests.crosslingual.tiny_models import MODELS, gpt2
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, PAIRS, byte_bpe, roberta_bpe
 from tests.crosslingual.tiny_vectors import tiny_fasttext
@@ -81,7 +81,7 @@ def test_b6_files_are_utf8_whatever_the_locale(tmp_path):
     path.write_text("king\tk\u00f6nig\n", encoding="utf-8")
     code = (
         "import locale, sys; from crosslingual.vectors.dictionary import Dictionary;"
-        "from crosslingual.transfer.inputs import Parallel;"
+        "from crosslingual.vocabulary_transfer.inputs import Parallel;"
         "assert locale.getencoding() == 'ANSI_X3.4-1968', locale.getencoding();"
         "assert Dictionary.open(sys.argv[1]).pairs == (('king', 'k\\xf6nig'),);"
         "assert Parallel.read(sys.argv[1], sys.argv[1]).source == ('king\\tk\\xf6nig',)"

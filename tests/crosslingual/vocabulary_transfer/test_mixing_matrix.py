@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backbone.errors import PolygraftError
-from crosslingual.transfer.mixing_matrix import ORIGINS, Mixing, join
+from crosslingual.vocabulary_transfer.mixing_matrix import ORIGINS, Mixing, join
 from tests.crosslingual.tiny_transfer import random_rows
 
 
@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("crosslingual.transfer.mixing_matrix.write_json", full)
+    monkeypatch.setattr("crosslingual.vocabulary_transfer.mixing_matrix.write_json", full)
     with pytest.raises(PolygraftError, match="could not be saved: No space left"):
         SOME.save_pretrained(tmp_path / "m")
     assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,11 @@ import numpy as np
 
 from backbone.errors import PolygraftError
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.knn import nearest, softmax
-from crosslingual.transfer.mixing_matrix import Mixing, join
-from crosslingual.transfer.overlap import copies, overlap
-from crosslingual.transfer.subword_vectors import TokenVectors
 from crosslingual.vectors.char_ngrams import Array
+from crosslingual.vocabulary_transfer.knn import nearest, softmax
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, join
+from crosslingual.vocabulary_transfer.overlap import copies, overlap
+from crosslingual.vocabulary_transfer.subword_vectors import TokenVectors
 
 
 def wechsel(

@@ -3,10 +3,10 @@ import pytest
 
 from backbone.errors import PolygraftError
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.methods import focus, fvt, ofa, own_vectors, token_texts, wechsel
-from crosslingual.transfer.overlap import copies, overlap
-from crosslingual.transfer.subword_vectors import TokenVectors, token_vectors
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.methods import focus, fvt, ofa, own_vectors, token_texts, wechsel
+from crosslingual.vocabulary_transfer.overlap import copies, overlap
+from crosslingual.vocabulary_transfer.subword_vectors import TokenVectors, token_vectors
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, wordpiece
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 
 
 def fvt(source: Vocabulary, target: Vocabulary) -> Mixing:

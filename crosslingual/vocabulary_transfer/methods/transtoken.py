@@ -14,10 +14,10 @@ from scipy.sparse import csr_array, diags_array
 from crosslingual.alignment.ibm2 import AlignerOptions, align_words
 from crosslingual.alignment.words import Word, WordReader
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.inputs import Parallel
-from crosslingual.transfer.mixing_matrix import Mixing, Origin, join
-from crosslingual.transfer.overlap import copies
 from crosslingual.vectors.dictionary import Dictionary
+from crosslingual.vocabulary_transfer.inputs import Parallel
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, Origin, join
+from crosslingual.vocabulary_transfer.overlap import copies
 
 _ROUNDS = 20  # in which a dictionary is aligned anew
 _DIGITS = 4  # of the longest number that is looked at as one

@@ -1,8 +1,8 @@
 import pytest
 
 from backbone.errors import PolygraftError
-from crosslingual.transfer.inputs import Parallel
 from crosslingual.vectors.dictionary import Dictionary
+from crosslingual.vocabulary_transfer.inputs import Parallel
 
 
 def files(tmp_path, source, target):

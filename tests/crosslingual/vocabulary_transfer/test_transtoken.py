@@ -4,10 +4,10 @@ from tokenizers import Tokenizer
 
 from crosslingual.alignment.words import WordReader
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.inputs import Parallel
-from crosslingual.transfer.methods import from_dictionary, transtoken
-from crosslingual.transfer.methods.transtoken import Aligned
 from crosslingual.vectors.dictionary import Dictionary
+from crosslingual.vocabulary_transfer.inputs import Parallel
+from crosslingual.vocabulary_transfer.methods import from_dictionary, transtoken
+from crosslingual.vocabulary_transfer.methods.transtoken import Aligned
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, PAIRS, byte_bpe, unigram, wordpiece
 
 TEXT = Parallel(source=tuple(ENGLISH * 4), target=tuple(GERMAN * 4), name="sentences")

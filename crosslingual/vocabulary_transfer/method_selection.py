@@ -9,16 +9,16 @@ import numpy as np
 from backbone.errors import PolygraftError
 from crosslingual.options import TransferOptions
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.inputs import Evidence
-from crosslingual.transfer.methods import clp, focus, from_dictionary, fvt, ofa, omp, transtoken, wechsel
-from crosslingual.transfer.mixing_matrix import Mixing
-from crosslingual.transfer.overlap import copies
-from crosslingual.transfer.report import Findings
-from crosslingual.transfer.subword_vectors import Mean, TokenVectors, token_vectors
 from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.dictionary import Dictionary, Matches
 from crosslingual.vectors.procrustes import Alignment, align, held_out_precision
 from crosslingual.vectors.word_vectors import WordVectors
+from crosslingual.vocabulary_transfer.inputs import Evidence
+from crosslingual.vocabulary_transfer.methods import clp, focus, from_dictionary, fvt, ofa, omp, transtoken, wechsel
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
+from crosslingual.vocabulary_transfer.overlap import copies
+from crosslingual.vocabulary_transfer.report import Findings
+from crosslingual.vocabulary_transfer.subword_vectors import Mean, TokenVectors, token_vectors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.transfer.inputs import Evidence
-from crosslingual.transfer.mixing_matrix import Mixing, Origin
-from crosslingual.transfer.subword_vectors import Reason
 from crosslingual.vectors.procrustes import AlignmentScore
+from crosslingual.vocabulary_transfer.inputs import Evidence
+from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, Origin
+from crosslingual.vocabulary_transfer.subword_vectors import Reason
 
 _SAMPLES = 20
 
