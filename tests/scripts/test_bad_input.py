@@ -156,7 +156,7 @@ def test_a_language_model_that_moved_can_be_named(caption, good, model, starter)
 def test_a_starter_that_was_never_built_says_how_to_make_it(caption, good, tmp_path, monkeypatch):
     monkeypatch.setenv("POLYGRAFT_STARTER", str(tmp_path / "nothing"))
     called = caption(good)
-    assert [called.code, len(called.err), "build starter" in called.err[0]] == [1, 1, True]
+    assert [called.code, len(called.err), "starter_build" in called.err[0]] == [1, 1, True]
 
 
 @pytest.mark.slow

@@ -23,9 +23,9 @@ def made_up_world(monkeypatch: pytest.MonkeyPatch) -> None:
         comparisons, "TOKENIZERS", {"default": (), "marks": ("--marks",), "char": ("--strategy", "char")}
     )
     monkeypatch.setattr(comparisons, "OPTIMIZERS", {"adamw": (1e-3, 1e-6), "muon": (6e-3,)})
-    for module in ("material", "runs", "comparisons", "stream"):
-        monkeypatch.setattr(f"benchmarks.multilingual.{module}.polygraft", _run)
-    monkeypatch.setattr("starter_build.starter.commands.polygraft", _run)
+    callers = ("benchmarks.multilingual.runs", "benchmarks.multilingual.comparisons", "benchmarks.multilingual.stream")
+    for module in (*callers, "starter_build.datasets.multilingual_texts", "starter_build.starter.commands"):
+        monkeypatch.setattr(f"{module}.polygraft", _run)
 
 
 def _documents(_root, code):
