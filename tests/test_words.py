@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PLACES = ("README.md", "docs/results.md", "docs/checkpoint.md", "docs/training.md", "docs/glossary.md", "docs/architecture.md")
+PLACES = (
+    "README.md",
+    "docs/results.md",
+    "docs/checkpoint.md",
+    "docs/training.md",
+    "docs/glossary.md",
+    "docs/architecture.md",
+)
 WORDS = re.compile(
     r"\b(pictures?|films?|likeness(es)?|blanks?|told|borne out|dealt to|lent|lends?|lending|fellows?|voices?|looks?|"
     r"what is known of)\b",
