@@ -1,6 +1,6 @@
-"""ImageEncoder: a frozen image tower of open_clip. Pictures in, feature rows out.
+"""ImageEncoder: a frozen image tower of open_clip. Images in, feature rows out.
 
-Shapes: B pictures, dv the width of the space that pictures and texts share, n grid tokens of width dg.
+Shapes: B images, dv the width of the space that images and texts share, n grid tokens of width dg.
 """
 
 import difflib
@@ -44,17 +44,17 @@ _NOT_OF_TEXTS = ("visual", "logit_scale", "logit_bias")
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """What the tower says of pictures, on the encoder's device."""
+    """What the tower says of images, on the encoder's device."""
 
     pooled: Tensor
-    """(B, dv) float32, L2-normalised: the picture's place in the space shared with texts."""
+    """(B, dv) float32, L2-normalised: the image's place in the space shared with texts."""
     norm: Tensor | None = None
     """(B,) float32, length of the rows before they were normalised, or None where it was not kept, as in a cache."""
     grid: Tensor | None = None
-    """(B, n, dg) float32, what the tower knows of places in the picture, or None if it was not asked for."""
+    """(B, n, dg) float32, what the tower knows of places in the image, or None if it was not asked for."""
 
     def take(self, rows: slice) -> "Features":
-        """Return the features of some pictures."""
+        """Return the features of some images."""
         return Features(
             pooled=self.pooled[rows],
             norm=None if self.norm is None else self.norm[rows],
@@ -193,7 +193,7 @@ class ImageEncoder:
 
     @property
     def grid_tokens(self) -> int:
-        """Number n of grid tokens of a picture."""
+        """Number n of grid tokens of an image."""
         return self._grid_shape[0]
 
     @cached_property
@@ -203,11 +203,11 @@ class ImageEncoder:
         return grid.shape[1], grid.shape[2]
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """Return the pixels (3, height, width) that the tower wants of an RGB picture, on the CPU; safe in threads."""
+        """Return the pixels (3, height, width) that the tower wants of an RGB image, on the CPU; safe in threads."""
         return self._preprocess(_tame(image))
 
     def encode(self, images: Sequence[Image.Image], *, grid: bool = False, batch_size: int = 32) -> Features:
-        """Encode pictures in RGB, as `backbone.io.images.open_image` gives them."""
+        """Encode images in RGB, as `backbone.io.images.open_image` gives them."""
         chunks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
         parts = [self.encode_pixels(torch.stack([self.prepare(i) for i in chunk]), grid=grid) for chunk in chunks]
         if not parts:
@@ -244,7 +244,7 @@ class ImageEncoder:
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
-        """Return texts as (N, dv) float32, L2-normalised: the dot product with pooled features is their likeness.
+        """Return texts as (N, dv) float32, L2-normalised: the dot product with pooled features is their similarity.
 
         Raises:
             PolygraftError: the model has no text side, or its tokenizer cannot be fetched.
@@ -268,7 +268,7 @@ def _blank() -> Image.Image:
 
 
 def _tame(image: Image.Image) -> Image.Image:
-    """Widen hair-thin pictures with white: resized by their short side they would fill the memory."""
+    """Widen hair-thin images with white: resized by their short side they would fill the memory."""
     width, height = image.size
     least = -(-max(width, height) // _MAX_ASPECT)
     if min(width, height) >= least:

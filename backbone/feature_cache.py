@@ -1,7 +1,7 @@
-"""A cache on disk of what an image encoder says of pictures, so that each picture is encoded once.
+"""A cache on disk of what an image encoder says of images, so that each image is encoded once.
 
 A cache folder has one `backbone.feature_cache.RowStore` per encoder (and one more if it keeps grids), whose keys are the
-SHA-256 of picture files.
+SHA-256 of image files.
 
 Rows in half precision under keys, on the disk: what a cache of features is kept in.
 
@@ -151,16 +151,16 @@ class RowStore:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CachedFeatures:
-    """The features of a list of pictures, read from disk where they are asked for."""
+    """The features of a list of images, read from disk where they are asked for."""
 
     paths: tuple[Path, ...]
-    """The pictures that could be read, in the order they were given, repeated ones too."""
+    """The images that could be read, in the order they were given, repeated ones too."""
     positions: tuple[int, ...]
     """Where each of ``paths`` stood in the list given."""
     unreadable: dict[Path, str]
     """The others, with one sentence each."""
     encoded: int
-    """How many pictures this call had to encode."""
+    """How many images this call had to encode."""
     digest: str
     """SHA-256 over the contents of ``paths`` and the encoder: names the data for a training run."""
     rows: np.ndarray[Any, np.dtype[np.int64]]
@@ -182,7 +182,7 @@ class CachedFeatures:
 
 @dataclass(frozen=True, kw_only=True)
 class _Loaded:
-    """A picture file read by a worker: its key, and its pixels unless they are cached."""
+    """An image file read by a worker: its key, and its pixels unless they are cached."""
 
     path: Path
     key: bytes = b""
@@ -191,11 +191,11 @@ class _Loaded:
 
 
 class FeatureCache:
-    """Features of picture files, by content: a copy or a renamed file is known, a changed one is encoded anew.
+    """Features of image files, by content: a copy or a renamed file is known, a changed one is encoded anew.
 
     Args:
         folder: where the cache lives; several encoders may share it.
-        encoder: what encodes pictures that are not known.
+        encoder: what encodes images that are not known.
         grid: keep grid features too (many times larger).
 
     Raises:
@@ -212,14 +212,14 @@ class FeatureCache:
         self.store = RowStore(self.folder, encoder, shapes)
 
     def features(self, paths: Sequence[Path | str], *, batch_size: int = 32, progress: bool = True) -> CachedFeatures:
-        """Return the features of picture files, encoding those that are not cached.
+        """Return the features of image files, encoding those that are not cached.
 
-        Unreadable pictures are left out and reported in the result. An interrupted call has cached every batch it
+        Unreadable images are left out and reported in the result. An interrupted call has cached every batch it
         finished. Another process that uses the same cache is waited for.
 
         Args:
-            paths: picture files, as `backbone.io.images.list_images` gives them.
-            batch_size: pictures per pass through the encoder.
+            paths: image files, as `backbone.io.images.list_images` gives them.
+            batch_size: images per pass through the encoder.
             progress: show a bar on a terminal when it takes more than two seconds.
 
         Raises:
@@ -280,7 +280,7 @@ class FeatureCache:
         return keys, unreadable
 
     def _load_ahead(self, paths: list[Path], known: dict[bytes, int], depth: int, progress: bool) -> Iterator[_Loaded]:
-        """Yield the pictures in order, while threads decode up to ``depth`` of those that follow."""
+        """Yield the images in order, while threads decode up to ``depth`` of those that follow."""
         upcoming: deque[Future[_Loaded]] = deque()
         remaining = iter(paths)
         bar = tqdm(
@@ -303,13 +303,13 @@ class FeatureCache:
         try:
             data = read_image_file(path)
             key = hashlib.sha256(data).digest()
-            pixels = None if key in known else self.encoder.prepare(open_image(data, name=f"picture {path}"))
+            pixels = None if key in known else self.encoder.prepare(open_image(data, name=f"image {path}"))
         except PolygraftError as error:
             return _Loaded(path=path, problem=str(error))
         return _Loaded(path=path, key=key, pixels=pixels)
 
     def _encode_batch(self, waiting: dict[bytes, Tensor], known: dict[bytes, int]) -> None:
-        """Encode and store the pictures that wait; they become known."""
+        """Encode and store the images that wait; they become known."""
         features = self.encoder.encode_pixels(torch.stack(list(waiting.values())), grid=self.grid)
         tables = {"pooled": features.pooled} | ({} if features.grid is None else {"grid": features.grid})
         self.store.append(tables, list(waiting))

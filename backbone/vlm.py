@@ -1,4 +1,4 @@
-"""Describer: a model of transformers that puts a picture into words, a captioner or a chat model that sees."""
+"""Describer: a model of transformers that puts an image into words, a captioner or a chat model that sees."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from backbone.hf.loading import load_describer
 
 
 class Describer:
-    """A frozen model that is asked about pictures; the answer is the same every time.
+    """A frozen model that is asked about images; the answer is the same every time.
 
     Attributes:
         name: what `from_pretrained` was given.
@@ -40,34 +40,34 @@ class Describer:
 
     @property
     def chats(self) -> bool:
-        """Whether it is a chat model, which hears the question; a captioner has one answer to a picture."""
+        """Whether it is a chat model, which hears the question; a captioner has one answer to an image."""
         return bool(getattr(self._processor, "chat_template", None))
 
     @torch.inference_mode()
-    def describe(self, picture: Image.Image, question: str = "", *, max_tokens: int = 64) -> str:
-        """Return what the model says of a picture in RGB.
+    def describe(self, image: Image.Image, question: str = "", *, max_tokens: int = 64) -> str:
+        """Return what the model says of an image in RGB.
 
         Args:
-            picture: any size.
+            image: any size.
             question: for a chat model.
             max_tokens: longest answer.
 
         Raises:
-            PolygraftError: the model cannot take the picture or the question.
+            PolygraftError: the model cannot take the image or the question.
         """
         try:
-            inputs = self._asked(picture, question).to(self._model.device)
+            inputs = self._asked(image, question).to(self._model.device)
             ids = self._model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
         except (ValueError, TypeError, RuntimeError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise PolygraftError(f"the model {self.name} cannot describe a picture: {reason}") from error
+            raise PolygraftError(f"the model {self.name} cannot describe an image: {reason}") from error
         answer = ids[0, inputs["input_ids"].shape[1] :] if self.chats else ids[0]
         return str(self._tokenizer.decode(answer, skip_special_tokens=True)).strip()
 
-    def _asked(self, picture: Image.Image, question: str) -> Any:
+    def _asked(self, image: Image.Image, question: str) -> Any:
         if not self.chats:
-            return self._processor(images=picture, return_tensors="pt")
-        content = [{"type": "image", "image": picture}, {"type": "text", "text": question}]
+            return self._processor(images=image, return_tensors="pt")
+        content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
         return self._processor.apply_chat_template(
             [{"role": "user", "content": content}],
             add_generation_prompt=True,

@@ -1,9 +1,9 @@
 """python -m benchmarks.captions --seeds 0 1 2
 
-Train captioners on the starter's training pictures and compare them with controls on the held-out ones.
+Train captioners on the starter's training images and compare them with controls on the held-out ones.
 
-Controls see no picture (the best single caption; the captioner's own captions dealt to other pictures) or do not write
-(the caption of the nearest training picture). Fetches some 350 MB of packages the first time. The table gives the mean
+Controls see no image (the best single caption; the captioner's own captions dealt to other images) or do not write
+(the caption of the nearest training image). Fetches some 350 MB of packages the first time. The table gives the mean
 over the seeds and their standard deviation.
 """
 
@@ -65,7 +65,7 @@ def main(options: Options) -> int:
         for seed in options.seeds:
             texts = _captions(options, data, work, mapper, seed)
             rows.setdefault(f"{mapper} mapper", []).append(_score(texts, data["test"]))
-            rows.setdefault(f"{mapper} mapper, shuffled pictures", []).append(_score(_dealt(texts), data["test"]))
+            rows.setdefault(f"{mapper} mapper, shuffled images", []).append(_score(_dealt(texts), data["test"]))
     _print(rows, options.json)
     return 0
 
@@ -78,12 +78,12 @@ def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[str]]:
     pooled = test.features.take(range(len(test.features))).pooled
     return {
         f"best single caption ({single!r})": [single] * len(test.features),
-        "nearest training picture's caption": nearest_captions(training, pooled),
+        "nearest training image's caption": nearest_captions(training, pooled),
     }
 
 
 def _captions(options: Options, data: "Mapping[str, CaptionData]", work: Path, mapper: str, seed: int) -> list[str]:
-    """Train one captioner (or load what an earlier call trained) and caption the test pictures."""
+    """Train one captioner (or load what an earlier call trained) and caption the test images."""
     from backbone.generation.config import Decoding
     from starter_build.starter.captioner import starter_run
 
@@ -96,13 +96,13 @@ def _captions(options: Options, data: "Mapping[str, CaptionData]", work: Path, m
 
 
 def _dealt(texts: Sequence[str]) -> list[str]:
-    """Give each picture the caption of another, at a fixed distance in the list."""
+    """Give each image the caption of another, at a fixed distance in the list."""
     half = len(texts) // 2
     return [*texts[half:], *texts[:half]]
 
 
 def _score(texts: Sequence[str], test: "CaptionData") -> dict[str, Figures]:
-    """Return the figures over all test pictures and over each set."""
+    """Return the figures over all test images and over each set."""
     from multimodal.metrics.caption import score
 
     references = test.captions.references(range(len(texts)))

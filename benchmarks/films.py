@@ -1,8 +1,8 @@
 """python -m benchmarks.films
 
-Narrate long films with the starter and measure how near its spans end to the true cuts, and what is said meanwhile.
+Narrate long videos with the starter and measure how near its spans end to the true cuts, and what is said meanwhile.
 
-Big Buck Bunny (ten minutes) has the cuts that PySceneDetect finds in its colours, frame by frame. Films composed of
+Big Buck Bunny (ten minutes) has the cuts that PySceneDetect finds in its colours, frame by frame. Videos composed of
 moving emoji of concepts that the starter has never seen have known parts; there the share of the time at which the
 right narration is told is measured, too. Beside it stands the plain way: every second narrated alone. Needs
 `pip install ".[bench]"`; fetches some 800 MB of packages the first time.
@@ -47,19 +47,19 @@ class Options:
     vocabulary: str = "starter"
     """Folder of a vocabulary."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each composes films anew."""
-    films: int = 10
-    """Composed films a seed, of eight parts each."""
+    """Each composes videos anew."""
+    videos: int = 10
+    """Composed videos a seed, of eight parts each."""
     work: Path = Path("~/.cache/polygraft/benchmark")
-    """Folder of features and composed films."""
+    """Folder of features and composed videos."""
     data: Path = Path("~/.cache/polygraft/data")
     """Folder of fetched packages."""
     device: Device = "auto"
     json: Json = False
 
     def __post_init__(self) -> None:
-        if not self.seeds or self.films < 1:
-            raise UsageError(f"seeds are {self.seeds} and films {self.films}, allowed is 1 or more of each")
+        if not self.seeds or self.videos < 1:
+            raise UsageError(f"seeds are {self.seeds} and videos {self.videos}, allowed is 1 or more of each")
 
 
 def main(options: Options) -> int:
@@ -76,12 +76,12 @@ def _bunny(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabul
     from benchmarks.video.cuts import agreement, by_chance, shot_cuts
     from starter_build.datasets.videos import BUNNY_SCENES, big_buck_bunny
 
-    film = big_buck_bunny(options.data.expanduser())
-    true = shot_cuts(film)
+    video = big_buck_bunny(options.data.expanduser())
+    true = shot_cuts(video)
     cache = options.work.expanduser() / "features"
     rows = []
     for way, narrating in WAYS.items():
-        told = narrator.tell(narrator.watch(film, narrating, cache=cache), vocabulary)
+        told = narrator.tell(narrator.watch(video, narrating, cache=cache), vocabulary)
         cuts = _cuts(told)
         row: dict[str, Any] = {"way": way, "spans": len(told), "true cuts": len(true)}
         for tolerance in _TOLERANCES:
@@ -96,27 +96,27 @@ def _bunny(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabul
 
 
 def _composed(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabulary") -> None:
-    """Print the same, and what is said meanwhile, of films composed of parts."""
+    """Print the same, and what is said meanwhile, of videos composed of parts."""
     from benchmarks.video.cuts import agreement
 
     work = options.work.expanduser()
-    films = _films(options, work / "composed")
+    videos = _videos(options, work / "composed")
     rows = []
     for way, narrating in WAYS.items():
         each: dict[str, list[float]] = {}
-        for film, parts in progress(films, len(films), way):
-            told = narrator.tell(narrator.watch(film, narrating, cache=work / "features"), vocabulary)
+        for video, parts in progress(videos, len(videos), way):
+            told = narrator.tell(narrator.watch(video, narrating, cache=work / "features"), vocabulary)
             near = agreement(_cuts(told), [part.start for part in parts[1:]], 1.0)
             own = {"precision 1.0": near.precision, "recall 1.0": near.recall, "F1 1.0": near.f1}
             own |= {"spans": float(len(told)), "true parts": float(len(parts)), "time told right": _right(told, parts)}
             for name, value in own.items():
                 each.setdefault(name, []).append(value)
         rows.append({"way": way} | {name: statistics.fmean(values) for name, values in each.items()})
-    _table(options, f"{len(films)} composed films", rows)
+    _table(options, f"{len(videos)} composed videos", rows)
 
 
-def _films(options: Options, folder: Path) -> "list[tuple[Path, list[Part]]]":
-    """Compose the films, of moving emoji that the starter has held out."""
+def _videos(options: Options, folder: Path) -> "list[tuple[Path, list[Part]]]":
+    """Compose the videos, of moving emoji that the starter has held out."""
     from benchmarks.video.composed import Part, compose
     from starter_build.datasets.emoji_clips import emoji_clips
     from starter_build.datasets.splits import load_splits
@@ -127,18 +127,20 @@ def _films(options: Options, folder: Path) -> "list[tuple[Path, list[Part]]]":
         clip for clip in emoji_clips(options.data.expanduser()) if sides.get(f"emoji/fluent/{clip.code}") == "test"
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    films = []
+    videos = []
     for seed in options.seeds:
-        for number in range(options.films):
+        for number in range(options.videos):
             chosen = random.Random(f"{seed}-{number}").sample(clips, _PARTS)
             target, record = folder / f"{seed}-{number}.webp", folder / f"{seed}-{number}.json"
             if not record.exists():
-                shown = [(clip.film, clean(clip.names[0])) for clip in chosen]
+                shown = [(clip.video, clean(clip.names[0])) for clip in chosen]
                 parts = compose(shown, target, seed=1000 * seed + number)
-                record.write_text(json.dumps([[str(p.film), p.text, p.start, p.stop] for p in parts]), encoding="utf-8")
+                record.write_text(
+                    json.dumps([[str(p.video), p.text, p.start, p.stop] for p in parts]), encoding="utf-8"
+                )
             rows = json.loads(record.read_text(encoding="utf-8"))
-            films.append((target, [Part(film=Path(a), text=b, start=c, stop=d) for a, b, c, d in rows]))
-    return films
+            videos.append((target, [Part(video=Path(a), text=b, start=c, stop=d) for a, b, c, d in rows]))
+    return videos
 
 
 def _cuts(told: "Sequence[Narrated]") -> list[float]:

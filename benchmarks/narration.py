@@ -2,11 +2,11 @@
 
 Train narrators on moving emoji and compare what they find, with the plain image tower and a GPT-2 that writes.
 
-708 short films with the names that communities give them, parted by concept. All systems read the same frames by the
-same frozen models, and learn for the same number of steps; validation films choose the weights. The image-text model
+708 short videos with the names that communities give them, parted by concept. All systems read the same frames by the
+same frozen models, and learn for the same number of steps; validation videos choose the weights. The image-text model
 has seen no emoji, as a general one has seen nothing of a special field; with --clip starter it has learned stills of
 some held-out concepts (known ones; the others are fresh) and of all that the narrators are trained on.
-Narrations are found among the names of the films, the names of all emoji, and a large vocabulary filled up with recipe
+Narrations are found among the names of the videos, the names of all emoji, and a large vocabulary filled up with recipe
 steps, WordNet and sentences composed of the recipes' parts. Fetches some 800 MB of packages the first time.
 Interrupted, it goes on when the command is given again: what was trained and encoded is kept in the work folder.
 """
@@ -38,8 +38,8 @@ class Options:
     """What to measure, and where to keep it."""
 
     parts: tuple[Section, ...] = SECTIONS
-    """table: systems on both kinds of test films; ablations: ours with other settings, on the validation films;
-    novelty: what tells films that the vocabulary has no name of; growth: what a vocabulary finds once it has grown."""
+    """table: systems on both kinds of test videos; ablations: ours with other settings, on the validation videos;
+    novelty: what tells videos that the vocabulary has no name of; growth: what a vocabulary finds once it has grown."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training; ablations use the first."""
     train: Schedule = field(default_factory=Schedule)
@@ -89,15 +89,15 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")
     for which in parts:
         vocabularies = {
-            "first names of these films": laboratory.own(which, first=True),
-            "all names of these films": laboratory.own(which, first=False),
+            "first names of these videos": laboratory.own(which, first=True),
+            "all names of these videos": laboratory.own(which, first=False),
             "names of all emoji": laboratory.known,
             "large": large,
         }
         for title, vocabulary in vocabularies.items():
             rows = {name: _runs(laboratory, options, name, which, vocabulary) for name in MAIN}
-            films = len(laboratory.films.parts[which].films)
-            _print_runs(options, f"{which}: {films} films, {title} ({len(vocabulary.texts):,} entries)", rows)
+            videos = len(laboratory.videos.parts[which].videos)
+            _print_runs(options, f"{which}: {videos} videos, {title} ({len(vocabulary.texts):,} entries)", rows)
 
 
 def _runs(laboratory: "Laboratory", options: Options, name: str, which: "Part", vocabulary: Any) -> "list[Run]":
@@ -111,7 +111,7 @@ def _drawn(options: Options, name: str) -> Sequence[int]:
 
 
 def _ablations(laboratory: "Laboratory", options: Options) -> None:
-    """Print ours with other settings, and the baselines, on the validation films, which decide."""
+    """Print ours with other settings, and the baselines, on the validation videos, which decide."""
     parts: tuple[Part, ...] = ("validation fresh", "validation known", "validation")
     for which in parts:
         vocabulary = laboratory.own(which, first=True)
@@ -123,7 +123,7 @@ def _ablations(laboratory: "Laboratory", options: Options) -> None:
 
 
 def _novelty(laboratory: "Laboratory", options: Options) -> None:
-    """Print how well new films are told."""
+    """Print how well new videos are told."""
     from benchmarks.video.growth import Noticed, gap, noticed, rules
 
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")
@@ -137,8 +137,10 @@ def _novelty(laboratory: "Laboratory", options: Options) -> None:
                 for rule, judge in rules(laboratory, queries).items():
                     told.setdefault(rule, []).append(noticed(judge, there, queries[which]))
             table |= {f"{name}, {rule}": summary(found) for rule, found in told.items()}
-        missing, films = int(there.missing.sum()), len(there.missing)
-        _print(options, f"{which}: {missing} of {films} films without a name in {len(there.vocabulary.texts):,}", table)
+        missing, videos = int(there.missing.sum()), len(there.missing)
+        _print(
+            options, f"{which}: {missing} of {videos} videos without a name in {len(there.vocabulary.texts):,}", table
+        )
 
 
 def _growth(laboratory: "Laboratory", options: Options) -> None:
@@ -163,7 +165,7 @@ def _growth(laboratory: "Laboratory", options: Options) -> None:
                 gains[f"{kind}, after less before"] = _differences(after, before)
             source = "phrases of WordNet" if wide else "sentences of its own parts"
             counts = ", ".join(f"{one.asked} / {one.admitted} of {one.proposed}" for one in told)
-            title = f"{which}, {source}: films asked about / proposals admitted {counts}"
+            title = f"{which}, {source}: videos asked about / proposals admitted {counts}"
             _print(options, title, table)
             _print(options, f"{title}: differences, 95 % by concept", gains)
 

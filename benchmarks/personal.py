@@ -35,11 +35,11 @@ class Options:
     sets: tuple[Literal["voices", "authors"], ...] = ("voices", "authors")
     """The sets of posts."""
     parts: tuple[Part, ...] = PARTS
-    """table: systems and baselines; controls: ours with wrong users and pictures; curve: by number of past posts;
-    ablations: ours without each part, or with one more, on the validation posts; steps: trained for longer; pictures:
+    """table: systems and baselines; controls: ours with wrong users and images; curve: by number of past posts;
+    ablations: ours without each part, or with one more, on the validation posts; steps: trained for longer; images:
     a grid of examples; choice: learn anew by what one of several captions is chosen."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of training; the curve, the pictures and what tells users apart use the first."""
+    """Seeds of training; the curve, the images and what tells users apart use the first."""
     train: Schedule = field(default_factory=Schedule)
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     """Which ablations."""
@@ -101,7 +101,7 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
 
 
 def _controls(laboratory: "Laboratory", options: Options) -> None:
-    """Print ours with wrong users and pictures, and what tells users apart."""
+    """Print ours with wrong users and images, and what tells users apart."""
     from benchmarks.captioning.conditions import CONTROLS, MAIN
 
     rows = {condition.name: laboratory.runs(OURS, options.seeds, condition) for condition in (MAIN, *CONTROLS)}
@@ -120,11 +120,11 @@ def _curve(laboratory: "Laboratory", options: Options) -> None:
 
     seed = options.seeds[0]
     posts = laboratory.bench.data.splits["test2"].posts
-    lines: dict[str, list[float]] = {OURS: [], PAPER: [], "nearest picture, own past": []}
+    lines: dict[str, list[float]] = {OURS: [], PAPER: [], "nearest image, own past": []}
     for condition in CURVE:
         captions = laboratory.nearest_own(condition.split, pasts(condition, laboratory.bench) if condition.past else {})
         runs = {name: laboratory.run(name, seed, condition) for name in (OURS, PAPER)}
-        runs["nearest picture, own past"] = Run(posts=posts, captions=captions)
+        runs["nearest image, own past"] = Run(posts=posts, captions=captions)
         for name, run in runs.items():
             lines[name].append(run.figures()["cider_d"])
         _print(options, f"{laboratory.name}, {condition.name}", {n: summary([run]) for n, run in runs.items()}, {})
@@ -161,7 +161,7 @@ def _steps(laboratory: "Laboratory", options: Options) -> None:
 
 
 def _grid(laboratory: "Laboratory", options: Options) -> None:
-    """Draw the same pictures captioned for two users."""
+    """Draw the same images captioned for two users."""
     from benchmarks.captioning.conditions import MAIN
     from benchmarks.captioning.plots import draw_grid
 

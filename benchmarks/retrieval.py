@@ -5,7 +5,7 @@ Measure how long a narration takes that is retrieved, and one that is written: b
 A narration is written greedily with the KV cache, in as many tokens as are asked for, and retrieved from made-up
 vocabularies that are mapped from the disk (up to 3 GB in the folder for temporary files). Rows are measured in turn,
 several times over, and the median is printed. The GPT-2 medium has random weights, which cost the same time as trained
-ones. Where films are read, those that are given are, or made-up animated pictures.
+ones. Where videos are read, those that are given are, or made-up animated images.
 """
 
 import json
@@ -35,8 +35,8 @@ MODELS: dict[Model, str] = {"starter": "starter", "medium": "GPT-2 medium, rando
 class Options:
     """What to measure."""
 
-    films: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Films to read clips of, repeated until a batch is full; without any, some are made up."""
+    videos: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Videos to read clips of, repeated until a batch is full; without any, some are made up."""
     models: tuple[Model, ...] = ("starter", "medium")
     """Language models: the starter's, and a GPT-2 of 355M parameters."""
     body: Literal["frozen", "low-rank"] = "frozen"
@@ -86,7 +86,7 @@ class Row:
 
     model: str
     part: str
-    """Where the time begins: ``encoded frames`` or ``films``."""
+    """Where the time begins: ``encoded frames`` or ``videos``."""
     batch: int
     answer: "Writes | Finds"
     run: Callable[[], object]
@@ -108,10 +108,10 @@ def main(options: Options) -> int:
 
 
 def _rows(options: Options, model: Model, folder: Path) -> list[Row]:
-    """Lay out the measurements of one language model: frames that are encoded already, then films."""
+    """Lay out the measurements of one language model: frames that are encoded already, then videos."""
     import torch
 
-    from benchmarks.video.speed import Finds, Writes, write_films
+    from benchmarks.video.speed import Finds, Writes, write_videos
     from video.vocabulary.compose import Joins
 
     writer, finder = _narrators(options, model)
@@ -122,7 +122,7 @@ def _rows(options: Options, model: Model, folder: Path) -> list[Row]:
     if options.joins:
         joins = Joins(prefixes=options.joins, postfixes=options.joins)
         joined = [Finds(narrator=finder, vocabulary=vocabularies[-1], joins=joins)]
-    films = list(options.films) or write_films(_new(folder / f"films-{model}"), 8, options.frames / 2)
+    videos = list(options.videos) or write_videos(_new(folder / f"videos-{model}"), 8, options.frames / 2)
     rows = []
     answers: list[Writes | Finds] = [*written, *found]
     for batch in options.batch_sizes:
@@ -132,11 +132,11 @@ def _rows(options: Options, model: Model, folder: Path) -> list[Row]:
             for each in [*answers, *joined]
         ]
     for batch in options.batch_sizes:
-        shown = [films[number % len(films)] for number in range(batch)]
+        shown = [videos[number % len(videos)] for number in range(batch)]
         rows += [
             Row(
                 model=MODELS[model], part="films", batch=batch, answer=each,
-                run=partial(_from_films, each, shown, [number / 2 for number in range(options.frames)]),
+                run=partial(_from_videos, each, shown, [number / 2 for number in range(options.frames)]),
             )
             for each in answers
         ]  # fmt: skip
@@ -180,10 +180,10 @@ def _vocabulary(folder: Path, count: int, narrator: "Narrator") -> "NarrationVoc
     return NarrationVocabulary.from_pretrained(own, device=str(narrator.backbone.device))
 
 
-def _from_films(answer: "Writes | Finds", films: Sequence[Path], times: Sequence[float]) -> list[str]:
+def _from_videos(answer: "Writes | Finds", videos: Sequence[Path], times: Sequence[float]) -> list[str]:
     from benchmarks.video.speed import read_clips
 
-    return answer(read_clips(answer.narrator, films, times))
+    return answer(read_clips(answer.narrator, videos, times))
 
 
 def _print(title: str, rows: Sequence[Row], seconds: Sequence[float], *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ GPT-2 small.
 
 The GPT-2 small has random weights, which cost the same time as trained ones. Every caption is made exactly as long,
 so that settings compare; rows are measured in turn, several times over, and the median is printed. The last rows add
-the reading and encoding of the pictures.
+the reading and encoding of the images.
 """
 
 import json
@@ -30,12 +30,12 @@ class Options:
     """What to measure."""
 
     images: tyro.conf.Positional[tuple[str, ...]] = ("examples/pictures",)
-    """Pictures, repeated until a batch is full."""
+    """Images, repeated until a batch is full."""
     tokens: int = 20
     """Tokens of each caption."""
     beams: int = 5
     """Beams of the rows with beam search: the largest batch with the cache, and, as ClipCap's own loop does it, one
-    picture at a time without."""
+    image at a time without."""
     batch_sizes: tuple[int, ...] = (1, 32)
     """Captions at a time."""
     repeats: int = 5
@@ -72,7 +72,7 @@ def main(options: Options) -> int:
 
 
 def _rows(options: Options) -> list[Row]:
-    """Lay out the measurements: text alone for two models, then the starter with its pictures."""
+    """Lay out the measurements: text alone for two models, then the starter with its images."""
     from backbone.generation.config import Decoding
     from backbone.io.images import list_images
     from benchmarks.random_gpt2 import SMALL, random_gpt2
@@ -112,7 +112,7 @@ def _whole_row(captioner: "Captioner", paths: Sequence[Path], batch: int, tokens
     files = [paths[number % len(paths)] for number in range(max(batch, 8))]
     decoding = Decoding(max_tokens=tokens, min_tokens=tokens)
     return Row(
-        model="starter", batch=batch, cache=True, part="pictures and text", captions=len(files),
+        model="starter", batch=batch, cache=True, part="images and text", captions=len(files),
         run=lambda: captioner.caption(files, decoding, batch_size=batch),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A picture, and what is known of its author, becomes a caption.
+"""An image, and what is known of its author, becomes a caption.
 
 Names are imported on first use, so that reading an options dataclass does not import torch.
 """

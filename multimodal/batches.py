@@ -1,4 +1,4 @@
-"""Pictures and their captions as training sees them: image features beside padded token ids."""
+"""Images and their captions as training sees them: image features beside padded token ids."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ from multimodal.profile.tensors import UserBatch, UserTensors
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionBatch:
-    """B pictures with one caption each."""
+    """B images with one caption each."""
 
     pooled: Tensor
     """(B, dv) float32, L2-normalised."""
@@ -43,10 +43,10 @@ class CaptionBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionSet:
-    """Pictures and captions: ``texts[i]`` belongs to picture ``rows[i]`` of ``features``."""
+    """Images and captions: ``texts[i]`` belongs to image ``rows[i]`` of ``features``."""
 
     features: CachedFeatures
-    """Each picture once; every one has a caption."""
+    """Each image once; every one has a caption."""
     rows: tuple[int, ...]
     texts: tuple[str, ...]
     posts: tuple[Post, ...] = ()
@@ -54,23 +54,23 @@ class CaptionSet:
 
     @property
     def pooled(self) -> Tensor:
-        """Pooled features of the picture of each caption, (N, dv); grids, which are large, are not read."""
+        """Pooled features of the image of each caption, (N, dv); grids, which are large, are not read."""
         return replace(self.features, grid_table=None).take(self.rows).pooled
 
-    def references(self, pictures: Iterable[int]) -> list[list[str]]:
-        """Return all captions of each of ``pictures``."""
+    def references(self, images: Iterable[int]) -> list[list[str]]:
+        """Return all captions of each of ``images``."""
         found: list[list[str]] = [[] for _ in range(len(self.features))]
         for row, text in zip(self.rows, self.texts, strict=True):
             found[row].append(text)
-        return [found[picture] for picture in pictures]
+        return [found[image] for image in images]
 
     def without(self, other: "CaptionSet") -> "CaptionSet":
-        """Return this set without the pictures that ``other`` holds too, under whatever name; both from one cache."""
+        """Return this set without the images that ``other`` holds too, under whatever name; both from one cache."""
         theirs = set(other.features.rows.tolist())
         return self.take([i for i, row in enumerate(self.rows) if int(self.features.rows[row]) not in theirs])
 
     def take(self, kept: Sequence[int]) -> "CaptionSet":
-        """Return the set with these captions alone, in this order; pictures that lose theirs stay in ``features``."""
+        """Return the set with these captions alone, in this order; images that lose theirs stay in ``features``."""
         return replace(
             self,
             rows=tuple(self.rows[i] for i in kept),
@@ -80,22 +80,22 @@ class CaptionSet:
 
 
 def gather(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str], None]) -> CaptionSet:
-    """Encode the pictures of ``posts``, each once.
+    """Encode the images of ``posts``, each once.
 
     Args:
-        posts: pictures and texts.
+        posts: images and texts.
         cache: holds features, or makes them.
-        report: called with one sentence about each picture that cannot be read; its posts are left out.
+        report: called with one sentence about each image that cannot be read; its posts are left out.
 
     Raises:
-        PolygraftError: no picture can be read.
+        PolygraftError: no image can be read.
     """
     images = list(dict.fromkeys(post.image for post in posts))
     features = cache.features(images)
     for sentence in features.unreadable.values():
         report(sentence)
     if not features.paths:
-        raise PolygraftError(f"none of the {len(images)} pictures can be read: there is nothing to learn from")
+        raise PolygraftError(f"none of the {len(images)} images can be read: there is nothing to learn from")
     numbers = {path: number for number, path in enumerate(features.paths)}
     kept = [post for post in posts if post.image in numbers]
     return CaptionSet(
@@ -107,10 +107,10 @@ def gather(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str]
 
 
 class CaptionBatches:
-    """The samples of a training: one caption and its picture each. Batches are cut to their longest caption.
+    """The samples of a training: one caption and its image each. Batches are cut to their longest caption.
 
     Args:
-        data: pictures and captions.
+        data: images and captions.
         tokens: the captions tokenised, in the same order.
         users: what is shown of the author of each caption; None: the mapper knows no users.
     """

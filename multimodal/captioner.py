@@ -42,18 +42,18 @@ KIND = "captioner"
 PERSONAL = f"{STARTER}-personal"
 _SHIPPED = {STARTER: KIND, PERSONAL: "personal"}
 
-Picture = Path | str | bytes | Image.Image
-Pictures = Sequence[Picture] | Features | Tensor
-"""Pictures; or their features, or pooled features (N, dv) as `Captioner.image` takes them."""
+ImageSource = Path | str | bytes | Image.Image
+Images = Sequence[ImageSource] | Features | Tensor
+"""Images; or their features, or pooled features (N, dv) as `Captioner.image` takes them."""
 Users = Profile | Sequence[Context] | None
-"""Whose captions: one user's for all pictures, or what is shown of a user for each picture; None: nobody's."""
+"""Whose captions: one user's for all images, or what is shown of a user for each image; None: nobody's."""
 
 
 class Captioner:
-    """Pictures become captions, in the voice of a user where the mapper knows users.
+    """Images become captions, in the voice of a user where the mapper knows users.
 
     Args:
-        encoder: frozen, pictures to features.
+        encoder: frozen, images to features.
         backbone: frozen language model.
         mapper: trained, features to a prefix (B, k, d); moved to the language model's device.
         config: what ``mapper`` was built from.
@@ -159,7 +159,7 @@ class Captioner:
             tensors=self.mapper.state_dict(),
             tables={"words": self.table.to_json()} if self.config.knows_users else {},
         )
-        card = card or ModelCard(title=Path(folder).name, summary="A captioner: pictures become text.")
+        card = card or ModelCard(title=Path(folder).name, summary="A captioner: images become text.")
         if not with_language_model:
             return save_checkpoint(folder, checkpoint, card=card, record=record)
         with atomic_folder(folder) as partial:
@@ -167,7 +167,7 @@ class Captioner:
             self.backbone.save_pretrained(partial / name)
         return Path(folder)
 
-    # From pictures and users to prefixes
+    # From images and users to prefixes
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -183,7 +183,7 @@ class Captioner:
         """Return features as the mapper takes them: of length 1, or as long as the encoder gives them.
 
         Args:
-            features: of B pictures; or pooled features (B, dv) that are already so.
+            features: of B images; or pooled features (B, dv) that are already so.
 
         Raises:
             PolygraftError: their length or grid features are needed and are not there.
@@ -191,17 +191,17 @@ class Captioner:
         if isinstance(features, Tensor):
             features = Features(pooled=features, norm=torch.ones_like(features[:, 0]))
         if self.config.features == "grid" and features.grid is None:
-            raise PolygraftError("this captioner reads grid features: give it the pictures, or features with a grid")
+            raise PolygraftError("this captioner reads grid features: give it the images, or features with a grid")
         if not self.config.normalize and features.norm is None:
             raise PolygraftError(
                 "this captioner takes image features that are not normalised, and a cache keeps no others: "
-                "give it the pictures themselves"
+                "give it the images themselves"
             )
         length = 1.0 if self.config.normalize or features.norm is None else features.norm[:, None]
         return ImageInput(pooled=features.pooled * length, grid=features.grid)
 
     def users(self, users: Users, features: Features | Tensor) -> UserBatch | None:
-        """Return what is shown of a user for each of B pictures, as the mapper takes it; None for nobody.
+        """Return what is shown of a user for each of B images, as the mapper takes it; None for nobody.
 
         Raises:
             PolygraftError: the mapper knows no users, or see `contexts`.
@@ -219,11 +219,11 @@ class Captioner:
     def contexts(
         self, profile: Profile, features: Features | Tensor, *, neighbours: Neighbours | None = None, voters: int = 0
     ) -> list[Context]:
-        """Return what is shown of a user for each of B pictures.
+        """Return what is shown of a user for each of B images.
 
         Args:
             profile: what is known of the user.
-            features: of the pictures.
+            features: of the images.
             neighbours: other users, who lend past captions; None: nobody.
             voters: see `ContextLimits`; the mapper does not read them.
 
@@ -239,14 +239,14 @@ class Captioner:
         if neighbours is None:
             return [profile.context(row, self.table, limits) for row in pooled]
         lent = [
-            # what the user wrote of this very picture must not tell who writes alike, as in training
-            neighbours.lent(likeness, neighbours.trust(~profile.same_picture(row)), limits.borrows)
-            for row, likeness in zip(pooled, neighbours.likeness(pooled), strict=True)
+            # what the user wrote of this very image must not tell who writes alike, as in training
+            neighbours.lent(similarity, neighbours.trust(~profile.same_image(row)), limits.borrows)
+            for row, similarity in zip(pooled, neighbours.similarity(pooled), strict=True)
         ]
         return [profile.context(row, self.table, limits, lent=more) for row, more in zip(pooled, lent, strict=True)]
 
     def prefix(self, features: Features | Tensor, users: Users = None) -> Prefix:
-        """Map features of B pictures to what the language model reads; see `users`."""
+        """Map features of B images to what the language model reads; see `users`."""
         return self.conditions.prefix(self.image(features), self.users(users, features))
 
     # Learning and scoring
@@ -259,13 +259,11 @@ class Captioner:
         return self.conditions.likelihoods(batch).loss()
 
     @torch.no_grad()
-    def score(
-        self, pictures: Pictures, texts: Sequence[str], users: Users = None, *, batch_size: int = 32
-    ) -> list[float]:
-        """Return the log-probability (nats) of one text for each picture, its end included."""
+    def score(self, images: Images, texts: Sequence[str], users: Users = None, *, batch_size: int = 32) -> list[float]:
+        """Return the log-probability (nats) of one text for each image, its end included."""
         found: list[float] = []
         tokens = self.backbone.encode(texts, max_tokens=self.config.max_tokens)
-        for rows, features in self._features(pictures, batch_size):
+        for rows, features in self._features(images, batch_size):
             image = self.image(features)
             batch = CaptionBatch(
                 pooled=image.pooled, grid=image.grid, ids=tokens.ids[rows], mask=tokens.mask[rows],
@@ -279,27 +277,27 @@ class Captioner:
     @torch.no_grad()
     def generate(
         self,
-        pictures: Pictures,
+        images: Images,
         decoding: Decoding | None = None,
         *,
         users: Users = None,
         personal: float = 1.0,
         batch_size: int = 32,
     ) -> list[list[Generation]]:
-        """Caption pictures; returns for each its ``decoding.num_return`` captions with tokens and scores.
+        """Caption images; returns for each its ``decoding.num_return`` captions with tokens and scores.
 
         Args:
-            pictures: files, bytes or images of Pillow; or features, which are not encoded again.
+            images: files, bytes or images of Pillow; or features, which are not encoded again.
             decoding: how to search for the text; greedy by default.
             users: in whose voice.
             personal: how much so: 0 like nobody, 1 as it was learned, above 1 more than that (guidance).
-            batch_size: pictures at a time.
+            batch_size: images at a time.
 
         Raises:
-            PolygraftError: a picture cannot be read, or see `users`.
+            PolygraftError: an image cannot be read, or see `users`.
         """
         found: list[list[Generation]] = []
-        for rows, features in self._features(pictures, batch_size):
+        for rows, features in self._features(images, batch_size):
             user = self.users(_some(users, rows), features)
             found += self.conditions.generate(self.image(features), user, decoding or Decoding(), personal)
         return [[self._ended(generation) for generation in row] for row in found] if self.config.full_stop else found
@@ -314,28 +312,28 @@ class Captioner:
 
     def caption(
         self,
-        pictures: Pictures,
+        images: Images,
         decoding: Decoding | None = None,
         *,
         users: Users = None,
         personal: float = 1.0,
         batch_size: int = 32,
     ) -> list[list[str]]:
-        """Caption pictures as `generate` does; returns the texts alone, ``decoding.num_return`` for each picture."""
-        found = self.generate(pictures, decoding, users=users, personal=personal, batch_size=batch_size)
+        """Caption images as `generate` does; returns the texts alone, ``decoding.num_return`` for each image."""
+        found = self.generate(images, decoding, users=users, personal=personal, batch_size=batch_size)
         return [[generation.text for generation in row] for row in found]
 
-    def _features(self, pictures: Pictures, batch_size: int) -> Iterator[tuple[range, Features | Tensor]]:
-        """Yield the numbers and the features of a batch of pictures at a time."""
-        count = len(pictures.pooled) if isinstance(pictures, Features) else len(pictures)
+    def _features(self, images: Images, batch_size: int) -> Iterator[tuple[range, Features | Tensor]]:
+        """Yield the numbers and the features of a batch of images at a time."""
+        count = len(images.pooled) if isinstance(images, Features) else len(images)
         for start in range(0, count, batch_size):
             rows = range(start, min(count, start + batch_size))
-            if isinstance(pictures, Tensor):
-                yield rows, pictures[start : rows.stop]
-            elif isinstance(pictures, Features):
-                yield rows, pictures.take(slice(start, rows.stop))
+            if isinstance(images, Tensor):
+                yield rows, images[start : rows.stop]
+            elif isinstance(images, Features):
+                yield rows, images.take(slice(start, rows.stop))
             else:
-                opened = [open_image(pictures[row]) for row in rows]
+                opened = [open_image(images[row]) for row in rows]
                 yield rows, self.encoder.encode(opened, grid=self.config.features == "grid")
 
 

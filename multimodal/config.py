@@ -32,11 +32,11 @@ class CaptionerConfig:
     """The trained part of a captioner: a network that turns image features into a prefix for the language model."""
 
     mapper: Literal["mlp", "transformer", "user"] = "mlp"
-    """ClipCap's mapping network: mlp, or transformer (8 layers attending to the picture); user: the user-aware one."""
+    """ClipCap's mapping network: mlp, or transformer (8 layers attending to the image); user: the user-aware one."""
     prefix_length: int = 10
     """Prefix vectors that the language model reads before the caption; the user mapper's queries."""
     clip_length: int = 10
-    """Slots that the transformer and the user mapper unfold the picture into."""
+    """Slots that the transformer and the user mapper unfold the image into."""
     layers: int = 8
     """Layers of the transformer mapper."""
     heads: int = 8
@@ -48,9 +48,9 @@ class CaptionerConfig:
     width: int = 0
     """Width of the user mapper; 0: the language model's, 512 at most; -1: the language model's."""
     features: Literal["pooled", "grid"] = "pooled"
-    """What the user mapper sees of a picture: one vector, or places in it too."""
+    """What the user mapper sees of an image: one vector, or places in it too."""
     mapping_layers: int = 2
-    """Layers in which the user mapper's queries read the picture."""
+    """Layers in which the user mapper's queries read the image."""
     fusion_layers: int = 2
     """Layers in which they meet what is known of the user."""
     dropout: float = 0.1
@@ -60,7 +60,7 @@ class CaptionerConfig:
     user_encoder: Literal["embedding", "hidden"] = "embedding"
     """A word's vector: the mean of its tokens' embeddings, or of the language model's hidden states on them."""
     past_posts: int = 3
-    """Past captions that are shown: those of the user's most similar pictures."""
+    """Past captions that are shown: those of the user's most similar images."""
     past_tokens: int = 16
     """Tokens of a past caption that are shown."""
     style: bool = True

@@ -1,9 +1,9 @@
 """A captioner measured on posts that it has not learned from: against what was written, and against other users.
 
-A sample is a picture and an author; its truths are all that the author wrote of it. Figures of words are of tokens as
+A sample is an image and an author; its truths are all that the author wrote of it. Figures of words are of tokens as
 `multimodal.metrics.caption` makes them, with an emoji as one word (`multimodal.profile.style.emoji_words`), which would be lost there.
 
-What a captioner has to beat: one caption for all pictures, and the caption of the most similar known picture.
+What a captioner has to beat: one caption for all images, and the caption of the most similar known image.
 """
 
 import json
@@ -56,16 +56,16 @@ Figures = dict[str, Figure]
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Pictures to caption, each for its author."""
+    """Images to caption, each for its author."""
 
     data: CaptionSet
-    """A caption for each sample: the first that the author wrote of the picture."""
+    """A caption for each sample: the first that the author wrote of the image."""
     truths: tuple[tuple[str, ...], ...]
     """All of them."""
 
     @classmethod
     def of(cls, data: CaptionSet, *, limit: int = 0) -> "Samples":
-        """Put the captions of one picture by one author together; keep at most ``limit``, evenly spread (0: all)."""
+        """Put the captions of one image by one author together; keep at most ``limit``, evenly spread (0: all)."""
         found: dict[tuple[int, str], list[int]] = {}
         for at, (row, post) in enumerate(zip(data.rows, data.posts, strict=True)):
             found.setdefault((row, post.user), []).append(at)
@@ -110,7 +110,7 @@ class Speaker:
         for rows in self._batches(samples, label):
             shown = None if users is None else users[rows.start : rows.stop]
             made = self.captioner.caption(
-                self._pictures(samples, rows),
+                self._images(samples, rows),
                 self.decoding,
                 users=shown,
                 personal=self.personal,
@@ -129,15 +129,15 @@ class Speaker:
         found: list[float] = []
         for rows in self._batches(samples, label):
             shown, texts = users[rows.start : rows.stop], samples.data.texts[rows.start : rows.stop]
-            pictures = self._pictures(samples, rows)
-            found += self.captioner.score(pictures, texts, shown, batch_size=self.batch_size)
+            images = self._images(samples, rows)
+            found += self.captioner.score(images, texts, shown, batch_size=self.batch_size)
         return found
 
     def _batches(self, samples: Samples, label: str) -> Iterable[range]:
         starts = range(0, len(samples), self.batch_size)
         return self.watch([range(start, min(start + self.batch_size, len(samples))) for start in starts], label)
 
-    def _pictures(self, samples: Samples, rows: range) -> Features | list[Path]:
+    def _images(self, samples: Samples, rows: range) -> Features | list[Path]:
         """Return features, or the files where the captioner takes features that no cache keeps."""
         if self.captioner.config.normalize:
             return samples.data.features.take(samples.data.rows[rows.start : rows.stop])
@@ -157,7 +157,7 @@ def quality(
 
     Args:
         captions: of each sample.
-        samples: pictures and truths.
+        samples: images and truths.
         form: what texts are compared as; their style is that of the texts as they are.
         meteor: whether to measure METEOR, which needs Java.
         report: called with a sentence where it cannot be measured.
@@ -189,8 +189,8 @@ def copying(
 
     Args:
         captions: of each sample.
-        samples: pictures and authors.
-        past: all posts of the authors; those of a sample's own picture are left out.
+        samples: images and authors.
+        past: all posts of the authors; those of a sample's own image are left out.
         mode: ``history``: later ones are left out too.
         training: all texts that were learned from.
     """
@@ -241,7 +241,7 @@ def strangers(samples: Samples, known: Known, *, seed: int = 0) -> list[Context]
 
 
 def write_predictions(file: Path, captions: Sequence[str], samples: Samples) -> None:
-    """Write a line of JSON a sample; ``reference`` is a list where the author wrote several texts of the picture.
+    """Write a line of JSON a sample; ``reference`` is a list where the author wrote several texts of the image.
 
     `polygraft metrics` takes the file as hypotheses.
     """
@@ -290,9 +290,9 @@ CANDIDATES = 100
 
 
 def best_single_caption(training: CaptionSet, validation: CaptionSet) -> str:
-    """Return the caption that scores best (CIDEr-D, then BLEU-1) when it is given to every validation picture.
+    """Return the caption that scores best (CIDEr-D, then BLEU-1) when it is given to every validation image.
 
-    It sees no picture; a captioner that does no better has learnt the captions' style alone.
+    It sees no image; a captioner that does no better has learnt the captions' style alone.
     """
     counts = Counter(training.texts)
     frequent = sorted(counts, key=lambda text: (-counts[text], text))[:CANDIDATES]
@@ -306,9 +306,9 @@ def best_single_caption(training: CaptionSet, validation: CaptionSet) -> str:
 
 
 def nearest_captions(training: CaptionSet, pooled: Tensor) -> list[str]:
-    """Return, for each row of ``pooled`` (N, dv), the caption of the training picture with the greatest cosine.
+    """Return, for each row of ``pooled`` (N, dv), the caption of the training image with the greatest cosine.
 
-    Features are L2-normalised; of equally near pictures the first in the training set is taken, and of its captions
+    Features are L2-normalised; of equally near images the first in the training set is taken, and of its captions
     the first.
     """
     first_text: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""Captions for any number of picture files: decoded ahead in threads, captioned in batches, bad files set apart."""
+"""Captions for any number of image files: decoded ahead in threads, captioned in batches, bad files set apart."""
 
 import math
 import unicodedata
@@ -21,14 +21,14 @@ from multimodal.profile.profile import NOBODY, Context, Profile
 from multimodal.reranking.rerank import KNOWN, VOTERS, Agreement
 from multimodal.users.neighbors import Neighbours
 
-_THREADS = 4  # that open files; each holds one picture in full, the rest of the batch is prepared pixels
+_THREADS = 4  # that open files; each holds one image in full, the rest of the batch is prepared pixels
 
 Opened = Tensor | str  # prepared pixels (3, height, width), or why there are none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Captioned:
-    """A picture file and its captions, or why there are none."""
+    """An image file and its captions, or why there are none."""
 
     path: Path
     captions: tuple[Generation, ...] = ()
@@ -65,13 +65,13 @@ def caption_files(
     While a batch is captioned the files of the next one are opened. ``paths`` may be endless.
     """
     batch: list[tuple[Path, Opened]] = []
-    pictures = 0
+    images = 0
     for path, opened in _open_ahead(captioner.encoder, paths, batch_size):
         batch.append((path, opened))
-        pictures += isinstance(opened, Tensor)
-        if pictures == batch_size:
+        images += isinstance(opened, Tensor)
+        if images == batch_size:
             yield from _caption_batch(captioner, batch, decoding, voice)
-            batch, pictures = [], 0
+            batch, images = [], 0
     yield from _caption_batch(captioner, batch, decoding, voice)
 
 

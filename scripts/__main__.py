@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from scripts._app.cli import emit, guard, run
 from scripts._app.registry import find_commands, listing, split_words
 
-TITLE = "polygraft: small trained parts on one frozen GPT-2, to caption pictures, narrate films and learn languages."
+TITLE = "polygraft: small trained parts on one frozen GPT-2, to caption images, narrate videos and learn languages."
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,11 +1,11 @@
 """polygraft caption photo.jpg
 
-Caption pictures: one line each, the path, a tab and the caption.
+Caption images: one line each, the path, a tab and the caption.
 
 Folders are searched at every depth, patterns such as 'photos/*.jpg' are expanded, and - reads a list of paths from
-standard input. A picture that cannot be read is named on standard error and the rest is done; the exit code is then 1.
+standard input. An image that cannot be read is named on standard error and the rest is done; the exit code is then 1.
 
-With --user captions are in that user's voice, known by past posts: a folder of pictures with a .txt file beside each, a
+With --user captions are in that user's voice, known by past posts: a folder of images with a .txt file beside each, a
 JSONL file with lines of {"image": "a.jpg", "text": "..."} or of {"text": "..."} alone, or a profile that --save-profile
 wrote. That takes no training, but a captioner that knows users. With --others, posts of many users, those who write
 alike lend past captions.
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which pictures, by which model, and how."""
+    """Which images, by which model, and how."""
 
     images: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures, folders or patterns; - reads a list of them, one a line."""
+    """Images, folders or patterns; - reads a list of them, one a line."""
     model: str = "starter"
     """Folder of a captioner; starter: the small one that comes with the package, or with --user starter-personal, its
     fellow that knows users."""
@@ -61,22 +61,22 @@ class Options:
     """Write the user's profile to this file, so that --user can read it in place of the posts."""
     consensus: int = 0
     """Draw so many captions, at temperature 0.6 unless one is given, and give the one that is borne out by the others
-    and by the user's past captions of similar pictures, or one of these; 0: no."""
+    and by the user's past captions of similar images, or one of these; 0: no."""
     decoding: Decoding = field(default_factory=lambda: Decoding(no_repeat_ngram=3))
     batch_size: int = 32
-    """Pictures at a time."""
+    """Images at a time."""
     write_txt: bool = False
     """Also write the captions of photo.jpg into photo.txt."""
     overwrite: bool = False
     """Let --write-txt replace text files that are there."""
     cache: Path = Path("~/.cache/polygraft")
-    """Folder of users' profiles and features of their pictures, kept between calls."""
+    """Folder of users' profiles and features of their images, kept between calls."""
     device: Device = "auto"
     json: Json = False
 
     def __post_init__(self) -> None:
         if not self.images:
-            raise UsageError("no picture named: give files, folders, patterns, or - for a list on standard input")
+            raise UsageError("no image named: give files, folders, patterns, or - for a list on standard input")
         if self.batch_size < 1:
             raise UsageError(f"batch_size is {self.batch_size}, allowed is 1 or more")
         if self.overwrite and not self.write_txt:
@@ -95,7 +95,7 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Caption the pictures; 1 if any of them failed."""
+    """Caption the images; 1 if any of them failed."""
     from multimodal.data.posts import SidecarWriter
 
     complaints = _Complaints()
@@ -114,7 +114,7 @@ def main(options: Options) -> int:
             except PolygraftError as error:
                 complaints.add(str(error))
     elif not complaints.count:
-        complaints.add("standard input names no picture: give one path a line")
+        complaints.add("standard input names no image: give one path a line")
     return 1 if complaints.count else 0
 
 
@@ -130,7 +130,7 @@ class _Complaints:
 
 
 def _find(names: tuple[str, ...], complaints: _Complaints) -> Iterator[Path]:
-    """Yield each picture that ``names`` name, once; names that lead nowhere are told."""
+    """Yield each image that ``names`` name, once; names that lead nowhere are told."""
     from backbone.io.images import list_images
 
     seen: set[Path] = set()
@@ -149,7 +149,7 @@ def _read_list() -> Iterator[str]:
 
 
 def _writable(paths: Iterator[Path], sidecars: "SidecarWriter", complaints: _Complaints) -> Iterator[Path]:
-    """Yield the pictures beside which a caption may be written; the others are told."""
+    """Yield the images beside which a caption may be written; the others are told."""
     for path in paths:
         if refusal := sidecars.refusal(path):
             complaints.add(refusal)
@@ -204,7 +204,7 @@ def _neighbours(options: Options, captioner: "Captioner", profile: "Profile") ->
 
     assert options.others is not None
     if profile.pooled is None:
-        raise UsageError("--others compares pictures, and the posts of --user have none")
+        raise UsageError("--others compares images, and the posts of --user have none")
     community = read_community(options.others, captioner.encoder, options.cache.expanduser(), report=remark)
     return community.neighbours(profile)
 
@@ -222,7 +222,7 @@ def _profile(options: Options, captioner: "Captioner", past: "Past") -> "Profile
 
 
 def _deliver(done: "Captioned", as_json: bool, sidecars: "SidecarWriter | None") -> None:
-    """Print and write the captions of one picture.
+    """Print and write the captions of one image.
 
     Raises:
         PolygraftError: it could not be read, or its captions cannot be written beside it.

@@ -127,7 +127,7 @@ def _card(options: Options) -> Any:
         title=options.out.name,
         summary=f"A captioner: ClipCap weights (Mokady et al., 2021) from `{options.weights.name}`.",
         data="Whatever the weights were trained on; they do not tell.",
-        use=f"Captions pictures with `polygraft caption --model`. The {options.mapper} mapper takes {features}.",
+        use=f"Captions images with `polygraft caption --model`. The {options.mapper} mapper takes {features}.",
         limits="The weights learned no end of text: a caption ends with its first full stop, or at its longest.",
         licence="unknown",
     )

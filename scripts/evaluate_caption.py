@@ -4,13 +4,13 @@ Measure a captioner on posts that it has not learned from: words, style, and whe
 
 Posts are taken as train captioner takes them, and are parted as they were parted there: by marks of their own, or by
 the same --test-users, --test-posts, --val-share, --split-by and --seed. A captioner that knows users is shown the other
-posts of a picture's author, those for training and for tests alike, and never the post itself or another of the same
-picture.
+posts of an image's author, those for training and for tests alike, and never the post itself or another of the same
+image.
 
 Figures beside the usual metrics: distinct n-grams; style_distance, between what was said and what the users wrote;
 copied_own and copied_training, how many n-grams (1 to 4, and whole captions) the user, or anybody in training, wrote
 before; identified, how often the true author among --identify users explains a text best. Controls: stranger, the same
-pictures with another user's posts; nobody, with none. Intervals hold 95 % and draw whole users. METEOR needs Java.
+images with another user's posts; nobody, with none. Intervals hold 95 % and draw whole users. METEOR needs Java.
 """
 
 import json
@@ -45,7 +45,7 @@ class Options:
     model: tyro.conf.Positional[str]
     """Folder of a captioner, or starter for the one that comes with the package."""
     posts: tyro.conf.Positional[Path]
-    """JSONL file of posts, folder of pictures with .txt files, or a public data set."""
+    """JSONL file of posts, folder of images with .txt files, or a public data set."""
     split: Literal["test1", "test2", "validation", "all"]
     """Posts of users unseen in training; unseen posts of other users; those held out; or all, whatever they are for."""
     layout: LayoutName = "auto"
@@ -65,7 +65,7 @@ class Options:
     """What the usual metrics compare: texts as written, or as benchmarks of personal captions write them, cut at 15
     words."""
     limit: int = 0
-    """Pictures at most, evenly spread; 0: all."""
+    """Images at most, evenly spread; 0: all."""
     meteor: bool = False
     """Measure METEOR too, which starts Java: many seconds, up to 2 GB of memory."""
     predictions: Path | None = None
@@ -76,7 +76,7 @@ class Options:
     """Where its image encoder lies, likewise."""
     decoding: Decoding = field(default_factory=Decoding)
     batch_size: int = 32
-    """Pictures at a time."""
+    """Images at a time."""
     cache: Path = Path("~/.cache/polygraft/features")
     """Folder of image features, kept between runs."""
     device: Device = "auto"
@@ -91,7 +91,7 @@ class Options:
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
         if self.decoding.num_return > 1:
-            raise UsageError(f"num_return is {self.decoding.num_return}, but one caption of each picture is measured")
+            raise UsageError(f"num_return is {self.decoding.num_return}, but one caption of each image is measured")
         check_consensus(self.consensus, self.decoding)
 
 
@@ -156,7 +156,7 @@ def _posts(options: Options) -> "tuple[list[Post], list[Post]]":
 def _known(
     options: Options, captioner: "Captioner", posts: "list[Post]", chosen: "list[Post]"
 ) -> "tuple[Samples, Known | None]":
-    """Encode the pictures; return what is measured on, and what is known of the authors."""
+    """Encode the images; return what is measured on, and what is known of the authors."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.evaluation import Samples
@@ -177,7 +177,7 @@ def _known(
         told.take([at for at, post in enumerate(told.posts) if post.id in wanted]), limit=options.limit
     )
     if not len(samples):
-        raise PolygraftError(f"no picture of the split {options.split} can be read: there is nothing to measure on")
+        raise PolygraftError(f"no image of the split {options.split} can be read: there is nothing to measure on")
     if not captioner.config.knows_users:
         return samples, None
     encoder = captioner.encoder.digest
@@ -201,7 +201,7 @@ def _lends(options: Options, captioner: "Captioner", post: "Post") -> bool:
 def _authors(options: Options, posts: "list[Post]", chosen: "list[Post]") -> set[str]:
     """Return the users whose pasts are needed: those of the split, and others where they are too few to be told apart.
 
-    More are not taken, since all their pictures are encoded.
+    More are not taken, since all their images are encoded.
     """
     import numpy as np
 

@@ -8,7 +8,7 @@ stands there twice counts as wrong; deduplicated: among different texts; multi_p
 the same moment and question is right); coverage, how often the vocabulary holds a right one at all; the usual metrics
 of the narration found against all right ones. A narrator that writes has the latter alone.
 
-seconds_per_clip is from encoded frames to a narration, --batch-size clips at a time; end to end is from the film's
+seconds_per_clip is from encoded frames to a narration, --batch-size clips at a time; end to end is from the video's
 file, one clip at a time, with frames read and encoded anew.
 """
 
@@ -40,15 +40,15 @@ class Options:
     split: Literal["auto", "test", "validation", "all"] = "auto"
     """Clips for tests, those held out, or all, whatever they are for; auto: for tests where any are, else all."""
     val_share: float = 0.1
-    """Share of the films that was held out in training; with --seed, where --split validation is to be drawn."""
+    """Share of the videos that was held out in training; with --seed, where --split validation is to be drawn."""
     vocabulary: Path | None = None
     """Folder of a vocabulary to retrieve from."""
     fps: float = 2.0
-    """Looks at a film a second, as in training."""
+    """Looks at a video a second, as in training."""
     timed: int = 8
     """Clips that are read and encoded anew for the time end to end; 0: not taken."""
     predictions: Path | None = None
-    """Write the narrations to this file, a line of JSON each: id, film, question, text, reference."""
+    """Write the narrations to this file, a line of JSON each: id, video, question, text, reference."""
     backbone: str = ""
     """Where the narrator's language model lies, if not where it was when the narrator was trained."""
     clip: str = ""
@@ -56,7 +56,7 @@ class Options:
     batch_size: int = 32
     """Clips at a time."""
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of films, kept between runs."""
+    """Folder of features of videos, kept between runs."""
     seed: Seed = 0
     device: Device = "auto"
     json: Json = False
@@ -74,7 +74,7 @@ def main(options: Options) -> int:
     split, clips = _clips(options)
     from multimodal.metrics.caption import score
     from video.data.clip_features import gather
-    from video.data.feature_cache import FilmCache
+    from video.data.feature_cache import VideoCache
     from video.evaluation import Examiner, truths
     from video.narrator import Narrator
     from video.vocabulary.vocabulary import NarrationVocabulary
@@ -89,7 +89,7 @@ def main(options: Options) -> int:
     vocabulary = None
     if options.vocabulary:
         vocabulary = NarrationVocabulary.from_pretrained(options.vocabulary, device=str(narrator.backbone.device))
-    cache = FilmCache(options.cache.expanduser(), narrator.encoder)
+    cache = VideoCache(options.cache.expanduser(), narrator.encoder)
     data = gather(clips, cache, fps=options.fps, report=remark)
     examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, watch=watch_batches)
     measured = examiner.measure()
@@ -128,7 +128,7 @@ def _clips(options: Options) -> "tuple[str, list[Clip]]":
 def _write(file: Path, data: "ClipSet", said: Sequence[str]) -> None:
     """Write what was said of each clip."""
     rows = [
-        {"id": clip.id, "film": str(clip.film), "question": clip.question, "text": text, "reference": clip.text}
+        {"id": clip.id, "film": str(clip.video), "question": clip.question, "text": text, "reference": clip.text}
         for clip, text in zip(data.clips, said, strict=True)
     ]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -146,7 +146,7 @@ def _tell(options: Options, split: str, data: "ClipSet", figures: dict[str, floa
         "split": split,
         "vocabulary": str(options.vocabulary) if options.vocabulary else None,
         "samples": len(data),
-        "films": data.films,
+        "films": data.videos,
         "texts": len(set(data.texts)),
     }
     if options.json:

@@ -4,7 +4,7 @@ Compare captions with right ones: BLEU, ROUGE-L, CIDEr-D, METEOR.
 
 Hypotheses are lines like {"id": "1", "text": "a dog"}, references lines like {"id": "1", "texts": ["a dog", "a cat"]}.
 Texts are free: they are tokenized as coco-caption does it, and the figures equal those of pycocoevalcap. CIDEr-D
-depends on the set of pictures, so compare it on the same references only. METEOR needs Java and pycocoevalcap.
+depends on the set of images, so compare it on the same references only. METEOR needs Java and pycocoevalcap.
 """
 
 import json

@@ -1,9 +1,9 @@
 """polygraft train captioner posts.jsonl --out runs/captioner
 
-Train a captioner on pictures with texts: a mapper from a frozen image encoder into a frozen language model.
+Train a captioner on images with texts: a mapper from a frozen image encoder into a frozen language model.
 
-Posts are a JSONL file with lines of {"image": "a.jpg", "text": "...", "user": "..."} (pictures relative to the file),
-or a folder of pictures with a .txt file beside each. A part is held out before anything else is done: it chooses the
+Posts are a JSONL file with lines of {"image": "a.jpg", "text": "...", "user": "..."} (images relative to the file),
+or a folder of images with a .txt file beside each. A part is held out before anything else is done: it chooses the
 weights that are kept (best CIDEr-D, or lower loss where that is equal) and stops a training whose captions collapse
 into one. Without --steps, --epochs or --minutes the training makes 30 passes at most. A run that was interrupted goes
 on when the same command is given again; under torchrun it uses all processes.
@@ -46,7 +46,7 @@ class Options:
     """What to learn from, what to build on, and where to keep it."""
 
     posts: tyro.conf.Positional[Path]
-    """JSONL file of posts, folder of pictures with .txt files, or a public data set."""
+    """JSONL file of posts, folder of images with .txt files, or a public data set."""
     out: Path
     """Folder: the run while it lasts, the checkpoint once it is done."""
     layout: LayoutName = "auto"
@@ -59,7 +59,7 @@ class Options:
     context: ContextMode = "leave-one-out"
     """What is shown of an author: all other posts, or earlier ones; paper: the words of the very caption too."""
     lend: bool = True
-    """Show past captions of other users too, those who write alike, where they are of more similar pictures."""
+    """Show past captions of other users too, those who write alike, where they are of more similar images."""
     backbone: str = "starter"
     """Language model: starter, a folder, or a name on a hub such as gpt2."""
     clip: str = "starter"
@@ -153,7 +153,7 @@ def _untrained(options: Options) -> "Captioner":
 def _train(
     options: Options, captioner: "Captioner", training: "list[Post]", held: "list[Post]", tell: "Report"
 ) -> "Trained":
-    """Encode the pictures and train."""
+    """Encode the images and train."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.training.train import train_captioner
@@ -164,7 +164,7 @@ def _train(
     if validation:
         data, before = data.without(validation), len(data.rows)
         if len(data.rows) < before:
-            tell(f"{before - len(data.rows)} captions left out of training: their pictures are held out, as copies")
+            tell(f"{before - len(data.rows)} captions left out of training: their images are held out, as copies")
     shown = _Shown()
     if captioner.config.knows_users:
         captioner, shown = _with_users(options, captioner, data, validation)
@@ -224,7 +224,7 @@ def _keep(options: Options, trained: "Trained") -> None:
     record = {"options": asdict(options), "figures": figures}
     finish(options.out, lambda folder: trained.captioner.save_pretrained(folder, card=card, record=record))
     if trained.collapsed:
-        remark("the captioner has collapsed: it says the same about nearly all validation pictures")
+        remark("the captioner has collapsed: it says the same about nearly all validation images")
     tell_figures(options.out, figures, as_json=options.json)
 
 

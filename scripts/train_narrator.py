@@ -1,13 +1,13 @@
 """polygraft train narrator clips.jsonl --out runs/narrator
 
-Train a narrator on films with narrations: frames and a question become a vector that retrieves what is said of them.
+Train a narrator on videos with narrations: frames and a question become a vector that retrieves what is said of them.
 
 CLIPS is a JSONL file with lines of {"film": "a.mp4", "start": 3.0, "stop": 5.5, "question": "now", "text": "open the
-door", "scenario": "cooking"}: films relative to the file, seconds, and a question, which is now, next, before, overall
-or one in its own words. Only film and text are needed; without times the whole film is shown. A moment is asked about
+door", "scenario": "cooking"}: videos relative to the file, seconds, and a question, which is now, next, before, overall
+or one in its own words. Only video and text are needed; without times the whole video is shown. A moment is asked about
 from the right side of time: next is shown the frames before it, before those after it.
 
-Whole films are held out: those whose lines are marked "split": "validation", or else a share of the others. They choose
+Whole videos are held out: those whose lines are marked "split": "validation", or else a share of the others. They choose
 the weights that are kept (best recall at 1 among their own narrations, or lower loss where that is equal). Lines marked
 "test" are never learned from; evaluate narrate measures on them. Without --steps, --epochs or --minutes the training
 makes 30 passes at most. A run that was interrupted goes on when the same command is given again; under torchrun it uses
@@ -48,11 +48,11 @@ class Options:
     validation: Path | None = None
     """Clips to hold out, in the same form; without it those of CLIPS marked validation, or else --val-share of it."""
     val_share: float = 0.1
-    """Share of the films that is held out; 0: none, and nothing chooses."""
+    """Share of the videos that is held out; 0: none, and nothing chooses."""
     causal: bool = False
     """Ask of each timed clip what comes next and what was before, too, from the frames before and after it."""
     fps: float = 2.0
-    """Looks at a film a second; a clip has one at least."""
+    """Looks at a video a second; a clip has one at least."""
     backbone: str = "starter"
     """Language model: starter, a folder, or a name on a hub such as gpt2."""
     clip: str = "starter"
@@ -60,7 +60,7 @@ class Options:
     model: NarratorConfig = field(default_factory=NarratorConfig)
     train: Training = field(default_factory=lambda: Training(eval_every=200, patience=5))
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of films, kept between runs."""
+    """Folder of features of videos, kept between runs."""
     overwrite: bool = False
     """Train again where a training is finished, or start anew where one with other settings is not."""
     device: Device = "auto"
@@ -104,7 +104,7 @@ def _settings(options: Options, training: "list[Clip]", held: "list[Clip]") -> d
 
 
 def _digest(clips: "list[Clip]") -> str:
-    rows = "\0".join(repr((clip.film.name, clip.start, clip.stop, clip.question, clip.text)) for clip in clips)
+    rows = "\0".join(repr((clip.video.name, clip.start, clip.stop, clip.question, clip.text)) for clip in clips)
     return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
 
@@ -136,20 +136,20 @@ def _untrained(options: Options) -> "Narrator":
 def _encoded(
     options: Options, narrator: "Narrator", training: "list[Clip]", held: "list[Clip]", tell: "Report"
 ) -> "tuple[ClipSet, ClipSet | None]":
-    """Return the clips to learn from and those held out with their frames; no film is in both."""
+    """Return the clips to learn from and those held out with their frames; no video is in both."""
     from video.data.clip_features import gather
-    from video.data.feature_cache import FilmCache
+    from video.data.feature_cache import VideoCache
 
-    cache = FilmCache(options.cache.expanduser(), narrator.encoder)
+    cache = VideoCache(options.cache.expanduser(), narrator.encoder)
     data = gather(training, cache, fps=options.fps, report=tell)
     if not held:
         return data, None
     validation = gather(held, cache, fps=options.fps, report=tell)
     kept = data.without(validation)
     if len(kept) < len(data):
-        tell(f"{len(data) - len(kept)} clips left out of training: their films are held out, as copies")
+        tell(f"{len(data) - len(kept)} clips left out of training: their videos are held out, as copies")
     if not kept:
-        raise PolygraftError(f"no clip of {options.clips} is left to learn from: all its films are held out")
+        raise PolygraftError(f"no clip of {options.clips} is left to learn from: all its videos are held out")
     return kept, validation
 
 

@@ -1,10 +1,10 @@
 """polygraft vocabulary build narrations.txt --out kitchen
 
-Make a vocabulary of narrations, from which films are narrated.
+Make a vocabulary of narrations, from which videos are narrated.
 
 FILE holds a narration a line, as text or as JSON like {"text": "open the door", "video": "P01", "scenario": "cooking"},
 where video and scenario may be left out; - reads standard input. Tags of annotators (#C C, #unsure), stops at the end
-and capital letters go, repeats within a film count once. Each narration is kept as a prefix or as a prefix and a
+and capital letters go, repeats within a video count once. Each narration is kept as a prefix or as a prefix and a
 postfix, with a vector for search from the text encoder.
 """
 

@@ -1,11 +1,11 @@
 """polygraft vocabulary update kitchen film.mp4
 
-Let a vocabulary of narrations grow by what it cannot say of films.
+Let a vocabulary of narrations grow by what it cannot say of videos.
 
-Films are watched as narrate watches them. Stretches for which the narrator finds no words, by the line that its
+Videos are watched as narrate watches them. Stretches for which the narrator finds no words, by the line that its
 held-out clips drew, are described by --proposer; each sentence that comes closer to its stretch than all there was is
-added, with its film, time and proposer. The folder is written after each stretch: a killed run loses nothing and goes
-on when the same command is given again. vocabulary rollback takes an update back. A film that cannot be read is named
+added, with its video, time and proposer. The folder is written after each stretch: a killed run loses nothing and goes
+on when the same command is given again. vocabulary rollback takes an update back. A video that cannot be read is named
 on standard error and the rest is done; the exit code is then 1.
 """
 
@@ -18,7 +18,7 @@ import tyro
 
 from backbone.errors import PolygraftError
 from scripts._app.cli import Device, Json, emit, remark, run_file
-from scripts._app.videos import Watching, find_films, watch_film
+from scripts._app.videos import Watching, find_videos, watch_video
 from scripts._app.vocabulary_update import Grower, Growing, check_own
 from video.options import NarrateOptions
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which vocabulary, by which films, and who is asked."""
+    """Which vocabulary, by which videos, and who is asked."""
 
     folder: tyro.conf.Positional[Path]
     """Folder of the vocabulary."""
-    films: tyro.conf.Positional[tuple[str, ...]]
-    """Films, animated pictures, folders or patterns."""
+    videos: tyro.conf.Positional[tuple[str, ...]]
+    """Videos, animated images, folders or patterns."""
     watching: Watching = field(default_factory=Watching)
     growing: Growing = field(default_factory=Growing)
     every: float = 1.0
     """Seconds from one moment to the next."""
     window: float = 3.0
-    """Seconds of the film that are shown for a moment."""
+    """Seconds of the video that are shown for a moment."""
     fps: float = 2.0
-    """Looks at the film a second."""
+    """Looks at the video a second."""
     device: Device = "auto"
     json: Json = False
 
@@ -49,7 +49,7 @@ class Options:
         self.looks()
 
     def looks(self) -> NarrateOptions:
-        """Return how films are watched.
+        """Return how videos are watched.
 
         Raises:
             UsageError: the numbers are out of bounds.
@@ -58,32 +58,32 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Update the vocabulary and print what became of each proposal; 1 if a film failed."""
-    films, failed = find_films(options.films)
+    """Update the vocabulary and print what became of each proposal; 1 if a video failed."""
+    videos, failed = find_videos(options.videos)
     check_own(options.folder)
-    if not films:
+    if not videos:
         return int(failed)
     narrator, vocabulary = options.watching.open(options.folder, options.device)
     grower = Grower(options.growing, narrator, options.device)
-    for film in films:
+    for video in videos:
         try:
             growth = grower.grow(
-                watch_film(narrator, film, options.looks(), options.watching.cache), options.folder, vocabulary
+                watch_video(narrator, video, options.looks(), options.watching.cache), options.folder, vocabulary
             )
         except PolygraftError as error:
             failed = True
             remark(f"polygraft: {error}")
             continue
         vocabulary = growth.vocabulary
-        _tell(film, growth, as_json=options.json)
+        _tell(video, growth, as_json=options.json)
     return int(failed)
 
 
-def _tell(film: Path, growth: "Growth", *, as_json: bool) -> None:
+def _tell(video: Path, growth: "Growth", *, as_json: bool) -> None:
     update = growth.update.header.id if growth.update else ""
     for verdict in growth.verdicts:
         row = {
-            "film": str(film),
+            "film": str(video),
             "update": update,
             "text": verdict.text,
             "fate": verdict.fate,

@@ -4,7 +4,7 @@ Rebuild the small models that ship with the package, step by step, from data tha
 
 The steps are language, image-text, captioner, personal, narrator, vocabulary, french and multilingual, in this order,
 each on what the first ones have made; --only takes one of them. Every step can be interrupted and goes on when the
-command is given again. Needs pip, npm and (for text and pictures from Debian's packages) apt-get and dpkg; takes some
+command is given again. Needs pip, npm and (for text and images from Debian's packages) apt-get and dpkg; takes some
 four hours on two cores.
 """
 

@@ -34,8 +34,8 @@ def tiny_backbone():
 
 
 @pytest.fixture
-def pictures():
-    """Return three small pictures."""
+def images():
+    """Return three small images."""
     from PIL import Image
 
     return [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue")]

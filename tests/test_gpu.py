@@ -46,11 +46,11 @@ def test_texts_are_those_of_the_cpu(decoding):
     ]
 
 
-def test_features_are_those_of_the_cpu(pictures):
+def test_features_are_those_of_the_cpu(images):
     encoder = tiny_image_encoder()
-    expected = encoder.encode(pictures).pooled
+    expected = encoder.encode(images).pooled
     encoder.model.to("cuda")
-    assert torch.allclose(encoder.encode(pictures).pooled.cpu(), expected, atol=1e-3)
+    assert torch.allclose(encoder.encode(images).pooled.cpu(), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -1,4 +1,4 @@
-"""A film becomes narrations, retrieved from a vocabulary.
+"""A video becomes narrations, retrieved from a vocabulary.
 
 Names are imported on first use, so that reading an options dataclass does not import torch.
 """

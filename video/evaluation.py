@@ -34,7 +34,7 @@ class Measured:
 
 def truths(data: ClipSet) -> list[tuple[str, ...]]:
     """Return the right narrations of each clip, its own first."""
-    shown = list(zip(data.features.films, data.features.times, (clip.asked for clip in data.clips), strict=True))
+    shown = list(zip(data.features.videos, data.features.times, (clip.asked for clip in data.clips), strict=True))
     groups: dict[tuple[str, tuple[float, ...], str], list[str]] = {}
     for moment, text in zip(shown, data.texts, strict=True):
         groups.setdefault(moment, []).append(text)
@@ -136,7 +136,7 @@ class Examiner:
         return found
 
     def seconds_end_to_end(self, clips: int) -> float:
-        """Return the mean seconds from a film's file to the narration of a clip, one clip at a time.
+        """Return the mean seconds from a video's file to the narration of a clip, one clip at a time.
 
         Args:
             clips: so many of them, evenly spread, are read and encoded anew.
@@ -144,7 +144,7 @@ class Examiner:
         chosen = np.unique(np.linspace(0, len(self._data) - 1, min(clips, len(self._data))).round().astype(int))
         began = time.perf_counter()
         for index in chosen.tolist():
-            chunks = read_frames(self._data.clips[index].film, at=self._data.features.times[index], reader="pyav")
+            chunks = read_frames(self._data.clips[index].video, at=self._data.features.times[index], reader="pyav")
             images = [frame.image for chunk in chunks for frame in chunk]
             frames = self._narrator.encoder.encode(images).pooled.cpu()
             self.answers([frames], [self._data.clips[index].asked])

@@ -35,7 +35,7 @@ from video.config import NarratorConfig as NarratorConfig
 from video.data.batches import ClipBatch as ClipBatch
 from video.data.batches import NarrationBatch
 from video.data.clips import Report
-from video.data.feature_cache import FilmCache
+from video.data.feature_cache import VideoCache
 from video.model.losses import batch_loss, vocabulary_loss
 from video.model.prefix_cache import Questions
 from video.model.projection import Projection, Prompt, masked_mean
@@ -128,7 +128,7 @@ class Narrator:
             },
             tensors=self.projection.state_dict(),
         )
-        card = card or ModelCard(title=Path(folder).name, summary="A narrator: films become narrations.")
+        card = card or ModelCard(title=Path(folder).name, summary="A narrator: videos become narrations.")
         return save_checkpoint(folder, checkpoint, card=card, record=record)
 
     # From clips to what the language model reads
@@ -163,7 +163,7 @@ class Narrator:
             PolygraftError: a clip has no frame.
         """
         if any(not len(clip) for clip in frames):
-            raise PolygraftError("a clip has no frame: give its film a longer span or more frames a second")
+            raise PolygraftError("a clip has no frame: give its video a longer span or more frames a second")
         kept = [evenly(clip, self.config.max_frames) for clip in frames]
         width = max(map(len, kept))
         padded = torch.stack([torch.nn.functional.pad(clip, (0, 0, 0, width - len(clip))) for clip in kept])
@@ -203,7 +203,7 @@ class Narrator:
         hidden = self._questions.hidden(self.language_model, self._prompt(batch), batch)
         return self.projection.vector(hidden[:, -1], mean)
 
-    # Films
+    # Videos
 
     @property
     def novelty(self) -> Novelty:
@@ -220,32 +220,32 @@ class Narrator:
 
     def watch(
         self,
-        film: str | Path,
+        video: str | Path,
         options: NarrateOptions | None = None,
         *,
         cache: str | Path | None = None,
         report: Report | None = None,
         looked: Callable[[float], None] | None = None,
     ) -> Watched:
-        """Look at a film and ask about its moments; `narrate` does, and whoever narrates twice need do it once.
+        """Look at a video and ask about its moments; `narrate` does, and whoever narrates twice need do it once.
 
         Args:
-            film: a file.
+            video: a file.
             options: what is asked, how often.
-            cache: folder of features of films; None: nothing is kept.
-            report: called with a sentence about a film that is damaged.
+            cache: folder of features of videos; None: nothing is kept.
+            report: called with a sentence about a video that is damaged.
             looked: called with the time of each look that is read anew, in seconds.
 
         Raises:
-            PolygraftError: the film cannot be read or shows nothing; the narrator writes its answers.
+            PolygraftError: the video cannot be read or shows nothing; the narrator writes its answers.
         """
         self._check_answer("retrieve", "writes narrations and has no query vectors")
         with ExitStack() as stack:
             folder = Path(cache) if cache else Path(stack.enter_context(TemporaryDirectory()))
             return watch(
-                Path(film),
+                Path(video),
                 self._ask,
-                FilmCache(folder, self.encoder),
+                VideoCache(folder, self.encoder),
                 options or NarrateOptions(),
                 report=report,
                 looked=looked,
@@ -256,7 +256,7 @@ class Narrator:
         return self.query(self.batch(frames, questions))
 
     def tell(self, watched: Watched, vocabulary: NarrationVocabulary) -> list[Narrated]:
-        """Narrate a film that was watched; see `narrate`."""
+        """Narrate a video that was watched; see `narrate`."""
         vocabulary.check_encoder(self.text_encoder.part)
         return tell(
             watched,
@@ -268,26 +268,26 @@ class Narrator:
 
     def narrate(
         self,
-        film: str | Path,
+        video: str | Path,
         vocabulary: NarrationVocabulary,
         options: NarrateOptions | None = None,
         *,
         cache: str | Path | None = None,
     ) -> list[Narrated]:
-        """Return what happens in a film, when: spans in the order of time, each with a narration of the vocabulary.
+        """Return what happens in a video, when: spans in the order of time, each with a narration of the vocabulary.
 
         Args:
-            film: a file; of any length, its frames are never held together.
+            video: a file; of any length, its frames are never held together.
             vocabulary: with vectors of this narrator's text encoder.
             options: what is asked, how often, how steady the answers are.
-            cache: folder of features of films, so that a film is decoded once; None: nothing is kept.
+            cache: folder of features of videos, so that a video is decoded once; None: nothing is kept.
 
         Raises:
-            PolygraftError: the film cannot be read or shows nothing; the vocabulary has no vectors, is damaged, or was
+            PolygraftError: the video cannot be read or shows nothing; the vocabulary has no vectors, is damaged, or was
                 made with another text encoder; the narrator writes its answers.
         """
         vocabulary.check_encoder(self.text_encoder.part)
-        return self.tell(self.watch(film, options, cache=cache), vocabulary)
+        return self.tell(self.watch(video, options, cache=cache), vocabulary)
 
     @torch.no_grad()
     def generate(self, batch: ClipBatch, decoding: Decoding | None = None) -> list[list[Generation]]:

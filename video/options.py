@@ -1,4 +1,4 @@
-"""How a film is narrated: what is asked of it, how often, and how steady the answer is (torch-free).
+"""How a video is narrated: what is asked of it, how often, and how steady the answer is (torch-free).
 
 What an update lets into a vocabulary (torch-free).
 """
@@ -17,20 +17,20 @@ _NOT_NEGATIVE = ("min_span", "steady", "scene_weight", "joins")
 
 @dataclass(frozen=True, kw_only=True)
 class NarrateOptions:
-    """What is asked of a film's moments, and how their answers become one list."""
+    """What is asked of a video's moments, and how their answers become one list."""
 
     question: str = "now"
     """What is asked: now, next, before, overall, or a question in its own words. Next is answered from what is shown
-    before a moment, before from what is shown after it, overall from the whole film."""
+    before a moment, before from what is shown after it, overall from the whole video."""
     every: float = 1.0
     """Seconds from one moment to the next."""
     window: float = 3.0
-    """Seconds of the film that are shown for a moment: around it, or before or after it."""
+    """Seconds of the video that are shown for a moment: around it, or before or after it."""
     cuts: bool = True
-    """Let spans end where the film is cut, found by how much a look differs from the one before; no window goes beyond
-    a cut. Off: a film without cuts, or an encoder that sees them where there are none."""
+    """Let spans end where the video is cut, found by how much a look differs from the one before; no window goes beyond
+    a cut. Off: a video without cuts, or an encoder that sees them where there are none."""
     fps: float = 2.0
-    """Looks at the film a second."""
+    """Looks at the video a second."""
     top: int = 1
     """Narrations told of each span, the likeliest first."""
     min_span: float = 1.0
@@ -76,7 +76,7 @@ class UpdateOptions:
     """By so much cosine it must fit the segment better than the best there was; by default 0.06, and 0.12 if it is
     composed of the vocabulary's parts."""
     per_film: int = 20
-    """At most so many sentences of one film, all its updates together."""
+    """At most so many sentences of one video, all its updates together."""
 
     def __post_init__(self) -> None:
         if not 0 < self.duplicate <= 1:

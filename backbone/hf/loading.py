@@ -53,7 +53,7 @@ def load_model(name: str) -> tuple[Any, Any]:
 
 
 def load_describer(name: str) -> tuple[Any, Any, Any]:
-    """Load a model that puts pictures into words, on the CPU, what prepares its input, and its tokenizer.
+    """Load a model that puts images into words, on the CPU, what prepares its input, and its tokenizer.
 
     Args:
         name: a captioner (BLIP, GIT, a vision encoder with a text decoder) or a chat model that sees (LLaVA, Qwen-VL,
@@ -61,9 +61,9 @@ def load_describer(name: str) -> tuple[Any, Any, Any]:
             are read and no code is run.
 
     Raises:
-        PolygraftError: there is no such model, it is not whole, or it puts no pictures into words.
+        PolygraftError: there is no such model, it is not whole, or it puts no images into words.
     """
-    return _load(name, _read_describer, "a model that describes pictures")
+    return _load(name, _read_describer, "a model that describes images")
 
 
 def load_tokenizer(name: str) -> Any:

@@ -14,7 +14,7 @@ class FileKind:
     """What is looked for."""
 
     name: str
-    """Of one, such as ``picture``."""
+    """Of one, such as ``image``."""
     suffixes: Set[str]
     """Endings by which it is known in folders, in small letters."""
     pattern: str

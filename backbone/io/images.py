@@ -1,4 +1,4 @@
-"""Picture files: finding them, and opening any of them as plain RGB without trusting the file."""
+"""Image files: finding them, and opening any of them as plain RGB without trusting the file."""
 
 import io
 import threading
@@ -15,9 +15,9 @@ from backbone.errors import PolygraftError
 from backbone.io.find_files import FileKind
 
 MAX_PIXELS = 100_000_000
-"""Pictures with more pixels are refused: far above any camera, far below what fills the memory."""
+"""Images with more pixels are refused: far above any camera, far below what fills the memory."""
 
-# Formats a picture may have. Others that Pillow knows are left out: EPS and WMF run programs, some have no signature.
+# Formats an image may have. Others that Pillow knows are left out: EPS and WMF run programs, some have no signature.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "PCX")
 SUFFIXES = frozenset(
     {
@@ -25,25 +25,25 @@ SUFFIXES = frozenset(
         ".avif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".qoi", ".pcx",
     }
 )  # fmt: skip
-"""File name endings by which pictures are found in folders."""
+"""File name endings by which images are found in folders."""
 
-_PICTURES = FileKind(name="picture", suffixes=SUFFIXES, pattern="photos/*.jpg", examples=".png or .jpg")
+_IMAGES = FileKind(name="image", suffixes=SUFFIXES, pattern="photos/*.jpg", examples=".png or .jpg")
 
 
 def open_image(
     source: Path | str | bytes | Image.Image, *, max_pixels: int = MAX_PIXELS, name: str = ""
 ) -> Image.Image:
-    """Return a picture as RGB in memory, upright, on white where it is transparent.
+    """Return an image as RGB in memory, upright, on white where it is transparent.
 
     The first frame of an animation is taken; 16-bit grey is scaled to 8 bits; EXIF orientation is applied.
 
     Args:
         source: a file, the bytes of one, or an image of Pillow (which is left as it is).
         max_pixels: size limit, checked in the file's header before anything is decoded.
-        name: what errors call the picture, where that is not its path.
+        name: what errors call the image, where that is not its path.
 
     Raises:
-        PolygraftError: there is no such file, it holds no picture, is damaged, or is larger than ``max_pixels``.
+        PolygraftError: there is no such file, it holds no image, is damaged, or is larger than ``max_pixels``.
     """
     name = name or _describe(source)
     if isinstance(source, Image.Image):
@@ -59,7 +59,7 @@ def open_image(
 
 
 def read_image_file(path: Path | str) -> bytes:
-    """Return the bytes of a picture file, undecoded.
+    """Return the bytes of an image file, undecoded.
 
     Raises:
         PolygraftError: there is no such file, or it cannot be read.
@@ -68,12 +68,12 @@ def read_image_file(path: Path | str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise PolygraftError(f"picture {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise PolygraftError(f"image {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the picture files that ``paths`` name, see `backbone.io.find_files.FileKind.find`."""
-    return _PICTURES.find(paths)
+    """Return the image files that ``paths`` name, see `backbone.io.find_files.FileKind.find`."""
+    return _IMAGES.find(paths)
 
 
 # Opening
@@ -81,24 +81,24 @@ def list_images(paths: Sequence[str | Path]) -> list[Path]:
 
 def _describe(source: Path | str | bytes | Image.Image) -> str:
     if isinstance(source, bytes):
-        return f"the picture of {len(source)} bytes"
+        return f"the image of {len(source)} bytes"
     if isinstance(source, Image.Image):
-        return f"the picture of {source.width} x {source.height} pixels"
-    return f"picture {source}"
+        return f"the image of {source.width} x {source.height} pixels"
+    return f"image {source}"
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what cannot be a picture file, a pipe that would block among it."""
+    """Refuse what cannot be an image file, a pipe that would block among it."""
     if path.is_dir():
-        raise PolygraftError(f"{path} is a folder, not a picture")
+        raise PolygraftError(f"{path} is a folder, not an image")
     if path.is_symlink() and not path.exists():
-        raise PolygraftError(f"picture {path} is a broken link to {path.readlink()}")
+        raise PolygraftError(f"image {path} is a broken link to {path.readlink()}")
     if not path.exists():
-        raise PolygraftError(f"picture {path} does not exist")
+        raise PolygraftError(f"image {path} does not exist")
     if not path.is_file():
-        raise PolygraftError(f"{path} is no regular file, so it holds no picture")
+        raise PolygraftError(f"{path} is no regular file, so it holds no image")
     if not path.stat().st_size:
-        raise PolygraftError(f"picture {path} is empty (0 bytes)")
+        raise PolygraftError(f"image {path} is empty (0 bytes)")
 
 
 def _open_header(source: Path | str | bytes, name: str) -> Image.Image:
@@ -107,7 +107,7 @@ def _open_header(source: Path | str | bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except UnidentifiedImageError:
         known = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF and the like"
-        raise PolygraftError(f"{name} holds no picture in a known format ({known})") from None
+        raise PolygraftError(f"{name} holds no image in a known format ({known})") from None
     except Image.DecompressionBombError as error:
         raise PolygraftError(f"{name} is too large to decode: {error}") from None
     except PermissionError:
@@ -141,7 +141,7 @@ def _damaged(name: str, error: Exception) -> PolygraftError:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block is no reason to lose the picture
+    except Exception:  # a broken EXIF block is no reason to lose the image
         return image
 
 
@@ -171,7 +171,7 @@ def _scale_deep(image: Image.Image) -> Image.Image:
     return Image.fromarray((grey * (255.0 / white)).round().astype(np.uint8))
 
 
-# Pillow warns of odd metadata and big pictures. Warning filters belong to the whole process, and pictures are decoded
+# Pillow warns of odd metadata and big images. Warning filters belong to the whole process, and images are decoded
 # in threads, so the filter is set by the first that enters and taken back by the last that leaves.
 _lock = threading.Lock()
 _inside = 0

@@ -1,4 +1,4 @@
-"""Captions that are copied, not written: the most likely one, and those of the nearest known pictures."""
+"""Captions that are copied, not written: the most likely one, and those of the nearest known images."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,26 +24,26 @@ def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, UserPost
 
     data, train = bench.data.splits[split], bench.data.splits["train"]
     single = best_single_caption(train, bench.data.splits["validation"])
-    # many users show one picture: rounded, the first of them is taken on every machine
+    # many users show one image: rounded, the first of them is taken on every machine
     cosines = (data.pooled.double() @ train.pooled.double().T).numpy().round(DIGITS)
     return {
         f"most likely caption ({single!r})": [single] * len(data.posts),
-        "nearest picture, all": [train.texts[at] for at in cosines.argmax(axis=1)],
-        "nearest picture, own past": nearest_past(bench.data, data, pasts),
-        "nearest picture, own and lent": nearest_past(bench.data, data, pasts, lends=True),
+        "nearest image, all": [train.texts[at] for at in cosines.argmax(axis=1)],
+        "nearest image, own past": nearest_past(bench.data, data, pasts),
+        "nearest image, own and lent": nearest_past(bench.data, data, pasts, lends=True),
     }
 
 
 def nearest_past(
     known: "PersonalSet", data: "CaptionSet", pasts: "dict[str, UserPosts]", *, lends: bool = False
 ) -> list[str]:
-    """Return for each post the caption of the user's nearest past picture, never the post's own; "" without a past.
+    """Return for each post the caption of the user's nearest past image, never the post's own; "" without a past.
 
     Args:
         known: the training posts.
         data: the posts.
         pasts: of their users.
-        lends: whether pictures of users who write alike are looked at too. How alike counts as did best on validation
+        lends: whether images of users who write alike are looked at too. How alike counts as did best on validation
             posts.
     """
     from multimodal.profile.profile import ContextLimits

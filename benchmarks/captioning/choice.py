@@ -1,6 +1,6 @@
 """How the weights of `multimodal.reranking.rerank` were found: on training posts whose whole concept is left out.
 
-The captions to choose from are past ones, the user's and lent ones, as they are when a picture of an unseen concept is
+The captions to choose from are past ones, the user's and lent ones, as they are when an image of an unseen concept is
 captioned; each post once with and once without lenders of its author's voice, since not every user has the like. What
 is learned is linear, and maximises the CIDEr-D to be expected when captions are drawn by the softmax of their scores.
 Captions that are drawn by a captioner cannot be had so (it has learned from these very posts): what they weigh is
@@ -40,7 +40,7 @@ Reals = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What there was to choose from for N pictures: at most K captions each."""
+    """What there was to choose from for N images: at most K captions each."""
 
     evidence: Reals
     """(N, K, `NAMES`)."""
@@ -52,7 +52,7 @@ class Choices:
     """(N,)."""
 
     def take(self, rows: NDArray[np.bool_]) -> "Choices":
-        """Return those of some pictures."""
+        """Return those of some images."""
         return Choices(
             evidence=self.evidence[rows], gains=self.gains[rows], real=self.real[rows], concepts=self.concepts[rows]
         )
@@ -137,7 +137,7 @@ def gather_choices(
     truths: Sequence[str],
     concepts: Sequence[str],
 ) -> Choices:
-    """Return what speaks for each caption of each picture, and what it would gain."""
+    """Return what speaks for each caption of each image, and what it would gain."""
     utility = CiderD([[text] for text in _tokenized(truths)])
     found = [evidence(*row) for row in zip(drawn, shown, known, strict=True)]
     size = max(map(len, found))
@@ -157,7 +157,7 @@ def _tokenized(texts: Sequence[str]) -> list[str]:
 
 
 def joined(several: Sequence[Choices]) -> Choices:
-    """Return the pictures of all, padded to the longest."""
+    """Return the images of all, padded to the longest."""
     size = max(one.real.shape[1] for one in several)
 
     def padded(columns: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
@@ -196,7 +196,7 @@ def learned(found: Choices, *, seed: int = 0) -> dict[str, float]:
 
 
 def cross_validated(found: Choices, *, seed: int = 0) -> Reals:
-    """Return the gain (N,) of what is chosen for each picture by weights learned from other concepts."""
+    """Return the gain (N,) of what is chosen for each image by weights learned from other concepts."""
     names = sorted(set(found.concepts))
     fold = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % FOLDS, strict=True))
     folds = np.array([fold[concept] for concept in found.concepts])

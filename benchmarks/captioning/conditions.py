@@ -31,8 +31,8 @@ class Condition:
     """Whether the words of the very caption are counted, as in the published protocol."""
     told: Told = "own"
     """Whose past is shown."""
-    picture: bool = True
-    """Whether the right picture is shown, or another one."""
+    image: bool = True
+    """Whether the right image is shown, or another one."""
 
 
 MAIN = Condition(name="whole past")
@@ -48,7 +48,7 @@ CONTROLS = (
     Condition(name="shuffled user", told="shuffled"),
     Condition(name="empty user", told="nobody"),
     Condition(name="popular words", told="popular"),
-    Condition(name="shuffled picture", picture=False),
+    Condition(name="shuffled image", image=False),
 )
 
 
@@ -59,7 +59,7 @@ def shown_contexts(
 
     Args:
         condition: who is tested with what.
-        system: how pictures are seen, and how much is read.
+        system: how images are seen, and how much is read.
         bench: the posts.
         voters: see `ContextLimits`.
     """
@@ -85,9 +85,9 @@ def shown_contexts(
 
 
 def tested(condition: Condition, system: System, bench: "Benchmark") -> "CaptionSet":
-    """Return the posts that are captioned, with another picture each where the condition says so."""
+    """Return the posts that are captioned, with another image each where the condition says so."""
     data: CaptionSet = seen_by(system, bench.data.splits[condition.split])
-    if condition.picture:
+    if condition.image:
         return data
     half = len(data.rows) // 2
     return replace(data, rows=(*data.rows[half:], *data.rows[:half]))

@@ -150,9 +150,9 @@ class Laboratory:
         return gather_choices(drawn, *self._voters(system, condition, search), truths, concepts)
 
     def drawn(self, system: str, seed: int, condition: Condition, search: Search) -> list[list[str]]:
-        """Return all captions that a system makes of each picture; they are kept."""
+        """Return all captions that a system makes of each image; they are kept."""
         if not SYSTEMS[system].config.knows_users:
-            condition = Condition(name="", split=condition.split, picture=condition.picture)  # all else is no matter
+            condition = Condition(name="", split=condition.split, image=condition.image)  # all else is no matter
         key = hashlib.sha256(
             repr((system, seed, condition, replace(search, votes=0, learned=True))).encode()
         ).hexdigest()[:16]
@@ -180,7 +180,7 @@ class Laboratory:
     def _voters(
         self, system: str, condition: Condition, search: Search
     ) -> tuple[Sequence[Context], Sequence[Sequence[str]]]:
-        """Return for each picture the past captions that vote, and captions that tell rare words from common ones."""
+        """Return for each image the past captions that vote, and captions that tell rare words from common ones."""
         posts = self.bench.data.splits[condition.split].posts
         shown = self._contexts(system, condition) or [NOBODY] * len(posts)
         told = pasts(condition, self.bench) if search.votes and condition.told == "own" and condition.past else {}
@@ -194,7 +194,7 @@ class Laboratory:
         return baseline_captions(self.bench, split, told)
 
     def nearest_own(self, split: str, told: "dict[str, UserPosts]") -> list[str]:
-        """Return the caption of the nearest picture of the user's own past."""
+        """Return the caption of the nearest image of the user's own past."""
         from benchmarks.captioning.baselines import nearest_past
 
         return nearest_past(self.bench.data, self.bench.data.splits[split], told)

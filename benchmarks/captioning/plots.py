@@ -1,4 +1,4 @@
-"""The benchmark's pictures: quality against the number of past posts, and captions of one picture for two users."""
+"""The benchmark's images: quality against the number of past posts, and captions of one image for two users."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ def plot_curve(labels: Sequence[str], lines: Mapping[str, Sequence[float]], fold
 
 
 def draw_grid(run: Run, folder: Path, *, seed: int) -> Path:
-    """Draw ten pictures with the captions for two users each, and what these users truly wrote.
+    """Draw ten images with the captions for two users each, and what these users truly wrote.
 
-    Pictures and users are drawn by the seed from all that have two different truths: failures are among them.
+    Images and users are drawn by the seed from all that have two different truths: failures are among them.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -44,9 +44,9 @@ def draw_grid(run: Run, folder: Path, *, seed: int) -> Path:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     for number, pair in enumerate(pairs):
         top = _MARGIN + number * height
-        picture = open_image(run.posts[pair[0]].image)
-        picture.thumbnail((_SIDE, _SIDE))
-        sheet.paste(picture, (_MARGIN, top))
+        image = open_image(run.posts[pair[0]].image)
+        image.thumbnail((_SIDE, _SIDE))
+        sheet.paste(image, (_MARGIN, top))
         for line, text in enumerate(_lines(run, pair)):
             color = "gray" if line % 2 else "black"
             pen.text((_SIDE + 2 * _MARGIN, top + line * _LINE), text, fill=color, font=font)
@@ -57,14 +57,14 @@ def draw_grid(run: Run, folder: Path, *, seed: int) -> Path:
 
 
 def drawn_pairs(run: Run, seed: int) -> list[tuple[int, int]]:
-    """Return the numbers of two posts of one picture by different voices, ten times."""
-    by_picture: dict[Path, list[int]] = {}
+    """Return the numbers of two posts of one image by different voices, ten times."""
+    by_image: dict[Path, list[int]] = {}
     for row, post in enumerate(run.posts):
-        by_picture.setdefault(post.image, []).append(row)
+        by_image.setdefault(post.image, []).append(row)
     drawn = random.Random(seed)
     pairs = []
-    for image in drawn.sample(sorted(by_picture), min(_EXAMPLES, len(by_picture))):
-        rows = by_picture[image]
+    for image in drawn.sample(sorted(by_image), min(_EXAMPLES, len(by_image))):
+        rows = by_image[image]
         first = drawn.choice(rows)
         others = [row for row in rows if run.posts[row].text != run.posts[first].text]
         if others:

@@ -71,8 +71,8 @@ def counterfactual_accuracy(run: Run, key: Mapping[str, str]) -> float:
     """Return how often the caption made for a voice is nearer to its own truth than to another voice's.
 
     Args:
-        run: captions of the same pictures for several voices.
-        key: of each post, by id, the picture.
+        run: captions of the same images for several voices.
+        key: of each post, by id, the image.
     """
     captions: dict[str, dict[str, str]] = {}
     truths: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Films made of short ones, one after the other, so that it is known to the frame what happens when."""
+"""Videos made of short ones, one after the other, so that it is known to the frame what happens when."""
 
 import random
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from video.frames.reader import read_frames
 
 FPS = 4
 _SIDE = 256
-_LONGEST = 20.0  # seconds of a short film that are looked at
+_LONGEST = 20.0  # seconds of a short video that are looked at
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A stretch of a composed film."""
+    """A stretch of a composed video."""
 
-    film: Path
-    """The short film that is shown, over and over while it lasts."""
+    video: Path
+    """The short video that is shown, over and over while it lasts."""
     text: str
     """What is right to say of it."""
     start: float
@@ -31,12 +31,12 @@ class Part:
 
 
 def compose(
-    films: Sequence[tuple[Path, str]], target: Path, *, seed: int, shortest: float = 3.0, longest: float = 9.0
+    videos: Sequence[tuple[Path, str]], target: Path, *, seed: int, shortest: float = 3.0, longest: float = 9.0
 ) -> list[Part]:
-    """Write a film that shows each of ``films`` for some seconds.
+    """Write a video that shows each of ``videos`` for some seconds.
 
     Args:
-        films: short films with what is right to say of them.
+        videos: short videos with what is right to say of them.
         target: an animated .webp to write.
         seed: of how long each is shown.
         shortest: seconds.
@@ -45,38 +45,38 @@ def compose(
     lengths = np.random.default_rng(seed)
     parts: list[Part] = []
     shown: list[Image.Image] = []
-    for film, text in films:
+    for video, text in videos:
         count = int(lengths.integers(round(shortest * FPS), round(longest * FPS) + 1))
-        parts.append(Part(film=film, text=text, start=len(shown) / FPS, stop=(len(shown) + count) / FPS))
-        pictures = _pictures(film)
-        shown += [pictures[at % len(pictures)] for at in range(count)]
+        parts.append(Part(video=video, text=text, start=len(shown) / FPS, stop=(len(shown) + count) / FPS))
+        images = _images(video)
+        shown += [images[at % len(images)] for at in range(count)]
     with atomic_file(target) as partial:
         shown[0].save(partial, save_all=True, append_images=shown[1:], duration=round(1000 / FPS), quality=60, method=0)
     return parts
 
 
-def _pictures(film: Path) -> list[Image.Image]:
-    """Return what a short film shows, four pictures a second, on white squares."""
-    chunks = read_frames(film, every=1 / FPS, stop=_LONGEST, longest_side=_SIDE, reader="pyav")
+def _images(video: Path) -> list[Image.Image]:
+    """Return what a short video shows, four images a second, on white squares."""
+    chunks = read_frames(video, every=1 / FPS, stop=_LONGEST, longest_side=_SIDE, reader="pyav")
     return [_square(frame.image.convert("RGB")) for chunk in chunks for frame in chunk]
 
 
-def _square(picture: Image.Image) -> Image.Image:
-    """Put a picture in the middle of a white square."""
+def _square(image: Image.Image) -> Image.Image:
+    """Put an image in the middle of a white square."""
     square = Image.new("RGB", (_SIDE, _SIDE), "white")
-    square.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
+    square.paste(image, ((_SIDE - image.width) // 2, (_SIDE - image.height) // 2))
     return square
 
 
 def example(data: Path, target: Path) -> list[Part]:
-    """Write the film of the examples: six emoji that the starter's image-text model knows and its narrator does not."""
+    """Write the video of the examples: six emoji that the starter's image-text model knows and its narrator does not."""
     from starter_build.datasets.emoji_clips import emoji_clips
     from starter_build.datasets.narrated_clips import part_of
     from starter_build.datasets.splits import load_splits
 
     sides = load_splits()
     known = [
-        (clip.film, clip.names[0])
+        (clip.video, clip.names[0])
         for clip in emoji_clips(data)
         if (side := sides.get(f"emoji/fluent/{clip.code}")) and part_of(clip.concept, side) == "test known"
     ]

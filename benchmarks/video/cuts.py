@@ -1,4 +1,4 @@
-"""How near the ends of spans lie to the true cuts of a film."""
+"""How near the ends of spans lie to the true cuts of a video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,8 +58,8 @@ def by_chance(count: int, end: float, true: Sequence[float], tolerance: float, *
     return float(np.mean(scores))
 
 
-def shot_cuts(film: Path) -> list[float]:
-    """Return when the shots of a film begin but the first, in seconds, by PySceneDetect's usual detector.
+def shot_cuts(video: Path) -> list[float]:
+    """Return when the shots of a video begin but the first, in seconds, by PySceneDetect's usual detector.
 
     It looks at the colours of every frame, so it knows the cuts to the frame, and nothing of what is shown.
 
@@ -70,5 +70,5 @@ def shot_cuts(film: Path) -> list[float]:
         from scenedetect import ContentDetector, detect
     except ImportError as error:
         raise PolygraftError(f'{error}: cuts are measured with PySceneDetect, `pip install ".[bench]"`') from error
-    scenes = detect(str(film), ContentDetector())
+    scenes = detect(str(video), ContentDetector())
     return [float(start.seconds) for start, _ in scenes[1:]]

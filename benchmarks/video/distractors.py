@@ -1,7 +1,7 @@
-"""Narrations and short texts that say nothing of the films: what a large vocabulary is filled up with.
+"""Narrations and short texts that say nothing of the videos: what a large vocabulary is filled up with.
 
 Steps of recipes, as they are; names of things and their explanations from WordNet; lines of a file, where one is given;
-and sentences composed of the recipes' own parts, which nobody wrote. A text that is a right narration of a film is
+and sentences composed of the recipes' own parts, which nobody wrote. A text that is a right narration of a video is
 never among them, but another word for the same thing may be, and counts as wrong.
 """
 
@@ -40,7 +40,7 @@ def distractors(data: Path, file: Path | None, *, forbidden: Collection[str]) ->
     Args:
         data: folder of packages.
         file: further narrations, as `video.vocabulary.narrations.read_narrations` reads them.
-        forbidden: clean texts that are right for a film.
+        forbidden: clean texts that are right for a video.
 
     Raises:
         PolygraftError: the file cannot be read or holds no narration.

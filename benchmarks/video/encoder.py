@@ -1,7 +1,7 @@
 """The frozen image-text model of the narration benchmark: the starter's, but it has never seen an emoji.
 
-The starter's head has learned from the very emoji that move in the benchmark's films. A narrator trained on features
-that were learned by heart learns nothing of films that were not, and a benchmark on them tells nothing of real use,
+The starter's head has learned from the very emoji that move in the benchmark's videos. A narrator trained on features
+that were learned by heart learns nothing of videos that were not, and a benchmark on them tells nothing of real use,
 where a general image-text model meets narrations of another kind (VLog: SigLIP and kitchens). So the head is fitted
 anew, as the starter's, on stamps, clip art and the image tower's own classes.
 """
@@ -18,7 +18,7 @@ from backbone.io.atomic_files import atomic_folder, write_json
 from backbone.starter import starter_path
 from scripts._app.cli import remark
 from starter_build.datasets.captions import normalise
-from starter_build.datasets.images import WORDNET, pictures
+from starter_build.datasets.images import WORDNET, images
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import fetch
 from starter_build.datasets.splits import load_splits, read_rows
@@ -70,20 +70,20 @@ def _copy_form(starter: Path, folder: Path) -> None:
 
 
 def _material(data: Path, work: Path, blank: Path) -> Material:
-    """Encode the pictures that are no emoji, and name the classes that no held-out picture shows."""
+    """Encode the images that are no emoji, and name the classes that no held-out image shows."""
     sides = load_splits()
-    every = [picture for picture in pictures(data) if picture.id in sides]
-    held_out = {normalise(picture.text) for picture in every if sides[picture.id] != "train"}
+    every = [image for image in images(data) if image.id in sides]
+    held_out = {normalise(image.text) for image in every if sides[image.id] != "train"}
     concepts = {concept for concept, side, _ in read_rows() if side != "train"}
     classes = class_names(read_wordnet(fetch(WORDNET, data)), held_out, concepts)
-    found = [picture for picture in every if picture.set != "emoji" and sides[picture.id] in _SIDES]
-    rows = {side: [row for row, picture in enumerate(found) if sides[picture.id] == side] for side in _SIDES}
-    told = teach(lambda: load_teacher(data, work), [picture.text for picture in found], work).float()
+    found = [image for image in every if image.set != "emoji" and sides[image.id] in _SIDES]
+    rows = {side: [row for row, image in enumerate(found) if sides[image.id] == side] for side in _SIDES}
+    told = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
     named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
-    # the text tower was centred on the captions of all training pictures: as it is, so must the teacher's vectors be
-    training = [picture.text for picture in every if sides[picture.id] == "train"]
+    # the text tower was centred on the captions of all training images: as it is, so must the teacher's vectors be
+    training = [image.text for image in every if sides[image.id] == "train"]
     center = teach(lambda: load_teacher(data, work), training, work).float().mean(0)
-    features = tower_features(ImageEncoder.untrained(blank), [picture.image for picture in found], work)
+    features = tower_features(ImageEncoder.untrained(blank), [image.image for image in found], work)
     return Material(
         splits={side: select(found, own, features, told - center) for side, own in rows.items()},
         texts=[],

@@ -21,7 +21,7 @@ from benchmarks.video.tables import Run
 from benchmarks.video.vocabularies import Vocabulary, described, embed, name_list
 from scripts._app.cli import remark
 from starter_build.datasets.emoji_clips import emoji_clips, plain_names
-from starter_build.datasets.narrated_clips import Films, Part, encode, part
+from starter_build.datasets.narrated_clips import Part, Videos, encode, part
 from starter_build.datasets.splits import load_splits
 from starter_build.datasets.voices import spoken
 from video.vocabulary.exact_search import search
@@ -39,28 +39,28 @@ WITHOUT_EMOJI = "without-emoji"
 
 _BATCH = 64
 _HITS = 20
-"""Texts looked at for each film: equals of the right one must be among them to count as ties."""
+"""Texts looked at for each video: equals of the right one must be among them to count as ties."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """What a trained narrator says of the films."""
+    """What a trained narrator says of the videos."""
 
     queries: dict[str, Tensor]
     """By part (F, D): the vector that retrieves; the vector of the text that was written where it is written."""
     said: dict[str, list[str]]
     """By part: what was written; nothing where narrations are retrieved."""
     facts: dict[str, float]
-    """Trained parameters, steps, seconds, and figures on the validation films."""
+    """Trained parameters, steps, seconds, and figures on the validation videos."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Laboratory:
-    """The films, the frozen models, and a work folder."""
+    """The videos, the frozen models, and a work folder."""
 
-    films: Films
+    videos: Videos
     names: list[str]
-    """Every name of every emoji, moving or not, those of the films first."""
+    """Every name of every emoji, moving or not, those of the videos first."""
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
     data: Path
@@ -71,7 +71,7 @@ class Laboratory:
     def open(
         cls, data: Path, work: Path, clip: str, *, schedule: Schedule, device: str, distractors: Path | None = None
     ) -> "Laboratory":
-        """Load the frozen models and encode the films; missing packages are fetched under `data`.
+        """Load the frozen models and encode the videos; missing packages are fetched under `data`.
 
         Args:
             data: where fetched packages are kept.
@@ -83,7 +83,7 @@ class Laboratory:
         """
         from backbone.clip import ImageEncoder
         from backbone.gpt2 import Backbone
-        from video.data.feature_cache import FilmCache
+        from video.data.feature_cache import VideoCache
 
         if clip == WITHOUT_EMOJI:
             from benchmarks.video.encoder import benchmark_encoder
@@ -91,10 +91,10 @@ class Laboratory:
             clip = str(benchmark_encoder(data, work / "narration"))
         encoder, backbone = ImageEncoder.from_pretrained(clip, device=device), Backbone.from_pretrained(device=device)
         emoji, moving = spoken(data), emoji_clips(data)
-        films = encode(part(moving, emoji, load_splits()), FilmCache(work / "features", encoder))
-        named = [film.names for film in moving] + [plain_names(e.texts) for e in emoji if "cldr-name" in e.texts]
+        videos = encode(part(moving, emoji, load_splits()), VideoCache(work / "features", encoder))
+        named = [video.names for video in moving] + [plain_names(e.texts) for e in emoji if "cldr-name" in e.texts]
         return cls(
-            films=films, names=name_list(map(clean, own) for own in named), frozen=(encoder, backbone),
+            videos=videos, names=name_list(map(clean, own) for own in named), frozen=(encoder, backbone),
             folder=work / "narration", data=data, schedule=schedule, distractors=distractors,
         )  # fmt: skip
 
@@ -106,7 +106,7 @@ class Laboratory:
     # Narrators
 
     def answers(self, name: str, seed: int) -> Answers:
-        """Train a system and let it speak of all held-out films, or read what it said."""
+        """Train a system and let it speak of all held-out videos, or read what it said."""
         system = SYSTEMS[name]
         folder = self.folder / "answers" / self._key(name, system, seed)
         if not folder.exists():
@@ -121,7 +121,7 @@ class Laboratory:
 
     def _key(self, name: str, system: System, seed: int) -> str:
         models = [part.digest for part in self.frozen]
-        data = [self.films.validation.digest, self.films.lessons[self.schedule.lesson].digest]
+        data = [self.videos.validation.digest, self.videos.lessons[self.schedule.lesson].digest]
         schedule = asdict(self.schedule) if system.learns else ()
         told = repr((asdict(system.config), system.near, schedule, models, data, seed))
         return f"{file_name(name, seed)}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
@@ -129,7 +129,7 @@ class Laboratory:
     def _trained_answers(self, system: System, seed: int, run: Path) -> Answers:
         narrator, facts = untrained(system, self.frozen, seed=seed), {}
         if system.learns:
-            trained = train_system(system, self.films, self.frozen, run, schedule=self.schedule, seed=seed)
+            trained = train_system(system, self.videos, self.frozen, run, schedule=self.schedule, seed=seed)
             narrator, facts = (
                 trained.narrator,
                 trained.result.metrics
@@ -141,12 +141,12 @@ class Laboratory:
             )
         queries: dict[str, Tensor] = {}
         said: dict[str, list[str]] = {}
-        for own, films in self.films.parts.items():
+        for own, videos in self.videos.parts.items():
             if system.config.answer == "generate":
-                said[own] = _written(narrator, films.data)
+                said[own] = _written(narrator, videos.data)
                 queries[own] = F.normalize(self.texts.half(said[own]).float(), dim=1)
             else:
-                queries[own] = _queries(narrator, films.data)
+                queries[own] = _queries(narrator, videos.data)
         return Answers(queries=queries, said=said, facts=facts)
 
     # What they say
@@ -170,21 +170,21 @@ class Laboratory:
         return made.vocabulary
 
     def own(self, which: Part, *, first: bool) -> Vocabulary:
-        """Return the names of the films of a part alone, their first ones or all."""
-        names = self.films.parts[which].names
+        """Return the names of the videos of a part alone, their first ones or all."""
+        names = self.videos.parts[which].names
         return self.embedded(name_list(own[:1] if first else own for own in names))
 
     def run(self, name: str, seed: int, which: Part, vocabulary: Vocabulary) -> Run:
-        """Return what a system finds in a vocabulary for the films of a part."""
+        """Return what a system finds in a vocabulary for the videos of a part."""
         answers = self.answers(name, seed)
         return self.found(which, answers.queries[which], vocabulary, answers.said.get(which))
 
     def found(self, which: Part, queries: Tensor, vocabulary: Vocabulary, said: Sequence[str] | None = None) -> Run:
         """Return what queries find in a vocabulary; what was written, where something was, is what is said."""
-        films = self.films.parts[which]
+        videos = self.videos.parts[which]
         hits = search(vocabulary.vectors, queries, _HITS)
         best = [vocabulary.texts[row] for row in hits.rows[:, 0].tolist()]
-        return Run(names=films.names, concepts=films.concepts, said=said or best, hits=hits, rows=vocabulary.rows())
+        return Run(names=videos.names, concepts=videos.concepts, said=said or best, hits=hits, rows=vocabulary.rows())
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """What is new to a vocabulary, and whether its growth finds more than it breaks.
 
-The names of half of the test concepts are left out of a vocabulary of the films' names. Films that the margin calls new
-(the right ones and false alarms alike) are asked about, a film at a time, and what passes the test of
-`video.update.update.judge` enters. Then all test films are looked for again.
+The names of half of the test concepts are left out of a vocabulary of the videos' names. Videos that the margin calls new
+(the right ones and false alarms alike) are asked about, a video at a time, and what passes the test of
+`video.update.update.judge` enters. Then all test videos are looked for again.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.video.distractors import names_of_things
 from benchmarks.video.vocabularies import Vocabulary, name_list
 from starter_build.datasets.documents import hash_share
-from starter_build.datasets.narrated_clips import FilmSet, Part
+from starter_build.datasets.narrated_clips import Part, Videoset
 from video.timeline.segments import Segment
 from video.update.proposers import Composition, Proposer
 from video.update.update import Verdict, grow
@@ -36,16 +36,16 @@ _MISSING = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gap:
-    """A vocabulary without the names of some of the films."""
+    """A vocabulary without the names of some of the videos."""
 
     vocabulary: Vocabulary
     missing: Tensor
-    """(F,) bool: which films it has no right name of."""
+    """(F,) bool: which videos it has no right name of."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noticed:
-    """How well a rule tells films that the vocabulary has no name of."""
+    """How well a rule tells videos that the vocabulary has no name of."""
 
     auroc: float
     caught: float
@@ -60,38 +60,38 @@ class Noticed:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grown:
-    """The films before and after a growth."""
+    """The videos before and after a growth."""
 
     before: "Run"
     after: "Run"
     missing: Tensor
     """(F,) bool."""
     asked: int
-    """Films that were called new."""
+    """Videos that were called new."""
     proposed: int
     admitted: int
 
 
 def gap(laboratory: "Laboratory", which: Part) -> Gap:
-    """Leave the names of some concepts of a part out of the names of all films; a hash of the concept draws them."""
-    films = laboratory.films.parts[which]
-    missing = torch.tensor([hash_share("missing", concept) < _MISSING for concept in films.concepts])
-    out = {name for own, gone in zip(films.names, missing.tolist(), strict=True) if gone for name in own}
-    kept = [name for name in _film_names(laboratory) if name not in out]
+    """Leave the names of some concepts of a part out of the names of all videos; a hash of the concept draws them."""
+    videos = laboratory.videos.parts[which]
+    missing = torch.tensor([hash_share("missing", concept) < _MISSING for concept in videos.concepts])
+    out = {name for own, gone in zip(videos.names, missing.tolist(), strict=True) if gone for name in own}
+    kept = [name for name in _video_names(laboratory) if name not in out]
     held = set(kept)
-    # a film counts as missing where nothing right is left, whichever film its names went with
-    absent = torch.tensor([held.isdisjoint(own) for own in films.names])
+    # a video counts as missing where nothing right is left, whichever video its names went with
+    absent = torch.tensor([held.isdisjoint(own) for own in videos.names])
     return Gap(vocabulary=laboratory.embedded(kept), missing=absent)
 
 
-def _film_names(laboratory: "Laboratory") -> list[str]:
-    held = [own for films in laboratory.films.parts.values() for own in films.names]
-    learned = [[text] for lesson in laboratory.films.lessons.values() for text in lesson.texts]
+def _video_names(laboratory: "Laboratory") -> list[str]:
+    held = [own for videos in laboratory.videos.parts.values() for own in videos.names]
+    learned = [[text] for lesson in laboratory.videos.lessons.values() for text in lesson.texts]
     return name_list([*held, *learned])
 
 
 def calibrated(laboratory: "Laboratory", queries: dict[str, Tensor]) -> CalibratedMargin:
-    """Learn from both kinds of validation films what novelty looks like."""
+    """Learn from both kinds of validation videos what novelty looks like."""
     known, novel = [], []
     parts: tuple[Part, ...] = ("validation fresh", "validation known")
     for which in parts:
@@ -103,7 +103,7 @@ def calibrated(laboratory: "Laboratory", queries: dict[str, Tensor]) -> Calibrat
 
 
 def noticed(rule: Novelty, there: Gap, queries: Tensor) -> Noticed:
-    """Measure a rule on the films of a part."""
+    """Measure a rule on the videos of a part."""
     scores = search(there.vocabulary.vectors, queries, NEIGHBOURS).scores
     told, newness = rule.is_novel(scores).float(), rule.novelty(scores)
     return Noticed(
@@ -133,16 +133,16 @@ class Phrases:
 
 
 def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty, *, wide: bool) -> Grown:
-    """Let the vocabulary of a gap grow by the films of a part.
+    """Let the vocabulary of a gap grow by the videos of a part.
 
     Args:
-        laboratory: films and models.
+        laboratory: videos and models.
         which: the part.
-        queries: (F, D), of its films.
+        queries: (F, D), of its videos.
         rule: what calls them new.
         wide: propose names of things from WordNet; otherwise sentences of the vocabulary's own parts.
     """
-    there, films = gap(laboratory, which), laboratory.films.parts[which]
+    there, videos = gap(laboratory, which), laboratory.videos.parts[which]
     new = rule.is_novel(search(there.vocabulary.vectors, queries, NEIGHBOURS).scores).nonzero().flatten().tolist()
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "vocabulary"
@@ -153,8 +153,8 @@ def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty,
         if wide:
             proposer = Phrases(phrases=laboratory.embedded(names_of_things(laboratory.data)))
         verdicts: list[Verdict] = []
-        for film in new:
-            told = grow(folder, [_segment(films, film, queries[film])], proposer, laboratory.texts)
+        for video in new:
+            told = grow(folder, [_segment(videos, video, queries[video])], proposer, laboratory.texts)
             verdicts += told.verdicts
         texts = [entry.text for entry in NarrationVocabulary.from_pretrained(folder).entries("narrations")]
     return Grown(
@@ -167,5 +167,5 @@ def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty,
     )
 
 
-def _segment(films: FilmSet, row: int, query: Tensor) -> Segment:
-    return Segment(film=films.films[row].code, start=0.0, stop=3.0, query=query)
+def _segment(videos: Videoset, row: int, query: Tensor) -> Segment:
+    return Segment(video=videos.videos[row].code, start=0.0, stop=3.0, query=query)

@@ -1,4 +1,4 @@
-"""What the speed of retrieval is measured on: made-up vocabularies on the disk, made-up films, and who answers.
+"""What the speed of retrieval is measured on: made-up vocabularies on the disk, made-up videos, and who answers.
 
 Neither what frames show nor what a vocabulary says changes the time that an answer takes.
 """
@@ -82,10 +82,10 @@ def write_vocabulary(folder: Path, narrations: int, width: int, part: FrozenPart
     return NarrationVocabulary(table, coding=CodingOptions(), text_encoder=part).save_pretrained(folder)
 
 
-def write_films(folder: Path, films: int, seconds: float) -> list[Path]:
-    """Write animated pictures of 320 x 240 pixels in which a square moves over its ground."""
+def write_videos(folder: Path, videos: int, seconds: float) -> list[Path]:
+    """Write animated images of 320 x 240 pixels in which a square moves over its ground."""
     paths = []
-    for number in range(films):
+    for number in range(videos):
         frames = []
         for at in range(round(seconds * _FRAMES_A_SECOND)):
             frame = Image.new("P", (320, 240), 20 + number)
@@ -97,9 +97,9 @@ def write_films(folder: Path, films: int, seconds: float) -> list[Path]:
     return paths
 
 
-def read_clips(narrator: Narrator, films: Sequence[Path], times: Sequence[float]) -> list[Tensor]:
-    """Read and encode the frames of a clip of each film: (T, dv) each, on the CPU."""
-    images = [[frame.image for chunk in read_frames(film, at=times) for frame in chunk] for film in films]
+def read_clips(narrator: Narrator, videos: Sequence[Path], times: Sequence[float]) -> list[Tensor]:
+    """Read and encode the frames of a clip of each video: (T, dv) each, on the CPU."""
+    images = [[frame.image for chunk in read_frames(video, at=times) for frame in chunk] for video in videos]
     pooled = narrator.encoder.encode([image for own in images for image in own]).pooled.cpu()
     return list(torch.split(pooled, [len(own) for own in images]))
 

@@ -137,18 +137,18 @@ def step_clips(found: Iterable[Procedure], table: StepTable, questions: Sequence
     """
     clips: list[Clip] = []
     shown: list[Sequence[str]] = []
-    films: list[str] = []
+    videos: list[str] = []
     for procedure in found:
-        film = hashlib.sha256(procedure.id.encode()).hexdigest()
+        video = hashlib.sha256(procedure.id.encode()).hexdigest()
         for question, text, steps in _lessons(procedure, questions):
-            clips.append(Clip(film=Path(procedure.id), text=text, question=question, id=f"{len(clips)}"))
+            clips.append(Clip(video=Path(procedure.id), text=text, question=question, id=f"{len(clips)}"))
             shown.append(steps)
-            films.append(film)
+            videos.append(video)
     features = SpanFeatures(
         # a step has no time: its row stands for it, so that the digest tells what is shown
         times=tuple(tuple(float(table.rows[step]) for step in steps) for steps in shown),
         rows=tuple(np.array([table.rows[step] for step in steps]) for steps in shown),
-        films=tuple(films),
+        videos=tuple(videos),
         unreadable={},
         encoded=0,
         table=table.vectors.numpy(),

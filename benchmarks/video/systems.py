@@ -1,4 +1,4 @@
-"""The narrators that the benchmark compares: the same films, frozen models, steps and choice of weights for all."""
+"""The narrators that the benchmark compares: the same videos, frozen models, steps and choice of weights for all."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from video.config import NarratorConfig
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
-    from starter_build.datasets.narrated_clips import Films
+    from starter_build.datasets.narrated_clips import Videos
     from video.training.train import Trained
 
 MEAN, ADAPTER, WRITES, BATCH, FRAMES_FIRST, OURS = (
@@ -38,7 +38,7 @@ class System:
         return NarratorConfig(**self.settings)
 
 
-# No film here has more than eight looks, and no name more tokens.
+# No video here has more than eight looks, and no name more tokens.
 _WRITES: dict[str, Any] = {"answer": "generate", "max_frames": 16, "max_tokens": 16}
 
 MAIN = {
@@ -73,7 +73,7 @@ class Schedule:
     batch_size: int = 32
     """Clips of a step, as published."""
     lr: float = 3e-4
-    """Peak learning rate; chosen on the validation films, as the lesson is."""
+    """Peak learning rate; chosen on the validation videos, as the lesson is."""
     fresh_lr: float = 9e-4
     """The same for what begins at random."""
     lesson: str = "first names, stills"
@@ -82,7 +82,7 @@ class Schedule:
 
 def train_system(
     system: System,
-    films: "Films",
+    videos: "Videos",
     frozen: "tuple[ImageEncoder, Backbone]",
     folder: Path,
     *,
@@ -93,7 +93,7 @@ def train_system(
 
     Args:
         system: what to train.
-        films: what it learns from, and the validation films, which choose the weights.
+        videos: what it learns from, and the validation videos, which choose the weights.
         frozen: image encoder and language model.
         folder: keeps the run.
         schedule: how long.
@@ -109,7 +109,7 @@ def train_system(
     )  # fmt: skip
     narrator = untrained(system, frozen, seed=seed)
     return train_narrator(
-        narrator, films.lessons[schedule.lesson], training, validation=films.validation, folder=folder
+        narrator, videos.lessons[schedule.lesson], training, validation=videos.validation, folder=folder
     )
 
 

@@ -15,19 +15,19 @@ SHOWN = ("first_1", "first_5", "any_1", "any_5", "cider_d", "bleu_1", "bleu_2")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
-    """What one system with one seed said of the films of one part, from one vocabulary."""
+    """What one system with one seed said of the videos of one part, from one vocabulary."""
 
     names: Sequence[tuple[str, ...]]
-    """The right narrations of each film, the first name first."""
+    """The right narrations of each video, the first name first."""
     concepts: Sequence[str]
-    """What each film is about."""
+    """What each video is about."""
     said: Sequence[str]
     hits: Hits
     rows: Mapping[str, int]
     """Of the texts of the vocabulary."""
 
     def take(self, kept: Sequence[int]) -> "Run":
-        """Return what was said of these films alone."""
+        """Return what was said of these videos alone."""
         return replace(
             self,
             names=[self.names[row] for row in kept],
@@ -47,7 +47,7 @@ class Run:
         return found | {name: words[name] or 0.0 for name in ("cider_d", "bleu_1", "bleu_2")}
 
     def each(self, figure: str) -> list[float]:
-        """Return a figure (`any_1`, `any_5`, `first_1`, `first_5` or `cider_d`) of each film."""
+        """Return a figure (`any_1`, `any_5`, `first_1`, `first_5` or `cider_d`) of each video."""
         if figure == "cider_d":
             found = score_each(*self._scored())
             return [found[str(at)]["cider_d"] for at in range(len(self.said))]

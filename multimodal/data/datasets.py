@@ -25,7 +25,7 @@ class Row:
     place: str
     """Where it stands, for messages: "posts.jsonl, line 3"."""
     folder: Path
-    """What the path of its picture is relative to."""
+    """What the path of its image is relative to."""
     record: dict[str, Any]
     """The keys of a line of JSONL: image, text, user, time, id, split."""
 
@@ -36,8 +36,8 @@ class Layout:
 
     shape: str
     """What it looks like: the end of messages about what is malformed."""
-    pictures: str
-    """Where pictures are looked for: the end of the message that none is there."""
+    images: str
+    """Where images are looked for: the end of the message that none is there."""
     find: Callable[[Path], list[Path]]
     """Return what is to be read of a source in this layout; nothing if the source is in another."""
     read: Callable[[Sequence[Path], Report], Iterator[Row]]
@@ -131,9 +131,9 @@ def read_data(file: Path) -> bytes:
         raise PolygraftError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-# Where pictures and files lie
+# Where images and files lie
 
-_BESIDE = "pictures are looked for in the folder images beside the file's folder, or beside the file"
+_BESIDE = "images are looked for in the folder images beside the file's folder, or beside the file"
 
 
 def _images_of(file: Path) -> Path:
@@ -141,8 +141,8 @@ def _images_of(file: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
-class _Pictures:
-    """The pictures of an annotation file that names them without their endings."""
+class _Images:
+    """The images of an annotation file that names them without their endings."""
 
     def __init__(self, file: Path) -> None:
         self.folder = _images_of(file)
@@ -153,7 +153,7 @@ class _Pictures:
                 self._files.setdefault(path.stem, path.name)
 
     def find(self, name: str) -> str:
-        """Return the name of a picture's file; one that is missing would be a .jpg."""
+        """Return the name of an image's file; one that is missing would be a .jpg."""
         return self._files.get(name, f"{name}.jpg")
 
 
@@ -174,23 +174,23 @@ def _finder(*names: str) -> Callable[[Path], list[Path]]:
 
 def _read_instapic(files: Sequence[Path], _: Report) -> Iterator[Row]:
     for file in files:
-        pictures = _Pictures(file)
+        images = _Images(file)
         split = file.stem.removeprefix("insta-caption-")
         mark = {"split": split} if split in ("train", "test1", "test2") else {}
         for user, posts in _load(file, INSTAPIC.shape).fields("user"):
             for number, post in posts.fields("post"):
                 name = f"{user}_@_{number}"
-                record = {"image": pictures.find(name), "text": post.text("caption"), "user": user, "id": name}
-                yield Row(place=post.place, folder=pictures.folder, record=record | mark)
+                record = {"image": images.find(name), "text": post.text("caption"), "user": user, "id": name}
+                yield Row(place=post.place, folder=images.folder, record=record | mark)
 
 
 INSTAPIC = Layout(
     shape='it is insta-caption-train.json, -test1 or -test2: {"user": {"post": {"caption": "..."}}}',
-    pictures=_BESIDE,
+    images=_BESIDE,
     find=_finder(*(f"insta-caption-{split}.json" for split in ("train", "test1", "test2"))),
     read=_read_instapic,
 )
-"""Users, their posts by number, and pictures named USER_@_POST."""
+"""Users, their posts by number, and images named USER_@_POST."""
 
 
 # YFCC
@@ -200,7 +200,7 @@ def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[Row]:
     """Yield the posts. The one test file has users that the training file has too (test2), and others (test1)."""
     seen: set[str] = set()
     for file in files:
-        pictures = _Pictures(file)
+        images = _Images(file)
         for user, posts in _load(file, YFCC.shape).fields("user"):
             mark = {}
             if file.stem == "yfcc-caption-train":
@@ -210,8 +210,8 @@ def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[Row]:
                 mark["split"] = "test2" if user in seen else "test1"
             for post in posts.elements("post"):
                 record = _yfcc_record(user, post)
-                record["image"] = pictures.find(record["id"])
-                yield Row(place=post.place, folder=pictures.folder, record=record | mark)
+                record["image"] = images.find(record["id"])
+                yield Row(place=post.place, folder=images.folder, record=record | mark)
 
 
 def _yfcc_record(user: str, post: _Node) -> dict[str, str]:
@@ -233,11 +233,11 @@ def yfcc_caption(title: str, description: str) -> str:
 
 YFCC = Layout(
     shape='it is yfcc-caption-train.json or -test: {"user": [{"title": "...", "page url": "http://.../POST/"}]}',
-    pictures=_BESIDE,
+    images=_BESIDE,
     find=_finder("yfcc-caption-train.json", "yfcc-caption-test.json"),
     read=_read_yfcc,
 )
-"""Users, lists of their posts, and pictures named USER_POST."""
+"""Users, lists of their posts, and images named USER_POST."""
 
 
 # RedCaps
@@ -293,8 +293,8 @@ def _time(post: _Node) -> str:
 
 REDCAPS = Layout(
     shape='it is {"annotations": [{"image_id": "...", "author": "...", "subreddit": "...", "caption": "..."}]}',
-    pictures=_BESIDE,
+    images=_BESIDE,
     find=_find_redcaps,
     read=_read_redcaps,
 )
-"""Annotation files, and pictures in SUBREDDIT/ID.jpg."""
+"""Annotation files, and images in SUBREDDIT/ID.jpg."""

@@ -1,6 +1,6 @@
-"""Posts: pictures with what their authors wrote, read from a JSONL file, a folder, or the layout of a data set.
+"""Posts: images with what their authors wrote, read from a JSONL file, a folder, or the layout of a data set.
 
-Text files beside pictures, as training tools expect them: ``photo.txt`` holds the text of ``photo.jpg``.
+Text files beside images, as training tools expect them: ``photo.txt`` holds the text of ``photo.jpg``.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ SUFFIX = ".txt"
 
 
 def find_sidecar(image: Path) -> Path | None:
-    """Return the text file of a picture, ``photo.txt`` or ``photo.jpg.txt``; None if it has none."""
+    """Return the text file of an image, ``photo.txt`` or ``photo.jpg.txt``; None if it has none."""
     candidates = (image.with_suffix(SUFFIX), image.with_name(image.name + SUFFIX))
     return next((file for file in candidates if file != image and file.is_file()), None)
 
 
 class SidecarWriter:
-    """Writes captions beside pictures, and never over what is there, unless told so.
+    """Writes captions beside images, and never over what is there, unless told so.
 
     Args:
         overwrite: whether text files from before may be replaced.
@@ -41,9 +41,9 @@ class SidecarWriter:
         """Return why nothing can be written beside ``image``; empty if it can."""
         target = image.with_suffix(SUFFIX)
         if target == image:
-            return f"picture {image} would be overwritten by its own caption: rename it"
+            return f"image {image} would be overwritten by its own caption: rename it"
         if target in self._written and self._written[target] != image:
-            return f"picture {image} shares {target.name} with {self._written[target].name}: rename one of them"
+            return f"image {image} shares {target.name} with {self._written[target].name}: rename one of them"
         if target.exists() and not self._overwrite:
             return f"{target} exists already: --overwrite replaces it"
         return ""
@@ -77,7 +77,7 @@ _NAMED = 3  # how many of many are named in a remark
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """One picture and the text that its author gave it."""
+    """One image and the text that its author gave it."""
 
     image: Path
     text: str
@@ -93,20 +93,20 @@ _KEYS = tuple(field.name for field in fields(Post))
 
 
 def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | None = None) -> list[Post]:
-    """Read the posts of a JSONL file, of a folder of pictures with side-car texts, or of a public data set.
+    """Read the posts of a JSONL file, of a folder of images with side-car texts, or of a public data set.
 
     Lines of a JSONL file are objects with ``image`` (relative to the file's folder) and ``text``, and optionally
     ``user``, ``time``, ``id`` and ``split``. In a folder, ``photo.txt`` (or ``photo.jpg.txt``) is the text of
     ``photo.jpg``. Of a data set, the source is one of its annotation files or the folder that holds them.
 
-    Every post has an id of its own then. One that has none gets the path of its picture with a digest of text and
+    Every post has an id of its own then. One that has none gets the path of its image with a digest of text and
     user; the second of those that share an id gets ``~2`` after it, and so on.
 
     Args:
         source: the file or the folder.
         layout: how the posts lie there; ``auto`` looks at names, and at how a file begins.
-        report: called with one sentence about each kind of post that is left out or changed: missing pictures, empty
-            or endless texts, posts that are there twice, ids that are shared, pictures without a text.
+        report: called with one sentence about each kind of post that is left out or changed: missing images, empty
+            or endless texts, posts that are there twice, ids that are shared, images without a text.
 
     Raises:
         PolygraftError: ``source`` is missing, is not in that layout, is not UTF-8, has a malformed post (its place is
@@ -116,9 +116,9 @@ def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | No
     chosen, files = _choose(source, layout)
     found = list(_posts(source, chosen, files, tell))
     if not found:
-        raise PolygraftError(f"{source} holds no post: give a JSONL file or pictures with a .txt beside each")
+        raise PolygraftError(f"{source} holds no post: give a JSONL file or images with a .txt beside each")
     usable = _with_own_id(_with_text(_once(found, tell), tell), tell)
-    posts = _with_picture(source, usable, chosen.pictures, tell)
+    posts = _with_image(source, usable, chosen.images, tell)
     if not posts:
         raise PolygraftError(f"no post of {source} has a text: there is nothing to learn from")
     return posts
@@ -131,7 +131,7 @@ def _read_jsonl(files: Sequence[Path], _: Report) -> Iterator[Row]:
 
 
 def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[Row]:
-    """Yield the post of each picture that has a text beside it; its id is its path in the folder."""
+    """Yield the post of each image that has a text beside it; its id is its path in the folder."""
     for folder in folders:
         bare = []
         for image in list_images([str(folder)]):
@@ -141,19 +141,19 @@ def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[Row]:
             else:
                 bare.append(image)
         if bare:
-            tell(f"{_count(bare, 'picture')} without a text left out: {_some(bare)}")
+            tell(f"{_count(bare, 'image')} without a text left out: {_some(bare)}")
 
 
 _FOLDER = Layout(
-    shape="it is a folder of pictures with a .txt beside each",
-    pictures="they were there a moment ago",
+    shape="it is a folder of images with a .txt beside each",
+    images="they were there a moment ago",
     find=lambda source: [source] if source.is_dir() else [],
     read=_read_folder,
 )
 
 _JSONL = Layout(
     shape='each line is an object like {"image": "a.jpg", "text": "..."}',
-    pictures="paths are taken from the folder of the file",
+    images="paths are taken from the folder of the file",
     find=lambda source: [source] if not source.is_dir() else [],
     read=_read_jsonl,
 )
@@ -170,7 +170,7 @@ def _choose(source: Path, name: LayoutName) -> tuple[Layout, list[Path]]:
         known = ", ".join(get_args(LayoutName))
         raise PolygraftError(f"there is no layout {str(name)[:40]!r} of posts: choose one of {known}")
     if not source.exists():
-        raise PolygraftError(f"{source} is missing: posts are a JSONL file or a folder of pictures with .txt files")
+        raise PolygraftError(f"{source} is missing: posts are a JSONL file or a folder of images with .txt files")
     if name == "auto":
         return next((layout, files) for layout in _LAYOUTS.values() if (files := layout.find(source)))
     layout = _LAYOUTS[name]
@@ -199,7 +199,7 @@ def _post(row: Row, shape: str) -> Post:
         _check(row, key, str, "a text", shape)
     image = row.record["image"]
     if not image or "\0" in image:
-        raise PolygraftError(f"{row.place} names no picture: {shape}")
+        raise PolygraftError(f"{row.place} names no image: {shape}")
     text = _clean(row.record["text"])
     rest = {key: _optional(row, key, shape) for key in ("user", "time", "id", "split")}
     if rest["split"] and rest["split"] not in SPLITS:
@@ -230,19 +230,19 @@ def _clean(text: str) -> str:
 
 
 def _make_id(image: str, text: str, user: str) -> str:
-    """Return an id that says which picture it is, and stays the same on another machine and in another order."""
+    """Return an id that says which image it is, and stays the same on another machine and in another order."""
     name = Path(image).name if Path(image).is_absolute() else image
     digest = hashlib.sha256("\0".join([user, text]).encode())
     return f"{_clean(name)}#{digest.hexdigest()[:12]}"
 
 
 def _once(posts: Sequence[Post], tell: Report) -> list[Post]:
-    """Return the posts without those that repeat picture, text and user of an earlier one."""
+    """Return the posts without those that repeat image, text and user of an earlier one."""
     unique: dict[tuple[Path, str, str], Post] = {}
     for post in posts:
         unique.setdefault((post.image, post.text, post.user), post)
     if len(posts) > len(unique):
-        tell(f"{len(posts) - len(unique)} posts were there twice (same picture, text and user): kept once")
+        tell(f"{len(posts) - len(unique)} posts were there twice (same image, text and user): kept once")
     return list(unique.values())
 
 
@@ -284,16 +284,16 @@ def _own_id(id_: str, met: Counter[str], taken: set[str]) -> str:
     return own
 
 
-def _with_picture(source: Path, posts: Sequence[Post], where: str, tell: Report) -> list[Post]:
-    """Return the posts whose picture is there."""
+def _with_image(source: Path, posts: Sequence[Post], where: str, tell: Report) -> list[Post]:
+    """Return the posts whose image is there."""
     there = {image: is_file(image) for image in {post.image for post in posts}}
     missing = sorted(image for image, found in there.items() if not found)
     if there and len(missing) == len(there):
         raise PolygraftError(
-            f"none of the {len(there)} pictures that {source} names is there (the first is {missing[0]}): {where}"
+            f"none of the {len(there)} images that {source} names is there (the first is {missing[0]}): {where}"
         )
     if missing:
-        tell(f"{_count(missing, 'picture')} missing: {_some(missing)}")
+        tell(f"{_count(missing, 'image')} missing: {_some(missing)}")
     return [post for post in posts if there[post.image]]
 
 

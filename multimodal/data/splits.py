@@ -13,12 +13,12 @@ from backbone.errors import PolygraftError, UsageError
 from multimodal.data.posts import SPLITS, Post, Report
 
 _SIDES = {"train": 0, "validation": 1, "test1": 2, "test2": 2}
-"""A picture is on one side only; where it is on several, it stays on the highest."""
+"""An image is on one side only; where it is on several, it stays on the highest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Shares:
-    """What part of users, of the rest's pictures, and of the rest of those is held out."""
+    """What part of users, of the rest's images, and of the rest of those is held out."""
 
     users: float
     posts_share: float
@@ -42,28 +42,28 @@ def mark_splits(
 ) -> list[Post]:
     """Say of each post what it is for, before anything is learned from any.
 
-    Where no post is marked, each is drawn by a hash, of the seed and the user, and of the seed and the picture (its
+    Where no post is marked, each is drawn by a hash, of the seed and the user, and of the seed and the image (its
     file name and texts), so a draw does not depend on the folder, the order or the other posts:
 
     - ``test1``: all posts of users who are unseen in training;
-    - ``test2``: unseen posts of the other users, and the posts that show a picture of an unseen user too;
+    - ``test2``: unseen posts of the other users, and the posts that show an image of an unseen user too;
     - ``validation``: drawn likewise from what is left;
     - ``train``: the rest.
 
     Then users who have nothing to learn from are put right: their validation posts go to ``train`` where that makes
-    them seen, else their ``test2`` posts are ``test1``. A single user, posts of nobody, and a single picture are never
+    them seen, else their ``test2`` posts are ``test1``. A single user, posts of nobody, and a single image are never
     held out as a whole.
 
     Where some posts are marked, they keep their marks, and the others are for training.
 
-    A picture is on one side only. Marks that were given may put it on several: its posts on the side of tests stay,
+    An image is on one side only. Marks that were given may put it on several: its posts on the side of tests stay,
     or else those for validation, and the others are left out.
 
     Args:
         posts: all posts.
         users: part of the users that is held out, each with this probability.
-        posts_share: part of the other users' pictures that is held out.
-        validation: part of the pictures left then.
+        posts_share: part of the other users' images that is held out.
+        validation: part of the images left then.
         seed: another seed, another draw.
         report: called with a sentence about what is left out.
 
@@ -77,34 +77,34 @@ def mark_splits(
     unknown = sorted({post.split for post in posts} - {"", *SPLITS})
     if unknown:
         raise PolygraftError(f"a post is marked {unknown[0]!r}: a split is one of {', '.join(SPLITS)}, or empty")
-    pictures = _by_picture(posts)
+    images = _by_image(posts)
     if any(post.split for post in posts):
         marks = [post.split or "train" for post in posts]
     else:
-        marks = _draw_marks(posts, pictures, shares)
-    kept = _on_one_side(marks, pictures)
+        marks = _draw_marks(posts, images, shares)
+    kept = _on_one_side(marks, images)
     if report and len(kept) < len(posts):
-        report(f"{len(posts) - len(kept)} posts left out: their pictures are held out for validation or tests")
+        report(f"{len(posts) - len(kept)} posts left out: their images are held out for validation or tests")
     return [replace(post, split=mark) for at, (post, mark) in enumerate(zip(posts, marks, strict=True)) if at in kept]
 
 
-def _by_picture(posts: Sequence[Post]) -> dict[str, list[int]]:
-    """Return the posts of each picture, as numbers."""
+def _by_image(posts: Sequence[Post]) -> dict[str, list[int]]:
+    """Return the posts of each image, as numbers."""
     found: dict[str, list[int]] = {}
     for at, post in enumerate(posts):
         found.setdefault(os.path.normpath(post.image), []).append(at)
     return found
 
 
-def _draw_marks(posts: Sequence[Post], pictures: dict[str, list[int]], shares: _Shares) -> list[str]:
+def _draw_marks(posts: Sequence[Post], images: dict[str, list[int]], shares: _Shares) -> list[str]:
     unseen = _unseen_users(posts, shares)
     marks = ["train"] * len(posts)
-    for numbers in pictures.values():
+    for numbers in images.values():
         group = [posts[at] for at in numbers]
         side = "test2" if any(post.user in unseen for post in group) else _draw_mark(group, shares)
-        for at in numbers if len(pictures) > 1 else ():
+        for at in numbers if len(images) > 1 else ():
             marks[at] = "test1" if posts[at].user in unseen else side
-    _put_right(posts, pictures, marks)
+    _put_right(posts, images, marks)
     if posts and "train" not in marks:
         raise PolygraftError(
             f"all {len(posts)} posts are held out with users={shares.users}, posts_share={shares.posts_share}, "
@@ -119,21 +119,21 @@ def _unseen_users(posts: Sequence[Post], shares: _Shares) -> set[str]:
 
 
 def _draw_mark(group: Sequence[Post], shares: _Shares) -> str:
-    """Return the mark of a picture of seen users alone."""
+    """Return the mark of an image of seen users alone."""
     names = _names(group)
     if _draw(shares.seed, "test", *names) < shares.posts_share:
         return "test2"
     return "validation" if _draw(shares.seed, "validation", *names) < shares.validation else "train"
 
 
-def _put_right(posts: Sequence[Post], pictures: dict[str, list[int]], marks: list[str]) -> None:
+def _put_right(posts: Sequence[Post], images: dict[str, list[int]], marks: list[str]) -> None:
     """Let no user be tested as seen who is not."""
 
     def users(mark: str) -> set[str]:
         return {post.user for post, own in zip(posts, marks, strict=True) if own == mark}
 
     lost = users("test2") - users("train")
-    for numbers in pictures.values():
+    for numbers in images.values():
         if marks[numbers[0]] == "validation" and any(posts[at].user in lost for at in numbers):
             for at in numbers:
                 marks[at] = "train"
@@ -143,17 +143,17 @@ def _put_right(posts: Sequence[Post], pictures: dict[str, list[int]], marks: lis
             marks[at] = "test1"
 
 
-def _on_one_side(marks: Sequence[str], pictures: dict[str, list[int]]) -> set[int]:
+def _on_one_side(marks: Sequence[str], images: dict[str, list[int]]) -> set[int]:
     """Return the posts that stay."""
     kept: set[int] = set()
-    for numbers in pictures.values():
+    for numbers in images.values():
         side = max(_SIDES[marks[at]] for at in numbers)
         kept.update(at for at in numbers if _SIDES[marks[at]] == side)
     return kept
 
 
 def _names(group: Sequence[Post]) -> list[str]:
-    """Return what tells a picture from others and does not depend on its folder or on the order of its posts."""
+    """Return what tells an image from others and does not depend on its folder or on the order of its posts."""
     return sorted({f"{post.image.name}\0{post.text}" for post in group})
 
 
@@ -172,12 +172,12 @@ def split_posts(
 ) -> tuple[list[Post], list[Post]]:
     """Split posts into training and validation, before anything is learned from them.
 
-    ``by="post"`` keeps all texts of one picture on one side; ``by="user"`` all posts of one user. The order of the
+    ``by="post"`` keeps all texts of one image on one side; ``by="user"`` all posts of one user. The order of the
     posts and the folder they lie in do not matter.
 
     Args:
         posts: all posts.
-        share: part of the pictures or users that goes to validation; at least one does unless it is 0.
+        share: part of the images or users that goes to validation; at least one does unless it is 0.
         by: what is never on both sides.
         seed: another seed, another split.
 
@@ -185,14 +185,14 @@ def split_posts(
         training and validation posts, each in the order given.
 
     Raises:
-        PolygraftError: there are too few pictures or users to have both sides.
+        PolygraftError: there are too few images or users to have both sides.
     """
     groups: dict[str, list[Post]] = {}
     for post in posts:
         groups.setdefault(post.user if by == "user" else str(post.image), []).append(post)
     wanted = max(1, round(share * len(groups))) if share else 0
     if wanted >= len(groups):
-        noun = "users" if by == "user" else "pictures"
+        noun = "users" if by == "user" else "images"
         raise PolygraftError(f"{len(groups)} {noun} cannot be split by {by} with a share of {share} for validation")
     drawn = sorted(groups, key=lambda name: _rank(groups[name], by, seed))[:wanted]
     held = {id(post) for name in drawn for post in groups[name]}
@@ -211,11 +211,11 @@ class Holdout:
     test_users: float = 0.0
     """Share of the users held out for tests, with all their posts (test1)."""
     test_posts: float = 0.0
-    """Share of the other users' pictures held out for tests (test2)."""
+    """Share of the other users' images held out for tests (test2)."""
     val_share: float = 0.1
-    """Share of the pictures (or users) that is then held out for validation; 0: none, and nothing chooses or guards."""
+    """Share of the images (or users) that is then held out for validation; 0: none, and nothing chooses or guards."""
     split_by: Literal["post", "user"] = "post"
-    """Whether a picture or a user is never both in training and in validation."""
+    """Whether an image or a user is never both in training and in validation."""
 
     def __post_init__(self) -> None:
         for name in ("test_users", "test_posts", "val_share"):

@@ -53,24 +53,24 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list
 class CiderD:
     """CIDEr-D (Vedantam, Lawrence and Parikh 2015, section 6), ten times the mean similarity, as it is reported.
 
-    An n-gram weighs the more, the fewer pictures' references hold it. So a value belongs to its set of pictures: it is
-    not to be compared over sets or averaged over parts of one, and for a single picture it is 0.
+    An n-gram weighs the more, the fewer images' references hold it. So a value belongs to its set of images: it is
+    not to be compared over sets or averaged over parts of one, and for a single image it is 0.
 
     Args:
-        references: per picture, its reference captions.
+        references: per image, its reference captions.
     """
 
     SIGMA = 6.0
 
     def __init__(self, references: Sequence[Sequence[str]]) -> None:
         self._references = [[count_ngrams(text) for text in texts] for texts in references]
-        self._pictures: NGrams = Counter()
+        self._images: NGrams = Counter()
         for counts in self._references:
-            self._pictures.update(set().union(*counts))
+            self._images.update(set().union(*counts))
         self._log_total = math.log(max(1, len(references)))
 
     def each(self, hypotheses: Sequence[str]) -> list[float]:
-        """The value of every picture, in 0..10; their mean is the value of the set."""
+        """The value of every image, in 0..10; their mean is the value of the set."""
         found = []
         for text, truths in zip(hypotheses, self._references, strict=True):
             guess = self._vector(count_ngrams(text))
@@ -108,8 +108,8 @@ class CiderD:
         return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
 
     def _worth(self, ngram: tuple[str, ...]) -> float:
-        """The weight of one occurrence: the logarithm of how rare the n-gram is among the pictures."""
-        return self._log_total - math.log(max(1, self._pictures[ngram]))
+        """The weight of one occurrence: the logarithm of how rare the n-gram is among the images."""
+        return self._log_total - math.log(max(1, self._images[ngram]))
 
     def _vector(self, counts: NGrams) -> "_Vector":
         return _Vector({ngram: count * self._worth(ngram) for ngram, count in counts.items()}, counts)

@@ -27,8 +27,8 @@ def bootstrap(
     """The mean of all values and its percentile interval, drawing whole groups: a user's captions are not independent.
 
     Args:
-        values_by_group: for each group (a user, an author) the values of its items, such as CIDEr-D by picture, or the
-            differences of two systems on the same pictures.
+        values_by_group: for each group (a user, an author) the values of its items, such as CIDEr-D by image, or the
+            differences of two systems on the same images.
         level: the confidence, between 0 and 1.
         samples: how many times as many groups as there are are drawn, with replacement.
         seed: of the draws.
@@ -56,8 +56,8 @@ def ratio_interval(
     A drawn set in which the baseline is 0 everywhere counts as an infinite ratio, or not at all if ours is 0 there too.
 
     Args:
-        ours: by user the values of each picture, 0 or more, such as CIDEr-D; users without any are passed over.
-        baseline: the values of the same pictures, in the same order.
+        ours: by user the values of each image, 0 or more, such as CIDEr-D; users without any are passed over.
+        baseline: the values of the same images, in the same order.
         level: the confidence, between 0 and 1.
         samples: how many times as many users as there are are drawn, with replacement.
         seed: of the draws.
@@ -93,7 +93,7 @@ def paired_p_value(differences_by_user: ValuesByUser, *, samples: int = 2000, se
     so it is never 0. With fewer than some twenty users it comes out too small.
 
     Args:
-        differences_by_user: by user our value less the other's, picture by picture; users without any are passed over.
+        differences_by_user: by user our value less the other's, image by image; users without any are passed over.
         samples: how many times as many users as there are are drawn, with replacement.
         seed: of the draws.
 

@@ -30,14 +30,14 @@ def score(
     """The metrics of a set of captions, free text on both sides, on the scale of pycocoevalcap and equal to it.
 
     Args:
-        hypotheses: the caption of each picture, by id.
-        references: the right captions of each picture, by id; at least one each.
+        hypotheses: the caption of each image, by id.
+        references: the right captions of each image, by id; at least one each.
         meteor: whether to start Java for METEOR (seconds, and up to 2 GB of memory).
         report: called with one sentence if METEOR was asked for and cannot be had.
 
     Returns:
         ``bleu_1`` to ``bleu_4``, ``rouge_l`` and ``meteor`` in 0..1, ``cider_d`` in 0..10. ``meteor`` is None where it
-        was not asked for or cannot be had. ``cider_d`` depends on the set of pictures (see `CiderD`).
+        was not asked for or cannot be had. ``cider_d`` depends on the set of images (see `CiderD`).
 
     Raises:
         PolygraftError: there is no caption, an id has only one of hypothesis and references, or no reference.
@@ -58,7 +58,7 @@ def score(
 
 
 def score_each(hypotheses: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
-    """``rouge_l`` and ``cider_d`` of every picture, by id; the mean of each is what `score` gives.
+    """``rouge_l`` and ``cider_d`` of every image, by id; the mean of each is what `score` gives.
 
     The weights in CIDEr-D come from all the references, as in `score`.
 

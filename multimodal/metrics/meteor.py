@@ -38,9 +38,9 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, ti
     """METEOR of the whole set, in 0..1, with the parameters for English and normalised punctuation, as coco-caption.
 
     Args:
-        hypotheses: one tokenized text per picture.
+        hypotheses: one tokenized text per image.
         references: the tokenized texts it is compared with.
-        timeout: seconds after which Java is ended; by default two minutes and a tenth of a second for each picture.
+        timeout: seconds after which Java is ended; by default two minutes and a tenth of a second for each image.
 
     Raises:
         PolygraftError: Java or the jar is missing, or Java failed or did not answer in time.
@@ -69,7 +69,7 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, ti
 
 
 class _Dialogue:
-    """Lines to the jar and its answers: a line of statistics for each picture, then the score of all of them."""
+    """Lines to the jar and its answers: a line of statistics for each image, then the score of all of them."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin and process.stdout
@@ -80,7 +80,7 @@ class _Dialogue:
             self._ask("SCORE", *map(_one_field, truths), _one_field(text).replace("  ", " "))
             for text, truths in zip(hypotheses, references, strict=True)
         ]
-        # It answers with the score of every picture and then of all: as many more lines as there are pictures.
+        # It answers with the score of every image and then of all: as many more lines as there are images.
         answer = self._ask("EVAL", *statistics)
         for _ in hypotheses:
             answer = self._answers.readline()

@@ -1,7 +1,7 @@
 """Whether captions are personal: told apart by user, nearer to the user's own words, copied or not, better by how much.
 
 Figures come as values by user, for `multimodal.metrics.bootstrap`. There
-the groups drawn are users, not pictures: a user's captions resemble one another, so that many captions of few users are
+the groups drawn are users, not images: a user's captions resemble one another, so that many captions of few users are
 little evidence.
 """
 
@@ -60,7 +60,7 @@ def identification(scores: NDArray[np.floating], truth: Sequence[int]) -> Identi
     return Identification(right=tuple((as_good == 1).tolist()), chance=1 / scores.shape[1])
 
 
-def likeness(first: str, second: str) -> float:
+def similarity(first: str, second: str) -> float:
     """ROUGE-L with characters for words and beta 1, on the text as it is written, in 0..1 and symmetrical.
 
     For captions of one to three words: there CIDEr-D and ROUGE-L over words are nearly always 0 or 1, and as both are
@@ -76,40 +76,40 @@ def likeness(first: str, second: str) -> float:
 def counterfactual(
     captions: Mapping[str, Mapping[str, str]], truths: Mapping[str, Mapping[str, str]]
 ) -> dict[str, list[float]]:
-    """Whether the caption made for a user is nearer to that user's truth than to another's (see `likeness`).
+    """Whether the caption made for a user is nearer to that user's truth than to another's (see `similarity`).
 
-    Users of a picture are compared with each other user whose truth is another text: the caption is nearer to their own
+    Users of an image are compared with each other user whose truth is another text: the caption is nearer to their own
     (1), to the other's (0), or as near to both (0.5). Captions that are the same for all users have a mean of 0.5,
     whatever they say.
 
     Args:
-        captions: by picture and user, the caption made for the user.
-        truths: by picture and user, what the user wrote; the same pictures and users.
+        captions: by image and user, the caption made for the user.
+        truths: by image and user, what the user wrote; the same images and users.
 
     Returns:
         By user the outcomes of all comparisons, for `bootstrap`; a user without any is left out.
 
     Raises:
-        PolygraftError: pictures or users differ, or no picture has two different truths.
+        PolygraftError: images or users differ, or no image has two different truths.
     """
     if captions.keys() != truths.keys() or any(captions[id_].keys() != truths[id_].keys() for id_ in truths):
-        raise PolygraftError("captions and truths differ in pictures or users: give both for each picture and user")
+        raise PolygraftError("captions and truths differ in images or users: give both for each image and user")
     found: dict[str, list[float]] = {}
     for id_, wanted in truths.items():
         for user, value in _comparisons(captions[id_], wanted):
             found.setdefault(user, []).append(value)
     if not found:
-        raise PolygraftError("no picture has two users with different truths: there is nothing to compare")
+        raise PolygraftError("no image has two users with different truths: there is nothing to compare")
     return found
 
 
 def _comparisons(made: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    """Yield each user of a picture with the outcome against each other user."""
+    """Yield each user of an image with the outcome against each other user."""
     for user, own_truth in wanted.items():
-        own = likeness(made[user], own_truth)
+        own = similarity(made[user], own_truth)
         for truth in wanted.values():
             if truth.split() != own_truth.split():
-                theirs = likeness(made[user], truth)
+                theirs = similarity(made[user], truth)
                 yield user, 0.5 if own == theirs else float(own > theirs)
 
 
@@ -120,7 +120,7 @@ def copy_rate(captions: Sequence[str], histories: Sequence[Sequence[str]], train
 
     Args:
         captions: what was generated.
-        histories: for each caption, the captions that its user is known by, without that of the same picture.
+        histories: for each caption, the captions that its user is known by, without that of the same image.
         training: all captions that were trained on.
 
     Returns:

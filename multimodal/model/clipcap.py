@@ -167,7 +167,7 @@ def _transformer(mapper: Mapping[str, Tensor], expected: Expected) -> CaptionerC
     _check_text_width(text_width, expected.text_width)
     _check_length("--prefix-length", expected.prefix_length, "prefix vectors", prefix_length)
     clip_length = rows / text_width
-    _check_length("--clip-length", expected.clip_length or int(clip_length), "slots for the picture", clip_length)
+    _check_length("--clip-length", expected.clip_length or int(clip_length), "slots for the image", clip_length)
     numbers = {name.split(".")[2] for name in mapper if name.startswith("transformer.layers.")}
     return _config(expected, image_width, clip_length=int(clip_length), layers=len(numbers))
 

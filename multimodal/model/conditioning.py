@@ -1,6 +1,6 @@
 """From features and users to conditions of the frozen language model, and what it says under them.
 
-Shapes: B pictures, k positions of a prefix, d width of the language model, T tokens, N real tokens of a batch.
+Shapes: B images, k positions of a prefix, d width of the language model, T tokens, N real tokens of a batch.
 """
 
 from dataclasses import dataclass, replace
@@ -86,7 +86,7 @@ class Conditions:
                 before=self.backbone.embed(user.before).float(),
                 ids=user.past,
                 rank=user.rank,
-                likeness=user.likeness,
+                similarity=user.similarity,
                 mask=user.past_mask,
             ),
             style=user.style,
@@ -99,7 +99,7 @@ class Conditions:
         soft = prefix.mask
         if soft is None:
             soft = torch.ones_like(prefix.embeds[..., 0], dtype=torch.bool)
-        # the end of each caption parts it from the next; the most similar picture's comes first
+        # the end of each caption parts it from the next; the most similar image's comes first
         return replace(prefix, embeds=torch.cat([prefix.embeds, text], dim=1), mask=torch.cat([soft, shown], dim=1))
 
     # Scoring

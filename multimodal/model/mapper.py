@@ -40,9 +40,9 @@ class MLPMapper(nn.Module):
 
 
 class TransformerMapper(nn.Module):
-    """Learned constants attend to the picture: features (B, dv) to a prefix (B, k, d).
+    """Learned constants attend to the image: features (B, dv) to a prefix (B, k, d).
 
-    The picture is unfolded into slots; slots and constants pass through a transformer encoder together, and only what
+    The image is unfolded into slots; slots and constants pass through a transformer encoder together, and only what
     became of the constants is kept.
 
     Args:

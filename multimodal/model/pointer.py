@@ -3,9 +3,9 @@
 As in See et al. (2017), "Get To The Point: Summarization with Pointer-Generator Networks", section 2.2: each step has
 a probability of copying, and attention over the tokens of the user's past captions says which. A frozen language model
 hardly ever says rare tags and names; a copy can. The pointer begins as an induction rule, to go on where a past caption
-had the same token before, and to prefer the captions of similar pictures; the rest it learns.
+had the same token before, and to prefer the captions of similar images; the rest it learns.
 
-Shapes: B pictures, T steps, S tokens that may be copied, a width of the pointer, d of the language model, V tokens.
+Shapes: B images, T steps, S tokens that may be copied, a width of the pointer, d of the language model, V tokens.
 """
 
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from torch import Tensor, nn
 _WIDTH = 64
 # at first one step in five is copied
 _FIRST_GATE = -1.4
-# in units of a logit: the same token before against an unrelated one; the same picture against an unlike one
-_FIRST_MATCH, _FIRST_LIKENESS = 5.0, 3.0
+# in units of a logit: the same token before against an unrelated one; the same image against an unlike one
+_FIRST_MATCH, _FIRST_SIMILARITY = 5.0, 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What may be copied for each of B pictures."""
+    """What may be copied for each of B images."""
 
     keys: Tensor
     """(B, S, a), learned."""
     before: Tensor
     """(B, S, d), direction of the embedding of the token before each."""
-    likeness: Tensor
-    """(B, S), of the picture that the token's caption is of."""
+    similarity: Tensor
+    """(B, S), of the image that the token's caption is of."""
     ids: Tensor
     """(B, S) int64."""
     mask: Tensor
@@ -42,7 +42,7 @@ class Memory:
         return Memory(
             keys=self.keys[rows],
             before=self.before[rows],
-            likeness=self.likeness[rows],
+            similarity=self.similarity[rows],
             ids=self.ids[rows],
             mask=self.mask[rows],
         )
@@ -62,7 +62,7 @@ class CopyHead(nn.Module):
         self.rank = nn.Parameter(torch.zeros(posts, _WIDTH))
         self.to_queries = nn.Linear(text_width, _WIDTH)
         self.match = nn.Parameter(torch.tensor([_FIRST_MATCH]))
-        self.likeness = nn.Parameter(torch.tensor([_FIRST_LIKENESS]))
+        self.similarity = nn.Parameter(torch.tensor([_FIRST_SIMILARITY]))
         self.gate = nn.Linear(text_width + _WIDTH + 1, 1)
         nn.init.zeros_(self.gate.weight)
         nn.init.constant_(self.gate.bias, _FIRST_GATE)
@@ -73,7 +73,7 @@ class CopyHead(nn.Module):
         return Memory(
             keys=keys,
             before=F.normalize(tokens.before, dim=-1),
-            likeness=tokens.likeness,
+            similarity=tokens.similarity,
             ids=tokens.ids,
             mask=tokens.mask,
         )
@@ -92,7 +92,7 @@ class CopyHead(nn.Module):
         hidden, before = steps.float().chunk(2, dim=-1)
         learned = self.to_queries(hidden) @ memory.keys.mT / sqrt(_WIDTH)
         same = F.normalize(before, dim=-1) @ memory.before.mT
-        scores = learned + self.match * same + self.likeness * memory.likeness[:, None]
+        scores = learned + self.match * same + self.similarity * memory.similarity[:, None]
         mask = memory.mask[:, None]
         weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).log_softmax(dim=-1)
         shares = weights.exp()
@@ -132,7 +132,7 @@ class CopyHead(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class PastTokens:
-    """The tokens of past captions, embedded by the frozen language model; those of the most similar picture first."""
+    """The tokens of past captions, embedded by the frozen language model; those of the most similar image first."""
 
     embeds: Tensor
     """(B, S, d) float32."""
@@ -142,7 +142,7 @@ class PastTokens:
     """(B, S) int64."""
     rank: Tensor
     """(B, S) int64, which caption a token is of."""
-    likeness: Tensor
-    """(B, S) float32, cosine of its picture with the one to caption."""
+    similarity: Tensor
+    """(B, S) float32, cosine of its image with the one to caption."""
     mask: Tensor
     """(B, S) bool."""

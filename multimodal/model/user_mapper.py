@@ -1,11 +1,11 @@
-"""The user-aware mapper: a picture and what is known of its author become a prefix for the frozen language model.
+"""The user-aware mapper: an image and what is known of its author become a prefix for the frozen language model.
 
 The design of Wang et al. (2023), "User-Aware Prefix-Tuning is a Good Learner for Personalized Image Captioning"
-(arXiv 2312.04793): learned queries read the picture (query-guided mapping), a transformer mixes them with the user's
+(arXiv 2312.04793): learned queries read the image (query-guided mapping), a transformer mixes them with the user's
 words (fusion), and what becomes of the queries is the prefix. The paper's sizes are not published with code; the sizes
 here are ours. Beyond the paper: past captions and style as further slots, copying, and a deep prefix.
 
-Shapes: B pictures, dv and dg widths of pooled and grid features, w width of the mapper, d of the language model,
+Shapes: B images, dv and dg widths of pooled and grid features, w width of the mapper, d of the language model,
 q queries, m words, p past captions of S tokens together.
 
 Attention blocks of the user-aware mapper: pre-norm, GELU, masked keys.
@@ -54,7 +54,7 @@ class FeedForward(nn.Sequential):
 
 
 class QueryLayer(nn.Module):
-    """Self-attention among queries, cross-attention to the picture, feed-forward network; pre-norm."""
+    """Self-attention among queries, cross-attention to the image, feed-forward network; pre-norm."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ _LOW_RANK = 32
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput:
-    """Features of B pictures."""
+    """Features of B images."""
 
     pooled: Tensor
     """(B, dv) float32."""
@@ -105,7 +105,7 @@ class ImageInput:
 
 @dataclass(frozen=True, kw_only=True)
 class UserInput:
-    """What is known of the users of B pictures, embedded by the frozen language model."""
+    """What is known of the users of B images, embedded by the frozen language model."""
 
     words: Tensor
     """(B, m, d) float32."""
@@ -134,7 +134,7 @@ class Prefix:
 
 
 class QueryMapping(nn.Module):
-    """Learned queries read a picture: features -> (B, q, w).
+    """Learned queries read an image: features -> (B, q, w).
 
     Args:
         config: widths, queries, layers.
@@ -187,7 +187,7 @@ class UserSlots(nn.Module):
         if config.past_posts:
             self.past = nn.Linear(config.text_width, width)
             self.past_rank = nn.Parameter(_INIT * torch.randn(config.past_posts, width))
-            self.likeness = nn.Linear(1, width)
+            self.similarity = nn.Linear(1, width)
 
     def forward(self, user: UserInput, count: int) -> tuple[Tensor, Tensor]:
         """Return rows (B, 1 + [1] + m + p, w), one for each of p past captions, and their mask."""
@@ -206,18 +206,18 @@ class UserSlots(nn.Module):
         return torch.cat(rows, dim=1), torch.cat(masks, dim=1)
 
     def _past_captions(self, past: PastTokens) -> tuple[Tensor, Tensor]:
-        """Return a row for each past caption (B, p, w): the mean of its tokens, its rank and its likeness."""
+        """Return a row for each past caption (B, p, w): the mean of its tokens, its rank and its similarity."""
         ranks = torch.arange(len(self.past_rank), device=past.rank.device)
         of = ((past.rank[:, None] == ranks[:, None]) & past.mask[:, None]).float()
         counts = of.sum(dim=-1, keepdim=True)
         share = of / counts.clamp(min=1)
-        likeness = share @ past.likeness[..., None]
-        rows = self.past(share @ past.embeds) + self.past_rank + self.likeness(likeness) + self.kinds[1]
+        similarity = share @ past.similarity[..., None]
+        rows = self.past(share @ past.embeds) + self.past_rank + self.similarity(similarity) + self.kinds[1]
         return rows, counts[..., 0] > 0
 
 
 class Fusion(nn.Module):
-    """A transformer encoder that mixes the picture's rows with the user's."""
+    """A transformer encoder that mixes the image's rows with the user's."""
 
     def __init__(self, config: CaptionerConfig, width: int) -> None:
         super().__init__()
@@ -258,7 +258,7 @@ class UserMapper(nn.Module):
         self.deep = DeepPrefix(config, width) if config.deep else None
 
     def forward(self, image: ImageInput, user: UserInput) -> Prefix:
-        """Return the prefix of each picture."""
+        """Return the prefix of each image."""
         queries = self.mapping(image)
         slots, mask = self.slots(user, len(queries))
         count = queries.shape[1]
@@ -275,7 +275,7 @@ class UserMapper(nn.Module):
 class DeepPrefix(nn.Module):
     """Keys and values for every layer of the language model from the first rows of the prefix, through few dimensions.
 
-    Prefix-tuning proper (Li and Liang, 2021, "Prefix-Tuning", section 4), per picture. It begins at zero: a row then
+    Prefix-tuning proper (Li and Liang, 2021, "Prefix-Tuning", section 4), per image. It begins at zero: a row then
     takes a share of the attention and gives nothing, and training finds out what it is good for.
     """
 

@@ -1,4 +1,4 @@
-"""Profile: what is known of a user, and what of it is shown to the captioner for one picture.
+"""Profile: what is known of a user, and what of it is shown to the captioner for one image.
 
 A profile is made of past posts alone: a new user costs no training.
 """
@@ -23,9 +23,9 @@ MAX_POSTS = 5_000
 STYLE_POSTS = 32
 """Past posts whose style is measured, spread evenly over the past."""
 DIGITS = 4
-"""Places to which likeness is rounded, so that the order of sums does not change what is shown."""
-SAME_PICTURE = 0.999
-"""Cosine from which two feature rows are one picture: nobody is shown their own caption of it."""
+"""Places to which similarity is rounded, so that the order of sums does not change what is shown."""
+SAME_IMAGE = 0.999
+"""Cosine from which two feature rows are one image: nobody is shown their own caption of it."""
 
 ContextMode = Literal["leave-one-out", "history", "paper"]
 
@@ -37,22 +37,22 @@ class PastCaption(NamedTuple):
     """A past caption, the user's own or lent by another one."""
 
     text: str
-    likeness: float
-    """Of its picture to another one, from -1 to 1."""
+    similarity: float
+    """Of its image to another one, from -1 to 1."""
     trust: float = 1.0
     """In who wrote it: 1 for the user, from 0 to 1 for one who writes alike."""
     worth: float = 0.0
-    """The likeness less what it loses by distrust."""
+    """The similarity less what it loses by distrust."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContextLimits:
-    """How much of a profile is shown for a picture."""
+    """How much of a profile is shown for an image."""
 
     words: int = 60
     """TF-IDF words."""
     posts: int = 3
-    """Past captions, those of the most similar pictures."""
+    """Past captions, those of the most similar images."""
     voters: int = 0
     """Past captions by which one of several is chosen, so many of the user's own and so many lent ones."""
 
@@ -64,12 +64,12 @@ class ContextLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What is shown of a user for one picture."""
+    """What is shown of a user for one image."""
 
     words: tuple[tuple[int, float], ...] = ()
     """Numbers of words in the table, with weights in 0..1, the greatest first."""
     posts: tuple[tuple[str, float], ...] = ()
-    """Past captions and the cosine of their pictures with this one, the greatest first. Those of other users, see
+    """Past captions and the cosine of their images with this one, the greatest first. Those of other users, see
     `multimodal.users.neighbors`, stand among them with less than that."""
     style: tuple[float, ...] = (0.0,) * Style.SIZE
     """`Style.as_vector` of the past captions."""
@@ -105,7 +105,7 @@ class Profile:
     texts: tuple[str, ...] = ()
     """The captions, oldest first."""
     pooled: Vectors | None = None
-    """(N, dv) features of their pictures, L2-normalised; None: only texts are known, and the latest are shown."""
+    """(N, dv) features of their images, L2-normalised; None: only texts are known, and the latest are shown."""
     encoder: str = ""
     """Digest of the image encoder that made ``pooled``."""
 
@@ -136,8 +136,8 @@ class Profile:
             self._numbers[id(table)] = (table, [table.numbers(text) for text in self.texts])
         return self._numbers[id(table)][1]
 
-    def _likeness(self, query: Vectors) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return the cosine of each past picture with this one.
+    def _similarity(self, query: Vectors) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the cosine of each past image with this one.
 
         It is rounded, so that the order of sums (threads, another machine) does not change what is shown: a run that is
         resumed must see the same data.
@@ -147,9 +147,9 @@ class Profile:
         cosines: np.ndarray[Any, np.dtype[np.float64]] = self._exact_pooled @ query.astype(np.float64)
         return cosines.round(DIGITS)
 
-    def same_picture(self, query: Vectors) -> Flags:
-        """Return which past posts show this very picture, (N,)."""
-        found: Flags = self._likeness(query) >= SAME_PICTURE
+    def same_image(self, query: Vectors) -> Flags:
+        """Return which past posts show this very image, (N,)."""
+        found: Flags = self._similarity(query) >= SAME_IMAGE
         return found
 
     def context(
@@ -162,12 +162,12 @@ class Profile:
         hidden_words: Flags | None = None,
         lent: Sequence[PastCaption] = (),
     ) -> Context:
-        """Choose what is shown for a picture.
+        """Choose what is shown for an image.
 
-        A past post of the very same picture is never shown.
+        A past post of the very same image is never shown.
 
         Args:
-            query: (dv,) features of the picture, L2-normalised.
+            query: (dv,) features of the image, L2-normalised.
             table: the words that the captioner knows.
             limits: how much is shown.
             hidden: (N,) posts that must not be seen: the one to be captioned, its near duplicates, later ones.
@@ -178,8 +178,8 @@ class Profile:
         """
         if not self.texts:
             return NOBODY
-        likeness = self._likeness(query)
-        unseen = likeness >= SAME_PICTURE
+        similarity = self._similarity(query)
+        unseen = similarity >= SAME_IMAGE
         if hidden is not None:
             unseen = unseen | hidden
         kept = np.flatnonzero(~unseen)
@@ -189,8 +189,8 @@ class Profile:
         words = self._words(table)
         numbers = np.concatenate([words[at] for at in counted]) if len(counted) else np.zeros(0, dtype=np.int64)
         # the latest of equally similar ones first
-        nearest = kept[np.lexsort((-kept, -likeness[kept]))][: limits.borrows]
-        cosines = likeness[nearest].tolist()
+        nearest = kept[np.lexsort((-kept, -similarity[kept]))][: limits.borrows]
+        cosines = similarity[nearest].tolist()
         own = [PastCaption(self.texts[at], cosine, worth=cosine) for at, cosine in zip(nearest, cosines, strict=True)]
         sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)] if len(kept) else kept
         return Context(

@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import ClassVar
 
 # pictographs with what modifies them (variant, skin tone, tags) and what a joiner ties to them; flags; keycaps
-_PICTURE = (
+_IMAGE = (
     "(?:[\u231a\u231b\u2328\u23cf\u23e9-\u23fa\u2600-\u27bf\u2934\u2935\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55"
     "\u3297\u3299\U0001f000-\U0001faff]|[^\\w\\s]\ufe0f)[\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*"
 )
-EMOJI = re.compile(f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_PICTURE}(?:\u200d{_PICTURE})*")
+EMOJI = re.compile(f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_IMAGE}(?:\u200d{_IMAGE})*")
 """One emoji, however many characters it is made of."""
 
 _HASHTAG = re.compile(r"(?<!\w)#\w")

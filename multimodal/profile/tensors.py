@@ -1,6 +1,6 @@
 """What is shown of users, as tensors: words, past captions, style.
 
-Shapes: B pictures, m words, S tokens of past captions, the most similar post's first.
+Shapes: B images, m words, S tokens of past captions, the most similar post's first.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from multimodal.profile.tfidf import WordTable
 
 @dataclass(frozen=True, kw_only=True)
 class UserBatch:
-    """What is shown of the user for each of B pictures."""
+    """What is shown of the user for each of B images."""
 
     words: Tensor
     """(B, m) int64, numbers in the word table, by weight."""
@@ -33,9 +33,9 @@ class UserBatch:
     before: Tensor
     """(B, S) int64, the token before each; before the first of a caption the end of text."""
     rank: Tensor
-    """(B, S) int64, which past caption a token is of: 0 is that of the most similar picture."""
-    likeness: Tensor
-    """(B, S) float32, the cosine of that picture with this one."""
+    """(B, S) int64, which past caption a token is of: 0 is that of the most similar image."""
+    similarity: Tensor
+    """(B, S) float32, the cosine of that image with this one."""
     past_mask: Tensor
     """(B, S) bool, false at padding."""
     style: Tensor
@@ -65,10 +65,10 @@ class UserBatch:
 
 
 class UserTensors:
-    """The contexts of many pictures, ready to be cut into batches; kept as flat integers, so that many fit.
+    """The contexts of many images, ready to be cut into batches; kept as flat integers, so that many fit.
 
     Args:
-        contexts: of each picture.
+        contexts: of each image.
         backbone: whose tokens are counted.
         past_tokens: tokens of a past caption that are kept, its end counted.
     """
@@ -91,12 +91,12 @@ class UserTensors:
         return digest.hexdigest()
 
     def batch(self, indices: Sequence[int]) -> UserBatch:
-        """Return the contexts of these pictures, padded to the longest, on the CPU."""
+        """Return the contexts of these images, padded to the longest, on the CPU."""
         chosen = [self._contexts[index] for index in indices]
         words = [[number for number, _ in context.words] for context in chosen]
         weights = [[weight for _, weight in context.words] for context in chosen]
         rows = [self._past(context) for context in chosen]
-        past, before, rank, likeness = (_pad([list(row[at]) for row in rows]) for at in range(4))
+        past, before, rank, similarity = (_pad([list(row[at]) for row in rows]) for at in range(4))
         return UserBatch(
             words=_pad(words).long(),
             word_weights=_pad(weights),
@@ -104,7 +104,7 @@ class UserTensors:
             past=past.long(),
             before=before.long(),
             rank=rank.long(),
-            likeness=likeness,
+            similarity=similarity,
             past_mask=_mask([list(row[0]) for row in rows]),
             style=torch.tensor([context.style for context in chosen], dtype=torch.float32).view(-1, Style.SIZE),
             known=torch.tensor([context.known for context in chosen], dtype=torch.bool),
@@ -114,18 +114,18 @@ class UserTensors:
         )
 
     def _past(self, context: Context) -> tuple[list[int], list[int], list[int], list[float]]:
-        """Return the tokens of the past captions, the tokens before them, their ranks and likenesses."""
+        """Return the tokens of the past captions, the tokens before them, their ranks and similarities."""
         tokens: list[int] = []
         before: list[int] = []
         rank: list[int] = []
-        likeness: list[float] = []
+        similarity: list[float] = []
         for number, (text, cosine) in enumerate(context.posts):
             ids = self._tokens[text]
             tokens += ids
             before += [self._eos, *ids[:-1]]
             rank += [number] * len(ids)
-            likeness += [cosine] * len(ids)
-        return tokens, before, rank, likeness
+            similarity += [cosine] * len(ids)
+        return tokens, before, rank, similarity
 
 
 def _tokens_by_text(contexts: Sequence[Context], backbone: Backbone, past_tokens: int) -> dict[str, list[int]]:

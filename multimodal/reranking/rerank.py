@@ -1,11 +1,11 @@
-"""Which of several captions is given: of those drawn for a picture and of past ones the one that is best borne out.
+"""Which of several captions is given: of those drawn for an image and of past ones the one that is best borne out.
 
-Minimum Bayes risk (Kumar and Byrne, 2004) with CIDEr-D as the gain. Past captions of similar pictures vote and may be
+Minimum Bayes risk (Kumar and Byrne, 2004) with CIDEr-D as the gain. Past captions of similar images vote and may be
 chosen too, as in consensus retrieval (Devlin et al., 2015, "Exploring Nearest Neighbor Approaches for Image
 Captioning", section 3.2): where a user has posted the like before, that is evidence of its own. How much each kind of
 evidence counts is learned, by `benchmarks.captioning.choice`.
 
-What speaks for each of several captions of a picture: others drawn, past captions, and how the user writes.
+What speaks for each of several captions of an image: others drawn, past captions, and how the user writes.
 """
 
 from collections import Counter
@@ -24,21 +24,21 @@ from multimodal.profile.style import Style, emoji_words
 from multimodal.reranking.mbr import consensus, similarities, witnessed
 
 NAMES = (
-    "drawn", "made", "votes", "own", "own flat", "lent", "lent flat", "is lent", "likeness", "lent likeness", "trust",
+    "drawn", "made", "votes", "own", "own flat", "lent", "lent flat", "is lent", "likeness", "lent similarity", "trust",
     "shared", "lent shared", "style", "length", "own, past", "own flat, past", "lent, past", "lent flat, past",
     "is lent, past",
 )  # fmt: skip
 """The columns of `evidence`."""
 
 SHARPNESS = 5.0
-"""How fast the votes of past captions fall with the likeness of their pictures, see `likeness_votes`."""
+"""How fast the votes of past captions fall with the similarity of their images, see `likeness_votes`."""
 
 _GROWS = ("own", "own flat", "lent", "lent flat", "is lent")
 """Evidence that counts otherwise for a user with many past posts than for one with few."""
 
 _MANY = 300  # past posts, from which on they are no more
 
-_NEAR = 5  # past captions whose words count as those of pictures like this one
+_NEAR = 5  # past captions whose words count as those of images like this one
 
 _WORDS = 10.0  # a long caption
 
@@ -57,24 +57,24 @@ def evidence(drawn: Sequence[str], shown: Context, known: Sequence[str]) -> Real
 
     - ``drawn``: the mean CIDEr-D with the captions drawn; ``made``: 1 for a caption drawn.
     - ``own``, ``lent``: the mean CIDEr-D with the user's past captions and with lent ones, weighed by how like their
-      pictures are, and lent ones by the trust in who wrote them; ``flat``: however like they are. ``votes``: with all
+      images are, and lent ones by the trust in who wrote them; ``flat``: however like they are. ``votes``: with all
       of them, weighed by what each is worth.
-    - ``likeness``: of an own caption's picture, ``lent likeness`` and ``trust`` of a lent one's; 0 for others, and
+    - ``similarity``: of an own caption's image, ``lent similarity`` and ``trust`` of a lent one's; 0 for others, and
       ``is lent`` 1 for the latter.
-    - ``shared``, ``lent shared``: the share of captions of the five most similar pictures, own or lent, that hold one
+    - ``shared``, ``lent shared``: the share of captions of the five most similar images, own or lent, that hold one
       of its words, the mean over words.
     - ``style``: how far the caption is from how the user writes; ``length``: in tens of words.
     - ``..., past``: the same, times how many past posts there are, from 0 to 1 (300 or more) as the logarithm grows.
 
     Args:
-        drawn: captions made for the picture.
+        drawn: captions made for the image.
         shown: the past captions, as many as it holds.
         known: captions by which rare words are told from common ones.
     """
     texts = [*drawn, *(one.text for one in shown.voters)]
     forms = [compared_form(text) for text in texts]
     similar = similarities(forms, utility_of(tuple(known)))
-    likeness, trust, worth = _voters(shown, len(drawn))
+    similarity, trust, worth = _voters(shown, len(drawn))
     number = np.arange(len(texts))
     made, lent = number < len(drawn), number >= len(drawn) + len(shown.own)
     own = ~made & ~lent
@@ -82,14 +82,14 @@ def evidence(drawn: Sequence[str], shown: Context, known: Sequence[str]) -> Real
     columns: dict[str, Any] = {
         "drawn": witnessed(similar, made.astype(np.float64)),
         "made": made,
-        "votes": witnessed(similar, likeness_votes(worth, SHARPNESS, ~made)),
-        "own": witnessed(similar, likeness_votes(likeness, SHARPNESS, own)),
+        "votes": witnessed(similar, similarity_votes(worth, SHARPNESS, ~made)),
+        "own": witnessed(similar, similarity_votes(similarity, SHARPNESS, own)),
         "own flat": witnessed(similar, own.astype(np.float64)),
-        "lent": witnessed(similar, likeness_votes(likeness, SHARPNESS, lent) * trust),
+        "lent": witnessed(similar, similarity_votes(similarity, SHARPNESS, lent) * trust),
         "lent flat": witnessed(similar, lent * trust),
         "is lent": lent,
-        "likeness": own * likeness,
-        "lent likeness": lent * likeness,
+        "likeness": own * similarity,
+        "lent similarity": lent * similarity,
         "trust": lent * trust,
         "shared": _shares(forms, own_forms[:_NEAR]),
         "lent shared": _shares(forms, lent_forms[:_NEAR]),
@@ -102,22 +102,22 @@ def evidence(drawn: Sequence[str], shown: Context, known: Sequence[str]) -> Real
 
 
 def _voters(shown: Context, drawn: int) -> tuple[Reals, Reals, Reals]:
-    """Return likeness, trust and worth (N,) of the past captions, after as many zeros as there are captions drawn."""
-    rows = [(0.0, 0.0, 0.0)] * drawn + [(one.likeness, one.trust, one.worth) for one in shown.voters]
-    likeness, trust, worth = np.array(rows).reshape(-1, 3).T
-    return likeness, trust, worth
+    """Return similarity, trust and worth (N,) of the past captions, after as many zeros as there are captions drawn."""
+    rows = [(0.0, 0.0, 0.0)] * drawn + [(one.similarity, one.trust, one.worth) for one in shown.voters]
+    similarity, trust, worth = np.array(rows).reshape(-1, 3).T
+    return similarity, trust, worth
 
 
-def likeness_votes(likeness: Reals, sharpness: float, voting: Flags) -> Reals:
-    """Return ``exp(sharpness * (likeness - best))``: 1 for the most similar picture that votes, 0 for who does not."""
-    votes: Reals = np.zeros(len(likeness))
-    votes[voting] = np.exp(sharpness * (likeness[voting] - likeness[voting].max(initial=-np.inf)))
+def similarity_votes(similarity: Reals, sharpness: float, voting: Flags) -> Reals:
+    """Return ``exp(sharpness * (similarity - best))``: 1 for the most similar image that votes, 0 for who does not."""
+    votes: Reals = np.zeros(len(similarity))
+    votes[voting] = np.exp(sharpness * (similarity[voting] - similarity[voting].max(initial=-np.inf)))
     return votes
 
 
 @lru_cache(maxsize=128)
 def utility_of(known: tuple[str, ...]) -> CiderD:
-    """Return CIDEr-D with the weights of the words of ``known``, which are the same for all pictures of a user."""
+    """Return CIDEr-D with the weights of the words of ``known``, which are the same for all images of a user."""
     # few captions say little of what is common: empty ones beside them leave all words nearly equal
     blanks = [[""]] * max(0, _LEAST_KNOWN - len(known))
     return CiderD([[compared_form(text)] for text in known] + blanks)
@@ -146,7 +146,7 @@ def _shares(forms: Sequence[str], near: Sequence[str]) -> list[float]:
 
 
 VOTERS = 20
-"""Past captions that vote, those of the most similar pictures: so many of the user's own and so many lent ones."""
+"""Past captions that vote, those of the most similar images: so many of the user's own and so many lent ones."""
 
 KNOWN = 300
 """Past captions at most by which rare words are told from common ones."""
@@ -156,7 +156,7 @@ VOTES: Mapping[str, float] = {"drawn": 1.0, "votes": 2.0}
 
 LEARNED: Mapping[str, float] = {
     "drawn": 8.0, "made": 6.0, "votes": 4.56, "own": -6.45, "own flat": 2.48, "lent": 5.84, "lent flat": 5.36,
-    "is lent": -0.9, "likeness": 21.79, "lent likeness": 26.22, "trust": -0.43, "shared": 8.77, "lent shared": 4.92,
+    "is lent": -0.9, "likeness": 21.79, "lent similarity": 26.22, "trust": -0.43, "shared": 8.77, "lent shared": 4.92,
     "style": -85.56, "length": 12.84, "own, past": 5.53, "own flat, past": 20.79, "lent, past": 1.53,
     "lent flat, past": -3.05, "is lent, past": -3.38,
 }  # fmt: skip
@@ -176,15 +176,15 @@ class Agreement:
     def choose(self, drawn: Sequence[str], shown: Context, known: Sequence[str] = ()) -> int:
         """Return the number of the caption that is chosen: of ``drawn``, or after them of ``shown.voters``.
 
-        Where no past caption is shown, or none whose picture is known, it is the one drawn that the others agree with
-        most: texts alone say how the user writes, and nothing of the picture.
+        Where no past caption is shown, or none whose image is known, it is the one drawn that the others agree with
+        most: texts alone say how the user writes, and nothing of the image.
 
         Args:
-            drawn: captions made for the picture.
+            drawn: captions made for the image.
             shown: the past captions that vote, as many as it holds, and how the user writes.
             known: captions by which rare words are told from common ones, such as all of the user's past.
         """
-        if not any(one.likeness for one in shown.voters):
+        if not any(one.similarity for one in shown.voters):
             return consensus([compared_form(text) for text in drawn], utility_of(tuple(known)))
         weights = np.array([self.weights.get(name, 0.0) for name in NAMES])
         return int((evidence(drawn, shown, known) @ weights).round(_DIGITS).argmax())

@@ -51,7 +51,7 @@ class CaptionObjective(nn.Module):
         return user.only(torch.rand(len(user.known), device=user.known.device) >= self.config.user_dropout)
 
     def _contrast(self, image: ImageInput, user: UserBatch, batch: CaptionBatch, own: Tensor) -> Tensor:
-        """Return the loss of telling the author from other users of the batch, given the same picture and caption.
+        """Return the loss of telling the author from other users of the batch, given the same image and caption.
 
         A softmax over the author and ``negatives`` others, over rows. Where nothing is known of the author, or the
         other row is the author's too, there is nothing to tell.

@@ -1,4 +1,4 @@
-"""From pictures and captions to a trained captioner, its figures and its card."""
+"""From images and captions to a trained captioner, its figures and its card."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class Trained:
     captioner: Captioner
     result: FitResult
     collapsed: bool
-    """Whether it says the same about nearly all validation pictures."""
+    """Whether it says the same about nearly all validation images."""
     captions: int
     """How many it learned from."""
-    pictures: int
+    images: int
     validation: int
-    """Pictures held out."""
+    """Images held out."""
 
 
 def train_captioner(
@@ -51,15 +51,15 @@ def train_captioner(
 
     Args:
         captioner: fresh, or one to train on.
-        data: pictures and captions to learn from.
+        data: images and captions to learn from.
         config: how; ``eval_every`` and ``patience`` need ``validation``.
-        validation: held-out pictures: they choose the weights that are kept and stop a collapsed training.
+        validation: held-out images: they choose the weights that are kept and stop a collapsed training.
         folder: keeps the log and the state to resume from; calling again with it continues.
         users: what is shown of the author of each caption of ``data``, where the mapper knows users.
         validation_users: likewise of ``validation``.
 
     Raises:
-        CollapseError: the captioner says the same about nearly all validation pictures.
+        CollapseError: the captioner says the same about nearly all validation images.
         PolygraftError: see `backbone.training.loop.fit`.
     """
     evaluate = Validation(captioner, validation, users=validation_users) if validation else None
@@ -74,7 +74,7 @@ def train_captioner(
         result=result,
         collapsed=evaluate is not None and evaluate.guard.is_low(result.metrics["distinct"]),
         captions=len(data.rows),
-        pictures=len(set(data.rows)),
+        images=len(set(data.rows)),
         validation=len(validation.features) if validation else 0,
     )
 
@@ -88,16 +88,16 @@ def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
         source: where the posts came from.
     """
     config, result = trained.captioner.config, trained.result
-    limits = "It knows the kind of picture and the kind of caption it was trained on, and no others."
+    limits = "It knows the kind of image and the kind of caption it was trained on, and no others."
     if trained.collapsed:
-        limits += " It has collapsed: it says the same about nearly all pictures."
+        limits += " It has collapsed: it says the same about nearly all images."
     return ModelCard(
         title=title,
         summary=(
-            f"A captioner: a mapper ({_SOURCES[config.mapper]}) turns the features of a picture "
+            f"A captioner: a mapper ({_SOURCES[config.mapper]}) turns the features of an image "
             f"into {config.prefix_length} prefix vectors for a frozen language model."
         ),
-        data=f"{trained.captions} captions of {trained.pictures} pictures from `{source}`.",
+        data=f"{trained.captions} captions of {trained.images} images from `{source}`.",
         use='`polygraft caption --model FOLDER a.jpg`, or `Captioner.from_pretrained(FOLDER).caption(["a.jpg"])`.',
         limits=limits,
         metrics=_metrics(trained) + f"\n\nTrained in {result.steps} steps, {result.seconds:.0f} seconds.",
@@ -108,5 +108,5 @@ def _metrics(trained: Trained) -> str:
     if not trained.validation:
         return "Not measured: nothing was held out."
     rows = [f"| {name} | {value:.4f} |" for name, value in trained.result.metrics.items() if name != "score"]
-    intro = f"On {trained.validation} held-out pictures (texts are compared on 256 of them at most), greedy decoding:"
+    intro = f"On {trained.validation} held-out images (texts are compared on 256 of them at most), greedy decoding:"
     return "\n".join([intro, "", "| figure | value |", "|---|---|", *rows])

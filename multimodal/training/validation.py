@@ -1,6 +1,6 @@
-"""What is measured on held-out pictures while a captioner is trained, and when it is done.
+"""What is measured on held-out images while a captioner is trained, and when it is done.
 
-The collapse guard: stops a training whose captioner says the same about every picture.
+The collapse guard: stops a training whose captioner says the same about every image.
 """
 
 import math
@@ -17,7 +17,7 @@ from multimodal.profile.tensors import UserTensors
 
 
 class CollapseError(PolygraftError):
-    """The captioner in training gives nearly all pictures the same caption."""
+    """The captioner in training gives nearly all images the same caption."""
 
 
 def distinct_share(texts: Sequence[str]) -> float:
@@ -26,18 +26,18 @@ def distinct_share(texts: Sequence[str]) -> float:
 
 
 class CollapseGuard:
-    """Watches the captions of the same few held-out pictures during a training.
+    """Watches the captions of the same few held-out images during a training.
 
     One caption for all is the commonest way in which prefix captioners fail, and their loss does not show it.
 
     Args:
-        truths: the true caption of each picture watched. Data with few captions cannot be asked for many.
+        truths: the true caption of each image watched. Data with few captions cannot be asked for many.
         least: smallest share of distinct captions, as a part of the share among ``truths``.
         grace: low shares in a row that are let pass: a healthy training too begins with a few captions for all.
     """
 
     def __init__(self, truths: Sequence[str], *, least: float = 0.25, grace: int = 4) -> None:
-        self._pictures = len(truths)
+        self._images = len(truths)
         self._least = least * distinct_share(truths)
         self._grace = grace
         self._low = 0
@@ -56,13 +56,13 @@ class CollapseGuard:
         if self._low > self._grace:
             raise CollapseError(
                 "training stopped because the captioner has collapsed: it has "
-                f"{round(share * self._pictures)} different captions for {self._pictures} validation pictures; try a "
+                f"{round(share * self._images)} different captions for {self._images} validation images; try a "
                 "lower --lr, a longer --warmup or the other --mapper"
             )
 
 
 GUARDED = 64
-"""Pictures that the collapse guard looks at (fewer where there are fewer)."""
+"""Images that the collapse guard looks at (fewer where there are fewer)."""
 
 FIGURES = ("loss", "distinct", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d")
 
@@ -73,17 +73,17 @@ _TIE = 1e-3
 class Validation:
     """Measures a captioner in training: the ``evaluate`` of `backbone.training.loop.fit`.
 
-    The figures are ``loss`` (nats a token), ``distinct`` (share of different captions among 64 pictures), the metrics
+    The figures are ``loss`` (nats a token), ``distinct`` (share of different captions among 64 images), the metrics
     of greedy captions, and ``score``, by which the best weights are kept: CIDEr-D, and where that is equal the loss.
 
     Args:
         captioner: whose mapper is trained.
-        data: held-out pictures and their captions.
+        data: held-out images and their captions.
         users: what is shown of the author of each caption. Then each caption is a sample, with one truth; else each
-            picture is, with all its captions as truths.
+            image is, with all its captions as truths.
         grace: see `CollapseGuard`.
-        pictures: how many pictures are captioned at most, spread evenly over ``data``; the loss takes all.
-        batch_size: pictures at a time.
+        images: how many images are captioned at most, spread evenly over ``data``; the loss takes all.
+        batch_size: images at a time.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Validation:
         *,
         users: Sequence[Context] | None = None,
         grace: int = 4,
-        pictures: int = 256,
+        images: int = 256,
         batch_size: int = 64,
     ) -> None:
         self._copy = MeasuredCopy(captioner.mapper, captioner.backbone.device)
@@ -103,7 +103,7 @@ class Validation:
         self._batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, tensors)
         self._batch_size = batch_size
         samples = len(data.features) if users is None else len(data.rows)
-        shown = range(0, samples, math.ceil(samples / pictures))
+        shown = range(0, samples, math.ceil(samples / images))
         self._users = None if users is None else [users[row] for row in shown]
         self._features = data.features.take(shown if users is None else [data.rows[row] for row in shown])
         self._references = data.references(shown) if users is None else [[data.texts[row]] for row in shown]

@@ -21,11 +21,11 @@ _SIZES = (1, 3, 10, 30, 100)
 """Past posts that a training post is left with, in turn with the whole past: so few must do as well."""
 
 _LENT = 0.5
-"""Share of training posts that others lend to: the captioner must do without, and learn what pictures show."""
+"""Share of training posts that others lend to: the captioner must do without, and learn what images show."""
 
 
 def make_profile(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str], None]) -> Profile:
-    """Make the profile of one user from their posts; pictures that cannot be read are told and left out."""
+    """Make the profile of one user from their posts; images that cannot be read are told and left out."""
     data = gather(posts, cache, report=report)
     pooled = data.pooled.numpy()
     kept = latest([post.time for post in data.posts])
@@ -51,7 +51,7 @@ def contexts(
     """Return what is shown of its author for each caption of ``data``.
 
     Args:
-        data: pictures, captions and the posts they come from.
+        data: images, captions and the posts they come from.
         past: of each user; a user who is not there is nobody.
         table: the words that are known.
         limits: how much is shown.
@@ -74,7 +74,7 @@ def contexts(
         if user is None or not len(user.profile):
             continue
         neighbours = community.neighbours(user.profile) if community is not None and limits.borrows else None
-        likeness = neighbours.likeness(pooled[rows]) if neighbours else None
+        similarity = neighbours.similarity(pooled[rows]) if neighbours else None
         for at, row in enumerate(rows):
             group = groups[row] if groups else ""
             hidden = _hidden(data.posts[row], group, user, mode)
@@ -83,11 +83,11 @@ def contexts(
                 hidden |= _left_out(hidden, np.random.default_rng((vary, row)))
             lent: list[PastCaption] = []
             lends = vary is None or np.random.default_rng((vary, row, 1)).random() < _LENT
-            if lends and neighbours and likeness is not None:
-                # what else the author wrote of this picture must not tell who writes alike
-                trust = neighbours.trust(~(hidden | user.profile.same_picture(pooled[row])))
+            if lends and neighbours and similarity is not None:
+                # what else the author wrote of this image must not tell who writes alike
+                trust = neighbours.trust(~(hidden | user.profile.same_image(pooled[row])))
                 before = data.posts[row].time if mode == "history" else ""
-                lent = neighbours.lent(likeness[at], trust, limits.borrows, group=group, before=before)
+                lent = neighbours.lent(similarity[at], trust, limits.borrows, group=group, before=before)
             found[row] = user.profile.context(pooled[row], table, limits, hidden=hidden, hidden_words=words, lent=lent)
     return found
 
@@ -134,7 +134,7 @@ class Known:
         """Return what is shown of its author for each caption.
 
         Args:
-            data: pictures, captions and posts.
+            data: images, captions and posts.
             authors: whom to show in the author's place, for each caption.
             vary: see `multimodal.users.contexts.contexts`.
         """
@@ -145,7 +145,7 @@ class Known:
 
 
 def pasts(data: CaptionSet, encoder: str) -> dict[str, UserPosts]:
-    """Return the posts of each author of ``data``, whose pictures the encoder of this digest has seen."""
+    """Return the posts of each author of ``data``, whose images the encoder of this digest has seen."""
     return collect(data.posts, data.pooled.numpy(), encoder)
 
 

@@ -39,7 +39,7 @@ def collect(
 
     Args:
         posts: of any users; posts without a user are nobody's past.
-        pooled: (N, dv) features of their pictures, L2-normalised.
+        pooled: (N, dv) features of their images, L2-normalised.
         encoder: digest of the image encoder.
         groups: of each post; by default none is a near duplicate.
     """

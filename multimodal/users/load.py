@@ -20,12 +20,12 @@ from multimodal.users.neighbors import Community
 _PROFILE = re.compile(rb'\s*\{\s*"format"\s*:')
 _SHAPE = 'each line is an object like {"image": "a.jpg", "text": "..."}, or without image on every line'
 _NAMED = 5  # users that are named of many
-_NOWHERE = Path()  # the picture of a post that has none
+_NOWHERE = Path()  # the image of a post that has none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What is known of one user before any picture is looked at."""
+    """What is known of one user before any image is looked at."""
 
     posts: tuple[Post, ...] = ()
     """Their posts, in the order in which they were found."""
@@ -33,27 +33,27 @@ class Past:
     """The profile, where one was read."""
 
     @property
-    def has_pictures(self) -> bool:
-        """Whether the posts show pictures; else they are texts alone."""
+    def has_images(self) -> bool:
+        """Whether the posts show images; else they are texts alone."""
         return any(post.image != _NOWHERE for post in self.posts)
 
     def profile(self, encoder: ImageEncoder, folder: Path, *, report: Report) -> Profile:
         """Return the profile, made once and kept.
 
-        A profile is kept by its texts, the names, sizes and times of change of its pictures, and the encoder. One with
-        unreadable pictures is not kept, so that they are told each time.
+        A profile is kept by its texts, the names, sizes and times of change of its images, and the encoder. One with
+        unreadable images is not kept, so that they are told each time.
 
         Args:
-            encoder: what sees the pictures.
-            folder: holds profiles, in ``profiles``, and the features of pictures, in ``features``.
-            report: called with a sentence about each picture that cannot be read.
+            encoder: what sees the images.
+            folder: holds profiles, in ``profiles``, and the features of images, in ``features``.
+            report: called with a sentence about each image that cannot be read.
 
         Raises:
-            PolygraftError: no picture can be read, or the folder cannot be written.
+            PolygraftError: no image can be read, or the folder cannot be written.
         """
         if self.made is not None:
             return self.made
-        if not self.has_pictures:
+        if not self.has_images:
             return self._of_texts()
         file = folder / "profiles" / f"{self._key(encoder.digest)}.json"
         if file.is_file():
@@ -84,7 +84,7 @@ def read_past(source: Path, user: str = "", *, report: Report) -> Past:
     """Read the past posts of one user.
 
     Args:
-        source: a folder of pictures with texts beside them, a JSONL file of posts or of texts alone, another source
+        source: a folder of images with texts beside them, a JSONL file of posts or of texts alone, another source
             that `load_posts` reads, or a profile that `Profile.save` wrote.
         user: who, where the posts are by several; posts by one user or by nobody need no name.
         report: see `load_posts`.
@@ -104,10 +104,10 @@ def read_community(source: Path, encoder: ImageEncoder, folder: Path, *, report:
     """Read the posts of many users, who lend past captions to one another.
 
     Args:
-        source: posts with pictures and users, see `load_posts`.
-        encoder: what sees the pictures.
-        folder: holds the features of pictures, in ``features``.
-        report: called with a sentence about each post or picture that cannot be read.
+        source: posts with images and users, see `load_posts`.
+        encoder: what sees the images.
+        folder: holds the features of images, in ``features``.
+        report: called with a sentence about each post or image that cannot be read.
 
     Raises:
         PolygraftError: it is missing or damaged, or no post says whose it is.

@@ -1,7 +1,7 @@
-"""Past captions of other users who write alike, lent where a user's own past says little of a picture.
+"""Past captions of other users who write alike, lent where a user's own past says little of an image.
 
 Who writes alike is told as in collaborative filtering by neighbours (Resnick et al., 1994, "GroupLens"): what a user
-wrote of their pictures is compared with what each other user wrote of the most similar ones. A few posts tell it.
+wrote of their images is compared with what each other user wrote of the most similar ones. A few posts tell it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from multimodal.profile.profile import DIGITS, SAME_PICTURE, Flags, PastCaption, Profile, Vectors
+from multimodal.profile.profile import DIGITS, SAME_IMAGE, Flags, PastCaption, Profile, Vectors
 from multimodal.users.history import UserPosts
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LENDERS = 300
 """Users at most who lend, those with the most posts."""
 POSTS_EACH = 300
 """Past posts at most that each of them lends, spread evenly over the past."""
-_SHARPNESS = 10.0  # how fast a comparison counts for less where the pictures are less alike
+_SHARPNESS = 10.0  # how fast a comparison counts for less where the images are less alike
 _ENOUGH = 0.9  # agreement that is needed to be trusted as the user's own past is
 _CHUNK = 256
 _FEATURES = 1 << 16
@@ -35,7 +35,7 @@ Reals = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Community:
-    """The past posts of A users, M posts in all, author by author, of P pictures."""
+    """The past posts of A users, M posts in all, author by author, of P images."""
 
     users: tuple[str, ...]
     starts: Rows
@@ -46,21 +46,21 @@ class Community:
     """(M,) see `UserPosts.groups`."""
     times: tuple[str, ...]
     """(M,) when each was posted, "" where that is not known."""
-    pictures: Vectors
+    images: Vectors
     """(P, dv) features, L2-normalised."""
     shown: Rows
-    """(M,) which of the pictures each post shows."""
+    """(M,) which of the images each post shows."""
     encoder: str
-    """Digest of the image encoder that made ``pictures``."""
+    """Digest of the image encoder that made ``images``."""
     distrust: float = 3.0
-    """What the caption of a user not alike at all loses in likeness; one of the user most alike loses nothing."""
+    """What the caption of a user not alike at all loses in similarity; one of the user most alike loses nothing."""
 
     @classmethod
     def of(cls, pasts: Mapping[str, UserPosts]) -> "Community":
-        """Gather the posts that are lent; users whose pictures are not known lend none.
+        """Gather the posts that are lent; users whose images are not known lend none.
 
         Raises:
-            PolygraftError: the pictures were seen by different image encoders.
+            PolygraftError: the images were seen by different image encoders.
         """
         able = {user: past for user, past in pasts.items() if past.profile.pooled is not None and len(past.profile)}
         if len({past.profile.encoder for past in able.values()}) > 1:
@@ -74,14 +74,14 @@ class Community:
         }
         rows = [able[user].profile.pooled[kept[user]] for user in users]  # type: ignore[index]
         pooled = np.concatenate(rows) if rows else np.zeros((0, 1), dtype=np.float32)
-        pictures, shown = np.unique(pooled, axis=0, return_inverse=True)
+        images, shown = np.unique(pooled, axis=0, return_inverse=True)
         return cls(
             users=tuple(users),
             starts=np.cumsum([0, *(len(row) for row in rows)]),
             texts=tuple(able[user].profile.texts[at] for user in users for at in kept[user]),
             groups=tuple(able[user].groups[at] for user in users for at in kept[user]),
             times=tuple(able[user].times[at] for user in users for at in kept[user]),
-            pictures=pictures.astype(np.float32),
+            images=images.astype(np.float32),
             shown=shown.reshape(-1).astype(np.int64),
             encoder=next((able[user].profile.encoder for user in users), ""),
         )
@@ -111,17 +111,17 @@ class Community:
         return spelled(self.texts)
 
     @cached_property
-    def _exact_pictures(self) -> Reals:
-        return self.pictures.astype(np.float64)
+    def _exact_images(self) -> Reals:
+        return self.images.astype(np.float64)
 
-    def likeness(self, queries: Vectors) -> Reals:
-        """Return the cosine of each of B pictures (B, dv) with each of the community's, (B, P).
+    def similarity(self, queries: Vectors) -> Reals:
+        """Return the cosine of each of B images (B, dv) with each of the community's, (B, P).
 
         It is rounded, for the reason that `Profile` rounds.
         """
         if not len(self):
             return np.zeros((len(queries), 0))
-        found: Reals = (queries.astype(np.float64) @ self._exact_pictures.T).round(DIGITS)
+        found: Reals = (queries.astype(np.float64) @ self._exact_images.T).round(DIGITS)
         return found
 
     def neighbours(self, profile: Profile) -> "Neighbours":
@@ -142,7 +142,7 @@ class Neighbours:
 
     Args:
         community: the others; posts of the user's own name among them are not lent.
-        profile: past posts of the user. Without pictures nothing can be compared, and nothing is lent.
+        profile: past posts of the user. Without images nothing can be compared, and nothing is lent.
     """
 
     def __init__(self, community: Community, profile: Profile) -> None:
@@ -165,27 +165,27 @@ class Neighbours:
         found: Reals = (agreed / max(float(agreed.max(initial=0.0)), _ENOUGH)).round(DIGITS)
         return found
 
-    def likeness(self, queries: Vectors) -> Reals:
+    def similarity(self, queries: Vectors) -> Reals:
         """See `Community.likeness`."""
-        return self._community.likeness(queries)
+        return self._community.similarity(queries)
 
     def lent(
-        self, likeness: Reals, trust: Reals, limit: int, *, group: str = "", before: str = ""
+        self, similarity: Reals, trust: Reals, limit: int, *, group: str = "", before: str = ""
     ) -> list[PastCaption]:
         """Return the past captions that are nearest and most trusted, those worth most first.
 
         Args:
-            likeness: (P,) of one picture, see `likeness`.
+            similarity: (P,) of one image, see `similarity`.
             trust: (A,) see `trust`; where it is 0 for all nothing is lent.
             limit: captions at most, each text once.
-            group: posts of this group are near duplicates, and are not lent. Nor are those of the very same picture.
+            group: posts of this group are near duplicates, and are not lent. Nor are those of the very same image.
             before: posts of this time or later are not lent, nor are those without a time; "": all are.
         """
         community = self._community
         if not limit or not trust.any():
             return []
-        cosines = likeness[community.shown]
-        barred = self._own[community.authors] | (cosines >= SAME_PICTURE)
+        cosines = similarity[community.shown]
+        barred = self._own[community.authors] | (cosines >= SAME_IMAGE)
         if group:
             numbers, of = community.group_numbers
             barred |= of == numbers.get(group, -1)
@@ -204,7 +204,7 @@ class Neighbours:
 
 
 def _compared(community: Community, profile: Profile) -> tuple[Reals, Reals]:
-    """Return how alike each past text and that of each user's nearest picture are, (N, A), and what that weighs."""
+    """Return how alike each past text and that of each user's nearest image are, (N, A), and what that weighs."""
     shape = (len(profile), len(community.users))
     agreement, weight = np.zeros(shape), np.zeros(shape)
     if profile.pooled is None or not all(shape):
@@ -212,7 +212,7 @@ def _compared(community: Community, profile: Profile) -> tuple[Reals, Reals]:
     own = spelled(profile.texts)
     for start in range(0, len(profile), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        cosines = community.likeness(profile.pooled[rows])[:, community.shown]
+        cosines = community.similarity(profile.pooled[rows])[:, community.shown]
         for user, (first, last) in enumerate(zip(community.starts[:-1], community.starts[1:], strict=True)):
             nearest = cosines[:, first:last].argmax(axis=1)
             alike = own[rows].multiply(community.spelling[first + nearest]).sum(axis=1)

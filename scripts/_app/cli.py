@@ -4,7 +4,7 @@ A command is one file: ``scripts/train_captioner.py`` is ``polygraft train capti
 
     """polygraft caption photo.jpg
 
-    Write one line about each picture.
+    Write one line about each image.
 
     Further paragraphs of help.
     """
@@ -19,10 +19,10 @@ A command is one file: ``scripts/train_captioner.py`` is ``polygraft train capti
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
-        """Which pictures, and how."""
+        """Which images, and how."""
 
         images: tyro.conf.Positional[tuple[str, ...]]
-        """Pictures, folders or globs."""
+        """Images, folders or globs."""
         model: str = "starter"
         """Folder of a captioner."""
         decoding: Decoding = field(default_factory=Decoding)
@@ -31,7 +31,7 @@ A command is one file: ``scripts/train_captioner.py`` is ``polygraft train capti
 
 
     def main(options: Options) -> int:
-        """Caption the pictures; 1 if one could not be read."""
+        """Caption the images; 1 if one could not be read."""
         from multimodal import Captioner  # torch is imported here, so that --help need not wait for it
         ...
         emit(line)

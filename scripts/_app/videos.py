@@ -1,4 +1,4 @@
-"""Films on behalf of a command: found one by one, and watched with a bar that shows how far it is."""
+"""Videos on behalf of a command: found one by one, and watched with a bar that shows how far it is."""
 
 import sys
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Watching:
-    """By whom films are watched."""
+    """By whom videos are watched."""
 
     model: str = "starter"
     """Folder of a narrator; starter: the one that comes with the package."""
@@ -25,7 +25,7 @@ class Watching:
     clip: str = ""
     """Where its image-text model lies, likewise."""
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of films, kept between calls."""
+    """Folder of features of videos, kept between calls."""
 
     def open(self, folder: Path, device: str) -> "tuple[Narrator, NarrationVocabulary]":
         """Load the narrator, and the vocabulary in a folder, which must be of its text encoder.
@@ -52,42 +52,42 @@ def vocabulary_folder(name: str) -> Path:
     return starter_path("vocabulary") if name == STARTER else Path(name)
 
 
-def find_films(names: tuple[str, ...]) -> tuple[list[Path], bool]:
-    """Return the films that ``names`` name, each once, and whether any name leads nowhere; it is told."""
+def find_videos(names: tuple[str, ...]) -> tuple[list[Path], bool]:
+    """Return the videos that ``names`` name, each once, and whether any name leads nowhere; it is told."""
     from backbone.errors import PolygraftError
-    from video.frames.files import list_films
+    from video.frames.files import list_videos
 
     found: dict[Path, None] = {}
     failed = False
     for name in names:
         try:
-            found |= dict.fromkeys(list_films([name]))
+            found |= dict.fromkeys(list_videos([name]))
         except PolygraftError as error:
             failed = True
             remark(f"polygraft: {error}")
     return list(found), failed
 
 
-def watch_film(narrator: "Narrator", film: Path, options: "NarrateOptions", cache: Path) -> "Watched":
-    """Look at a film and ask about its moments; a bar counts its seconds, see `video.narrator.Narrator.watch`."""
+def watch_video(narrator: "Narrator", video: Path, options: "NarrateOptions", cache: Path) -> "Watched":
+    """Look at a video and ask about its moments; a bar counts its seconds, see `video.narrator.Narrator.watch`."""
     from tqdm import tqdm
 
     hidden = not sys.stderr.isatty()
-    total = None if hidden else _length(film)
-    with tqdm(desc=film.name, unit="s", delay=2.0, disable=hidden, file=sys.stderr, total=total) as bar:
+    total = None if hidden else _length(video)
+    with tqdm(desc=video.name, unit="s", delay=2.0, disable=hidden, file=sys.stderr, total=total) as bar:
 
         def looked(time: float) -> None:
             bar.update(round(time, 1) - bar.n)
 
-        return narrator.watch(film, options, cache=cache.expanduser(), report=remark, looked=looked)
+        return narrator.watch(video, options, cache=cache.expanduser(), report=remark, looked=looked)
 
 
-def _length(film: Path) -> float | None:
-    """Return how long a film says it is, in seconds; None where it does not, or cannot be read."""
+def _length(video: Path) -> float | None:
+    """Return how long a video says it is, in seconds; None where it does not, or cannot be read."""
     from backbone.errors import PolygraftError
     from video.frames.reader import probe
 
     try:
-        return probe(film).duration
+        return probe(video).duration
     except PolygraftError:
         return None  # watching it will say why

@@ -1,4 +1,4 @@
-"""What the two commands that let a vocabulary grow share: who proposes sentences, and one film's update."""
+"""What the two commands that let a vocabulary grow share: who proposes sentences, and one video's update."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,14 +27,14 @@ class Growing:
 
     proposer: str = COMPOSITION
     """composition: sentences of the vocabulary's own verbs, nouns and postfixes; or a model of transformers that
-    describes pictures, by folder or name on a hub."""
+    describes images, by folder or name on a hub."""
     proposer_command: str = ""
-    """Ask this shell command instead: it reads one line of JSON (film, start, stop, scene, picture) and writes
+    """Ask this shell command instead: it reads one line of JSON (video, start, stop, scene, image) and writes
     sentences."""
     proposer_vocabulary: Path | None = None
     """Take the closest narrations of this vocabulary instead, a large one that vocabulary build made."""
     scene: str = ""
-    """What the films are about: the scene of what is added."""
+    """What the videos are about: the scene of what is added."""
     let_in: UpdateOptions = field(default_factory=UpdateOptions)
 
     def __post_init__(self) -> None:
@@ -43,8 +43,8 @@ class Growing:
             raise UsageError("more than one of --proposer, -command and -vocabulary is given: who is to be asked?")
 
     @property
-    def needs_pictures(self) -> bool:
-        """Whether who is asked looks at the film, and does not know its vector alone."""
+    def needs_images(self) -> bool:
+        """Whether who is asked looks at the video, and does not know its vector alone."""
         return self.proposer != COMPOSITION or bool(self.proposer_command)
 
 
@@ -61,7 +61,7 @@ def check_own(folder: Path) -> None:
 
 
 class Grower:
-    """Lets a vocabulary grow, film by film; models are loaded once.
+    """Lets a vocabulary grow, video by video; models are loaded once.
 
     Args:
         growing: who is asked.
@@ -74,7 +74,7 @@ class Grower:
         self._asked: Proposer | None = None
 
     def grow(self, watched: "Watched", folder: Path, vocabulary: "NarrationVocabulary") -> "Growth":
-        """Ask about what is new in a film and add what passes to the vocabulary's folder.
+        """Ask about what is new in a video and add what passes to the vocabulary's folder.
 
         Raises:
             PolygraftError: see `video.update.update.grow`.
@@ -86,7 +86,7 @@ class Grower:
             vocabulary,
             self._narrator.novelty,
             scene=self._growing.scene,
-            pictures=self._growing.needs_pictures,
+            images=self._growing.needs_images,
         )
         growth = grow(
             folder,
@@ -98,7 +98,7 @@ class Grower:
         )
         admitted = [verdict.text for verdict in growth.verdicts if verdict.fate == "admitted"]
         remark(
-            f"{watched.film}: {len(segments)} stretches without words, {len(growth.verdicts)} proposals, "
+            f"{watched.video}: {len(segments)} stretches without words, {len(growth.verdicts)} proposals, "
             f"{len(admitted)} added" + (f": {'; '.join(admitted[:5])}" if admitted else "")
         )
         return growth

@@ -1,6 +1,6 @@
 """Users who are authors of Open Clip Art: what they called a drawing, and the keywords they gave it as hashtags.
 
-Pictures keep the side of the starter's split. The authors whom that split holds out whole are users that training does
+Images keep the side of the starter's split. The authors whom that split holds out whole are users that training does
 not see (`test1`); of the others, drawings of test concepts are `test2`. An author here has `MIN_POSTS` posts or more.
 """
 
@@ -31,7 +31,7 @@ def read_authors(data: Path) -> list[Post]:
 
 
 def author_posts(found: Iterable[Clip], sides: Mapping[str, Side]) -> list[Post]:
-    """The clips that `sides` lists (by `Picture.id`) as posts, by authors with `MIN_POSTS` of them or more."""
+    """The clips that `sides` lists (by `ImageRecord.id`) as posts, by authors with `MIN_POSTS` of them or more."""
     listed = [(clip, sides[id_]) for clip in found if (id_ := f"clipart/{clip.id}") in sides]
     counts = Counter(clip.author for clip, _ in listed)
     seen = {clip.author for clip, side in listed if side != "test"}

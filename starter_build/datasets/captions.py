@@ -13,7 +13,7 @@ _ASIDES = word_set(
     "new young baby adult male female left right up down upper lower front back side facing one two three four five "
     "six seven eight nine ten eleven twelve first second third thirty pair number open closed empty full half "
     "cartoon simple plain shiny happy sad drawing drawn outline silhouette contour stylized face head person people "
-    "man woman men women boy girl guy lady child kid family human symbol sign picture image icon button medal style "
+    "man woman men women boy girl guy lady child kid family human symbol sign image image icon button medal style "
     "this that it its our your my here there no not"
 )
 _MEASURES = word_set(

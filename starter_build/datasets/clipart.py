@@ -57,7 +57,7 @@ class Clip:
     """One upload: a drawing, what its author called it, and the author."""
 
     id: str
-    """Path below the picture folder, without suffix."""
+    """Path below the image folder, without suffix."""
     image: Path
     title: str
     author: str
@@ -66,7 +66,7 @@ class Clip:
 
 
 def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[Clip]:
-    """Uploads with a short English title, each author's titles and each picture once."""
+    """Uploads with a short English title, each author's titles and each image once."""
     found = _retitled(list(_distinct(_uploads(svg_package, png_package))))
     cleaned = [replace(clip, title=clean_title(clip.title, clip.author, lexicon)) for clip in found]
     uploads, english = Counter(clip.author for clip in cleaned), Counter(clip.author for clip in cleaned if clip.title)
@@ -80,7 +80,7 @@ def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[Cl
 
 
 def _distinct(found: Iterable[Clip]) -> Iterator[Clip]:
-    """Each picture once: the library files some of them in several folders."""
+    """Each image once: the library files some of them in several folders."""
     seen: set[bytes] = set()
     for clip in found:
         digest = hashlib.sha256(clip.image.read_bytes()).digest()

@@ -1,4 +1,4 @@
-"""Emoji that move: short films with the names that communities give them."""
+"""Emoji that move: short videos with the names that communities give them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -22,12 +22,12 @@ _NAMES = ("unicode", "slack", "joypixels", "emojibase", "emojibase-legacy", "cld
 
 @dataclass(frozen=True, kw_only=True)
 class EmojiClip:
-    """A film of a moving emoji."""
+    """A video of a moving emoji."""
 
     code: str
-    """As `pictures.emoji` writes it: the picture that stands still is ``emoji/fluent/CODE``."""
-    film: Path
-    """An animated picture of 256 pixels and two to four seconds."""
+    """As `pictures.emoji` writes it: the image that stands still is ``emoji/fluent/CODE``."""
+    video: Path
+    """An animated image of 256 pixels and two to four seconds."""
     concept: str
     """The key that decides the split, see `captions.concept`."""
     names: tuple[str, ...]
@@ -42,18 +42,18 @@ def emoji_clips(root: Path) -> list[EmojiClip]:
 
 
 def find_clips(emoji: Iterable[Spoken], folders: Iterable[Path]) -> list[EmojiClip]:
-    """The emoji of which one of the `folders` has a film that moves, in the order of the emoji."""
-    films = {emoji_code(film.stem): film for folder in folders for film in sorted(folder.glob("*.webp"))}
+    """The emoji of which one of the `folders` has a video that moves, in the order of the emoji."""
+    videos = {emoji_code(video.stem): video for folder in folders for video in sorted(folder.glob("*.webp"))}
     return [
         EmojiClip(
             code=one.code,
-            film=films[one.code],
+            video=videos[one.code],
             concept=one.concept,
             names=plain_names(one.texts),
             scene=" / ".join(one.texts.get("charts", "").split(" / ")[:2]),
         )
         for one in emoji
-        if "cldr-name" in one.texts and one.code in films and moves(films[one.code])
+        if "cldr-name" in one.texts and one.code in videos and moves(videos[one.code])
     ]
 
 
@@ -67,10 +67,10 @@ def plain_names(texts: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if re.search("[a-z]", name)))
 
 
-def moves(film: Path) -> bool:
-    """Whether a picture has more than one frame; a file that is no picture does not move."""
+def moves(video: Path) -> bool:
+    """Whether an image has more than one frame; a file that is no image does not move."""
     try:
-        with Image.open(film) as image:
+        with Image.open(video) as image:
             return getattr(image, "n_frames", 1) > 1
     except (UnidentifiedImageError, OSError):
         return False

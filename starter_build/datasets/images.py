@@ -1,4 +1,4 @@
-"""Pictures with captions: emoji in two hands, rubber stamps with a sentence each, clip art by many authors."""
+"""Images with captions: emoji in two hands, rubber stamps with a sentence each, clip art by many authors."""
 
 import json
 import re
@@ -32,8 +32,8 @@ STAMP_PIXELS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A picture, its caption and who wrote or drew it."""
+class ImageRecord:
+    """An image, its caption and who wrote or drew it."""
 
     set: str
     """`emoji`, `stamps` or `clipart`."""
@@ -48,14 +48,14 @@ class Picture:
     licence: str
 
 
-def pictures(root: Path) -> Iterator[Picture]:
-    """All pictures of the three sets; packages that are missing under `root` are fetched."""
+def images(root: Path) -> Iterator[ImageRecord]:
+    """All images of the three sets; packages that are missing under `root` are fetched."""
     lexicon = read_wordnet(fetch(WORDNET, root))
     yield from emoji(fetch(EMOJI_NAMES, root), fetch(EMOJI_FLUENT, root), fetch(EMOJI_TWITTER, root), lexicon)
     yield from stamps(fetch(STAMPS, root), root / "drawn", lexicon)
     for clip in clips(fetch(CLIPART_SVG, root), fetch(CLIPART_PNG, root), lexicon):
         key = concept(clip.title, lexicon)
-        yield Picture(
+        yield ImageRecord(
             set="clipart",
             id=f"clipart/{clip.id}",
             image=clip.image,
@@ -66,7 +66,7 @@ def pictures(root: Path) -> Iterator[Picture]:
         )
 
 
-def emoji(names: Path, fluent: Path, twitter: Path, lexicon: Lexicon) -> Iterator[Picture]:
+def emoji(names: Path, fluent: Path, twitter: Path, lexicon: Lexicon) -> Iterator[ImageRecord]:
     """Emoji with their names, in the hands that drew them; one skin tone of each."""
     subgroups = json.loads(member(names, "package/meta/groups.json").read_text())["subgroups"]
     entries = json.loads(member(names, "package/en/data.json").read_text())
@@ -81,13 +81,13 @@ def emoji(names: Path, fluent: Path, twitter: Path, lexicon: Lexicon) -> Iterato
             continue
         for hand, (licence, images) in hands.items():
             if image := images.get(_code(entry["hexcode"])):
-                yield _emoji_picture(entry, hand, licence, image, lexicon)
+                yield _emoji_image(entry, hand, licence, image, lexicon)
 
 
-def _emoji_picture(entry: dict[str, Any], hand: str, licence: str, image: Path, lexicon: Lexicon) -> Picture:
+def _emoji_image(entry: dict[str, Any], hand: str, licence: str, image: Path, lexicon: Lexicon) -> ImageRecord:
     label = entry["label"]
     id_, key = f"emoji/{hand}/{_code(entry['hexcode'])}", concept(label, lexicon)
-    return Picture(set="emoji", id=id_, image=image, text=label, user=hand, concept=key, licence=licence)
+    return ImageRecord(set="emoji", id=id_, image=image, text=label, user=hand, concept=key, licence=licence)
 
 
 def _by_code(folder: Path, pattern: str) -> dict[str, Path]:
@@ -99,7 +99,7 @@ def _code(name: str) -> str:
     return "-".join(point for point in name.lower().split("-") if point != "fe0f")
 
 
-def stamps(package: Path, drawn: Path, lexicon: Lexicon) -> Iterator[Picture]:
+def stamps(package: Path, drawn: Path, lexicon: Lexicon) -> Iterator[ImageRecord]:
     """The stamps of Tux Paint with their English sentence; those that are SVG only are drawn into `drawn`."""
     root = member(package, "usr/share/tuxpaint/stamps")
     for note in sorted(root.rglob("*.txt")):
@@ -109,7 +109,7 @@ def stamps(package: Path, drawn: Path, lexicon: Lexicon) -> Iterator[Picture]:
             continue
         if image := _stamp_image(note, drawn / f"{id_}.png"):
             key = concept(text, lexicon)
-            yield Picture(
+            yield ImageRecord(
                 set="stamps",
                 id=f"stamps/{id_}",
                 image=image,
@@ -132,9 +132,9 @@ def stamp_caption(note: str) -> str:
 
 
 def _stamp_image(note: Path, drawn: Path) -> Path | None:
-    picture, drawing = note.with_suffix(".png"), note.with_suffix(".svg")
-    if picture.is_file() or not drawing.is_file():
-        return picture if picture.is_file() else None
+    image, drawing = note.with_suffix(".png"), note.with_suffix(".svg")
+    if image.is_file() or not drawing.is_file():
+        return image if image.is_file() else None
     if not drawn.is_file():
         draw_svg(drawing, drawn)
     return drawn

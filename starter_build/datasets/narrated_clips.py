@@ -1,7 +1,7 @@
-"""The films of the narration benchmark, encoded: moving emoji with their names, parted by concept.
+"""The videos of the narration benchmark, encoded: moving emoji with their names, parted by concept.
 
-Two kinds of concepts are held out, which matters where the starter's own image-text model looks at the films. *Fresh*
-ones are the starter's own: its image-text model has learned from no picture of them. They are few (57 films to test
+Two kinds of concepts are held out, which matters where the starter's own image-text model looks at the videos. *Fresh*
+ones are the starter's own: its image-text model has learned from no image of them. They are few (57 videos to test
 on). So a share of the starter's training concepts is held out of the narrator's training, too: *known* ones, of which
 the image-text model has learned stills, but the narrator nothing.
 """
@@ -21,7 +21,7 @@ from video.vocabulary.narrations import clean
 
 if TYPE_CHECKING:
     from video.data.clip_features import ClipSet
-    from video.data.feature_cache import FilmCache
+    from video.data.feature_cache import VideoCache
 
 Part = Literal["train", "validation fresh", "validation known", "test fresh", "test known", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)[:5]
@@ -37,7 +37,7 @@ _TEST, _VALIDATION = 0.17, 0.12
 
 @dataclass(frozen=True, kw_only=True)
 class Still:
-    """A picture that stands still, with its names, of a concept to learn from."""
+    """An image that stands still, with its names, of a concept to learn from."""
 
     image: Path
     names: tuple[str, ...]
@@ -47,37 +47,37 @@ class Still:
 class Parted:
     """What there is before anything is encoded."""
 
-    films: Mapping[Part, Sequence[EmojiClip]]
+    videos: Mapping[Part, Sequence[EmojiClip]]
     stills: Sequence[Still]
-    """Of training concepts alone, in both hands, those of the films among them."""
+    """Of training concepts alone, in both hands, those of the videos among them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FilmSet:
-    """Films of one side, a row each."""
+class Videoset:
+    """Videos of one side, a row each."""
 
-    films: tuple[EmojiClip, ...]
+    videos: tuple[EmojiClip, ...]
     data: "ClipSet"
-    """Each film as a clip that is narrated by its first name."""
+    """Each video as a clip that is narrated by its first name."""
 
     @property
     def names(self) -> list[tuple[str, ...]]:
-        """The right narrations of each film, the first name first."""
-        return [tuple(dict.fromkeys(map(clean, film.names))) for film in self.films]
+        """The right narrations of each video, the first name first."""
+        return [tuple(dict.fromkeys(map(clean, video.names))) for video in self.videos]
 
     @property
     def concepts(self) -> list[str]:
-        """What each film is about: the unit of the split and of every interval."""
-        return [film.concept for film in self.films]
+        """What each video is about: the unit of the split and of every interval."""
+        return [video.concept for video in self.videos]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Films:
-    """Films by side, and what is learned from."""
+class Videos:
+    """Videos by side, and what is learned from."""
 
-    parts: Mapping[Part, FilmSet]
+    parts: Mapping[Part, Videoset]
     validation: "ClipSet"
-    """Both kinds of validation films: they choose the weights that are kept."""
+    """Both kinds of validation videos: they choose the weights that are kept."""
     lessons: Mapping[str, "ClipSet"]
     """Ways to learn from the training side, by the names of `LESSONS`."""
 
@@ -88,11 +88,11 @@ LESSONS = {
     "first names, stills": (False, True),
     "all names, stills": (True, True),
 }
-"""Which names of a film are learned, and whether stills of training concepts are learned from too."""
+"""Which names of a video are learned, and whether stills of training concepts are learned from too."""
 
 
 def part_of(concept: str, side: Side) -> Part:
-    """Return what the films of a concept are for, of which the starter says ``side``."""
+    """Return what the videos of a concept are for, of which the starter says ``side``."""
     if side != "train":
         return "test fresh" if side == "test" else "validation fresh"
     share = hash_share("narration", concept)
@@ -101,18 +101,18 @@ def part_of(concept: str, side: Side) -> Part:
     return "validation known" if share < _TEST + _VALIDATION else "train"
 
 
-def part(films: Iterable[EmojiClip], emoji: Iterable[Spoken], sides: Mapping[str, Side]) -> Parted:
-    """Part films so that no concept stands on two sides.
+def part(videos: Iterable[EmojiClip], emoji: Iterable[Spoken], sides: Mapping[str, Side]) -> Parted:
+    """Part videos so that no concept stands on two sides.
 
     Args:
-        films: those that move.
-        emoji: all, with the pictures that stand still.
-        sides: the starter's side of each picture by its id; what is not listed is left out.
+        videos: those that move.
+        emoji: all, with the images that stand still.
+        sides: the starter's side of each image by its id; what is not listed is left out.
     """
     found: dict[Part, list[EmojiClip]] = {name: [] for name in PARTS}
-    for film in films:
-        if side := sides.get(f"emoji/fluent/{film.code}"):
-            found[part_of(film.concept, side)].append(film)
+    for video in videos:
+        if side := sides.get(f"emoji/fluent/{video.code}"):
+            found[part_of(video.concept, side)].append(video)
     stills = [
         Still(image=image, names=plain_names(one.texts))
         for one in emoji
@@ -120,30 +120,30 @@ def part(films: Iterable[EmojiClip], emoji: Iterable[Spoken], sides: Mapping[str
         if "cldr-name" in one.texts and (side := sides.get(f"emoji/{hand}/{one.code}"))
         if part_of(one.concept, side) == "train"
     ]
-    return Parted(films=found, stills=stills)
+    return Parted(videos=found, stills=stills)
 
 
-def encode(parted: Parted, cache: "FilmCache") -> Films:
-    """Encode films and stills, two looks a second.
+def encode(parted: Parted, cache: "VideoCache") -> Videos:
+    """Encode videos and stills, two looks a second.
 
-    A name that a held-out film has, too, is never learned, whatever it is said of.
+    A name that a held-out video has, too, is never learned, whatever it is said of.
     """
     from video.data.clip_features import gather
 
     held = {
         normalise(name)
-        for own, films in parted.films.items()
-        for film in films
-        for name in film.names
+        for own, videos in parted.videos.items()
+        for video in videos
+        for name in video.names
         if own != "train"
     }
     clips: list[Clip] = []
     kinds: list[tuple[Part, bool, bool]] = []  # the part, whether it is a further name, whether it stands still
-    for own, films in parted.films.items():
-        for film in films:
-            for name in film.names if own == "train" else film.names[:1]:
-                clips.append(_clip(film.film, name, film.scene))
-                kinds.append((own, name != film.names[0], False))
+    for own, videos in parted.videos.items():
+        for video in videos:
+            for name in video.names if own == "train" else video.names[:1]:
+                clips.append(_clip(video.video, name, video.scene))
+                kinds.append((own, name != video.names[0], False))
     for still in parted.stills:
         clips += [_clip(still.image, name) for name in still.names]
         kinds += [("train", name != still.names[0], True) for name in still.names]
@@ -154,15 +154,15 @@ def encode(parted: Parted, cache: "FilmCache") -> Films:
         return [row for row in found if own != "train" or normalise(clips[row].text) not in held]
 
     first = {own: rows(own, False, False) for own in PARTS}
-    told: dict[Part, list[EmojiClip]] = {own: list(parted.films[own]) for own in PARTS if own != "train"}
+    told: dict[Part, list[EmojiClip]] = {own: list(parted.videos[own]) for own in PARTS if own != "train"}
     for whole, (one, other) in WHOLE.items():
         first[whole], told[whole] = [*first[one], *first[other]], [*told[one], *told[other]]
-    return Films(
-        parts={own: FilmSet(films=tuple(films), data=everything.take(first[own])) for own, films in told.items()},
+    return Videos(
+        parts={own: Videoset(videos=tuple(videos), data=everything.take(first[own])) for own, videos in told.items()},
         validation=everything.take(first["validation"]),
         lessons={name: everything.take(rows("train", *kind)) for name, kind in LESSONS.items()},
     )
 
 
-def _clip(film: Path, name: str, scene: str = "") -> Clip:
-    return Clip(film=film, text=clean(name), scenario=clean(scene), id=f"{film.parents[2].name}/{film.name}/{name}")
+def _clip(video: Path, name: str, scene: str = "") -> Clip:
+    return Clip(video=video, text=clean(name), scenario=clean(scene), id=f"{video.parents[2].name}/{video.name}/{name}")

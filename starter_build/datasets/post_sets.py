@@ -79,7 +79,7 @@ class Voices:
     cache: "FeatureCache"
 
     def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, UserPosts]":
-        """See `Benchmark`; users of one voice share a past of training pictures."""
+        """See `Benchmark`; users of one voice share a past of training images."""
         from multimodal.batches import gather
         from multimodal.users.history import collect
         from starter_build.datasets.voice_posts import voice_of

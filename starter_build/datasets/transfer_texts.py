@@ -21,9 +21,9 @@ from starter_build.datasets.text import english_documents
 
 if TYPE_CHECKING:
     from crosslingual.language_model.packed_tokens import PackedTokens
-    from crosslingual.vocabulary_transfer.inputs import Parallel
     from crosslingual.vectors.dictionary import Dictionary
     from crosslingual.vectors.word_vectors import WordVectors
+    from crosslingual.vocabulary_transfer.inputs import Parallel
 
 VOCABULARY = 8192
 """As the starter's own tokenizer."""

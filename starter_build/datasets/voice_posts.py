@@ -1,8 +1,8 @@
 """Users with the voices of communities: each is a voice and some past posts, all in the true words of that community.
 
-Pictures keep the side of the starter's split, which deals by concept. A voice that is not held out has users with long
-and short pasts; their past posts are `train`, their other posts are of `validation` and test pictures (`test2`: users
-seen in training, pictures not seen). The users of a voice that is held out write about test pictures alone (`test1`);
+Images keep the side of the starter's split, which deals by concept. A voice that is not held out has users with long
+and short pasts; their past posts are `train`, their other posts are of `validation` and test images (`test2`: users
+seen in training, images not seen). The users of a voice that is held out write about test images alone (`test1`);
 their past, which nobody trains on, comes from `VoiceSet.history`.
 
 Everything is a function of the packages and the seed.
@@ -23,7 +23,7 @@ HELD_OUT = ("charts", "openmoji", "zulip")
 """Of each family the voice that shares fewest words with the voice nearest to it, as `starter_build.datasets.voices` prints:
 40 %, 19 % and 65 %, where twins among the training voices share up to 99 %."""
 SIZES = (10, 30, 100, 300, None)
-"""Past posts of a user, dealt out in turn; None: every training picture that the voice names."""
+"""Past posts of a user, dealt out in turn; None: every training image that the voice names."""
 USERS_PER_VOICE = 6
 
 
@@ -36,8 +36,8 @@ class VoiceSet:
     def posts(self, *, users_per_voice: int = USERS_PER_VOICE, seed: int = 0) -> list[Post]:
         """The posts of all users, by voice; `Post.split` is `train`, `validation`, `test2` or `test1`.
 
-        A user is called voice/number. A past post shows a picture of one hand, drawn for each user. The other posts of
-        a voice show each validation or test picture once, in the same hand for every voice, and are dealt to its users.
+        A user is called voice/number. A past post shows an image of one hand, drawn for each user. The other posts of
+        a voice show each validation or test image once, in the same hand for every voice, and are dealt to its users.
 
         Args:
             users_per_voice: at least 1; multiples of five give every voice all sizes of the past equally often.
@@ -60,7 +60,7 @@ class VoiceSet:
         return posts
 
     def history(self, voice: str, size: int | None, *, seed: int = 0) -> list[Post]:
-        """Past posts of somebody with this voice, held out or not: `size` training pictures, None for all.
+        """Past posts of somebody with this voice, held out or not: `size` training images, None for all.
 
         With one seed a shorter history is the beginning of a longer one. The posts belong to no split.
         """
@@ -74,7 +74,7 @@ class VoiceSet:
         return {emoji.code: emoji.concept for side in self.emoji.values() for emoji in side}
 
     def said(self, post: Post) -> Mapping[str, str]:
-        """What every voice writes about the picture of a post: the right answer when the user is exchanged."""
+        """What every voice writes about the image of a post: the right answer when the user is exchanged."""
         code = post.id.split("/")[-2]
         return next(known.texts for side in self.emoji.values() for known in side if known.code == code)
 
@@ -99,16 +99,16 @@ def read_voices(data: Path) -> VoiceSet:
 
 
 def on_sides(found: Sequence[Spoken], sides: Mapping[str, Side]) -> VoiceSet:
-    """Deal emoji out by `sides`, which goes by `Picture.id`; emoji that are not there are left out.
+    """Deal emoji out by `sides`, which goes by `ImageRecord.id`; emoji that are not there are left out.
 
-    Raises PolygraftError if pictures of one concept stand on two sides.
+    Raises PolygraftError if images of one concept stand on two sides.
     """
     dealt: dict[Side, list[Spoken]] = {side: [] for side in SIDES.values()}
     by_concept: dict[str, Side] = {}
     for emoji in found:
         for side in {sides[id_] for hand in emoji.images if (id_ := f"emoji/{hand}/{emoji.code}") in sides}:
             if by_concept.setdefault(emoji.concept, side) != side:
-                raise PolygraftError(f"Pictures of {emoji.concept!r} stand on two sides of the split; make it again.")
+                raise PolygraftError(f"Images of {emoji.concept!r} stand on two sides of the split; make it again.")
             dealt[side].append(emoji)
     return VoiceSet(emoji=dealt)
 

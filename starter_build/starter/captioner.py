@@ -19,14 +19,14 @@ EPOCHS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionData:
-    """The pictures of one split, their features and captions, and the set (emoji, stamps, clipart) of each."""
+    """The images of one split, their features and captions, and the set (emoji, stamps, clipart) of each."""
 
     captions: "CaptionSet"
     sets: tuple[str, ...]
 
 
 def caption_data(data: Path, work: Path, encoder: "ImageEncoder") -> dict[str, CaptionData]:
-    """Return the pictures of the three splits, encoded.
+    """Return the images of the three splits, encoded.
 
     Args:
         data: where fetched packages are kept.
@@ -36,13 +36,13 @@ def caption_data(data: Path, work: Path, encoder: "ImageEncoder") -> dict[str, C
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.data.posts import Post
-    from starter_build.datasets.images import pictures
+    from starter_build.datasets.images import images
     from starter_build.datasets.splits import load_splits
 
     splits = load_splits()
     cache = FeatureCache(work / "features", encoder)
-    found = [picture for picture in pictures(data) if picture.id in splits]
-    names = {picture.image: picture.set for picture in found}
+    found = [image for image in images(data) if image.id in splits]
+    names = {image.image: image.set for image in found}
     result = {}
     for split in SPLITS:
         posts = [Post(image=p.image, text=p.text, user=p.user, id=p.id) for p in found if splits[p.id] == split]
@@ -52,7 +52,7 @@ def caption_data(data: Path, work: Path, encoder: "ImageEncoder") -> dict[str, C
 
 
 def starter_run(data: dict[str, CaptionData], work: Path, *, mapper: str, seed: int, device: str = "auto") -> "Trained":
-    """Train one captioner on the training pictures; the validation pictures choose the weights that are kept.
+    """Train one captioner on the training images; the validation images choose the weights that are kept.
 
     The run is kept in ``work``: called again, it goes on, or is read if it is finished.
     """
@@ -80,7 +80,7 @@ def starter_run(data: dict[str, CaptionData], work: Path, *, mapper: str, seed: 
 def build_captioner(
     data: Path, work: Path, out: Path, *, mapper: str = "mlp", seeds: Sequence[int] = (0, 1, 2)
 ) -> Path:
-    """Train with each seed and keep the captioner that does best on the validation pictures.
+    """Train with each seed and keep the captioner that does best on the validation images.
 
     Args:
         data: where fetched packages are kept.

@@ -1,8 +1,8 @@
 """The starter's image-text model: EfficientNet-Lite0 as it is, a head and a small text tower trained on top.
 
-1. The frozen tower encodes every picture once; a sentence encoder from a package (the teacher) encodes the texts.
-2. The head starts as a ridge from pictures, and from the classes of the tower's own classifier, to the teacher's
-   vectors; then it learns to put pictures where the teacher puts their captions, against all other captions.
+1. The frozen tower encodes every image once; a sentence encoder from a package (the teacher) encodes the texts.
+2. The head starts as a ridge from images, and from the classes of the tower's own classifier, to the teacher's
+   vectors; then it learns to put images where the teacher puts their captions, against all other captions.
 3. The text tower learns to put texts where the teacher puts them, from dictionary entries, training captions and
    captions composed of both, so that nobody who uses the model needs the teacher.
 """
@@ -20,7 +20,7 @@ from backbone.clip import ImageEncoder
 from backbone.image_towers import CONFIG, WEIGHTS, is_trained
 from backbone.io.atomic_files import atomic_folder, write_json
 from starter_build.datasets.captions import normalise
-from starter_build.datasets.images import WORDNET, pictures
+from starter_build.datasets.images import WORDNET, images
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import fetch
 from starter_build.datasets.splits import load_splits, read_rows
@@ -60,7 +60,7 @@ _RIDGES = (0.1, 0.3, 1.0, 3.0)
 _START_RIDGE = 3000.0
 """Strength of the ridge that the head starts as, on standardised features."""
 _CLASS_LENGTH = 0.5
-"""Length of a class's row, in lengths of a picture's."""
+"""Length of a class's row, in lengths of an image's."""
 _MEMBERS = 5
 """Heads that are averaged to one."""
 
@@ -75,7 +75,7 @@ class Material:
     vectors: Tensor
     """(N, d) half precision, the teacher's vector of each of ``texts``, centred."""
     class_weights: Tensor
-    """(C, f) float32, the image tower's classifier for the ImageNet classes that no held-out picture shows, centred."""
+    """(C, f) float32, the image tower's classifier for the ImageNet classes that no held-out image shows, centred."""
     class_vectors: Tensor
     """(C, d) float32, the teacher's vectors of the names of these classes, centred."""
 
@@ -107,9 +107,9 @@ def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_s
 
 
 def _gather(data: Path, work: Path, blank: Path) -> Material:
-    """Encode pictures and texts with the frozen models, and make the folder of the untrained model."""
+    """Encode images and texts with the frozen models, and make the folder of the untrained model."""
     sides = load_splits()
-    found = [picture for picture in pictures(data) if picture.id in sides]
+    found = [image for image in images(data) if image.id in sides]
     rows = {side: [i for i, p in enumerate(found) if sides[p.id] == side] for side in ("train", "validation", "test")}
     held_out = {normalise(found[row].text) for side in ("validation", "test") for row in rows[side]}
     lexicon = read_wordnet(fetch(WORDNET, data))
@@ -122,11 +122,11 @@ def _gather(data: Path, work: Path, blank: Path) -> Material:
     composed = composed_captions(captions, dictionary, lexicon, held_out)
     groups = [teach(lambda: load_teacher(data, work), own, work) for own in (dictionary + captions, composed)]
     learnt = torch.cat(groups)
-    told = teach(lambda: load_teacher(data, work), [picture.text for picture in found], work).float()
+    told = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
     center = told[rows["train"]].mean(0)
     classes = class_names(lexicon, held_out, {concept for concept, side, _ in read_rows() if side != "train"})
     named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
-    features = tower_features(ImageEncoder.untrained(blank), [picture.image for picture in found], work)
+    features = tower_features(ImageEncoder.untrained(blank), [image.image for image in found], work)
     texts = dictionary + captions + composed
     repeats = torch.tensor([1] * len(dictionary) + [_CAPTION_REPEATS] * len(captions) + [1] * len(composed))
     numbers = torch.arange(len(texts)).repeat_interleave(repeats)
@@ -156,7 +156,7 @@ def fit_head(blank: Path, material: Material, work: Path, *, seed: int) -> Train
 
     Args:
         blank: folder of the untrained model.
-        material: pictures and classes; texts are not read.
+        material: images and classes; texts are not read.
         work: where unfinished runs are kept.
         seed: of the head; its members have seeds of their own.
     """
@@ -198,7 +198,7 @@ def _fit_member(blank: Path, material: Material, work: Path, *, seed: int) -> Tr
 
 
 def _first_ridge(features: Tensor, material: Material) -> tuple[Tensor, Tensor]:
-    """Return the ridge that heads start as, from standardised features of the training pictures and class rows."""
+    """Return the ridge that heads start as, from standardised features of the training images and class rows."""
     classes = _CLASS_LENGTH * class_features(material.class_weights, features)
     targets = torch.cat([material.splits["train"].vectors, material.class_vectors])
     return ridge(torch.cat([features, classes]), targets, _START_RIDGE)
@@ -249,7 +249,7 @@ def _counts(material: Material) -> dict[str, dict[str, int]]:
 
 
 def _scores(encoder: ImageEncoder, heads: list[TrainedHead], material: Material) -> dict[str, Any]:
-    """Score the test pictures: the shipped text tower, the teacher in its place, and the ridge to the teacher."""
+    """Score the test images: the shipped text tower, the teacher in its place, and the ridge to the teacher."""
     test = material.splits["test"]
     texts = {"shipped": encoder.encode_text(test.texts), "teacher": F.normalize(test.vectors, dim=-1)}
     table: dict[str, Any] = {name: [] for name in texts}

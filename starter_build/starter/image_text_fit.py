@@ -43,7 +43,7 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionBank:
-    """The distinct captions that pictures are told from."""
+    """The distinct captions that images are told from."""
 
     vectors: Tensor
     """(M, d) float32, the teacher's, centred."""
@@ -156,7 +156,7 @@ def train_head(
     epochs: int = 12,
     lr: float = 2e-4,
 ) -> FitResult:
-    """Train the image head; the validation pictures choose the weights that are kept."""
+    """Train the image head; the validation images choose the weights that are kept."""
     config = TrainConfig(
         epochs=epochs, batch_size=BATCH, lr=lr, weight_decay=0.0, warmup=0.1, schedule="cosine", floor=0.02,
         clip_norm=0.0, eval_every=24, save_every=400, seed=seed,

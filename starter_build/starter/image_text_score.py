@@ -1,4 +1,4 @@
-"""Retrieval of a picture's caption among the captions of held-out pictures, and the ridge it is compared with."""
+"""Retrieval of an image's caption among the captions of held-out images, and the ridge it is compared with."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,22 @@ from torch import Tensor
 DEPTHS = (1, 5, 10)
 
 
-def retrieval(pictures: Tensor, texts: Tensor, captions: Sequence[str]) -> dict[str, float]:
-    """Rank the distinct captions for each picture.
+def retrieval(images: Tensor, texts: Tensor, captions: Sequence[str]) -> dict[str, float]:
+    """Rank the distinct captions for each image.
 
     Args:
-        pictures: (N, d) float32, L2-normalised.
-        texts: (N, d) float32, L2-normalised: the caption of each picture.
+        images: (N, d) float32, L2-normalised.
+        texts: (N, d) float32, L2-normalised: the caption of each image.
         captions: N captions, in the form in which equal ones are equal strings.
 
     Returns:
         ``recall_1``, ``recall_5``, ``recall_10`` and ``mrr`` (mean reciprocal rank); ``chance_1`` and so on, what
-        guessing gives; ``pictures`` and ``captions``, the counts. Of captions that tie, the true one comes last.
+        guessing gives; ``images`` and ``captions``, the counts. Of captions that tie, the true one comes last.
     """
     numbers = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
     first = [captions.index(caption) for caption in numbers]
     gold = torch.tensor([numbers[caption] for caption in captions])
-    scores = pictures @ texts[first].T
+    scores = images @ texts[first].T
     own = scores.gather(1, gold[:, None])
     rank = (scores >= own).sum(1)  # the true caption counts itself
     found = {f"recall_{k}": float((rank <= k).float().mean()) for k in DEPTHS}
@@ -34,14 +34,14 @@ def retrieval(pictures: Tensor, texts: Tensor, captions: Sequence[str]) -> dict[
 
 
 def retrieval_by_set(
-    pictures: Tensor, texts: Tensor, captions: Sequence[str], sets: Sequence[str]
+    images: Tensor, texts: Tensor, captions: Sequence[str], sets: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """`retrieval` within each set of pictures, and over all of them together."""
+    """`retrieval` within each set of images, and over all of them together."""
     table = {}
     for name in sorted(set(sets)):
         rows = [row for row, own in enumerate(sets) if own == name]
-        table[name] = retrieval(pictures[rows], texts[rows], [captions[row] for row in rows])
-    return table | {"all": retrieval(pictures, texts, captions)}
+        table[name] = retrieval(images[rows], texts[rows], [captions[row] for row in rows])
+    return table | {"all": retrieval(images, texts, captions)}
 
 
 def ridge(features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """What the image tower's own classifier knows of ImageNet's classes, as rows for a ridge to learn from.
 
-The tower was trained to tell a thousand classes apart, and no picture of theirs is here; but a linear classifier says
-where the pictures of a class lie. If all classes spread alike, the weights of a class are the inverse covariance of the
-features times the mean of its pictures (linear discriminant analysis), so that the covariance times the weights is the
+The tower was trained to tell a thousand classes apart, and no image of theirs is here; but a linear classifier says
+where the images of a class lie. If all classes spread alike, the weights of a class are the inverse covariance of the
+features times the mean of its images (linear discriminant analysis), so that the covariance times the weights is the
 mean.
 """
 
@@ -24,7 +24,7 @@ _WEIGHTS, _CLASSES = "_fc.weight", 1000
 
 
 def class_names(lexicon: Lexicon, captions: Collection[str], concepts: Collection[str]) -> dict[int, str]:
-    """Return the first name of each class by its number, without the classes that held-out pictures show.
+    """Return the first name of each class by its number, without the classes that held-out images show.
 
     Args:
         lexicon: tells what a name is about.
@@ -58,11 +58,11 @@ def classifier_weights(name: str) -> Tensor:
 
 
 def class_features(weights: Tensor, features: Tensor) -> Tensor:
-    """Return where the pictures of each class lie, as rows as long as those of pictures are on average.
+    """Return where the images of each class lie, as rows as long as those of images are on average.
 
     Args:
         weights: (C, f), the classifier's, their mean taken off.
-        features: (N, f), of pictures, their mean taken off.
+        features: (N, f), of images, their mean taken off.
     """
     length = float(features.norm(dim=1).mean())
     return length * F.normalize(weights @ (features.T @ features), dim=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from backbone.checkpoint.model_card import ModelCard
 from starter_build.datasets.captions import normalise
-from starter_build.datasets.images import pictures
+from starter_build.datasets.images import images
 from starter_build.datasets.multilingual_texts import build_material, read_rows
 from starter_build.datasets.text import Document, english_documents, held_out
 from starter_build.starter.commands import CONTEXT, VOCABULARY, Making, score_table, ship, train_by_commands
@@ -53,8 +53,8 @@ def build_language(data: Path, work: Path, out: Path, run: LanguageRun) -> Path:
 
 
 def _documents(data: Path) -> Iterator[Document]:
-    """Yield the documents of which no line is the caption of a picture, whatever its split."""
-    captions = {normalise(picture.text) for picture in pictures(data)}
+    """Yield the documents of which no line is the caption of an image, whatever its split."""
+    captions = {normalise(image.text) for image in images(data)}
     for document in english_documents(data):
         if not any(normalise(line) in captions for line in document.text.splitlines()):
             yield document
@@ -67,7 +67,7 @@ def _card(record: Mapping[str, Any]) -> ModelCard:
         f"{VOCABULARY:,}; GPT-2 architecture, transformers' own format.",
         data="Austen's novels, three Bibles, Wikibooks recipes, WordNet's glosses, LibreOffice's help, Debian's "
         "package descriptions, fortunes and Endless Sky. About 1 % of the documents was set aside before the tokenizer "
-        "was trained. No text it saw has a line that is the caption of a test picture.",
+        "was trained. No text it saw has a line that is the caption of a test image.",
         use="Trying polygraft offline. For real work name `gpt2` or a larger model.",
         limits="Trained for about an hour on two cores: phrases, not facts.",
         metrics=score_table(record, "source"),

@@ -29,12 +29,12 @@ def build_narrator(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from starter_build.datasets.splits import load_splits
     from starter_build.datasets.voices import spoken
     from video.config import NarratorConfig
-    from video.data.feature_cache import FilmCache
+    from video.data.feature_cache import VideoCache
     from video.narrator import Narrator
     from video.training.train import describe, train_narrator
 
     encoder, backbone = ImageEncoder.from_pretrained(STARTER), Backbone.from_pretrained(STARTER)
-    films = encode(part(emoji_clips(data), spoken(data), load_splits()), FilmCache(work / "features", encoder))
+    videos = encode(part(emoji_clips(data), spoken(data), load_splits()), VideoCache(work / "features", encoder))
     remark(f"training the narrator, seed {seed}")
     seed_everything(seed)
     fresh = Narrator.build(encoder, backbone, NarratorConfig())
@@ -43,10 +43,10 @@ def build_narrator(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     )
     trained = train_narrator(
         fresh,
-        films.lessons["first names, stills"],
+        videos.lessons["first names, stills"],
         config,
         # of concepts that the image-text model has never seen either: what it knows by heart says nothing
-        validation=films.parts["validation fresh"].data,
+        validation=videos.parts["validation fresh"].data,
         folder=work / f"narrator-{seed}",
     )
     card = describe(trained, title="polygraft starter: a narrator", source="moving emoji and stills")
@@ -56,7 +56,7 @@ def build_narrator(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
 
 
 def build_vocabulary(data: Path, out: Path) -> Path:
-    """Build the vocabulary: what everyday films show, and the names of emoji by the groups of Unicode's charts.
+    """Build the vocabulary: what everyday videos show, and the names of emoji by the groups of Unicode's charts.
 
     Args:
         data: where fetched packages are kept.

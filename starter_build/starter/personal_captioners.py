@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starter_build.datasets.post_sets import PersonalSet
 
 MAX_TOKENS = 32
-OURS, PAPER, BLIND = "ours", "UAPT, paper preset", "ours, without the picture"
+OURS, PAPER, BLIND = "ours", "UAPT, paper preset", "ours, without the image"
 MLP, TRANSFORMER = "ClipCap MLP", "ClipCap transformer"
 
 
@@ -27,7 +27,7 @@ class System:
     settings: dict[str, Any]
     """What differs from the preset."""
     sees: bool = True
-    """Whether it is shown the picture."""
+    """Whether it is shown the image."""
     borrows: bool = True
     """Whether it is shown past captions of other users too, where it reads any."""
 
@@ -49,7 +49,7 @@ SYSTEMS = {
 }
 COMPARED: dict[str, tuple[str, ...]] = {
     "voices": (MLP, TRANSFORMER, PAPER, BLIND, OURS),
-    # of so few authors one that sees no picture says too few different things: the guard stops its training
+    # of so few authors one that sees no image says too few different things: the guard stops its training
     "authors": (MLP, TRANSFORMER, PAPER, OURS),
 }
 """The captioners of each set's table."""
@@ -136,7 +136,7 @@ def train_system(
 
 
 def seen_by(system: System, data: Any) -> Any:
-    """Return posts as the system sees them: a blank in place of each picture where it sees none."""
+    """Return posts as the system sees them: a blank in place of each image where it sees none."""
     import numpy as np
 
     if system.sees:
@@ -148,7 +148,7 @@ def seen_by(system: System, data: Any) -> Any:
 
 
 def pasts_for(system: System, pasts: "dict[str, UserPosts]") -> "dict[str, UserPosts]":
-    """Return the pasts as the system sees them: texts alone where it sees no pictures."""
+    """Return the pasts as the system sees them: texts alone where it sees no images."""
     if system.sees:
         return pasts
     return {user: replace(past, profile=replace(past.profile, pooled=None)) for user, past in pasts.items()}

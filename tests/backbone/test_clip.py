@@ -50,7 +50,7 @@ def small_model(monkeypatch):
 
 
 @pytest.mark.parametrize("vision", TOWERS)
-def test_a_batch_gives_what_each_picture_gives_alone(vision, images):
+def test_a_batch_gives_what_each_image_gives_alone(vision, images):
     encoder = tiny_image_encoder(vision)
     whole, split = encoder.encode(images, grid=True), encoder.encode(images, grid=True, batch_size=2)
     alone = [encoder.encode([image], grid=True) for image in images]
@@ -120,19 +120,19 @@ def test_maps_with_channels_last_are_flattened_row_by_row():
     assert pooled.tolist() == [[1.5, 5.5, 9.5]]
 
 
-def test_no_pictures_give_no_rows():
+def test_no_images_give_no_rows():
     features = tiny_image_encoder().encode([], grid=True)
     assert features.pooled.shape == (0, WIDTH)
     assert features.grid.shape == (0, 5, 32)
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (2, 63)])
-def test_pictures_thin_as_a_hair_are_encoded(size):
+def test_images_thin_as_a_hair_are_encoded(size):
     pixels = tiny_image_encoder().prepare(Image.new("RGB", size, "black"))
     assert pixels.shape == (3, 16, 16)
 
 
-def test_texts_and_pictures_share_a_space(images):
+def test_texts_and_images_share_a_space(images):
     encoder = tiny_image_encoder()
     rows = encoder.encode_text(["a dog", "a cat", "a dog"], batch_size=2)
     assert rows.shape == (3, WIDTH)

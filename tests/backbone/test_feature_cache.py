@@ -24,8 +24,8 @@ def encoder():
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Ten different pictures."""
+def images(tmp_path):
+    """Ten different images."""
     paths = [tmp_path / "pictures" / f"{i}.png" for i in range(10)]
     paths[0].parent.mkdir()
     for i, path in enumerate(paths):
@@ -37,9 +37,9 @@ def direct(encoder, paths, *, grid=False):
     return encoder.encode([Image.open(path).convert("RGB") for path in paths], grid=grid)
 
 
-def test_cached_features_are_the_encoders_to_half_precision(tmp_path, encoder, pictures):
-    cached = FeatureCache(tmp_path / "cache", encoder, grid=True).features(pictures, batch_size=3)
-    taken, expected = cached.take(), direct(encoder, pictures, grid=True)
+def test_cached_features_are_the_encoders_to_half_precision(tmp_path, encoder, images):
+    cached = FeatureCache(tmp_path / "cache", encoder, grid=True).features(images, batch_size=3)
+    taken, expected = cached.take(), direct(encoder, images, grid=True)
     assert len(cached) == cached.encoded == 10
     assert torch.allclose(taken.pooled, expected.pooled, atol=1e-3)
     assert torch.allclose(taken.grid, expected.grid, atol=5e-3)
@@ -48,9 +48,9 @@ def test_cached_features_are_the_encoders_to_half_precision(tmp_path, encoder, p
     assert taken.pooled.dtype == torch.float32
 
 
-def test_a_second_call_encodes_nothing(tmp_path, encoder, pictures):
-    first = FeatureCache(tmp_path / "cache", encoder).features(pictures)
-    again = FeatureCache(tmp_path / "cache", encoder).features(pictures[::-1])
+def test_a_second_call_encodes_nothing(tmp_path, encoder, images):
+    first = FeatureCache(tmp_path / "cache", encoder).features(images)
+    again = FeatureCache(tmp_path / "cache", encoder).features(images[::-1])
     assert (first.encoded, again.encoded) == (10, 0)
     assert torch.equal(again.take().pooled, first.take().pooled.flip(0))
     assert first.digest != again.digest
@@ -58,37 +58,37 @@ def test_a_second_call_encodes_nothing(tmp_path, encoder, pictures):
     assert again.pooled_table.dtype == np.float16
 
 
-def test_copies_are_encoded_once_and_changes_anew(tmp_path, encoder, pictures):
+def test_copies_are_encoded_once_and_changes_anew(tmp_path, encoder, images):
     cache = FeatureCache(tmp_path / "cache", encoder)
     copy = tmp_path / "copy.jpg"
-    copy.write_bytes(pictures[3].read_bytes())
-    first = cache.features([*pictures, copy, pictures[0]])
+    copy.write_bytes(images[3].read_bytes())
+    first = cache.features([*images, copy, images[0]])
     assert first.encoded == 10
     assert first.rows[10] == first.rows[3]
     assert first.rows[11] == first.rows[0]
-    Image.new("RGB", (20, 20), "black").save(pictures[3])
-    changed = cache.features(pictures)
+    Image.new("RGB", (20, 20), "black").save(images[3])
+    changed = cache.features(images)
     assert changed.encoded == 1
-    assert torch.allclose(changed.take([3]).pooled, direct(encoder, [pictures[3]]).pooled, atol=1e-3)
+    assert torch.allclose(changed.take([3]).pooled, direct(encoder, [images[3]]).pooled, atol=1e-3)
 
 
-def test_another_model_has_a_cache_of_its_own(tmp_path, encoder, pictures):
+def test_another_model_has_a_cache_of_its_own(tmp_path, encoder, images):
     folder = tmp_path / "cache"
-    one = FeatureCache(folder, encoder).features(pictures)
-    two = FeatureCache(folder, tiny_image_encoder(seed=1)).features(pictures)
-    grid = FeatureCache(folder, encoder, grid=True).features(pictures)
+    one = FeatureCache(folder, encoder).features(images)
+    two = FeatureCache(folder, tiny_image_encoder(seed=1)).features(images)
+    grid = FeatureCache(folder, encoder, grid=True).features(images)
     assert (one.encoded, two.encoded, grid.encoded) == (10, 10, 10)
     assert one.take().grid is None
     assert not torch.allclose(one.take().pooled, two.take().pooled, atol=0.01)
     assert one.digest != two.digest
 
 
-def test_unreadable_pictures_are_reported_and_the_rest_is_done(tmp_path, encoder, pictures):
+def test_unreadable_images_are_reported_and_the_rest_is_done(tmp_path, encoder, images):
     bad = tmp_path / "bad.png"
-    bad.write_text("no picture")
+    bad.write_text("no image")
     gone = tmp_path / "gone.png"
-    cached = FeatureCache(tmp_path / "cache", encoder).features([bad, *pictures[:2], gone, pictures[2]])
-    assert cached.paths == tuple(pictures[:3])
+    cached = FeatureCache(tmp_path / "cache", encoder).features([bad, *images[:2], gone, images[2]])
+    assert cached.paths == tuple(images[:3])
     assert cached.positions == (1, 2, 4)
     assert str(bad) in cached.unreadable[bad]
     assert "does not exist" in cached.unreadable[gone]
@@ -108,7 +108,7 @@ class StoppedError(Exception):
     """What stops a run in the middle."""
 
 
-def test_a_run_goes_on_where_it_was_interrupted(tmp_path, pictures, monkeypatch):
+def test_a_run_goes_on_where_it_was_interrupted(tmp_path, images, monkeypatch):
     encoder = tiny_image_encoder()
     cache, encode, calls = FeatureCache(tmp_path / "cache", encoder), encoder.encode_pixels, []
 
@@ -120,42 +120,42 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path, pictures, monkeypatch)
 
     monkeypatch.setattr(encoder, "encode_pixels", stop_at_the_third)
     with pytest.raises(StoppedError):
-        cache.features(pictures, batch_size=2)
-    assert cache.features(pictures, batch_size=2).encoded == 6
-    assert torch.allclose(cache.features(pictures).take().pooled, direct(encoder, pictures).pooled, atol=1e-3)
+        cache.features(images, batch_size=2)
+    assert cache.features(images, batch_size=2).encoded == 6
+    assert torch.allclose(cache.features(images).take().pooled, direct(encoder, images).pooled, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["keys.bin", "pooled.f16", "grid.f16"])
 @pytest.mark.parametrize("cut", [1, 100, 10**6])
-def test_files_cut_anywhere_are_a_cache_of_fewer_pictures(tmp_path, encoder, pictures, name, cut):
+def test_files_cut_anywhere_are_a_cache_of_fewer_images(tmp_path, encoder, images, name, cut):
     cache = FeatureCache(tmp_path / "cache", encoder, grid=True)
-    whole = cache.features(pictures)
+    whole = cache.features(images)
     file = cache.folder / name
     os.truncate(file, max(0, file.stat().st_size - cut))
-    again = cache.features(pictures)
+    again = cache.features(images)
     assert 1 <= again.encoded <= 10
     assert torch.equal(again.take().pooled, whole.take().pooled)
     assert torch.equal(again.take().grid, whole.take().grid)
-    assert cache.features(pictures).encoded == 0
+    assert cache.features(images).encoded == 0
 
 
-def test_a_full_disk_leaves_a_valid_cache(tmp_path, encoder, pictures):
+def test_a_full_disk_leaves_a_valid_cache(tmp_path, encoder, images):
     cache = FeatureCache(tmp_path / "cache", encoder)
-    cache.features(pictures[:4])
+    cache.features(images[:4])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (24 * 2 * 6 + 7, hard))  # six rows and a bit
     try:
         with pytest.raises(PolygraftError, match=r"cannot be written .*; what it held before is kept"):
-            cache.features(pictures, batch_size=1)
+            cache.features(images, batch_size=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    after = cache.features(pictures)
+    after = cache.features(images)
     assert after.encoded == 4
-    assert torch.allclose(after.take().pooled, direct(encoder, pictures).pooled, atol=1e-3)
+    assert torch.allclose(after.take().pooled, direct(encoder, images).pooled, atol=1e-3)
 
 
 @contextmanager
-def other_process(folder, encoder, pictures):
+def other_process(folder, encoder, images):
     """A forked process that fills the cache slowly; yields (pid, a pipe with one byte per batch stored)."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -169,7 +169,7 @@ def other_process(folder, encoder, pictures):
             time.sleep(0.03)
 
         cache.store.append = slow
-        cache.features(pictures, batch_size=1)
+        cache.features(images, batch_size=1)
         os._exit(0)
     os.close(writer)
     try:
@@ -178,21 +178,21 @@ def other_process(folder, encoder, pictures):
         os.close(reader)
 
 
-def test_a_killed_process_leaves_what_it_had_done(tmp_path, encoder, pictures):
-    with other_process(tmp_path / "cache", encoder, pictures) as (pid, progress):
+def test_a_killed_process_leaves_what_it_had_done(tmp_path, encoder, images):
+    with other_process(tmp_path / "cache", encoder, images) as (pid, progress):
         for _ in range(3):
             os.read(progress, 1)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    cached = FeatureCache(tmp_path / "cache", encoder).features(pictures)
+    cached = FeatureCache(tmp_path / "cache", encoder).features(images)
     assert 1 <= cached.encoded <= 7
-    assert torch.allclose(cached.take().pooled, direct(encoder, pictures).pooled, atol=1e-3)
+    assert torch.allclose(cached.take().pooled, direct(encoder, images).pooled, atol=1e-3)
 
 
-def test_two_processes_share_a_cache(tmp_path, encoder, pictures):
-    with other_process(tmp_path / "cache", encoder, pictures) as (pid, progress):
+def test_two_processes_share_a_cache(tmp_path, encoder, images):
+    with other_process(tmp_path / "cache", encoder, images) as (pid, progress):
         os.read(progress, 1)
-        cached = FeatureCache(tmp_path / "cache", encoder).features(pictures)
+        cached = FeatureCache(tmp_path / "cache", encoder).features(images)
         assert os.waitpid(pid, 0)[1] == 0
     assert cached.encoded == 0
     assert len(set(cached.rows.tolist())) == 10
@@ -212,14 +212,14 @@ def test_a_folder_of_something_else_is_refused(tmp_path, encoder):
         FeatureCache(tmp_path / "file", encoder)
 
 
-def test_numbers_beyond_half_precision_are_refused(tmp_path, pictures):
+def test_numbers_beyond_half_precision_are_refused(tmp_path, images):
     encoder = tiny_image_encoder()
     encoder.model.visual.ln_post.weight.data.fill_(1e6)
     with pytest.raises(PolygraftError, match="beyond half precision"):
-        FeatureCache(tmp_path / "cache", encoder, grid=True).features(pictures)
+        FeatureCache(tmp_path / "cache", encoder, grid=True).features(images)
 
 
-def test_decoding_runs_ahead_but_not_far(tmp_path, pictures, monkeypatch):
+def test_decoding_runs_ahead_but_not_far(tmp_path, images, monkeypatch):
     encoder = tiny_image_encoder()
     opened, seen = [], []
     real_open, real_encode = features_module.open_image, encoder.encode_pixels
@@ -231,5 +231,5 @@ def test_decoding_runs_ahead_but_not_far(tmp_path, pictures, monkeypatch):
         return real_encode(pixels, grid=grid)
 
     monkeypatch.setattr(encoder, "encode_pixels", encode)
-    FeatureCache(tmp_path / "cache", encoder).features(pictures, batch_size=1)
+    FeatureCache(tmp_path / "cache", encoder).features(images, batch_size=1)
     assert max(ahead - number for number, ahead in enumerate(seen)) <= 5

@@ -17,7 +17,7 @@ def folders(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("name", "chats"), [("captioner", False), ("chat", True)])
-def test_a_model_describes_a_picture_the_same_way_every_time(folders, name, chats):
+def test_a_model_describes_a_image_the_same_way_every_time(folders, name, chats):
     describer = Describer.from_pretrained(folders[name], device="cpu")
     answer = describer.describe(RED, "What is this?", max_tokens=6)
     assert (describer.chats, type(answer)) == (chats, str)
@@ -43,7 +43,7 @@ def test_the_model_is_frozen_and_the_global_generator_is_left_alone(folders):
 def test_what_is_no_such_model_is_one_sentence(folders, tmp_path, tiny_backbone):
     tiny_backbone().save_pretrained(tmp_path / "gpt2")
     for name, told in (
-        (tmp_path / "gpt2", "cannot be loaded as a model that describes pictures"),
+        (tmp_path / "gpt2", "cannot be loaded as a model that describes images"),
         ("a/b/c", "no model folder"),
     ):
         with pytest.raises(PolygraftError, match=told) as caught:

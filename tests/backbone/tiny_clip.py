@@ -1,4 +1,4 @@
-"""A real open_clip model so small that a picture takes about a millisecond."""
+"""A real open_clip model so small that an image takes about a millisecond."""
 
 import open_clip
 import torch

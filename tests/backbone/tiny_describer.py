@@ -1,4 +1,4 @@
-"""Models that put pictures into words, in transformers' format: a captioner and a chat model, untrained and tiny."""
+"""Models that put images into words, in transformers' format: a captioner and a chat model, untrained and tiny."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _CHAT = (
 
 
 def write_captioner(folder: Path) -> Path:
-    """Write a vision transformer joined with a GPT-2, whose picture and text side are kept apart."""
+    """Write a vision transformer joined with a GPT-2, whose image and text side are kept apart."""
     tokenizer = tiny_tokenizer()
     decoder = GPT2Config(
         n_layer=1,

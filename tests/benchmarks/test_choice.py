@@ -85,7 +85,7 @@ def test_gains_are_what_the_metric_gives():
 
 
 def test_nothing_of_a_posts_own_concept_is_to_be_chosen(tmp_path: Path):
-    posts = tiny_posts(tmp_path)  # of the pictures n and n + 8 a user wrote the same
+    posts = tiny_posts(tmp_path)  # of the images n and n + 8 a user wrote the same
     cache = FeatureCache(tmp_path / "cache", tiny_captioner().encoder)
     found = {}
     for name, concept in {"each": lambda at: at, "pairs": lambda at: at % 8}.items():

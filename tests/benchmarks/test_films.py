@@ -1,4 +1,4 @@
-"""`python -m benchmarks.films`: cuts that are compared, films that are composed, and what is told at the right time."""
+"""`python -m benchmarks.films`: cuts that are compared, videos that are composed, and what is told at the right time."""
 
 from types import SimpleNamespace
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import films as benchmark_films
+from benchmarks import films as benchmark_videos
 from benchmarks.video.composed import FPS, compose
 from benchmarks.video.cuts import agreement, by_chance
-from tests.video.tiny_narrator import write_film
+from tests.video.tiny_narrator import write_video
 from video.frames.reader import probe, read_frames
 
 TIMES = st.lists(st.integers(0, 200).map(lambda tick: tick / 10), max_size=12, unique=True).map(sorted)
@@ -42,14 +42,14 @@ def test_equal_cuts_agree_and_random_ones_less():
     assert 0.05 < by_chance(9, 100.0, true, 1.0, seed=0) < 0.5
 
 
-def test_a_composed_film_shows_what_its_parts_say(tmp_path):
-    films = [(write_film(tmp_path / f"{c}.gif", [c, "white"], seconds=0.5), c) for c in ("red", "lime", "blue")]
-    parts = compose(films, tmp_path / "film.webp", seed=3, shortest=1.0, longest=3.0)
+def test_a_composed_video_shows_what_its_parts_say(tmp_path):
+    videos = [(write_video(tmp_path / f"{c}.gif", [c, "white"], seconds=0.5), c) for c in ("red", "lime", "blue")]
+    parts = compose(videos, tmp_path / "film.webp", seed=3, shortest=1.0, longest=3.0)
     assert [part.text for part in parts] == ["red", "lime", "blue"]
     assert [parts[0].start, parts[1].start, parts[2].start] == [0, parts[0].stop, parts[1].stop]
     assert all(1 <= part.stop - part.start <= 3 for part in parts)
-    film = probe(tmp_path / "film.webp")
-    assert film.duration == pytest.approx(parts[-1].stop, abs=1 / FPS)
+    video = probe(tmp_path / "film.webp")
+    assert video.duration == pytest.approx(parts[-1].stop, abs=1 / FPS)
     looks = [parts[0].stop - 1 / FPS, parts[0].stop, parts[1].stop]
     seen = [
         frame.image.resize((1, 1)).getpixel((0, 0))
@@ -62,8 +62,8 @@ def test_a_composed_film_shows_what_its_parts_say(tmp_path):
 def test_time_told_right_counts_seconds():
     told = [SimpleNamespace(start=0, stop=4, text="a"), SimpleNamespace(start=4, stop=10, text="b")]
     parts = [SimpleNamespace(start=0, stop=5, text="a"), SimpleNamespace(start=5, stop=10, text="b")]
-    assert benchmark_films._right(told, parts) == pytest.approx(0.9)
-    assert benchmark_films._cuts(told) == [4]
+    assert benchmark_videos._right(told, parts) == pytest.approx(0.9)
+    assert benchmark_videos._cuts(told) == [4]
 
 
 def test_options_are_checked(polygraft):

@@ -1,4 +1,4 @@
-"""The benchmark of narrations on tiny moving emoji: how films are parted, what is measured, and that it goes on."""
+"""The benchmark of narrations on tiny moving emoji: how videos are parted, what is measured, and that it goes on."""
 
 import json
 from itertools import islice
@@ -54,30 +54,30 @@ def run_of(said: list[str], truths: list[tuple[str, ...]]) -> Run:
     return Run(names=truths, concepts=["a", "b", "b"], said=said, hits=search(vectors, queries, 5), rows=rows)
 
 
-# Films
+# Videos
 
 
-def test_films_are_parted_by_concept(data: Path):
+def test_videos_are_parted_by_concept(data: Path):
     parted = part(emoji_clips(data), spoken(data), load_splits())
-    assert {own: {film.code for film in films} for own, films in parted.films.items()} == {
-        own: set(films) for own, films in BY_PART.items()
+    assert {own: {video.code for video in videos} for own, videos in parted.videos.items()} == {
+        own: set(videos) for own, videos in BY_PART.items()
     }
     learned = {name for still in parted.stills for name in still.names}
     assert not learned & {name for own in PARTS if own != "train" for name in BY_PART[own].values()}
 
 
-def test_held_out_pictures_of_the_starter_are_never_learned():
+def test_held_out_images_of_the_starter_are_never_learned():
     assert part_of("skull", "test") == "test fresh" and part_of("skull", "validation") == "validation fresh"
     shares = [part_of(str(number), "train") for number in range(2000)]
     assert 0.65 < shares.count("train") / 2000 < 0.77 and 0.14 < shares.count("test known") / 2000 < 0.20
 
 
-def test_lessons_hold_training_films_and_no_name_of_a_held_out_one(laboratory: Laboratory):
-    lessons = laboratory.films.lessons
+def test_lessons_hold_training_videos_and_no_name_of_a_held_out_one(laboratory: Laboratory):
+    lessons = laboratory.videos.lessons
     assert set(lessons["first names"].texts) == set(BY_PART["train"].values())
     assert len(lessons["first names"]) == 6 and set(lessons["all names"].texts) > set(lessons["first names"].texts)
     assert len(lessons["first names, stills"]) > 6
-    held = {name for own in PARTS if own != "train" for names in laboratory.films.parts[own].names for name in names}
+    held = {name for own in PARTS if own != "train" for names in laboratory.videos.parts[own].names for name in names}
     assert not held & {text for lesson in lessons.values() for text in lesson.texts}
 
 
@@ -148,7 +148,7 @@ def test_a_further_name_is_right_but_not_the_first():
     assert run.each("cider_d")[0] > 0 and figures["bleu_1"] == pytest.approx(2 / 3, abs=0.01)
 
 
-def test_differences_are_paired_by_film():
+def test_differences_are_paired_by_video():
     truths = [("dog",), ("cat",), ("hen",)]
     good, bad = run_of(["dog", "cat", "hen"], truths), run_of(["dog", "other", "other"], truths)
     found = difference([good, good], [bad], "any_1")
@@ -175,8 +175,8 @@ def test_other_seeds_systems_and_schedules_are_other_answers(laboratory: Laborat
 
 
 def test_the_plain_image_tower_is_the_mean_of_the_frames(laboratory: Laboratory):
-    films = laboratory.films.parts["test fresh"].data
-    mean = F.normalize(films.frames(0).mean(dim=0), dim=0)
+    videos = laboratory.videos.parts["test fresh"].data
+    mean = F.normalize(videos.frames(0).mean(dim=0), dim=0)
     queries = laboratory.answers(MEAN, 0).queries["test fresh"]
     assert torch.allclose(queries[0], mean, atol=1e-3) and laboratory.answers(MEAN, 0).facts == {}
 
@@ -190,14 +190,14 @@ def test_what_is_written_is_what_is_scored(laboratory: Laboratory):
 # Novelty and growth
 
 
-def test_a_gap_has_no_right_name_of_the_films_it_misses(laboratory: Laboratory):
-    there, films = gap(laboratory, "test known"), laboratory.films.parts["test known"]
+def test_a_gap_has_no_right_name_of_the_videos_it_misses(laboratory: Laboratory):
+    there, videos = gap(laboratory, "test known"), laboratory.videos.parts["test known"]
     held = set(there.vocabulary.texts)
-    assert [held.isdisjoint(own) for own in films.names] == there.missing.tolist()
-    assert 0 < int(there.missing.sum()) < len(films.films)
+    assert [held.isdisjoint(own) for own in videos.names] == there.missing.tolist()
+    assert 0 < int(there.missing.sum()) < len(videos.videos)
 
 
-def test_novelty_is_learned_from_the_validation_films(laboratory: Laboratory):
+def test_novelty_is_learned_from_the_validation_videos(laboratory: Laboratory):
     queries = laboratory.answers(MEAN, 0).queries
     margin = calibrated(laboratory, queries)
     assert rules(laboratory, queries) == {"best cosine below 0.4": FixedThreshold(), "calibrated margin": margin}
@@ -207,7 +207,7 @@ def test_novelty_is_learned_from_the_validation_films(laboratory: Laboratory):
 
 def test_phrases_come_closest_first():
     phrases = Phrases(phrases=Vocabulary(texts=["a", "b", "c"], vectors=torch.eye(3).half()), keep=2)
-    assert phrases.propose(Segment(film="x", start=0, stop=1, query=torch.tensor([0.1, 0.9, 0.0]))) == ["b", "a"]
+    assert phrases.propose(Segment(video="x", start=0, stop=1, query=torch.tensor([0.1, 0.9, 0.0]))) == ["b", "a"]
 
 
 @pytest.mark.parametrize("wide", [False, True])

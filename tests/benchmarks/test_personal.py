@@ -25,7 +25,7 @@ SPLITS = {0: "test2", 1: "validation"}
 
 
 def tiny_posts(folder: Path) -> list[Post]:
-    """Two users of 16 pictures each, who write the same with other endings, and one unseen user."""
+    """Two users of 16 images each, who write the same with other endings, and one unseen user."""
     posts = []
     for number in range(16):
         image = folder / f"{number}.png"
@@ -72,7 +72,7 @@ def test_own_past_is_searched_and_no_other(bench: Authors):
     assert all(c.endswith("wow") == (p.user == "loud/0") for c, p in zip(captions, data.posts, strict=True))
 
 
-def test_a_user_without_a_past_has_no_nearest_picture(bench: Authors):
+def test_a_user_without_a_past_has_no_nearest_image(bench: Authors):
     data = bench.data.splits["test2"]
     assert nearest_past(bench.data, data, {}) == [""] * len(data.posts)
 
@@ -86,12 +86,12 @@ def test_baselines_caption_every_post(bench: Authors):
     told = bench.pasts(["plain/0", "loud/0"], None, seed=0)
     rows = baseline_captions(bench, "test2", told)
     assert len(rows) == 4 and {len(captions) for captions in rows.values()} == {len(bench.data.splits["test2"].posts)}
-    lent = rows["nearest picture, own and lent"]
+    lent = rows["nearest image, own and lent"]
     posts = bench.data.splits["test2"].posts
     assert sum(c.endswith("wow") == (p.user == "loud/0") for c, p in zip(lent, posts, strict=True)) > len(posts) / 2
 
 
-def test_who_writes_alike_lends_the_caption_of_the_nearest_picture(bench: Authors):
+def test_who_writes_alike_lends_the_caption_of_the_nearest_image(bench: Authors):
     data = bench.data.splits["test2"]
     short = bench.pasts(["plain/0", "loud/0"], 1, seed=0)
     new = {user: replace(past, profile=replace(past.profile, user="new")) for user, past in short.items()}
@@ -117,7 +117,7 @@ def test_the_training_users_lend_their_training_posts_alone(bench: Authors):
         ("ours, without past captions", False),
     ],
 )
-def test_systems_borrow_where_they_see_pictures_and_read_past_captions(bench: Authors, name: str, borrows: bool):
+def test_systems_borrow_where_they_see_images_and_read_past_captions(bench: Authors, name: str, borrows: bool):
     system = systems.SYSTEMS[name]
     shown = shown_contexts(Condition(name="3", past=3), system, bench)
     assert shown is not None

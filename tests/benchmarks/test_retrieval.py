@@ -10,7 +10,7 @@ from backbone.checkpoint.model_card import FrozenPart
 from backbone.generation.config import Decoding
 from benchmarks.common import medians
 from benchmarks.random_gpt2 import random_gpt2, random_like
-from benchmarks.video.speed import QUESTION, Finds, Writes, read_clips, write_films, write_vocabulary
+from benchmarks.video.speed import QUESTION, Finds, Writes, read_clips, write_videos, write_vocabulary
 from tests.video.tiny_narrator import parts, random_frames, tiny_narrator
 from video.vocabulary.compose import Joins
 from video.vocabulary.vocabulary import NarrationVocabulary
@@ -57,10 +57,10 @@ def test_narrations_are_as_long_as_asked_and_found_ones_are_the_best(vocabulary)
     assert len(joined(frames)) == 3 and joined.name == "retrieval, 40 entries, 2 x 2 joined"
 
 
-def test_clips_of_made_up_films_are_read_and_encoded(tmp_path):
+def test_clips_of_made_up_videos_are_read_and_encoded(tmp_path):
     narrator = tiny_narrator()
-    films = write_films(tmp_path, 2, 1.0)
-    first, second = read_clips(narrator, films, [0.0, 0.5, 0.9])
+    videos = write_videos(tmp_path, 2, 1.0)
+    first, second = read_clips(narrator, videos, [0.0, 0.5, 0.9])
     assert first.shape == second.shape == (3, narrator.encoder.width)
     assert not torch.equal(first[0], first[2]) and not torch.equal(first, second)
 

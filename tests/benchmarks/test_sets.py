@@ -79,7 +79,7 @@ def test_pasts_are_of_all_sizes_and_every_post_has_its_own_id(voices):
     assert len({post.id for post in posts}) == len(posts)
 
 
-def test_new_pictures_are_the_same_for_every_voice_and_are_dealt_to_its_users(voices):
+def test_new_images_are_the_same_for_every_voice_and_are_dealt_to_its_users(voices):
     tests = [post for post in voices.posts() if post.split.startswith("test")]
     by_voice = {}
     for post in tests:
@@ -103,7 +103,7 @@ def test_the_sets_are_a_function_of_the_seed(voices):
     )
 
 
-def test_a_history_grows_at_its_end_and_shows_training_pictures(voices):
+def test_a_history_grows_at_its_end_and_shows_training_images(voices):
     short, long = (voices.history("zulip", size, seed=3) for size in (10, None))
     assert (len(short), len(long)) == (10, 80)
     assert long[:10] == short != voices.history("zulip", 10, seed=4)
@@ -131,7 +131,7 @@ def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(t
         neighbours = community.neighbours(told[user].profile)
         trust = dict(zip(community.users, neighbours.trust(), strict=True))
         assert trust[user] == 0 and max(trust, key=trust.get).startswith("github/")
-        lent = neighbours.lent(neighbours.likeness(query[None])[0], neighbours.trust(), 4)
+        lent = neighbours.lent(neighbours.similarity(query[None])[0], neighbours.trust(), 4)
         assert all(one.text.startswith("github says") for one in lent)
 
 

@@ -34,7 +34,7 @@ def data(tmp_path_factory, captioner):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return [paint(seed) for seed in range(5)]
 
 
@@ -96,7 +96,7 @@ def test_batches_are_a_function_of_their_indices(captioner, data):
     assert batches[0].digest == batches[1].digest != CaptionBatches.tokenize(data, captioner.backbone, 5).digest
 
 
-def test_pictures_that_are_held_out_leave_the_training_under_any_name(tmp_path, captioner):
+def test_images_that_are_held_out_leave_the_training_under_any_name(tmp_path, captioner):
     data = tiny_set(tmp_path, captioner, count=6)
     (tmp_path / "copy.png").write_bytes((tmp_path / "02.png").read_bytes())
     held = tiny_set(tmp_path, captioner, count=2)
@@ -113,7 +113,7 @@ def overfit(data):
 
 
 def token_accuracy(captioner, data, shift=0):
-    """Share of tokens that are the likeliest one after the true ones, with each picture's own or another's features."""
+    """Share of tokens that are the likeliest one after the true ones, with each image's own or another's features."""
     batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate(range(32))
     with torch.no_grad():
         logits = captioner.backbone.logits(captioner.prefix(batch.pooled.roll(shift, dims=0)).embeds, batch.ids)
@@ -129,7 +129,7 @@ def test_32_pairs_are_learned_by_heart_and_still_known_after_loading(overfit, da
     assert [row[0] for row in loaded.caption(data.features.take().pooled)] == list(data.texts)
 
 
-def test_another_pictures_features_lose(overfit, data):
+def test_another_images_features_lose(overfit, data):
     assert token_accuracy(overfit, data, shift=1) < token_accuracy(overfit, data) - 0.1
 
 
@@ -149,25 +149,25 @@ def test_training_changes_the_mapper_and_no_bit_of_the_frozen_parts(data, kind):
 
 
 @pytest.mark.parametrize("decoding", [Decoding(), Decoding(beams=3, num_return=2), Decoding(contrastive=0.6)])
-def test_a_batch_of_pictures_gives_what_each_gives_alone(captioner, pictures, decoding):
-    together = captioner.caption(pictures, decoding)
-    assert together == [captioner.caption([picture], decoding)[0] for picture in pictures]
-    assert together == captioner.caption(pictures, decoding, batch_size=2)
+def test_a_batch_of_images_gives_what_each_gives_alone(captioner, images, decoding):
+    together = captioner.caption(images, decoding)
+    assert together == [captioner.caption([image], decoding)[0] for image in images]
+    assert together == captioner.caption(images, decoding, batch_size=2)
     assert {len(row) for row in together} == {decoding.num_return}
 
 
-def test_features_are_captioned_like_their_pictures(captioner, pictures):
-    pooled = captioner.encoder.encode(pictures).pooled
-    assert captioner.caption(pooled) == captioner.caption(pictures)
+def test_features_are_captioned_like_their_images(captioner, images):
+    pooled = captioner.encoder.encode(images).pooled
+    assert captioner.caption(pooled) == captioner.caption(images)
 
 
-def test_files_and_bytes_are_captioned_like_pictures(captioner, pictures, tmp_path):
-    pictures[0].save(tmp_path / "a.png")
+def test_files_and_bytes_are_captioned_like_images(captioner, images, tmp_path):
+    images[0].save(tmp_path / "a.png")
     path = tmp_path / "a.png"
-    assert captioner.caption([path, str(path), path.read_bytes()]) == captioner.caption([pictures[0]]) * 3
+    assert captioner.caption([path, str(path), path.read_bytes()]) == captioner.caption([images[0]]) * 3
 
 
-def test_no_pictures_have_no_captions(captioner):
+def test_no_images_have_no_captions(captioner):
     assert captioner.caption([]) == []
 
 
@@ -176,21 +176,21 @@ def test_no_pictures_have_no_captions(captioner):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("calibrate", [True, False])
-def test_a_saved_captioner_comes_back_the_same(tmp_path, kind, calibrate, pictures):
+def test_a_saved_captioner_comes_back_the_same(tmp_path, kind, calibrate, images):
     captioner = tiny_captioner(mapper=kind, calibrate=calibrate)
     captioner.save_pretrained(tmp_path / "folder")
     loaded = Captioner.from_pretrained(tmp_path / "folder", backbone=captioner.backbone, encoder=captioner.encoder)
     assert loaded.config == captioner.config
-    assert loaded.caption(pictures) == captioner.caption(pictures)
+    assert loaded.caption(images) == captioner.caption(images)
     names = set(load_file(tmp_path / "folder" / "model.safetensors"))
     assert names == set(captioner.mapper.state_dict())
 
 
-def test_the_starter_finds_its_frozen_parts_by_name(starter, pictures):
+def test_the_starter_finds_its_frozen_parts_by_name(starter, images):
     write_captioner(starter)
     captioner = Captioner.from_pretrained(device="cpu")
     assert (captioner.backbone.name, captioner.encoder.name) == ("starter", "starter")
-    assert len(captioner.caption(pictures)) == 5
+    assert len(captioner.caption(images)) == 5
 
 
 def saved_on_folders(starter, folder):

@@ -21,7 +21,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     for number in range(7):
         paint(number).save(folder / f"{number}.png")
-    (folder / "3.png").write_text("no picture")
+    (folder / "3.png").write_text("no image")
     return [folder / f"{number}.png" for number in range(7)]
 
 
@@ -45,7 +45,7 @@ def test_an_endless_stream_is_captioned_as_it_comes(captioner, files):
 
 def test_nothing_but_bad_files_are_sentences(captioner, files):
     done = list(caption_files(captioner, [files[3]] * 3, Decoding()))
-    assert ["holds no picture" in one.error for one in done] == [True] * 3
+    assert ["holds no image" in one.error for one in done] == [True] * 3
 
 
 def test_lines_have_no_control_characters_and_keep_emoji_whole():

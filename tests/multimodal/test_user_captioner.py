@@ -40,7 +40,7 @@ BOTH = tuple(said(user, text) for user in VOICES for text in SAYINGS)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Return 16 pictures, each with a caption of either user."""
+    """Return 16 images, each with a caption of either user."""
     folder = tmp_path_factory.mktemp("posts")
     write_posts(folder, 16)
     posts = [
@@ -94,7 +94,7 @@ def test_32_pairs_are_learned_by_heart(trained, data, shown):
     assert right > 0.95 * 32
 
 
-def test_another_user_gives_the_same_picture_another_ending(trained, data, shown):
+def test_another_user_gives_the_same_image_another_ending(trained, data, shown):
     swapped = [*shown[16:], *shown[:16]]
     found = [row[0] for row in trained.caption(pooled(data), users=swapped)]
     assert sum(text.endswith(" and me") for text in found[:16]) > 14
@@ -103,10 +103,10 @@ def test_another_user_gives_the_same_picture_another_ending(trained, data, shown
 
 
 def test_a_profile_alone_gives_the_voice(trained, data, past):
-    pictures = pooled(data)[:16]
+    images = pooled(data)[:16]
     for user, ending in (("ann", "!"), ("bob", " and me")):
         profile = replace(past[user].profile, user="new")
-        assert sum(row[0].endswith(ending) for row in trained.caption(pictures, users=profile)) > 14
+        assert sum(row[0].endswith(ending) for row in trained.caption(images, users=profile)) > 14
 
 
 def test_the_authors_text_is_likelier_for_the_author(trained, data, shown):
@@ -274,26 +274,26 @@ def test_contexts_become_padded_rows():
     assert found.past[0].tolist() == first + second
     assert found.before[0].tolist() == [eos, *first[:-1], eos, *second[:-1]]
     assert found.rank[0].tolist() == [0] * 3 + [1] * 3
-    assert found.likeness[0].tolist() == pytest.approx([0.9] * 3 + [0.4] * 3)
+    assert found.similarity[0].tolist() == pytest.approx([0.9] * 3 + [0.4] * 3)
     assert found.past_mask.sum(dim=1).tolist() == [6, 3, 0]
     assert found.known.tolist() == [True, True, False]
     assert found.style[1].tolist() == [0.5] * 8
 
 
 def test_more_past_captions_than_are_read_are_left_out():
-    captioner, pictures = user_captioner(copy=True, past_posts=1), random_rows(4)
+    captioner, images = user_captioner(copy=True, past_posts=1), random_rows(4)
     cut = [replace(context, posts=context.posts[:1]) for context in CONTEXTS]
-    assert captioner.users(CONTEXTS, pictures).past.tolist() == captioner.users(cut, pictures).past.tolist()
-    assert captioner.score(pictures, TEXTS[:4], CONTEXTS) == captioner.score(pictures, TEXTS[:4], cut)
+    assert captioner.users(CONTEXTS, images).past.tolist() == captioner.users(cut, images).past.tolist()
+    assert captioner.score(images, TEXTS[:4], CONTEXTS) == captioner.score(images, TEXTS[:4], cut)
 
 
 def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     captioner = user_captioner(past_posts=2)
     known = past["ann"].profile
     profile = replace(known, user="new", texts=known.texts[:1], pooled=known.pooled[:1])
-    neighbours, pictures = Community.of(past).neighbours(profile), random_rows(5)
+    neighbours, images = Community.of(past).neighbours(profile), random_rows(5)
     alone, lent, more = (
-        captioner.contexts(profile, pictures, **options)
+        captioner.contexts(profile, images, **options)
         for options in ({}, {"neighbours": neighbours}, {"neighbours": neighbours, "voters": 7})
     )
     assert [{len(context.posts) for context in found} for found in (alone, lent, more)] == [{1}, {2}, {2}]
@@ -301,7 +301,7 @@ def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     assert {(len(context.own), len(context.lent)) for context in more} == {(1, 7)}
     assert not any(context.voters for context in (*alone, *lent))
     assert all(one.text.endswith("!") for context in more for one in context.lent)  # as ann writes, who lends
-    assert captioner.users(more, pictures).past.tolist() == captioner.users(lent, pictures).past.tolist()
+    assert captioner.users(more, images).past.tolist() == captioner.users(lent, images).past.tolist()
 
 
 def test_what_only_the_choice_reads_is_no_other_data_to_learn_from():
@@ -311,12 +311,12 @@ def test_what_only_the_choice_reads_is_no_other_data_to_learn_from():
     assert len(digests) == 1 and UserTensors(CONTEXTS[1:], captioner.backbone, 4).digest not in digests
 
 
-def test_what_a_user_wrote_of_the_very_picture_does_not_tell_who_lends(past):
+def test_what_a_user_wrote_of_the_very_image_does_not_tell_who_lends(past):
     captioner, known = user_captioner(past_posts=5), past["ann"].profile
     community, texts = Community.of(past), ("anything else", *known.texts[1:3])
-    picture = torch.from_numpy(known.pooled[:1])
+    image = torch.from_numpy(known.pooled[:1])
     found = [
-        captioner.contexts(one, picture, neighbours=community.neighbours(one))[0].posts
+        captioner.contexts(one, image, neighbours=community.neighbours(one))[0].posts
         for one in (
             replace(known, user="new", texts=some, pooled=known.pooled[:3]) for some in (known.texts[:3], texts)
         )
@@ -344,12 +344,12 @@ def load(captioner, folder):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_saved_captioner_comes_back_the_same(tmp_path, variant):
-    captioner, pictures = user_captioner(**VARIANTS[variant]), random_rows(4)
+    captioner, images = user_captioner(**VARIANTS[variant]), random_rows(4)
     captioner.save_pretrained(tmp_path / "folder")
     loaded = load(captioner, tmp_path / "folder")
     assert (loaded.config, loaded.table) == (captioner.config, captioner.table)
     assert WordTable.from_json(json.loads((tmp_path / "folder" / "tables.json").read_text())["words"]) == loaded.table
-    assert loaded.caption(pictures, users=CONTEXTS) == captioner.caption(pictures, users=CONTEXTS)
+    assert loaded.caption(images, users=CONTEXTS) == captioner.caption(images, users=CONTEXTS)
     captioner.save_pretrained(tmp_path / "folder")
 
 
@@ -372,9 +372,9 @@ def test_a_captioner_that_knows_no_users_says_so_in_one_sentence(tmp_path):
     assert not (tmp_path / "folder" / "tables.json").exists()
 
 
-def test_a_captioner_that_reads_grids_wants_the_pictures():
+def test_a_captioner_that_reads_grids_wants_the_images():
     captioner = user_captioner(features="grid")
-    with pytest.raises(PolygraftError, match="reads grid features: give it the pictures"):
+    with pytest.raises(PolygraftError, match="reads grid features: give it the images"):
         captioner.caption(random_rows(2))
     assert captioner.config.grid_width == 32
 
@@ -385,6 +385,6 @@ def test_a_prompt_too_long_for_the_language_model_is_refused():
 
 
 def test_untrained_captioners_have_no_dropout():
-    captioner, pictures = user_captioner(dropout=0.5), random_rows(4)
-    first, second = (captioner.prefix(pictures, CONTEXTS).embeds for _ in range(2))
+    captioner, images = user_captioner(dropout=0.5), random_rows(4)
+    first, second = (captioner.prefix(images, CONTEXTS).embeds for _ in range(2))
     assert torch.equal(first, second)

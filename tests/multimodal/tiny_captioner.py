@@ -55,13 +55,13 @@ def tiny_captioner(**changes: Any) -> Captioner:
 
 
 def paint(seed: int) -> Image.Image:
-    """Return a picture of coarse coloured blocks, unlike that of any other seed."""
+    """Return an image of coarse coloured blocks, unlike that of any other seed."""
     blocks = np.random.default_rng(seed).integers(0, 256, size=(4, 4, 3), dtype=np.uint8)
     return Image.fromarray(blocks).resize((32, 32), Image.Resampling.NEAREST)
 
 
 def write_posts(folder: Path, count: int = 32) -> Path:
-    """Write a JSONL file of ``count`` posts by four users, and their pictures beside it."""
+    """Write a JSONL file of ``count`` posts by four users, and their images beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for number in range(count):
@@ -74,7 +74,7 @@ def write_posts(folder: Path, count: int = 32) -> Path:
 
 
 def tiny_set(folder: Path, captioner: Captioner, count: int = 32) -> CaptionSet:
-    """Return ``count`` pictures with a caption each, encoded by the captioner's own encoder."""
+    """Return ``count`` images with a caption each, encoded by the captioner's own encoder."""
     write_posts(folder, count)
     posts = [Post(image=folder / f"{i:02}.png", text=TEXTS[i % len(TEXTS)]) for i in range(count)]
     return gather(posts, FeatureCache(folder / "cache", captioner.encoder), report=print)

@@ -84,6 +84,6 @@ def random_rows(count: int, width: int = WIDTH, seed: int = 0) -> Tensor:
 
 
 def axes_profile(texts: Sequence[str], **changes: Any) -> Profile:
-    """Return a profile whose n-th picture lies on the n-th axis."""
+    """Return a profile whose n-th image lies on the n-th axis."""
     pooled = np.eye(max(6, len(texts)), dtype=np.float32)[: len(texts)]
     return Profile(**{"user": "ann", "texts": tuple(texts), "pooled": pooled, "encoder": "e"} | changes)

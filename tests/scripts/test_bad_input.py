@@ -35,11 +35,11 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-PICTURES = {
+IMAGES = {
     "truncated.png": (cut, "cannot be decoded"),
     "truncated.jpg": (cut, "cannot be decoded"),
     "empty.png": (lambda path: path.touch(), "is empty"),
-    "text.png": (lambda path: path.write_text("I am no picture"), "holds no picture"),
+    "text.png": (lambda path: path.write_text("I am no image"), "holds no image"),
     "bomb.png": (lambda path: path.write_bytes(bomb()), "too large"),
     "link.png": (lambda path: path.symlink_to("nowhere"), "broken link"),
     "pipe.png": (os.mkfifo, "no regular file"),
@@ -57,9 +57,9 @@ def caption(polygraft):
     return lambda *arguments: polygraft("caption", *arguments, "--device", "cpu")
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_bad_picture_is_one_sentence_and_the_others_are_captioned(caption, good, tmp_path, name):
-    make, told = PICTURES[name]
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_bad_image_is_one_sentence_and_the_others_are_captioned(caption, good, tmp_path, name):
+    make, told = IMAGES[name]
     make(tmp_path / name)
     called = caption(tmp_path / name, good)
     assert [called.code, len(called.err), len(called.out)] == [1, 1, 1]
@@ -68,11 +68,11 @@ def test_a_bad_picture_is_one_sentence_and_the_others_are_captioned(caption, goo
     assert called.out[0].startswith(f"{good}\t")
 
 
-def test_a_folder_of_bad_pictures_is_one_sentence_each(caption, tmp_path):
-    for name, (make, _) in PICTURES.items():
+def test_a_folder_of_bad_images_is_one_sentence_each(caption, tmp_path):
+    for name, (make, _) in IMAGES.items():
         make(tmp_path / name)
     called = caption(tmp_path)
-    assert [called.code, called.out, len(called.err)] == [1, [], len(PICTURES)]
+    assert [called.code, called.out, len(called.err)] == [1, [], len(IMAGES)]
 
 
 def test_a_missing_path_is_one_sentence_and_the_others_are_captioned(caption, good):
@@ -86,11 +86,11 @@ def test_nothing_but_missing_paths_is_a_failure(caption):
     assert [called.code, called.out, len(called.err)] == [1, [], 2]
 
 
-def test_a_directory_without_pictures_is_one_sentence(caption, tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_a_directory_without_images_is_one_sentence(caption, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
     called = caption(tmp_path)
     assert [called.code, called.out, len(called.err)] == [1, [], 1]
-    assert "no pictures in" in called.err[0]
+    assert "no images in" in called.err[0]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def paths(lines):
     return [line.partition("\t")[0] for line in lines]
 
 
-def test_each_picture_is_a_line_with_path_and_caption(caption, folder):
+def test_each_image_is_a_line_with_path_and_caption(caption, folder):
     called = caption(folder)
     assert paths(called.out) == [str(folder / name) for name in ("a.png", "b.jpg", "deep/c.png")]
     assert called.code == 0
@@ -46,7 +46,7 @@ def test_a_list_is_read_from_standard_input(caption, folder, monkeypatch):
 def test_an_empty_list_is_a_failure(caption, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     called = caption("-")
-    assert (called.code, called.err) == (1, ["polygraft: standard input names no picture: give one path a line"])
+    assert (called.code, called.err) == (1, ["polygraft: standard input names no image: give one path a line"])
 
 
 def test_results_do_not_depend_on_the_batch_size(caption, folder):
@@ -59,7 +59,7 @@ def test_several_captions_are_several_lines(caption, folder):
     assert len(set(called.out)) == 3
 
 
-def test_json_is_an_object_a_picture(caption, folder):
+def test_json_is_an_object_a_image(caption, folder):
     called = caption(folder, "--json", "--temperature", 1, "--num-captions", 2, "--seed", 3)
     first = json.loads(called.out[0])
     assert [len(called.out), first["path"]] == [3, str(folder / "a.png")]
@@ -85,7 +85,7 @@ def test_the_seed_decides_what_is_sampled(caption, folder):
     assert first == again != other
 
 
-def test_captions_are_written_beside_the_pictures(caption, folder):
+def test_captions_are_written_beside_the_images(caption, folder):
     called = caption(folder, "--write-txt", "--num-captions", 2, "--beams", 2)
     texts = [line.partition("\t")[2] for line in called.out[:2]]
     assert (folder / "a.txt").read_text(encoding="utf-8").splitlines() == texts
@@ -102,21 +102,21 @@ def test_text_files_that_are_there_are_kept_unless_told_otherwise(caption, folde
     assert (folder / "a.txt").read_text() != "mine"
 
 
-def test_two_pictures_never_share_a_text_file(caption, folder):
+def test_two_images_never_share_a_text_file(caption, folder):
     paint(5).save(folder / "a.jpg")
     called = caption(folder / "a.jpg", folder / "a.png", "--write-txt", "--overwrite")
     assert called.code == 1
     assert "shares a.txt with a.jpg" in called.err[0]
 
 
-def test_a_picture_named_txt_is_not_replaced_by_its_caption(caption, folder):
+def test_a_image_named_txt_is_not_replaced_by_its_caption(caption, folder):
     paint(1).save(folder / "odd.txt", format="png")
     called = caption(folder / "odd.txt", "--write-txt", "--overwrite")
     assert (called.code, called.out) == (1, [])
     assert (folder / "odd.txt").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_folder_that_cannot_be_written_fails_for_its_pictures_alone(caption, folder):
+def test_a_folder_that_cannot_be_written_fails_for_its_images_alone(caption, folder):
     (folder / "a.txt").mkdir()
     called = caption(folder, "--write-txt", "--overwrite")
     assert [called.code, len(called.err), len(called.out)] == [1, 1, 3]
@@ -132,7 +132,7 @@ def test_odd_file_names_stay_in_their_column(caption, folder):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        ((), "no picture named"),
+        ((), "no image named"),
         (("x.png", "--batch-size", 0), "batch_size is 0"),
         (("x.png", "--overwrite"), "--write-txt"),
         (("x.png", "--beams", 2, "--temperature", 1), "contradict"),

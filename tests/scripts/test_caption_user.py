@@ -22,7 +22,7 @@ def model(starter_root, tmp_path_factory):
 
 @pytest.fixture
 def past(tmp_path):
-    """A folder of three pictures with texts."""
+    """A folder of three images with texts."""
     (tmp_path / "past").mkdir()
     for number in range(3):
         paint(number).save(tmp_path / "past" / f"{number}.png")
@@ -48,9 +48,9 @@ def seen(monkeypatch):
     calls = []
     generate = Captioner.generate
 
-    def record(self, pictures, decoding=None, **keywords):
+    def record(self, images, decoding=None, **keywords):
         calls.append(keywords | {"decoding": decoding})
-        return generate(self, pictures, decoding, **keywords)
+        return generate(self, images, decoding, **keywords)
 
     monkeypatch.setattr(Captioner, "generate", record)
     return calls
@@ -105,7 +105,7 @@ def test_posts_of_nobody_are_one_users(caption, many, known):
     one_sentence(caption("--user", many, "--user-name", "ann"), "no post of 'ann': its users are not named")
 
 
-def test_a_past_of_texts_alone_is_known_without_pictures(caption, tmp_path, known):
+def test_a_past_of_texts_alone_is_known_without_images(caption, tmp_path, known):
     rows = [{"text": "hello 😀", "time": "2"}, {"text": " "}, {"text": "שלום", "time": "1"}]
     assert caption("--user", write_lines(tmp_path / "texts.jsonl", rows)).code == 0
     assert (known[0].texts, known[0].pooled) == (("שלום", "hello 😀"), None)
@@ -130,7 +130,7 @@ def test_a_profile_is_made_once_for_the_same_posts(caption, past, tmp_path, monk
     assert len(list(file.parent.iterdir())) == 2
 
 
-def test_an_unreadable_past_picture_is_told_each_time_and_the_rest_is_used(caption, past, known):
+def test_an_unreadable_past_image_is_told_each_time_and_the_rest_is_used(caption, past, known):
     (past / "1.png").write_bytes((past / "1.png").read_bytes()[:90])
     for call in range(2):
         called = caption("--user", past)
@@ -146,7 +146,7 @@ def test_an_unreadable_past_picture_is_told_each_time_and_the_rest_is_used(capti
         ("posts.jsonl", b"", "holds no post"),
         ("posts.jsonl", b'{"text": "x"}\n\xff\xfe', "line 2 is not UTF-8"),
         ("posts.jsonl", b'{"text": ""}', "no post of"),
-        ("posts.jsonl", b'{"image": "a.png", "text": "x"}', "none of the 1 pictures"),
+        ("posts.jsonl", b'{"image": "a.png", "text": "x"}', "none of the 1 images"),
         ("me.json", b'{"format": 1, "te', "damaged"),
         ("me", b'{"format": 1, "te', "damaged"),
         ("me.json", b'{"format": 9}', "no profile of format 1"),
@@ -162,7 +162,7 @@ def test_a_past_that_cannot_be_used_is_one_sentence(caption, tmp_path, name, con
 
 def test_a_folder_without_posts_is_one_sentence(caption, tmp_path):
     (tmp_path / "past").mkdir()
-    one_sentence(caption("--user", tmp_path / "past"), "no pictures in")
+    one_sentence(caption("--user", tmp_path / "past"), "no images in")
 
 
 def test_a_profile_of_another_encoder_is_one_sentence(caption, past, tmp_path):
@@ -277,9 +277,9 @@ def test_more_vote_than_the_captioner_reads(caption, past, others, seen):
     assert not alone.voters and len(agreed.voters) > 5 and agreed.lent
 
 
-def test_without_pictures_of_the_user_nobody_can_be_compared(caption, tmp_path, others):
+def test_without_images_of_the_user_nobody_can_be_compared(caption, tmp_path, others):
     texts = write_lines(tmp_path / "texts.jsonl", [{"text": "hello 😀"}])
-    one_sentence(caption("--user", texts, "--others", others), "--others compares pictures", code=2)
+    one_sentence(caption("--user", texts, "--others", others), "--others compares images", code=2)
 
 
 def test_others_without_a_user_are_refused(caption, others):
@@ -292,7 +292,7 @@ def test_others_without_a_user_are_refused(caption, others):
         ("gone.jsonl", None, "gone.jsonl is missing"),
         ("posts.jsonl", b"", "holds no post"),
         ("posts.jsonl", b'{"image": "new.png", "text": "x"}', "names its user: only known users can lend captions"),
-        ("posts.jsonl", b'{"image": "a.png", "text": "x", "user": "u"}', "none of the 1 pictures"),
+        ("posts.jsonl", b'{"image": "a.png", "text": "x", "user": "u"}', "none of the 1 images"),
         ("posts.jsonl", b'{"text": "x", "user": "u"}', "line 1 has no 'image'"),
         ("posts.jsonl", b'{"image": "new.png", "text": "x"}\n\xff\xfe', "line 2 is not UTF-8"),
     ],
@@ -303,7 +303,7 @@ def test_others_that_cannot_be_used_are_one_sentence(caption, past, tmp_path, na
     one_sentence(caption("--user", past, "--others", tmp_path / name), told)
 
 
-def test_an_unreadable_picture_of_another_is_told_and_the_rest_is_lent(caption, past, others):
+def test_an_unreadable_image_of_another_is_told_and_the_rest_is_lent(caption, past, others):
     (others.parent / "21.png").write_bytes((others.parent / "21.png").read_bytes()[:80])
     called = caption("--user", past, "--others", others)
     assert [called.code, len(called.out), len(called.err)] == [0, 1, 1]

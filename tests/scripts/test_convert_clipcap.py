@@ -42,31 +42,31 @@ def convert(polygraft, tmp_path):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     paint(0).save(tmp_path / "a.png")
     return tmp_path / "a.png"
 
 
 @pytest.mark.parametrize("kind", ["mlp", "transformer"])
-def test_published_weights_become_a_captioner(convert, write, polygraft, picture, tmp_path, kind):
+def test_published_weights_become_a_captioner(convert, write, polygraft, image, tmp_path, kind):
     write(kind)
     called = convert(mapper=kind)
     assert (called.code, called.err) == (0, [])
     assert {f"mapper\t{kind}", "prefix_length\t4", "image_width\t24", "language_model\tstarter"} < set(called.out)
     entries = {entry.name for entry in (tmp_path / "out").iterdir()}
     assert entries == {"config.json", "model.safetensors", "README.md", "training.json"}
-    captioned = polygraft("caption", picture, "--model", tmp_path / "out", "--device", "cpu")
+    captioned = polygraft("caption", image, "--model", tmp_path / "out", "--device", "cpu")
     assert [captioned.code, len(captioned.out)] == [0, 1]
 
 
-def test_a_tuned_language_model_is_kept_and_moves_with_the_folder(convert, write, polygraft, picture, tmp_path):
+def test_a_tuned_language_model_is_kept_and_moves_with_the_folder(convert, write, polygraft, image, tmp_path):
     write(tuned=True)
     called = convert("--keep-language-model", "--json")
     assert (called.code, called.err, json.loads(called.out[0])["language_model"]) == (0, [], "of the weights")
     (tmp_path / "out").rename(tmp_path / "moved")
     kept = load_file(tmp_path / "moved" / "language_model" / "model.safetensors")
     assert torch.equal(kept["transformer.wpe.weight"], tiny_model(seed=9).transformer.wpe.weight)
-    captioned = polygraft("caption", picture, "--model", tmp_path / "moved", "--device", "cpu")
+    captioned = polygraft("caption", image, "--model", tmp_path / "moved", "--device", "cpu")
     assert [captioned.code, captioned.err, len(captioned.out)] == [0, [], 1]
     told = polygraft("info", tmp_path / "moved").out
     assert any("./language_model" in line for line in told)
@@ -75,11 +75,11 @@ def test_a_tuned_language_model_is_kept_and_moves_with_the_folder(convert, write
     assert "base_model" not in card
 
 
-def test_a_kept_language_model_that_was_removed_is_one_sentence(convert, write, polygraft, picture, tmp_path):
+def test_a_kept_language_model_that_was_removed_is_one_sentence(convert, write, polygraft, image, tmp_path):
     write(tuned=True)
     convert("--keep-language-model")
     shutil.rmtree(tmp_path / "out" / "language_model")
-    called = polygraft("caption", picture, "--model", tmp_path / "out", "--device", "cpu")
+    called = polygraft("caption", image, "--model", tmp_path / "out", "--device", "cpu")
     assert [called.code, len(called.err), "--backbone" in called.err[0]] == [1, 1, True]
 
 

@@ -81,9 +81,9 @@ def asked(monkeypatch):
     calls = []
     caption = Captioner.caption
 
-    def record(self, pictures, decoding=None, **keywords):
+    def record(self, images, decoding=None, **keywords):
         calls.append(keywords | {"decoding": decoding})
-        return caption(self, pictures, decoding, **keywords)
+        return caption(self, images, decoding, **keywords)
 
     monkeypatch.setattr(Captioner, "caption", record)
     return calls
@@ -173,7 +173,7 @@ def test_captions_of_emoji_and_from_right_to_left_are_whole_too(evaluate, tmp_pa
     assert [json.loads(line)["text"] for line in lines] == ["👩‍🚀", "שלום"]
 
 
-def test_several_texts_of_one_author_are_truths_of_one_picture(evaluate, tmp_path):
+def test_several_texts_of_one_author_are_truths_of_one_image(evaluate, tmp_path):
     paint(1).save(tmp_path / "a.png")
     rows = [{"image": "a.png", "text": text, "user": "ann"} for text in ("a cat", "a small cat")]
     source = write_lines(tmp_path / "posts.jsonl", rows)
@@ -207,7 +207,7 @@ def test_tests_are_drawn_as_in_training(evaluate, bare, tmp_path, polygraft, cac
     assert f"On {json.loads(held.out[0])['samples']} held-out" in (out / "README.md").read_text(encoding="utf-8")
 
 
-def test_an_unreadable_picture_is_told_and_the_rest_is_measured(evaluate, tmp_path):
+def test_an_unreadable_image_is_told_and_the_rest_is_measured(evaluate, tmp_path):
     source = write_users_posts(tmp_path / "cut")
     (source.parent / "03.png").write_bytes((source.parent / "03.png").read_bytes()[:80])
     called = evaluate("--json", "--identify", 2, source=source, split="all")

@@ -26,7 +26,9 @@ def models(starter_root, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"), film0="test", film1="test", film2="test", film3="validation")
+    return write_clips(
+        tmp_path_factory.mktemp("clips"), video0="test", video1="test", video2="test", video3="validation"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -131,24 +133,24 @@ def test_without_marks_all_is_measured_and_a_share_can_be_drawn_again(evaluate, 
     for seed in (0, 1):
         flags = ("--split", "validation", "--val-share", 0.25, "--seed", seed, "--predictions", tmp_path / f"{seed}")
         assert evaluate(*flags, source=source).code == 0
-    films = [
+    videos = [
         {json.loads(line)["film"] for line in (tmp_path / f"{seed}").read_text(encoding="utf-8").splitlines()}
         for seed in (0, 1)
     ]
-    assert [len(each) for each in films] == [3, 3] and films[0] != films[1]
+    assert [len(each) for each in videos] == [3, 3] and videos[0] != videos[1]
 
 
 def test_clips_that_show_nothing_are_told_and_the_rest_is_measured(evaluate, clips):
-    (clips.parent / "broken.mp4").write_text("I am no film")
+    (clips.parent / "broken.mp4").write_text("I am no video")
     rows = [{"film": "broken.mp4", "text": "x"}, {"film": "00.gif", "text": "paints", "stop": 1}]
     source = write_lines(clips.parent / "odd.jsonl", rows)
     called = evaluate("--json", source=source)
     assert [called.code, len(called.err), json.loads(called.out[0])["samples"]] == [0, 1, 1]
-    assert "broken.mp4 holds no film" in called.err[0]
+    assert "broken.mp4 holds no video" in called.err[0]
 
 
 def test_what_cannot_be_measured_is_one_sentence(evaluate, vocabulary, tmp_path):
-    source = write_clips(tmp_path / "clips", films=2)
+    source = write_clips(tmp_path / "clips", videos=2)
     one_sentence(evaluate("--split", "test", source=source), "no clip of")
     one_sentence(evaluate(model=str(tmp_path / "nowhere")), "there is no checkpoint folder")
     one_sentence(evaluate("--vocabulary", tmp_path / "nowhere"), "nowhere")

@@ -1,4 +1,4 @@
-"""`polygraft narrate` and `vocabulary update`: what is printed, what grows, and bad films one sentence each."""
+"""`polygraft narrate` and `vocabulary update`: what is printed, what grows, and bad videos one sentence each."""
 
 import json
 import sys
@@ -10,9 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.scripts.tiny_clips import DOES, write_narrator
-from tests.video.tiny_narrator import write_film, write_lines
+from tests.video.tiny_narrator import write_lines, write_video
 from tests.video.tiny_videos import even
-from tests.video.tiny_videos import write_film as write_real_film
+from tests.video.tiny_videos import write_video as write_real_video
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def vocabulary(polygraft, tmp_path):
 
 
 @pytest.fixture
-def film(tmp_path):
-    return write_film(tmp_path / "film.gif", ["red"] * 4 + ["blue"] * 4 + ["yellow"] * 4)
+def video(tmp_path):
+    return write_video(tmp_path / "film.gif", ["red"] * 4 + ["blue"] * 4 + ["yellow"] * 4)
 
 
 @pytest.fixture
@@ -53,21 +53,21 @@ def one_sentence(called, told, code=1):
 # What is printed
 
 
-def test_a_line_is_a_span(narrate, film):
-    called = narrate(film)
+def test_a_line_is_a_span(narrate, video):
+    called = narrate(video)
     assert (called.code, called.err) == (0, [])
     rows = [line.split("\t") for line in called.out]
-    assert rows[0][:2] == [str(film), "00:00:00.0"]
+    assert rows[0][:2] == [str(video), "00:00:00.0"]
     assert rows[-1][2] == "00:00:12.0"
     assert all(row[3] in DOES and len(row) == 4 for row in rows)
     assert all(one[2] == other[1] and one[3] != other[3] for one, other in pairwise(rows))
 
 
-def test_json_is_a_film(narrate, film):
-    called = narrate(film, "--json", "--top", 2)
+def test_json_is_a_video(narrate, video):
+    called = narrate(video, "--json", "--top", 2)
     (line,) = called.out
     told = json.loads(line)
-    assert told["film"] == str(film)
+    assert told["film"] == str(video)
     assert [told["spans"][0]["start"], told["spans"][-1]["stop"]] == [0, 12]
     for span in told["spans"]:
         assert set(span) == {"start", "stop", "text", "score", "confidence", "novel", "narrations"}
@@ -75,46 +75,46 @@ def test_json_is_a_film(narrate, film):
 
 
 @pytest.mark.parametrize("form", ["srt", "vtt"])
-def test_subtitles_are_printed_or_lie_beside_the_film(narrate, film, form):
-    printed = narrate(film, f"--{form}")
+def test_subtitles_are_printed_or_lie_beside_the_video(narrate, video, form):
+    printed = narrate(video, f"--{form}")
     assert (printed.code, printed.err) == (0, [])
-    written = narrate(film, f"--{form}", "--write")
-    assert written.out == [str(film.with_suffix(f".{form}"))]
-    assert film.with_suffix(f".{form}").read_text().splitlines() == printed.out
-    with av.open(film.with_suffix(f".{form}")) as opened:
+    written = narrate(video, f"--{form}", "--write")
+    assert written.out == [str(video.with_suffix(f".{form}"))]
+    assert video.with_suffix(f".{form}").read_text().splitlines() == printed.out
+    with av.open(video.with_suffix(f".{form}")) as opened:
         assert len(opened.streams.subtitles) == 1
-    again = narrate(film, f"--{form}", "--write")
+    again = narrate(video, f"--{form}", "--write")
     one_sentence(again, "is not replaced: use --overwrite")
-    assert narrate(film, f"--{form}", "--write", "--overwrite").code == 0
+    assert narrate(video, f"--{form}", "--write", "--overwrite").code == 0
 
 
-def test_subtitles_of_films_that_share_a_name_do_not_replace_each_other(narrate, tmp_path):
+def test_subtitles_of_videos_that_share_a_name_do_not_replace_each_other(narrate, tmp_path):
     (tmp_path / "films").mkdir()
     for name in ("a.gif", "a.webp"):
-        write_film(tmp_path / "films" / name, ["red", "blue"])
+        write_video(tmp_path / "films" / name, ["red", "blue"])
     called = narrate(tmp_path / "films", "--srt", "--write")
     assert [called.code, called.out, len(called.err)] == [1, [str(tmp_path / "films" / "a.srt")], 1]
     assert "shares a.srt with a.gif" in called.err[0]
     assert narrate(tmp_path / "films", "--srt").code == 2
 
 
-def test_questions_are_answered_from_their_side_of_time(narrate, film):
-    whole = narrate(film, "--question", "overall").out
+def test_questions_are_answered_from_their_side_of_time(narrate, video):
+    whole = narrate(video, "--question", "overall").out
     assert [line.split("\t")[1:3] for line in whole] == [["00:00:00.0", "00:00:12.0"]]
-    later = narrate(film, "--question", "next").out
+    later = narrate(video, "--question", "next").out
     assert [later[0].split("\t")[1], later[-1].split("\t")[2]] == ["00:00:01.0", "00:00:12.0"]
-    earlier = narrate(film, "--question", "before").out
+    earlier = narrate(video, "--question", "before").out
     assert earlier[-1].split("\t")[2] == "00:00:11.0"
 
 
-def test_a_folder_is_narrated_film_by_film(narrate, film, tmp_path):
+def test_a_folder_is_narrated_video_by_video(narrate, video, tmp_path):
     (tmp_path / "more").mkdir()
-    write_film(tmp_path / "more" / "other.webp", ["red", "blue", "red"])
-    (tmp_path / "more" / "notes.txt").write_text("no film")
-    called = narrate(film, tmp_path / "more", tmp_path / "nowhere.mp4")
+    write_video(tmp_path / "more" / "other.webp", ["red", "blue", "red"])
+    (tmp_path / "more" / "notes.txt").write_text("no video")
+    called = narrate(video, tmp_path / "more", tmp_path / "nowhere.mp4")
     assert [called.code, len(called.err)] == [1, 1]
     assert "nowhere.mp4 does not exist" in called.err[0]
-    assert {line.split("\t")[0] for line in called.out} == {str(film), str(tmp_path / "more" / "other.webp")}
+    assert {line.split("\t")[0] for line in called.out} == {str(video), str(tmp_path / "more" / "other.webp")}
 
 
 # What grows
@@ -134,14 +134,14 @@ def shown(polygraft, vocabulary):
     return call
 
 
-def test_an_update_adds_what_comes_closer_and_is_taken_back(polygraft, model, vocabulary, film, shown, tmp_path):
+def test_an_update_adds_what_comes_closer_and_is_taken_back(polygraft, model, vocabulary, video, shown, tmp_path):
     flags = ("--model", model, "--device", "cpu", "--cache", tmp_path / "cache", "--json")
     proposals = [f"sentence number {number}" for number in range(40)]
     called = polygraft(
         "vocabulary",
         "update",
         vocabulary,
-        film,
+        video,
         "--proposer-command",
         command(*proposals),
         "--per-film",
@@ -161,19 +161,19 @@ def test_an_update_adds_what_comes_closer_and_is_taken_back(polygraft, model, vo
     assert shown()["narrations"] == len(DOES)
 
 
-def test_composition_needs_no_model(polygraft, model, vocabulary, film, tmp_path):
+def test_composition_needs_no_model(polygraft, model, vocabulary, video, tmp_path):
     flags = ("--model", model, "--device", "cpu", "--cache", tmp_path / "cache")
-    called = polygraft("vocabulary", "update", vocabulary, film, "--scene", "house", *flags)
+    called = polygraft("vocabulary", "update", vocabulary, video, "--scene", "house", *flags)
     assert called.code == 0
     assert len(called.out) > 0
     assert {line.split("\t")[3] for line in called.out} <= {"admitted", "duplicate", "no better", "over the cap"}
 
 
-def test_a_large_vocabulary_lends_its_closest_narrations(polygraft, model, vocabulary, film, shown, tmp_path):
+def test_a_large_vocabulary_lends_its_closest_narrations(polygraft, model, vocabulary, video, shown, tmp_path):
     file = write_lines(tmp_path / "all.jsonl", [{"text": f"sentence number {number}"} for number in range(40)])
     assert polygraft("vocabulary", "build", file, "--out", tmp_path / "all", "--device", "cpu").code == 0
     flags = ("--model", model, "--device", "cpu", "--cache", tmp_path / "cache", "--json", "--gain", 0)
-    called = polygraft("vocabulary", "update", vocabulary, film, "--proposer-vocabulary", tmp_path / "all", *flags)
+    called = polygraft("vocabulary", "update", vocabulary, video, "--proposer-vocabulary", tmp_path / "all", *flags)
     rows = [json.loads(line) for line in called.out]
     assert called.code == 0 and len(rows) == 8
     assert all(row["text"].startswith("sentence number") for row in rows)
@@ -181,34 +181,34 @@ def test_a_large_vocabulary_lends_its_closest_narrations(polygraft, model, vocab
     assert shown()["narrations"] == len(DOES) + sum(row["fate"] == "admitted" for row in rows)
 
 
-def test_a_vocabulary_without_vectors_lends_nothing(narrate, polygraft, film, shown, tmp_path):
+def test_a_vocabulary_without_vectors_lends_nothing(narrate, polygraft, video, shown, tmp_path):
     file = write_lines(tmp_path / "all.jsonl", [{"text": "run"}])
     assert polygraft("vocabulary", "build", file, "--out", tmp_path / "all", "--no-vectors").code == 0
-    one_sentence(narrate(film, "--update", "--proposer-vocabulary", tmp_path / "all"), "no vectors")
-    one_sentence(narrate(film, "--update", "--proposer-vocabulary", tmp_path / "none"), "none")
+    one_sentence(narrate(video, "--update", "--proposer-vocabulary", tmp_path / "all"), "no vectors")
+    one_sentence(narrate(video, "--update", "--proposer-vocabulary", tmp_path / "none"), "none")
     assert shown()["narrations"] == len(DOES)
 
 
-def test_narrate_lets_the_vocabulary_grow_first(narrate, film, shown):
+def test_narrate_lets_the_vocabulary_grow_first(narrate, video, shown):
     proposals = command(
         *(f"new {word} {number}" for word in ("words", "dog", "sky blue", "run") for number in range(40))
     )
     one_moment = ("--every", 12, "--window", 12, "--no-cuts", "--scene-weight", 0, "--duplicate", 1.0, "--gain", 0)
-    called = narrate(film, "--update", "--proposer-command", proposals, *one_moment)
+    called = narrate(video, "--update", "--proposer-command", proposals, *one_moment)
     assert called.code == 0
     assert shown()["narrations"] > len(DOES)
     assert [line.split("\t")[3].startswith("new ") for line in called.out] == [True]
 
 
-def test_a_proposer_that_fails_is_one_sentence_and_nothing_is_lost(narrate, film, shown):
-    one_sentence(narrate(film, "--update", "--proposer-command", "exit 3"), "failed with exit code 3")
+def test_a_proposer_that_fails_is_one_sentence_and_nothing_is_lost(narrate, video, shown):
+    one_sentence(narrate(video, "--update", "--proposer-command", "exit 3"), "failed with exit code 3")
     assert shown()["narrations"] == len(DOES)
 
 
-def test_the_vocabulary_of_the_package_is_not_changed(polygraft, starter, model, vocabulary, film):
+def test_the_vocabulary_of_the_package_is_not_changed(polygraft, starter, model, vocabulary, video):
     vocabulary.rename(starter / "vocabulary")
     try:
-        called = polygraft("narrate", film, "--update", "--model", model, "--device", "cpu")
+        called = polygraft("narrate", video, "--update", "--model", model, "--device", "cpu")
         one_sentence(called, "comes with the package and is not changed")
     finally:
         (starter / "vocabulary").rename(vocabulary)
@@ -218,30 +218,30 @@ def test_the_vocabulary_of_the_package_is_not_changed(polygraft, starter, model,
 
 
 def cut(path):
-    write_real_film(path, even(90), options={"g": "10"})
+    write_real_video(path, even(90), options={"g": "10"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-FILMS = {
+VIDEOS = {
     "empty.mp4": (lambda path: path.touch(), "is empty"),
-    "text.mp4": (lambda path: path.write_text("I am no film\n" * 99), "text.mp4"),
-    "sound.mp4": (lambda path: write_real_film(path, [], codec="", sound=2.0), "sound"),
+    "text.mp4": (lambda path: path.write_text("I am no video\n" * 99), "text.mp4"),
+    "sound.mp4": (lambda path: write_real_video(path, [], codec="", sound=2.0), "sound"),
     "link.mp4": (lambda path: path.symlink_to("nowhere"), "broken link"),
     "noise.avi": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(4096)), "noise.avi"),
 }
 
 
-@pytest.mark.parametrize("name", FILMS)
-def test_a_bad_film_is_one_sentence_and_the_others_are_narrated(narrate, film, tmp_path, name):
-    make, told = FILMS[name]
+@pytest.mark.parametrize("name", VIDEOS)
+def test_a_bad_video_is_one_sentence_and_the_others_are_narrated(narrate, video, tmp_path, name):
+    make, told = VIDEOS[name]
     make(tmp_path / name)
-    called = narrate(tmp_path / name, film)
+    called = narrate(tmp_path / name, video)
     assert [called.code, len(called.err)] == [1, 1], called.err
     assert told in called.err[0]
-    assert {line.split("\t")[0] for line in called.out} == {str(film)}
+    assert {line.split("\t")[0] for line in called.out} == {str(video)}
 
 
-def test_a_film_cut_short_is_narrated_as_far_as_it_goes(narrate, tmp_path):
+def test_a_video_cut_short_is_narrated_as_far_as_it_goes(narrate, tmp_path):
     cut(tmp_path / "cut.mkv")
     called = narrate(tmp_path / "cut.mkv")
     assert called.code == 0
@@ -249,8 +249,8 @@ def test_a_film_cut_short_is_narrated_as_far_as_it_goes(narrate, tmp_path):
     assert 0.5 < float(called.out[-1].split("\t")[2].rsplit(":", 1)[1]) < 3
 
 
-def test_a_film_of_one_frame_is_a_span(narrate, tmp_path):
-    write_real_film(tmp_path / "one.mp4", [0])
+def test_a_video_of_one_frame_is_a_span(narrate, tmp_path):
+    write_real_video(tmp_path / "one.mp4", [0])
     called = narrate(tmp_path / "one.mp4")
     assert [called.code, len(called.out)] == [0, 1]
 
@@ -259,19 +259,19 @@ def test_a_film_of_one_frame_is_a_span(narrate, tmp_path):
     ("spoil", "told"),
     [(lambda rows: rows[:-1], "vectors"), (lambda rows: np.full_like(rows, np.nan), "NaN")],
 )
-def test_vectors_that_do_not_fit_or_hold_nan_are_one_sentence(narrate, vocabulary, film, spoil, told):
+def test_vectors_that_do_not_fit_or_hold_nan_are_one_sentence(narrate, vocabulary, video, spoil, told):
     file = vocabulary / "vectors.safetensors"
     save_file({name: spoil(rows) if rows.ndim == 2 else rows for name, rows in load_file(file).items()}, file)
-    one_sentence(narrate(film), told)
+    one_sentence(narrate(video), told)
 
 
-def test_another_models_vocabulary_and_a_narrator_that_writes(polygraft, narrate, vocabulary, film, tmp_path):
+def test_another_models_vocabulary_and_a_narrator_that_writes(polygraft, narrate, vocabulary, video, tmp_path):
     writes = write_narrator(tmp_path / "writes", answer="generate", body="frozen")
-    one_sentence(narrate(film, model=writes), "--answer retrieve")
+    one_sentence(narrate(video, model=writes), "--answer retrieve")
     config = json.loads((vocabulary / "config.json").read_text())
     config["text_encoder"]["sha256"] = "0" * 64
     (vocabulary / "config.json").write_text(json.dumps(config))
-    one_sentence(narrate(film), "was made with the text encoder")
+    one_sentence(narrate(video), "was made with the text encoder")
 
 
 @pytest.mark.parametrize(
@@ -286,9 +286,9 @@ def test_another_models_vocabulary_and_a_narrator_that_writes(polygraft, narrate
         (("--update", "--proposer-vocabulary", "m", "--proposer-command", "c"), "who is to be asked"),
     ],
 )
-def test_wrong_usage_is_one_sentence(narrate, film, flags, told):
-    one_sentence(narrate(film, *flags), told, code=2)
+def test_wrong_usage_is_one_sentence(narrate, video, flags, told):
+    one_sentence(narrate(video, *flags), told, code=2)
 
 
-def test_no_film_is_one_sentence(polygraft):
-    one_sentence(polygraft("narrate"), "no film named", code=2)
+def test_no_video_is_one_sentence(polygraft):
+    one_sentence(polygraft("narrate"), "no video named", code=2)

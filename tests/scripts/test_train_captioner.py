@@ -82,7 +82,7 @@ def test_the_record_and_the_card_tell_how_it_was_made(train, tmp_path):
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["options"]["train"]["steps"] == figures["steps"] == 6
     assert record["figures"]["cider_d"] == figures["cider_d"]
-    assert "29 captions of 29 pictures from `posts.jsonl`" in (tmp_path / "out" / "README.md").read_text()
+    assert "29 captions of 29 images from `posts.jsonl`" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_finished_run_says_so_and_is_left_alone_unless_told_otherwise(train, tmp_path):
@@ -142,14 +142,14 @@ def test_a_folder_with_other_things_is_not_touched(train, tmp_path):
     assert "thesis.txt" in refused.err[0]
 
 
-def test_a_folder_of_pictures_with_texts_trains_too(train, tmp_path):
+def test_a_folder_of_images_with_texts_trains_too(train, tmp_path):
     for number in range(8):
         paint(number).resize((40, 40)).save(tmp_path / f"{number}.png")
-        (tmp_path / f"{number}.txt").write_text(f"picture {number}")
+        (tmp_path / f"{number}.txt").write_text(f"image {number}")
     paint(9).save(tmp_path / "bare.png")
     called = train(source=tmp_path)
     assert called.code == 0
-    assert "1 picture without a text" in called.err[0]
+    assert "1 image without a text" in called.err[0]
 
 
 @pytest.mark.parametrize("mapper", ["mlp", "transformer"])
@@ -171,7 +171,7 @@ def test_held_out_posts_may_be_named_and_are_never_learned_from(train, odd_posts
     (tmp_path / "held" / "posts.jsonl").write_text("\n".join(lines))
     called = train("--validation", tmp_path / "held" / "posts.jsonl")
     assert "4 captions left out of training" in called.err[0]
-    assert "28 captions of 28 pictures" in (tmp_path / "out" / "README.md").read_text()
+    assert "28 captions of 28 images" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_odd_posts_are_reported_and_the_rest_is_learned(train, odd_posts):
@@ -185,7 +185,7 @@ def test_odd_posts_are_reported_and_the_rest_is_learned(train, odd_posts):
     (source.parent / "broken.png").write_bytes((source.parent / "02.png").read_bytes()[:60])
     called = train(source=source)
     assert called.code == 0
-    for told in ("twice", "1 text cut at 2000", "1 picture missing", "broken.png cannot be decoded"):
+    for told in ("twice", "1 text cut at 2000", "1 image missing", "broken.png cannot be decoded"):
         assert sum(told in line for line in called.err) == 1
 
 
@@ -195,7 +195,7 @@ def test_odd_posts_are_reported_and_the_rest_is_learned(train, odd_posts):
         (b"", "holds no post"),
         (b'{"image": "a.png", "caption": "x"}', "line 1 has no 'text'"),
         (b'{"image": "a.png", "text": "x"}\n\xff', "line 2 is not UTF-8"),
-        (b'{"image": "a.png", "text": "x"}', "none of the 1 pictures"),
+        (b'{"image": "a.png", "text": "x"}', "none of the 1 images"),
     ],
 )
 def test_posts_that_cannot_be_used_are_one_sentence(train, tmp_path, content, told):
@@ -285,8 +285,8 @@ def test_posts_for_tests_are_never_learned_from(train_users, tmp_path):
     called = train_users(write_lines(source, marked))
     assert "2 posts left out: they are for tests" in called.err
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "13 captions of 13 pictures" in card
-    assert "On 1 held-out pictures" in card
+    assert "13 captions of 13 images" in card
+    assert "On 1 held-out images" in card
     words = Captioner.from_pretrained(tmp_path / "out", device="cpu").table.words
     assert {word for word in words if word.endswith("words")} == {"trainwords"}
 

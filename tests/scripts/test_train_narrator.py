@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from scripts._app.run_folder import is_finished
 from tests.scripts.test_train_captioner import interrupt_after
 from tests.scripts.tiny_clips import COLOURS, DOES, write_clips
-from tests.video.tiny_narrator import write_film, write_lines
+from tests.video.tiny_narrator import write_lines, write_video
 from video.data.clips import Span
-from video.data.feature_cache import FilmCache
+from video.data.feature_cache import VideoCache
 from video.metrics import ranks
 from video.narrator import Narrator
 
@@ -63,9 +63,9 @@ def test_a_training_leaves_a_narrator_that_finds_what_it_learned(train, tmp_path
     entries = {entry.name for entry in (tmp_path / "out").iterdir()}
     assert entries == {"config.json", "model.safetensors", "README.md", "training.json"}
     narrator = Narrator.from_pretrained(tmp_path / "out", device="cpu")
-    film = write_film(tmp_path / "film.gif", COLOURS)
-    cache = FilmCache(tmp_path / "cache", narrator.encoder)
-    features = cache.features([Span(film=film, start=at, stop=at + 1) for at in range(6)])
+    video = write_video(tmp_path / "film.gif", COLOURS)
+    cache = VideoCache(tmp_path / "cache", narrator.encoder)
+    features = cache.features([Span(video=video, start=at, stop=at + 1) for at in range(6)])
     batch = narrator.batch([features.take(at) for at in range(6)], ["What is the action in the video?"] * 6)
     with torch.no_grad():
         found = ranks(narrator.query(batch), narrator.text_encoder.half(DOES), [[at] for at in range(6)])
@@ -77,7 +77,7 @@ def test_the_record_and_the_card_tell_how_it_was_made(train, tmp_path):
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["options"]["train"]["steps"] == figures["steps"] == 4
     assert record["figures"]["recall_1"] == figures["recall_1"]
-    assert "22 clips of 11 films with 6 narrations, from `clips.jsonl`; 2 clips of other films" in card(
+    assert "22 clips of 11 videos with 6 narrations, from `clips.jsonl`; 2 clips of other videos" in card(
         tmp_path / "out"
     )
 
@@ -132,29 +132,29 @@ def test_every_choice_trains(train, tmp_path, flags):
 
 def test_causal_clips_are_added_on_both_sides(train, tmp_path):
     train("--causal", steps=1)
-    # of a film's two clips the second has a moment before it, and the first one after it
-    assert "44 clips of 11 films" in card(tmp_path / "out")
+    # of a video's two clips the second has a moment before it, and the first one after it
+    assert "44 clips of 11 videos" in card(tmp_path / "out")
 
 
 def test_clips_for_tests_are_never_learned_from(train, tmp_path):
-    source = write_clips(tmp_path / "clips", film0="test", film1="validation")
+    source = write_clips(tmp_path / "clips", video0="test", video1="validation")
     called = train(source=source, steps=1)
     assert called.err == ["2 clips left out: they are for tests"]
-    assert "20 clips of 10 films with 6 narrations, from `clips.jsonl`; 2 clips of" in card(tmp_path / "out")
+    assert "20 clips of 10 videos with 6 narrations, from `clips.jsonl`; 2 clips of" in card(tmp_path / "out")
 
 
-def test_held_out_clips_may_be_named_and_copies_of_their_films_leave_the_training(train, clips, odd_clips, tmp_path):
+def test_held_out_clips_may_be_named_and_copies_of_their_videos_leave_the_training(train, clips, odd_clips, tmp_path):
     source = odd_clips()
     held = write_lines(source.parent / "held.jsonl", [{"film": "00.gif", "start": 0, "stop": 1, "text": "sits"}])
     called = train("--validation", held, steps=1)
-    assert "2 clips left out of training: their films are held out, as copies" in called.err
-    assert "22 clips of 11 films" in card(tmp_path / "out")
+    assert "2 clips left out of training: their videos are held out, as copies" in called.err
+    assert "22 clips of 11 videos" in card(tmp_path / "out")
 
 
-def test_films_that_are_all_held_out_are_one_sentence_and_leave_nothing(train, clips, tmp_path):
+def test_videos_that_are_all_held_out_are_one_sentence_and_leave_nothing(train, clips, tmp_path):
     called = train("--validation", clips)
     assert (called.code, called.out) == (1, [])
-    assert "all its films are held out" in called.err[-1]
+    assert "all its videos are held out" in called.err[-1]
     assert not (tmp_path / "out").exists()
 
 
@@ -165,10 +165,16 @@ def test_odd_clips_are_reported_and_the_rest_is_learned(train, odd_clips):
         {"film": "00.gif", "start": 0, "stop": 1, "text": DOES[0], "scenario": "house"},
         {"film": "01.gif", "text": "#unsure", "verb": "none"},
     )
-    (source.parent / "broken.mp4").write_text("I am no film")
+    (source.parent / "broken.mp4").write_text("I am no video")
     called = train(source=source, steps=1)
     assert called.code == 0
-    for told in ("ignored verb", "broken.mp4 holds no film", "1 clip left out, beyond the end", "say the same", "tags"):
+    for told in (
+        "ignored verb",
+        "broken.mp4 holds no video",
+        "1 clip left out, beyond the end",
+        "say the same",
+        "tags",
+    ):
         assert sum(told in line for line in called.err) == 1
 
 
@@ -178,7 +184,7 @@ def test_odd_clips_are_reported_and_the_rest_is_learned(train, odd_clips):
         (b"", "holds no clip"),
         (b'{"film": "a.gif", "caption": "x"}', "line 1 has no text"),
         (b'{"film": "a.gif", "text": "x"}\n\xff', "line 2 is not UTF-8"),
-        (b'{"film": "a.gif", "text": "x"}', "line 1 names the film"),
+        (b'{"film": "a.gif", "text": "x"}', "line 1 names the video"),
     ],
 )
 def test_clips_that_cannot_be_used_are_one_sentence(train, tmp_path, content, told):

@@ -103,7 +103,7 @@ def test_the_coding_is_chosen_by_flags(polygraft, file, tmp_path, flags, expecte
     assert not (tmp_path / "v" / "vectors.safetensors").exists()
 
 
-def test_scenes_films_and_standard_input(polygraft, tmp_path, monkeypatch):
+def test_scenes_videos_and_standard_input(polygraft, tmp_path, monkeypatch):
     rows = [
         {"text": "Cut bread", "video": v, "scenario": s} for v, s in (("a", "Cooking"), ("b", "cooking"), ("a", "Tea"))
     ]
@@ -146,7 +146,7 @@ def test_an_update_is_shown_and_rolled_back(polygraft, built, starter):
         def propose(self, segment):
             return ["A completely new thing happens."]
 
-    grow(built, [Segment(film="film", start=0, stop=2, query=query)], Script(), encoder)
+    grow(built, [Segment(video="film", start=0, stop=2, query=query)], Script(), encoder)
     assert counts(polygraft, built) == [8, 5, 2, 0]
     assert ("a completely new thing happens",) * 2 + ("",) in pairs(polygraft, built)
     shown = json.loads(polygraft("vocabulary", "show", built, "--json").out[0])["updates"]

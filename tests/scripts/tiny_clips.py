@@ -1,4 +1,4 @@
-"""Tiny films with narrations, and tiny narrators upon the starter of the environment."""
+"""Tiny videos with narrations, and tiny narrators upon the starter of the environment."""
 
 from pathlib import Path
 from typing import Any
@@ -7,22 +7,22 @@ import torch
 
 from backbone.clip import ImageEncoder
 from backbone.gpt2 import Backbone
-from tests.video.tiny_narrator import moved, tiny_config, write_film, write_lines
+from tests.video.tiny_narrator import moved, tiny_config, write_lines, write_video
 from video.narrator import Narrator
 
 COLOURS = ("red", "lime", "blue", "yellow", "black", "white")
 DOES = ("paints the wall", "washes the car", "opens the door", "cuts a potato", "sits down", "reads a book")
 
 
-def write_clips(folder: Path, films: int = 12, **marks: str) -> Path:
-    """Write films of two colours, a second and a clip each; ``marks`` says the split of a film: ``film3="test"``."""
+def write_clips(folder: Path, videos: int = 12, **marks: str) -> Path:
+    """Write videos of two colours, a second and a clip each; ``marks`` says the split of a video: ``film3="test"``."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for number in range(films):
+    for number in range(videos):
         name = f"{number:02}.gif"
         pair = (number % 6, (number // 6 + number + 1) % 6)
-        write_film(folder / name, [COLOURS[at] for at in pair])
-        mark = {"split": marks[f"film{number}"]} if f"film{number}" in marks else {}
+        write_video(folder / name, [COLOURS[at] for at in pair])
+        mark = {"split": marks[f"video{number}"]} if f"video{number}" in marks else {}
         rows += [
             {"film": name, "start": at, "stop": at + 1, "text": DOES[colour], "scenario": "house"} | mark
             for at, colour in enumerate(pair)

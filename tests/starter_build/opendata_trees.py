@@ -29,15 +29,15 @@ def write(root, files):
 
 
 def paint(path, *, size=(64, 64), box=(8, 8, 56, 56), colour="red"):
-    """Save a picture with one coloured box on a transparent ground."""
+    """Save an image with one coloured box on a transparent ground."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGBA", size)
-    ImageDraw.Draw(picture).rectangle(box, fill=colour)
-    picture.save(path)
+    image = Image.new("RGBA", size)
+    ImageDraw.Draw(image).rectangle(box, fill=colour)
+    image.save(path)
 
 
 def emoji_trees(root):
-    """Return the three emoji packages: names, fluent pictures, twitter pictures."""
+    """Return the three emoji packages: names, fluent images, twitter images."""
     entries = [
         {"label": "dog face", "hexcode": "1F436", "subgroup": 34},
         {"label": "person surfing", "hexcode": "1F3C4-FE0F", "subgroup": 28, "skins": [{"hexcode": "1F3C4-1F3FB"}]},

@@ -30,18 +30,18 @@ from starter_build.starter.imagenet import class_features, class_names, classifi
 # Scoring
 
 
-def slow_rank(picture, texts, captions, own):
-    scores = {caption: float(picture @ texts[captions.index(caption)]) for caption in captions}
+def slow_rank(image, texts, captions, own):
+    scores = {caption: float(image @ texts[captions.index(caption)]) for caption in captions}
     return sum(score >= scores[own] for score in scores.values())
 
 
 def test_recall_equals_ranking_by_hand():
     generator = torch.Generator().manual_seed(0)
     captions = [f"thing {number % 17}" for number in range(40)]
-    pictures = F.normalize(torch.randn(40, 8, generator=generator), dim=-1)
+    images = F.normalize(torch.randn(40, 8, generator=generator), dim=-1)
     texts = F.normalize(torch.randn(17, 8, generator=generator), dim=-1)[torch.arange(40) % 17]
-    ranks = [slow_rank(pictures[i], texts, captions, captions[i]) for i in range(40)]
-    result = retrieval(pictures, texts, captions)
+    ranks = [slow_rank(images[i], texts, captions, captions[i]) for i in range(40)]
+    result = retrieval(images, texts, captions)
     assert result["recall_5"] == pytest.approx(sum(rank <= 5 for rank in ranks) / 40)
     assert result["mrr"] == pytest.approx(sum(1 / rank for rank in ranks) / 40)
     assert (result["captions"], result["chance_10"]) == (17, 10 / 17)
@@ -77,7 +77,7 @@ def toy_head(seed=0):
     return nn.Sequential(nn.Linear(12, 16), nn.GELU(), nn.Linear(16, 8))
 
 
-def toy_pictures():
+def toy_images():
     """Return features that are a noisy image of the caption's vector, and the bank: 10 captions, two of them equal."""
     generator = torch.Generator().manual_seed(2)
     vectors = F.normalize(torch.randn(10, 8, generator=generator), dim=-1)
@@ -90,7 +90,7 @@ def toy_pictures():
 
 
 def test_the_head_learns_to_tell_captions_apart(tmp_path):
-    features, numbers, bank = toy_pictures()
+    features, numbers, bank = toy_images()
     objective = HeadObjective(toy_head(), nn.Parameter(torch.tensor(2.6)), bank, features)
 
     def score():
@@ -112,7 +112,7 @@ def test_a_head_can_start_as_a_linear_map():
 
 
 def test_folding_moves_the_standardisation_into_the_head():
-    features, _, bank = toy_pictures()
+    features, _, bank = toy_images()
     objective = HeadObjective(toy_head(), nn.Parameter(torch.tensor(2.6)), bank, features)
     expected = objective.embed(features)
     objective.fold()
@@ -142,7 +142,7 @@ def lexicon(*things):
     return Lexicon(spelling={}, nouns=frozenset(things), things=frozenset(things), verbs=frozenset(), irregular={})
 
 
-def test_classes_that_held_out_pictures_show_are_left_out():
+def test_classes_that_held_out_images_show_are_left_out():
     names = class_names(lexicon("frog", "shark", "goldfish"), {"tench"}, {"shark"})
     assert names[1] == "goldfish"
     assert 0 not in names  # "tench" is a held-out caption
@@ -151,7 +151,7 @@ def test_classes_that_held_out_pictures_show_are_left_out():
     assert 31 not in class_names(lexicon("frog"), set(), {"frog"})
 
 
-def test_the_rows_of_classes_lie_where_their_pictures_do():
+def test_the_rows_of_classes_lie_where_their_images_do():
     generator = torch.Generator().manual_seed(4)
     means, spread = torch.randn(5, 9, generator=generator), torch.diag(torch.linspace(0.1, 2, 9))
     means -= means.mean(0)

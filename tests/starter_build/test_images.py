@@ -1,4 +1,4 @@
-"""The three picture sets on made-up packages."""
+"""The three image sets on made-up packages."""
 
 import pytest
 from PIL import Image
@@ -14,16 +14,16 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="400pt" height="200pt"><rec
 
 def test_emoji_come_in_two_hands_without_flags_letters_and_skin_tones(tmp_path):
     found = list(emoji(*emoji_trees(tmp_path), LEXICON))
-    assert [(picture.id, picture.text, picture.concept) for picture in found] == [
+    assert [(image.id, image.text, image.concept) for image in found] == [
         ("emoji/fluent/1f436", "dog face", "dog"),
         ("emoji/twemoji/1f436", "dog face", "dog"),
         ("emoji/fluent/1f3c4", "person surfing", "surfing"),
         ("emoji/twemoji/1f3c4", "person surfing", "surfing"),
     ]
-    assert {picture.licence for picture in found} == {"MIT", "CC-BY-4.0"}
+    assert {image.licence for image in found} == {"MIT", "CC-BY-4.0"}
 
 
-def test_stamps_have_a_sentence_and_a_picture(tmp_path):
+def test_stamps_have_a_sentence_and_a_image(tmp_path):
     write(tmp_path, {f"{STAMPS}/{name}.txt": "A dog.\nfr.utf8=Un chien." for name in ("pets/dog", "symbols/x", "lost")})
     paint(tmp_path / STAMPS / "pets/dog.png")
     paint(tmp_path / STAMPS / "symbols/x.png")
@@ -103,6 +103,6 @@ def test_clips_drop_flags_repeats_series_titles_and_other_languages(tmp_path):
     ("options", "visible"),
     [({}, True), ({"box": (1, 1, 3, 3)}, False), ({"colour": "white"}, False), ({"size": (20, 64)}, False)],
 )
-def test_specks_white_on_white_and_tiny_pictures_are_not_visible(tmp_path, options, visible):
+def test_specks_white_on_white_and_tiny_images_are_not_visible(tmp_path, options, visible):
     paint(tmp_path / "x.png", **options)
     assert is_visible(tmp_path / "x.png") == visible

@@ -118,7 +118,7 @@ def test_who_has_no_word_for_an_emoji_says_nothing(data):
     }
 
 
-def test_pictures_of_both_hands_meet_the_texts(tmp_path, data):
+def test_images_of_both_hands_meet_the_texts(tmp_path, data):
     found = gather(emoji(*emoji_trees(tmp_path / "trees"), LEXICON), voice_texts(data))
     assert [(spoken.code, spoken.concept) for spoken in found] == [("1f436", "dog"), ("1f3c4", "surfing")]
     assert found[0].texts == DOG

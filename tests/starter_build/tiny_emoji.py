@@ -25,8 +25,8 @@ COLOURS = ("red", "lime", "blue", "yellow", "orange", "cyan", "purple", "brown")
 STEPS = ["Cut the onion into rings.", "Stir the soup with a spoon, gently.", "Wash the rice.", "Serve"]
 
 
-def write_film(path: Path, number: int) -> None:
-    """Save a film of four frames in which a box walks over a coloured ground."""
+def write_video(path: Path, number: int) -> None:
+    """Save a video of four frames in which a box walks over a coloured ground."""
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = []
     for step in range(4):
@@ -39,7 +39,7 @@ def write_film(path: Path, number: int) -> None:
 
 def write_emoji(data: Path) -> Path:
     """Write every package that the benchmark fetches, so that nothing is fetched."""
-    moving = {code: name for films in BY_PART.values() for code, name in films.items()}
+    moving = {code: name for videos in BY_PART.values() for code, name in videos.items()}
     named = moving | STILL
     entries = [
         {"label": name, "hexcode": code.upper(), "group": 1, "subgroup": 7, "tags": [name]}
@@ -72,7 +72,7 @@ def write_emoji(data: Path) -> Path:
         paint(data / EMOJI_TWITTER.folder / f"package/img/twitter/64/{code}.png", colour=COLOURS[number % len(COLOURS)])
         folder = data / ANIMATED[number % len(ANIMATED)].folder / "package/assets"
         if code in moving:
-            write_film(folder / f"{code}.webp", number)
+            write_video(folder / f"{code}.webp", number)
         else:
             paint(folder / f"{code}.webp")
     for package in ANIMATED:

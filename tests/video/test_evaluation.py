@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from backbone.errors import PolygraftError
-from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set, tiny_narrator, write_film
+from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set, tiny_narrator, write_video
 from tests.video.toy import toy_vocabulary
 from video.data.clip_features import gather
 from video.data.clips import Clip
-from video.data.feature_cache import FilmCache
+from video.data.feature_cache import VideoCache
 from video.evaluation import Examiner, hit_ranks, truths
 from video.vocabulary.exact_search import Hits
 from video.vocabulary.narrations import Row, collect
@@ -33,7 +33,7 @@ def test_hits_are_ranked_with_ties_at_their_worst():
 
 def test_right_are_all_texts_of_the_same_moment_and_question_the_own_first():
     data = planted_set().take([0, 1, 0, 0])
-    clips = tuple(Clip(film=Path("x"), text=text, question=asked) for text, asked in
+    clips = tuple(Clip(video=Path("x"), text=text, question=asked) for text, asked in
                   (("cut", "now"), ("wash", "now"), ("chop", "now"), ("cook", "overall")))  # fmt: skip
     same = clip_set([data.frames(at) for at in range(4)], [clip.text for clip in clips])
     features = data.features
@@ -74,9 +74,9 @@ def test_a_vocabulary_of_another_text_encoder_is_refused(narrator):
 
 
 def test_the_time_end_to_end_is_of_reading_anew(narrator, tmp_path, monkeypatch):
-    films = [write_film(tmp_path / f"{at}.gif", ("red", "blue")) for at in range(4)]
-    clips = [Clip(film=film, text=text, id=text) for film, text in zip(films, TEXTS[:4], strict=True)]
-    data = gather(clips, FilmCache(tmp_path / "cache", parts()[0]))
+    videos = [write_video(tmp_path / f"{at}.gif", ("red", "blue")) for at in range(4)]
+    clips = [Clip(video=video, text=text, id=text) for video, text in zip(videos, TEXTS[:4], strict=True)]
+    data = gather(clips, VideoCache(tmp_path / "cache", parts()[0]))
     encode, seen = parts()[0].encode, []
     monkeypatch.setattr(parts()[0], "encode", lambda images, **k: seen.append(len(images)) or encode(images, **k))
     assert Examiner(narrator, data).seconds_end_to_end(3) > 0

@@ -1,4 +1,4 @@
-"""A tiny narrator, clips for it to learn from, and films of coloured frames, all made in milliseconds."""
+"""A tiny narrator, clips for it to learn from, and videos of coloured frames, all made in milliseconds."""
 
 import json
 from collections.abc import Sequence
@@ -58,19 +58,19 @@ def moved(narrator: Narrator, *, seed: int = 5) -> Narrator:
 
 
 def clip_set(frames: Sequence[Tensor], texts: Sequence[str], questions: Sequence[str] | str = "now") -> ClipSet:
-    """Return clips with these frames, each of a film of its own."""
+    """Return clips with these frames, each of a video of its own."""
     asked = [questions] * len(texts) if isinstance(questions, str) else questions
     ends = np.cumsum([0, *map(len, frames)])
     features = SpanFeatures(
         times=tuple(tuple(n / 2 for n in range(len(own))) for own in frames),
         rows=tuple(np.arange(*between) for between in pairwise(ends)),
-        films=tuple(f"{number:064}" for number in range(len(frames))),
+        videos=tuple(f"{number:064}" for number in range(len(frames))),
         unreadable={},
         encoded=0,
         table=torch.cat(list(frames)).to(torch.float16).numpy(),
     )
     clips = tuple(
-        Clip(film=Path(f"{number}.mp4"), text=text, question=question, id=str(number))
+        Clip(video=Path(f"{number}.mp4"), text=text, question=question, id=str(number))
         for number, (text, question) in enumerate(zip(texts, asked, strict=True))
     )
     return ClipSet(clips=clips, features=features, encoder=parts()[0].digest)
@@ -95,7 +95,7 @@ def spread_texts(texts: Sequence[str]) -> Tensor:
     return F.normalize(vectors - vectors.mean(dim=0), dim=1)
 
 
-def write_film(path: Path, colours: Sequence[str], *, seconds: float = 1.0) -> Path:
+def write_video(path: Path, colours: Sequence[str], *, seconds: float = 1.0) -> Path:
     """Write an animated GIF that shows each colour for so long."""
     frames = [Image.new("RGB", (32, 24), colour) for colour in colours]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)

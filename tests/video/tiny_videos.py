@@ -1,4 +1,4 @@
-"""Films of a few pixels whose frames show their own number, so that the right frame is known when it is seen."""
+"""Videos of a few pixels whose frames show their own number, so that the right frame is known when it is seen."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ TICKS = 30000
 
 
 def numbered(number: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> np.ndarray:
-    """Return a grey picture (height, width) whose stripes are the bits of ``number``: no codec can blur them away."""
+    """Return a grey image (height, width) whose stripes are the bits of ``number``: no codec can blur them away."""
     bits = [(number >> place) & 1 for place in range(_BITS)]
     row = np.repeat(np.array(bits, np.uint8) * 200 + 28, size[0] // _BITS)
     return np.tile(row, (size[1], 1))
@@ -54,12 +54,12 @@ def uneven(frames: int, seed: int = 0) -> list[int]:
     return [0, *np.cumsum(gaps)[:-1].tolist()]
 
 
-def write_film(
+def write_video(
     file: Path | io.BytesIO,
     times: Sequence[int],
     *,
     codec: str = "libx264",
-    pictures: Iterable[np.ndarray] | None = None,
+    images: Iterable[np.ndarray] | None = None,
     pixels: str = "yuv420p",
     options: dict[str, str] | None = None,
     container: dict[str, str] | None = None,
@@ -67,25 +67,25 @@ def write_film(
     sound: float = 0.0,
     stream: dict[str, Any] | None = None,
 ) -> None:
-    """Write a film.
+    """Write a video.
 
     Args:
         file: where to.
         times: when each frame begins, in ticks.
-        codec: of the pictures; none is written if it is empty.
-        pictures: one for each frame, grey (height, width) or RGB (height, width, 3); None: each shows its number.
-        pixels: how the film stores them.
+        codec: of the images; none is written if it is empty.
+        images: one for each frame, grey (height, width) or RGB (height, width, 3); None: each shows its number.
+        pixels: how the video stores them.
         options: of the codec.
         container: options of the container.
         form: the container's name, where the file's does not tell.
-        sound: seconds of silence beside the pictures.
+        sound: seconds of silence beside the images.
         stream: what is set on the stream; ``turn`` is how it is to be shown, as degrees and whether it is mirrored.
     """
     with av.open(file, "w", format=form, options=container or {}) as output:
         audio = output.add_stream("aac", rate=8000) if sound else None
         if codec:
-            shown = pictures if pictures is not None else map(numbered, range(len(times)))
-            _write_pictures(output, times, codec, shown, pixels, options or {}, stream or {})
+            shown = images if images is not None else map(numbered, range(len(times)))
+            _write_images(output, times, codec, shown, pixels, options or {}, stream or {})
         if audio is not None:
             silence = np.zeros((1, 1024), np.float32)
             for number in range(int(sound * 8000) // 1024):
@@ -95,35 +95,35 @@ def write_film(
             output.mux(audio.encode(None))
 
 
-def _write_pictures(
+def _write_images(
     output: Any,
     times: Sequence[int],
     codec: str,
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     pixels: str,
     options: dict[str, str],
     settings: dict[str, Any],
 ) -> None:
     span = Fraction(times[-1] - times[0], TICKS) if len(times) > 1 else Fraction(0)
     rate = ((len(times) - 1) / span).limit_denominator(1001) if span else Fraction(30)
-    film = output.add_stream(codec, rate=rate, options=options)
-    film.pix_fmt = pixels
-    film.codec_context.time_base = Fraction(1, TICKS)
+    video = output.add_stream(codec, rate=rate, options=options)
+    video.pix_fmt = pixels
+    video.codec_context.time_base = Fraction(1, TICKS)
     degrees, mirrored = settings.pop("turn", (0, False))
     if degrees or mirrored:
-        film.set_display_rotation(degrees, hflip=mirrored)
+        video.set_display_rotation(degrees, hflip=mirrored)
     for name, value in settings.items():
-        setattr(film.codec_context, name, value)
-    for time, picture in zip(times, pictures, strict=True):
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24" if picture.ndim == 3 else "gray")
+        setattr(video.codec_context, name, value)
+    for time, image in zip(times, images, strict=True):
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24" if image.ndim == 3 else "gray")
         if time == times[0]:
-            film.width, film.height = frame.width, frame.height
+            video.width, video.height = frame.width, frame.height
         frame.pts, frame.time_base = time, Fraction(1, TICKS)
-        output.mux(film.encode(frame))
-    output.mux(film.encode(None))
+        output.mux(video.encode(frame))
+    output.mux(video.encode(None))
 
 
 def animate(file: Path, colours: Sequence[str], durations: Sequence[int], **options: Any) -> None:
-    """Write an animated picture, a colour each frame, in the format that the file's name tells."""
+    """Write an animated image, a colour each frame, in the format that the file's name tells."""
     first, *rest = (Image.new("RGB", (16, 8), colour) for colour in colours)
     first.save(file, save_all=True, append_images=rest, duration=list(durations), loop=0, **options)

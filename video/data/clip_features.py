@@ -8,7 +8,7 @@ from torch import Tensor
 
 from backbone.errors import PolygraftError
 from video.data.clips import Clip
-from video.data.feature_cache import FilmCache, SpanFeatures
+from video.data.feature_cache import SpanFeatures, VideoCache
 
 _NAMED = 3  # how many of many are named in a remark
 
@@ -32,16 +32,16 @@ class ClipSet:
         return tuple(clip.text for clip in self.clips)
 
     @property
-    def films(self) -> int:
-        """How many films they are of, copies counted once."""
-        return len(set(self.features.films))
+    def videos(self) -> int:
+        """How many videos they are of, copies counted once."""
+        return len(set(self.features.videos))
 
     @property
     def digest(self) -> str:
         """SHA-256 over what is shown and asked, and the encoder; not over features, which differ in a last bit."""
         digest = hashlib.sha256(self.encoder.encode())
-        for clip, film, times in zip(self.clips, self.features.films, self.features.times, strict=True):
-            digest.update(repr((film, times, clip.asked, clip.text)).encode())
+        for clip, video, times in zip(self.clips, self.features.videos, self.features.times, strict=True):
+            digest.update(repr((video, times, clip.asked, clip.text)).encode())
         return digest.hexdigest()
 
     def frames(self, index: int) -> Tensor:
@@ -58,19 +58,19 @@ class ClipSet:
                 features,
                 times=tuple(features.times[index] for index in kept),
                 rows=tuple(features.rows[index] for index in kept),
-                films=tuple(features.films[index] for index in kept),
+                videos=tuple(features.videos[index] for index in kept),
             ),
         )
 
     def without(self, other: "ClipSet") -> "ClipSet":
-        """Return this set without the films that ``other`` holds too, under whatever name."""
-        theirs = set(other.features.films)
-        return self.take([index for index, film in enumerate(self.features.films) if film not in theirs])
+        """Return this set without the videos that ``other`` holds too, under whatever name."""
+        theirs = set(other.features.videos)
+        return self.take([index for index, video in enumerate(self.features.videos) if video not in theirs])
 
 
 def gather(
     clips: Sequence[Clip],
-    cache: FilmCache,
+    cache: VideoCache,
     *,
     fps: float = 2.0,
     batch_size: int = 32,
@@ -79,12 +79,12 @@ def gather(
     """Encode what is shown of clips.
 
     Args:
-        clips: films, times and texts.
+        clips: videos, times and texts.
         cache: holds features, or makes them.
         fps: looks a second; a clip has one at least.
         batch_size: frames per pass through the encoder.
-        report: called with one sentence about each film that cannot be read, and one about the clips that lie beyond
-            the end of their film; these are left out.
+        report: called with one sentence about each video that cannot be read, and one about the clips that lie beyond
+            the end of their video; these are left out.
 
     Raises:
         UsageError: see `video.data.clips.check_fps`.
@@ -94,13 +94,15 @@ def gather(
     found = cache.features([clip.shown for clip in clips], fps=fps, batch_size=batch_size, report=tell)
     for sentence in found.unreadable.values():
         tell(sentence)
-    beyond = [clip.id for clip, film, times in zip(clips, found.films, found.times, strict=True) if film and not times]
+    beyond = [
+        clip.id for clip, video, times in zip(clips, found.videos, found.times, strict=True) if video and not times
+    ]
     if beyond:
         more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
         named = ", ".join(beyond[:_NAMED]) + more
-        tell(f"{len(beyond)} clip{'s' * (len(beyond) > 1)} left out, beyond the end of their films: {named}")
+        tell(f"{len(beyond)} clip{'s' * (len(beyond) > 1)} left out, beyond the end of their videos: {named}")
     whole = ClipSet(clips=tuple(clips), features=found, encoder=cache.encoder.digest)
     kept = whole.take([index for index, times in enumerate(found.times) if times])
     if not kept:
-        raise PolygraftError(f"none of the {len(clips)} clips shows anything: give films and times that can be seen")
+        raise PolygraftError(f"none of the {len(clips)} clips shows anything: give videos and times that can be seen")
     return kept

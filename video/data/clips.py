@@ -1,4 +1,4 @@
-"""Clips: moments of films with what is said of them, read from a JSONL file and parted by film (torch-free).
+"""Clips: moments of videos with what is said of them, read from a JSONL file and parted by video (torch-free).
 
 ``start`` and ``stop`` say when the narration happens, whatever is asked. What is shown then keeps to the right side of
 time, as in VLog (Lin and Shou, 2025, section 3.3): asked what comes ``next``, the narrator sees the frames before the
@@ -20,7 +20,7 @@ from video.config import QUESTIONS
 from video.vocabulary.narrations import MAX_CHARACTERS, clean
 
 SPLITS = ("train", "validation", "test")
-"""What a film may be for, from the lowest side to the highest."""
+"""What a video may be for, from the lowest side to the highest."""
 
 Report = Callable[[str], None]
 
@@ -33,26 +33,26 @@ _NAMED = 3  # how many of many are named in a remark
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A stretch of a film."""
+    """A stretch of a video."""
 
-    film: Path
+    video: Path
     start: float = 0.0
     """Seconds."""
     stop: float | None = None
-    """Seconds, not included; None: the film's end."""
+    """Seconds, not included; None: the video's end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A moment of a film and its narration."""
+    """A moment of a video and its narration."""
 
-    film: Path
+    video: Path
     text: str
     """As `video.vocabulary.narrations.clean` writes narrations, so that a vocabulary holds the same text."""
     start: float | None = None
-    """Seconds; None: the film's beginning."""
+    """Seconds; None: the video's beginning."""
     stop: float | None = None
-    """Seconds, not included; None: the film's end."""
+    """Seconds, not included; None: the video's end."""
     question: str = "now"
     """One of ``now``, ``next``, ``before``, ``overall``, or a question in its own words; empty: nothing is asked."""
     scenario: str = ""
@@ -68,16 +68,16 @@ class Clip:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no time is given: the whole film is shown then, whatever the question."""
+        """Whether no time is given: the whole video is shown then, whatever the question."""
         return self.start is None and self.stop is None
 
     @property
     def blind(self) -> str:
         """Why nothing can be shown, the end of a sentence; empty where something can."""
         if self.question == "next" and not self.is_whole and not self.start:
-            return "asks what comes next, but at the film's beginning, before which nothing is shown"
+            return "asks what comes next, but at the video's beginning, before which nothing is shown"
         if self.question == "before" and not self.is_whole and self.stop is None:
-            return "asks what was before, but at the film's end, after which nothing is shown"
+            return "asks what was before, but at the video's end, after which nothing is shown"
         return ""
 
     @property
@@ -86,17 +86,17 @@ class Clip:
         begin = self.start or 0.0
         if self.question == "next" and not self.is_whole:
             length = begin if self.stop is None else self.stop - begin
-            return Span(film=self.film, start=max(0.0, begin - length), stop=begin)
+            return Span(video=self.video, start=max(0.0, begin - length), stop=begin)
         if self.question == "before" and self.stop is not None:
-            return Span(film=self.film, start=self.stop, stop=2 * self.stop - begin)
-        return Span(film=self.film, start=begin, stop=self.stop)
+            return Span(video=self.video, start=self.stop, stop=2 * self.stop - begin)
+        return Span(video=self.video, start=begin, stop=self.stop)
 
 
-_KEYS = tuple(field.name for field in fields(Clip))
+_KEYS = tuple("film" if field.name == "video" else field.name for field in fields(Clip))
 
 
 def check_fps(fps: float) -> None:
-    """Refuse a number of looks a second that no film has.
+    """Refuse a number of looks a second that no video has.
 
     Raises:
         UsageError: it is not above 0, or above 1000.
@@ -108,7 +108,7 @@ def check_fps(fps: float) -> None:
 def with_causal(clips: Sequence[Clip]) -> list[Clip]:
     """Return the clips, each timed one that asks ``now`` followed by the same moment asked ``next`` and ``before``.
 
-    Moments at an end of their film, where nothing is on the side to be shown, have one of the two.
+    Moments at an end of their video, where nothing is on the side to be shown, have one of the two.
     """
     found = []
     for clip in clips:
@@ -123,7 +123,7 @@ def with_causal(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
-    """Read clips from lines of JSON with ``film`` (relative to the file's folder) and ``text``.
+    """Read clips from lines of JSON with ``video`` (relative to the file's folder) and ``text``.
 
     Optional are ``start``, ``stop`` (seconds), ``question`` (``now`` by default), ``scenario``, ``id`` and ``split``.
     A clip without an id gets one made of its contents.
@@ -135,7 +135,7 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
 
     Raises:
         PolygraftError: the file cannot be read, holds no clip, or a line (which is named) is no clip: not UTF-8, not
-            JSON, of other types, with times that are no times, with an id that another line has, or with a film that
+            JSON, of other types, with times that are no times, with an id that another line has, or with a video that
             is not there.
     """
     tell = report or (lambda _: None)
@@ -160,7 +160,7 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
         tell(f"{file}: {_count(repeats, 'line')} left out, which say the same as another")
     if not clips:
         raise PolygraftError(f"{file} holds no clip: {_SHAPE}")
-    _check_films(clips, places)
+    _check_videos(clips, places)
     return clips
 
 
@@ -174,9 +174,9 @@ def _read_data(file: Path) -> bytes:
 
 def _clip(record: dict[str, Any], place: str, folder: Path) -> Clip:
     """Return the clip that a line describes."""
-    film, text = _text(record, "film", place), clean(_text(record, "text", place))
-    if not film or record.get("text") is None:
-        raise PolygraftError(f"{place} has no {'text' if film else 'film'}: {_SHAPE}")
+    video, text = _text(record, "film", place), clean(_text(record, "text", place))
+    if not video or record.get("text") is None:
+        raise PolygraftError(f"{place} has no {'text' if video else 'film'}: {_SHAPE}")
     start, stop = _seconds(record, "start", place), _seconds(record, "stop", place)
     if stop is not None and stop <= (start or 0.0):
         raise PolygraftError(f"{place} stops at {stop:g} s, but starts at {start or 0.0:g} s: give a later stop")
@@ -184,7 +184,7 @@ def _clip(record: dict[str, Any], place: str, folder: Path) -> Clip:
     if split and split not in SPLITS:
         raise PolygraftError(f"{place} has {split[:40]!r} for 'split': leave it out, or give one of {_list(SPLITS)}")
     clip = Clip(
-        film=folder / film,
+        video=folder / video,
         text=text,
         start=start,
         stop=stop,
@@ -194,8 +194,8 @@ def _clip(record: dict[str, Any], place: str, folder: Path) -> Clip:
         split=split,
     )
     if clip.blind:
-        raise PolygraftError(f"{place} {clip.blind}: give another moment, or no times for the whole film")
-    return clip if clip.id else replace(clip, id=_made_id(clip, film))
+        raise PolygraftError(f"{place} {clip.blind}: give another moment, or no times for the whole video")
+    return clip if clip.id else replace(clip, id=_made_id(clip, video))
 
 
 def _text(record: dict[str, Any], key: str, place: str, *, missing: str = "") -> str:
@@ -217,27 +217,27 @@ def _seconds(record: dict[str, Any], key: str, place: str) -> float | None:
     value = record.get(key)
     if value is None:
         return None
-    # beyond 1e9 nothing is a film, and whole numbers may be too large to be a float
+    # beyond 1e9 nothing is a video, and whole numbers may be too large to be a float
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
         raise PolygraftError(f"{place} has {str(value)[:40]!r} for {key!r}, which must be seconds, 0 or more: {_SHAPE}")
     return float(value)
 
 
-def _made_id(clip: Clip, film: str) -> str:
+def _made_id(clip: Clip, video: str) -> str:
     """Return an id that says which moment it is, and stays the same on another machine and in another order."""
-    name = Path(film).name if Path(film).is_absolute() else film
+    name = Path(video).name if Path(video).is_absolute() else video
     told = "\0".join(map(str, (clip.start, clip.stop, clip.question, clip.text, clip.scenario, clip.split)))
     return f"{name}#{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
-def _check_films(clips: Sequence[Clip], places: dict[str, str]) -> None:
-    there = {film: is_file(film) for film in {clip.film for clip in clips}}
-    missing = [clip for clip in clips if not there[clip.film]]
+def _check_videos(clips: Sequence[Clip], places: dict[str, str]) -> None:
+    there = {video: is_file(video) for video in {clip.video for clip in clips}}
+    missing = [clip for clip in clips if not there[clip.video]]
     if missing:
         more = sum(not found for found in there.values()) - 1
-        others = f" (and {_count(more, 'other film')} missing)" if more else ""
+        others = f" (and {_count(more, 'other video')} missing)" if more else ""
         raise PolygraftError(
-            f"{places[missing[0].id]} names the film {missing[0].film}, which is not there{others}: paths are taken "
+            f"{places[missing[0].id]} names the video {missing[0].video}, which is not there{others}: paths are taken "
             "from the folder of the file"
         )
 
@@ -246,7 +246,7 @@ def _check_films(clips: Sequence[Clip], places: dict[str, str]) -> None:
 
 
 def check_share(val_share: float) -> None:
-    """Refuse a share of films to hold out that is none.
+    """Refuse a share of videos to hold out that is none.
 
     Raises:
         UsageError: it is not in 0..1.
@@ -258,16 +258,16 @@ def check_share(val_share: float) -> None:
 def mark_splits(
     clips: Sequence[Clip], *, val_share: float = 0.1, seed: int = 0, report: Report | None = None
 ) -> list[Clip]:
-    """Say of each clip what it is for; all clips of a film are for the same, since its moments resemble one another.
+    """Say of each clip what it is for; all clips of a video are for the same, since its moments resemble one another.
 
-    Marks that were given are kept, and clips without one are for training. Marks may put a film on several sides: its
+    Marks that were given are kept, and clips without one are for training. Marks may put a video on several sides: its
     clips on the highest (tests, then validation) stay, and the others are left out. Where no clip is marked
-    ``validation``, films for it are drawn from those for training, by a hash of the seed and the film's name and texts,
+    ``validation``, videos for it are drawn from those for training, by a hash of the seed and the video's name and texts,
     so that a draw depends neither on the folder nor on the order of the clips.
 
     Args:
         clips: all clips.
-        val_share: share of the training films that is drawn for validation, one at least; 0: none.
+        val_share: share of the training videos that is drawn for validation, one at least; 0: none.
         seed: another seed, another draw.
         report: called with a sentence about what is left out.
 
@@ -276,35 +276,35 @@ def mark_splits(
 
     Raises:
         UsageError: see `check_share`.
-        PolygraftError: there are too few films to draw from.
+        PolygraftError: there are too few videos to draw from.
     """
     check_share(val_share)
-    films: dict[str, list[Clip]] = {}
+    videos: dict[str, list[Clip]] = {}
     for clip in clips:
-        films.setdefault(_name(clip), []).append(clip)
-    sides = {name: max((clip.split or "train" for clip in group), key=SPLITS.index) for name, group in films.items()}
+        videos.setdefault(_name(clip), []).append(clip)
+    sides = {name: max((clip.split or "train" for clip in group), key=SPLITS.index) for name, group in videos.items()}
     kept = [clip for clip in clips if (clip.split or "train") == sides[_name(clip)]]
     if report and len(kept) < len(clips):
-        report(f"{_count(len(clips) - len(kept), 'clip')} left out: their films are held out for validation or tests")
+        report(f"{_count(len(clips) - len(kept), 'clip')} left out: their videos are held out for validation or tests")
     if val_share and "train" in sides.values() and "validation" not in sides.values():
         learned = [name for name, side in sides.items() if side == "train"]
         wanted = max(1, round(val_share * len(learned)))
         if wanted >= len(learned):
             raise PolygraftError(
-                f"of {_count(len(learned), 'film')} none can be held out: give more films, or --val-share 0"
+                f"of {_count(len(learned), 'video')} none can be held out: give more videos, or --val-share 0"
             )
-        drawn = sorted(learned, key=lambda name: _rank(films[name], seed))[:wanted]
+        drawn = sorted(learned, key=lambda name: _rank(videos[name], seed))[:wanted]
         sides |= dict.fromkeys(drawn, "validation")
     return [replace(clip, split=sides[_name(clip)]) for clip in kept]
 
 
 def _name(clip: Clip) -> str:
-    return os.path.normpath(clip.film)
+    return os.path.normpath(clip.video)
 
 
 def _rank(group: Sequence[Clip], seed: int) -> bytes:
-    """Return a number drawn for a film."""
-    told = sorted({f"{clip.film.name}\0{clip.text}" for clip in group})
+    """Return a number drawn for a video."""
+    told = sorted({f"{clip.video.name}\0{clip.text}" for clip in group})
     # surrogates stand for bytes of file names that are not UTF-8
     return hashlib.sha256("\0".join([str(seed), *told]).encode("utf-8", "surrogatepass")).digest()
 

@@ -1,8 +1,8 @@
-"""What an image encoder says of films at regular times, so that each look at a film is decoded and encoded once.
+"""What an image encoder says of videos at regular times, so that each look at a video is decoded and encoded once.
 
-All spans of a film are looked at on one grid of times, 0, 1 / fps, 2 / fps and so on (VLog takes 2 a second, section
+All spans of a video are looked at on one grid of times, 0, 1 / fps, 2 / fps and so on (VLog takes 2 a second, section
 4.1), so that spans that overlap share their frames. The cache is a `backbone.feature_cache.RowStore`: a row a look, its key
-made of the film's contents and the time. Looks beyond the end are kept too, so that an end need not be found again.
+made of the video's contents and the time. Looks beyond the end are kept too, so that an end need not be found again.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.feature_cache import Rows, RowStore
 from video.data.clips import Span, check_fps
-from video.frames.files import Frame, check_film
+from video.frames.files import Frame, check_video
 from video.frames.reader import read_frames
 
 _TICK = 1e-6  # seconds; times that are nearer are one
-_PASSED_OVER = 16  # so many looks that nobody wants take no longer than to open the film again
+_PASSED_OVER = 16  # so many looks that nobody wants take no longer than to open the video again
 
 Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 Looks: TypeAlias = tuple[float, ...]
@@ -44,13 +44,13 @@ class SpanFeatures:
     """The features of a list of spans, read from disk where they are asked for."""
 
     times: tuple[Looks, ...]
-    """Of each span: when it was looked at, in seconds. None where its film cannot be read or shows nothing then."""
+    """Of each span: when it was looked at, in seconds. None where its video cannot be read or shows nothing then."""
     rows: tuple[Numbers, ...]
     """The row of each look in the table."""
-    films: tuple[str, ...]
-    """SHA-256 of each span's film; empty where it cannot be read."""
+    videos: tuple[str, ...]
+    """SHA-256 of each span's video; empty where it cannot be read."""
     unreadable: dict[Path, str]
-    """Films that cannot be read, with one sentence each."""
+    """Videos that cannot be read, with one sentence each."""
     encoded: int
     """How many looks this call had to encode."""
     table: Rows
@@ -60,11 +60,11 @@ class SpanFeatures:
         return F.normalize(torch.from_numpy(self.table[self.rows[index][looks]]).float(), dim=-1)
 
 
-class FilmCache:
-    """Features of films, by content: a copy or a renamed film is known, a changed one is encoded anew.
+class VideoCache:
+    """Features of videos, by content: a copy or a renamed video is known, a changed one is encoded anew.
 
     Args:
-        folder: where the cache lives; several encoders, and caches of pictures, may share it.
+        folder: where the cache lives; several encoders, and caches of images, may share it.
         encoder: what encodes frames that are not known.
 
     Raises:
@@ -89,14 +89,14 @@ class FilmCache:
     ) -> SpanFeatures:
         """Return the features of spans, encoding the looks that are not cached.
 
-        A span with no time of the grid in it is looked at in its middle; one whose times lie all beyond the film's end,
+        A span with no time of the grid in it is looked at in its middle; one whose times lie all beyond the video's end,
         at its start. An interrupted call has cached every batch it finished.
 
         Args:
-            spans: any number of a film.
+            spans: any number of a video.
             fps: looks a second.
             batch_size: frames per pass through the encoder.
-            report: called with what `video.frames.reader.read_frames` says of films that are read to their end.
+            report: called with what `video.frames.reader.read_frames` says of videos that are read to their end.
             progress: show a bar on a terminal when it takes more than two seconds.
             looked: called with the time of each look that is read anew, in seconds.
 
@@ -105,13 +105,15 @@ class FilmCache:
             PolygraftError: the cache cannot be written (no space, no permission).
         """
         check_fps(fps)
-        by_film: dict[Path, list[Span]] = {}
+        by_video: dict[Path, list[Span]] = {}
         for span in spans:
-            by_film.setdefault(span.film, []).append(span)
-        bar = tqdm(by_film.items(), desc="encoding", unit="film", delay=2.0, disable=not progress or not _is_terminal())
+            by_video.setdefault(span.video, []).append(span)
+        bar = tqdm(
+            by_video.items(), desc="encoding", unit="video", delay=2.0, disable=not progress or not _is_terminal()
+        )
         with self.store.locked():
             work = _Work(self.encoder, self.store, fps, batch_size, report or _nobody, looked or _nobody)
-            found = {film: work.look(film, own) for film, own in bar}
+            found = {video: work.look(video, own) for video, own in bar}
             work.flush()
             return _collect(spans, found, work)
 
@@ -126,7 +128,7 @@ def _is_terminal() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Looked:
-    """What came of a film: its digest and the looks at each of its spans that show something, or why it fails."""
+    """What came of a video: its digest and the looks at each of its spans that show something, or why it fails."""
 
     digest: str = ""
     problem: str = ""
@@ -134,7 +136,7 @@ class _Looked:
 
 
 class _UnreadableError(Exception):
-    """Says of a film that it cannot be read."""
+    """Says of a video that it cannot be read."""
 
 
 class _Work:
@@ -153,24 +155,24 @@ class _Work:
         self.looked = looked
         self.known = store.repair()
         self.beyond = set(np.flatnonzero(store.table("shown", len(self.known))[:, 0] == 0).tolist())
-        """Rows of looks beyond a film's end."""
+        """Rows of looks beyond a video's end."""
         self.encoded = 0
         self._waiting: dict[bytes, Tensor] = {}
         self._over: dict[bytes, None] = {}
 
-    def look(self, film: Path, spans: Sequence[Span]) -> _Looked:
-        """See to it that every look at the spans of a film is known or waits."""
+    def look(self, video: Path, spans: Sequence[Span]) -> _Looked:
+        """See to it that every look at the spans of a video is known or waits."""
         try:
-            digest = _digest(film)
+            digest = _digest(video)
             opened = [span for span in spans if span.stop is None]
             if opened:
-                self._to_the_end(film, digest, min(self._first(span) for span in opened))
+                self._to_the_end(video, digest, min(self._first(span) for span in opened))
             wanted = {span: self._looks(digest, span) for span in spans}
-            self._listed(film, digest, (time for times in wanted.values() for time in times))
+            self._listed(video, digest, (time for times in wanted.values() for time in times))
             # annotations round: what begins just before the end may show something at its very start alone
             late = {span: (span.start,) for span, times in wanted.items() if not self._shown(digest, times)}
-            self._listed(film, digest, (time for times in late.values() for time in times))
-        except _UnreadableError as error:  # and no other: a disk that is full is not the film's fault
+            self._listed(video, digest, (time for times in late.values() for time in times))
+        except _UnreadableError as error:  # and no other: a disk that is full is not the video's fault
             return _Looked(problem=str(error), looks={})
         return _Looked(
             digest=digest, looks={span: self._shown(digest, late.get(span, times)) for span, times in wanted.items()}
@@ -191,37 +193,37 @@ class _Work:
             number += 1
         return number
 
-    def _to_the_end(self, film: Path, digest: str, first: int) -> None:
-        """Look at a film from look ``first`` on; the first look that shows nothing says where it ends."""
+    def _to_the_end(self, video: Path, digest: str, first: int) -> None:
+        """Look at a video from look ``first`` on; the first look that shows nothing says where it ends."""
         number = self._end(digest, first)
         if not self._is_known(digest, number / self.fps):
-            for frame in self._read(film, number / self.fps, None):
+            for frame in self._read(video, number / self.fps, None):
                 self._keep(digest, number / self.fps, frame)
                 number += 1
             self._nothing(digest, [number / self.fps])
 
-    def _listed(self, film: Path, digest: str, times: Iterable[float]) -> None:
-        """Look at a film at these times."""
+    def _listed(self, video: Path, digest: str, times: Iterable[float]) -> None:
+        """Look at a video at these times."""
         missing = sorted({time for time in times if not self._is_known(digest, time)})
         for run in _runs(missing, self.fps):
             wanted = {round((time - run[0]) * self.fps): time for time in run}
-            for number, frame in enumerate(self._read(film, run[0], run[-1] + 0.5 / self.fps)):
+            for number, frame in enumerate(self._read(video, run[0], run[-1] + 0.5 / self.fps)):
                 if number in wanted:
                     self._keep(digest, wanted.pop(number), frame)
             self._nothing(digest, wanted.values())
 
-    def _read(self, film: Path, start: float, stop: float | None) -> Iterator[Frame]:
-        """Yield what a film shows from ``start`` on, look by look; nothing where it is over by then."""
+    def _read(self, video: Path, start: float, stop: float | None) -> Iterator[Frame]:
+        """Yield what a video shows from ``start`` on, look by look; nothing where it is over by then."""
         seen = False
         report = self.report if stop is None else None
         try:
-            # one library for all: decord would count a film's packets anew for every stretch of it
-            for chunk in read_frames(film, every=1 / self.fps, start=start, stop=stop, reader="pyav", report=report):
+            # one library for all: decord would count a video's packets anew for every stretch of it
+            for chunk in read_frames(video, every=1 / self.fps, start=start, stop=stop, reader="pyav", report=report):
                 for frame in chunk:
                     seen = True
                     yield frame
         except PolygraftError as error:
-            if seen or not _shows_anything(film):
+            if seen or not _shows_anything(video):
                 raise _UnreadableError(str(error)) from None
 
     def _key(self, digest: str, time: float) -> bytes:
@@ -271,20 +273,20 @@ class _Work:
         return np.array([self.known[self._key(digest, time)] for time in times], dtype=np.int64)
 
 
-def _digest(film: Path) -> str:
+def _digest(video: Path) -> str:
     try:
-        with check_film(film).open("rb") as file:
+        with check_video(video).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except PolygraftError as error:
         raise _UnreadableError(str(error)) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise _UnreadableError(f"film {film} cannot be read ({reason})") from None
+        raise _UnreadableError(f"video {video} cannot be read ({reason})") from None
 
 
-def _shows_anything(film: Path) -> bool:
+def _shows_anything(video: Path) -> bool:
     try:
-        next(read_frames(film, every=1.0, stop=0.5, reader="pyav"))
+        next(read_frames(video, every=1.0, stop=0.5, reader="pyav"))
     except PolygraftError:
         return False
     return True
@@ -303,13 +305,13 @@ def _runs(times: Sequence[float], fps: float) -> list[list[float]]:
 
 
 def _collect(spans: Sequence[Span], found: dict[Path, _Looked], work: _Work) -> SpanFeatures:
-    times = tuple(found[span.film].looks.get(span, ()) for span in spans)
-    films = tuple(found[span.film].digest for span in spans)
+    times = tuple(found[span.video].looks.get(span, ()) for span in spans)
+    videos = tuple(found[span.video].digest for span in spans)
     return SpanFeatures(
         times=times,
-        rows=tuple(work.rows(digest, looks) for digest, looks in zip(films, times, strict=True)),
-        films=films,
-        unreadable={film: looked.problem for film, looked in found.items() if looked.problem},
+        rows=tuple(work.rows(digest, looks) for digest, looks in zip(videos, times, strict=True)),
+        videos=videos,
+        unreadable={video: looked.problem for video, looked in found.items() if looked.problem},
         encoded=work.encoded,
         table=work.store.table("pooled", len(work.known)),
     )

@@ -1,4 +1,4 @@
-"""Animated WebP, GIF, PNG and AVIF as films, and pictures that stand still as films of one frame; read by Pillow."""
+"""Animated WebP, GIF, PNG and AVIF as videos, and images that stand still as videos of one frame; read by Pillow."""
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -9,34 +9,34 @@ from PIL import Image, UnidentifiedImageError
 
 from backbone.errors import PolygraftError
 from backbone.io.images import FORMATS, open_image
-from video.frames.files import Film, Frame, Request, check_size
+from video.frames.files import Frame, Request, Video, check_size
 from video.frames.timestamps import ROUNDING, AskedTimes, Ending
 
 # Formats whose further frames are an animation; those of TIFF or ICO are other pages and sizes.
 _ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
-# Streams of JPEG pictures without a container look like one JPEG picture.
-_FILM_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
+# Streams of JPEG images without a container look like one JPEG image.
+_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 _QUICKEST = 0.010
 _CUSTOM = 0.100
 
 
-def open_picture(path: Path) -> Image.Image | None:
-    """Open the file if it is a picture in a format that Pillow reads, animated or not; None if it is none."""
-    if path.suffix.lower() in _FILM_SUFFIXES:
+def open_still(path: Path) -> Image.Image | None:
+    """Open the file if it is an image in a format that Pillow reads, animated or not; None if it is none."""
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
         return None
     try:
         return Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
-        raise PolygraftError(f"film {path} is too large to decode ({error}): make it smaller first") from None
+        raise PolygraftError(f"video {path} is too large to decode ({error}): make it smaller first") from None
     except PermissionError:
-        raise PolygraftError(f"film {path} may not be read by this user") from None
+        raise PolygraftError(f"video {path} may not be read by this user") from None
     except OSError as error:
-        raise _damaged(f"film {path}", error) from None
+        raise _damaged(f"video {path}", error) from None
 
 
-def read_picture(image: Image.Image, request: Request) -> Iterator[Frame]:
+def read_image(image: Image.Image, request: Request) -> Iterator[Frame]:
     """Yield the frames asked for, in the order asked for. Closes ``image``.
 
     Raises:
@@ -54,7 +54,7 @@ def read_picture(image: Image.Image, request: Request) -> Iterator[Frame]:
                     break
                 continue
             if animation.begin not in cache:
-                cache = {animation.begin: animation.picture(request)}
+                cache = {animation.begin: animation.image(request)}
             yield Frame(time=animation.begin, asked=time, image=cache[animation.begin])
         if animation.damage:
             request.report(f"{request.name} {animation.damage}")
@@ -62,18 +62,18 @@ def read_picture(image: Image.Image, request: Request) -> Iterator[Frame]:
             request.explain(missed, animation.ending, any_seen=bool(cache))
 
 
-def probe_picture(image: Image.Image, path: Path) -> Film:
-    """Describe a picture or an animation; the latter is read to its end. Closes ``image``."""
+def probe_image(image: Image.Image, path: Path) -> Video:
+    """Describe an image or an animation; the latter is read to its end. Closes ``image``."""
     with closing(image):
-        animation = _Animation(image, f"film {path}")
-        size = animation.picture(Request(path=path, times=AskedTimes())).size
+        animation = _Animation(image, f"video {path}")
+        size = animation.image(Request(path=path, times=AskedTimes())).size
         if not animation.moves:
-            return Film(path=path, kind="picture", size=size, duration=0.0, frames=1, rate=None)
+            return Video(path=path, kind="image", size=size, duration=0.0, frames=1, rate=None)
         lengths = [animation.length]
         while animation.advance():
             lengths.append(animation.length)
         even = max(lengths) - min(lengths) < 1e-3
-        return Film(
+        return Video(
             path=path,
             kind="animation",
             size=size,
@@ -94,7 +94,7 @@ def _all_frames(animation: "_Animation", times: AskedTimes) -> Iterator[float]:
 
 
 class _Animation:
-    """A picture file that stands at one of its frames, shown from ``begin`` for ``length`` seconds."""
+    """An image file that stands at one of its frames, shown from ``begin`` for ``length`` seconds."""
 
     def __init__(self, image: Image.Image, name: str) -> None:
         self._image = image
@@ -143,7 +143,7 @@ class _Animation:
         self.begin, self.length = begin, self._length()
         return True
 
-    def picture(self, request: Request) -> Image.Image:
+    def image(self, request: Request) -> Image.Image:
         """Return the frame as RGB, on white where it is transparent, in the size asked for."""
         image = open_image(self._image, name=self._name)
         size = request.fit(*image.size)
@@ -151,7 +151,7 @@ class _Animation:
 
     def _rewind(self) -> None:
         self._number = 0
-        # an animated PNG may have a picture for those who cannot play it, which is none of its frames
+        # an animated PNG may have an image for those who cannot play it, which is none of its frames
         if self.moves and getattr(self._image, "default_image", False):
             self._number = 1
         try:
@@ -163,7 +163,7 @@ class _Animation:
 
     def _length(self) -> float:
         if not self.moves:
-            return 2 * ROUNDING  # a picture that stands still has been seen as soon as it is shown
+            return 2 * ROUNDING  # an image that stands still has been seen as soon as it is shown
         length = float(self._image.info.get("duration", 0)) / 1000
         return length if length > _QUICKEST else _CUSTOM  # as browsers play what is too quick to be meant
 

@@ -1,4 +1,4 @@
-"""Films in which decord is sure to give the frames it is asked for.
+"""Videos in which decord is sure to give the frames it is asked for.
 
 It knows frames by their numbers and finds one by counting from a key frame on. That goes wrong without a word where
 frames are shown before the key frame that they need, where some are not to be shown, and where the first one is not at
@@ -13,7 +13,7 @@ from typing import Any
 from video.frames.files import Request
 from video.frames.timestamps import Ending
 
-# It decodes ahead of whoever reads, which only the film's end stops: all of it must fit.
+# It decodes ahead of whoever reads, which only the video's end stops: all of it must fit.
 _MAX_DECODED = 256 << 20
 _MAX_FILE = 64 << 20
 
@@ -27,37 +27,37 @@ class DecordCannotError(Exception):
 
 
 class TooMuchForDecordError(DecordCannotError):
-    """The film is larger than what decord is good for."""
+    """The video is larger than what decord is good for."""
 
 
-def prove_countable(film: Any, request: Request) -> tuple[list[float], Ending]:
-    """Return when each frame begins and when the last one is over, if decord counts the frames of a film alike.
+def prove_countable(video: Any, request: Request) -> tuple[list[float], Ending]:
+    """Return when each frame begins and when the last one is over, if decord counts the frames of a video alike.
 
     Args:
-        film: just opened, see `video.frames.reader`; it is read to its end.
+        video: just opened, see `video.frames.reader`; it is read to its end.
         request: what is asked of it.
 
     Raises:
         DecordCannotError: this is not sure.
     """
-    codec = film.codec
-    _check_amount(film.stream.frames, request, codec)
-    if film.format not in _CONTAINERS or codec.name not in _CODECS or codec.pix_fmt not in _PIXELS:
-        raise DecordCannotError(f"is not sure to read {codec.name} with {codec.pix_fmt} in {film.format} alike")
-    if film.squareness != 1 or film.turn_of(film.first()) is not None:
-        raise DecordCannotError("shows films as they are stored, neither upright nor in true proportions")
-    film.restart()
-    packets = list(film.packets())
+    codec = video.codec
+    _check_amount(video.stream.frames, request, codec)
+    if video.format not in _CONTAINERS or codec.name not in _CODECS or codec.pix_fmt not in _PIXELS:
+        raise DecordCannotError(f"is not sure to read {codec.name} with {codec.pix_fmt} in {video.format} alike")
+    if video.squareness != 1 or video.turn_of(video.first()) is not None:
+        raise DecordCannotError("shows videos as they are stored, neither upright nor in true proportions")
+    video.restart()
+    packets = list(video.packets())
     stamps = count_safely(packets)
     if stamps is None or stamps[0] != 0:
         raise DecordCannotError("counts frames from key frames, which is not safe in it")
     _check_amount(len(stamps), request, codec)
-    begins = [film.seconds(stamp) for stamp in stamps]
+    begins = [video.seconds(stamp) for stamp in stamps]
     longest = max((after - before for before, after in pairwise(begins)), default=0.0)
     last = max(packets, key=lambda packet: packet.pts)
-    ending = Ending.of(begins[-1], film.length_of(last), film.said, longest)
-    if ending.cut or film.damaged or film.stream.frames not in (0, len(begins)):
-        raise DecordCannotError("reads no film that is cut short or damaged")
+    ending = Ending.of(begins[-1], video.length_of(last), video.said, longest)
+    if ending.cut or video.damaged or video.stream.frames not in (0, len(begins)):
+        raise DecordCannotError("reads no video that is cut short or damaged")
     return begins, ending
 
 

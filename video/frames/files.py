@@ -1,4 +1,4 @@
-"""What there is to know of a film and its frames, and the checks that come before anything is opened."""
+"""What there is to know of a video and its frames, and the checks that come before anything is opened."""
 
 import errno
 from collections.abc import Callable, Sequence
@@ -24,17 +24,17 @@ _SUFFIXES = frozenset(
         ".asf", ".ogv", ".3gp", ".3g2", ".mxf", ".vob", ".gif", ".webp", ".apng",
     }
 )  # fmt: skip
-_FILMS = FileKind(name="film", suffixes=_SUFFIXES, pattern="films/*.mp4", examples=".mp4 or .mkv")
+_VIDEOS = FileKind(name="video", suffixes=_SUFFIXES, pattern="films/*.mp4", examples=".mp4 or .mkv")
 
 _said: set[str] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One look at a film."""
+    """One look at a video."""
 
     time: float
-    """When the frame begins, in seconds: exactly its timestamp, counted from the film's beginning."""
+    """When the frame begins, in seconds: exactly its timestamp, counted from the video's beginning."""
     asked: float
     """The time it was asked for; `time` where all frames were."""
     image: Image.Image = field(repr=False)
@@ -42,16 +42,16 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Film:
+class Video:
     """What a file says of itself in its header, unless it is an animation, which has to be read for it."""
 
     path: Path
-    kind: Literal["film", "animation", "picture"]
-    """A picture stands still: one frame at 0 of no length."""
+    kind: Literal["video", "animation", "image"]
+    """An image stands still: one frame at 0 of no length."""
     size: tuple[int, int]
     """Width and height of the frames that are read of it, in pixels."""
     duration: float | None
-    """Seconds from time 0 to the end of the pictures, or None where it does not tell."""
+    """Seconds from time 0 to the end of the images, or None where it does not tell."""
     frames: int | None
     """How many there are, or None where it does not tell."""
     rate: float | None
@@ -71,7 +71,9 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.longest_side is not None and self.longest_side < 1:
-            raise UsageError(f"longest_side is {self.longest_side}: give pixels, 1 or more, or None for the film's own")
+            raise UsageError(
+                f"longest_side is {self.longest_side}: give pixels, 1 or more, or None for the video's own"
+            )
         if self.reader not in ("auto", "decord", "pyav"):
             raise UsageError(f"reader is {self.reader!r}, allowed are 'auto', 'decord' and 'pyav'")
         if self.chunk < 1:
@@ -79,8 +81,8 @@ class Request:
 
     @property
     def name(self) -> str:
-        """What messages call the film."""
-        return f"film {self.path}"
+        """What messages call the video."""
+        return f"video {self.path}"
 
     def fit(self, width: float, height: float) -> tuple[int, int]:
         """Return the size in which a frame of this size is given."""
@@ -93,17 +95,17 @@ class Request:
         return max(1, min(self.chunk, _CHUNK_BYTES // (4 * size[0] * size[1])))
 
     def say_once(self, sentence: str) -> None:
-        """Report what is no loss: of a film that is read window by window it need not be said each time."""
+        """Report what is no loss: of a video that is read window by window it need not be said each time."""
         if sentence not in _said:
             _said.add(sentence)
             self.report(sentence)
 
     def unreadable(self, error: Exception) -> PolygraftError:
-        """Return what is to be raised where the file cannot be opened as a film."""
+        """Return what is to be raised where the file cannot be opened as a video."""
         if isinstance(error, PermissionError):
             return PolygraftError(f"{self.name} may not be read by this user")
-        kinds = "MP4, Matroska, WebM, AVI, MPEG and the like, or an animated picture"
-        reason = f"holds no film in a known format ({kinds}), or its beginning or index is missing"
+        kinds = "MP4, Matroska, WebM, AVI, MPEG and the like, or an animated image"
+        reason = f"holds no video in a known format ({kinds}), or its beginning or index is missing"
         return PolygraftError(f"{self.name} {reason}: fetch it again")
 
     def empty(self) -> PolygraftError:
@@ -127,34 +129,34 @@ class Request:
             self.report(end)
 
 
-def list_films(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the films that ``paths`` name, animated pictures among them, see `backbone.io.find_files.FileKind.find`."""
-    return _FILMS.find(paths)
+def list_videos(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the videos that ``paths`` name, animated images among them, see `backbone.io.find_files.FileKind.find`."""
+    return _VIDEOS.find(paths)
 
 
-def check_film(film: Path | str) -> Path:
-    """Return the path of a film.
+def check_video(video: Path | str) -> Path:
+    """Return the path of a video.
 
     Raises:
         PolygraftError: there is no such file, it is empty, or no regular file.
     """
-    path = Path(film)
+    path = Path(video)
     try:
         size = path.stat().st_size
     except OSError as error:
         if path.is_symlink():
-            raise PolygraftError(f"film {film} is a broken link to {path.readlink()}") from None
+            raise PolygraftError(f"video {video} is a broken link to {path.readlink()}") from None
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        reason = "does not exist: give the path of a film file" if missing else f"cannot be read: {error.strerror}"
-        raise PolygraftError(f"film {film} {reason}") from None
+        reason = "does not exist: give the path of a video file" if missing else f"cannot be read: {error.strerror}"
+        raise PolygraftError(f"video {video} {reason}") from None
     except ValueError as error:  # a null byte in the name
-        raise PolygraftError(f"film {film!r} cannot be read: {error}") from None
+        raise PolygraftError(f"video {video!r} cannot be read: {error}") from None
     if path.is_dir():
-        raise PolygraftError(f"{film} is a folder, not a film: give the film files in it")
+        raise PolygraftError(f"{video} is a folder, not a video: give the video files in it")
     if not path.is_file():
-        raise PolygraftError(f"{film} is no regular file: save the film to disk first")
+        raise PolygraftError(f"{video} is no regular file: save the video to disk first")
     if not size:
-        raise PolygraftError(f"film {film} is empty (0 bytes): fetch it again")
+        raise PolygraftError(f"video {video} is empty (0 bytes): fetch it again")
     return path
 
 

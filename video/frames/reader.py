@@ -1,15 +1,15 @@
-"""Films become frames at exact times, in constant memory however slowly they are taken.
+"""Videos become frames at exact times, in constant memory however slowly they are taken.
 
 The frame of a time is the one that a player shows then: the last whose timestamp is not later; before the first frame,
-the first. Time 0 is where the container begins. A film is decoded on demand and nothing runs ahead.
+the first. Time 0 is where the container begins. A video is decoded on demand and nothing runs ahead.
 
-Two libraries read films. PyAV streams: frame by frame, or in leaps from key frame to key frame where the times are far
+Two libraries read videos. PyAV streams: frame by frame, or in leaps from key frame to key frame where the times are far
 apart. decord fetches a handful of frames. It has three faults. It decodes ahead of whoever reads, and nothing but the
-film's end stops it: a ten minute film of 720p grew by a gigabyte in three idle seconds. It counts frames from key
+video's end stops it: a ten minute video of 720p grew by a gigabyte in three idle seconds. It counts frames from key
 frames, which goes wrong unseen where they are shown out of order. And it takes one and a half to three times as long as
-PyAV. So it is asked first for a handful of frames of a film that fits into memory whole and whose timestamps prove its
+PyAV. So it is asked first for a handful of frames of a video that fits into memory whole and whose timestamps prove its
 counting right (`video.frames.decord_check`), and it is stopped as soon as it has answered. All else is PyAV's, with the same
-frames to the pixel. Animated pictures are read by Pillow.
+frames to the pixel. Animated images are read by Pillow.
 """
 
 import os
@@ -32,16 +32,16 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from backbone.errors import PolygraftError
-from video.frames.animated_images import open_picture, probe_picture, read_picture
+from video.frames.animated_images import open_still, probe_image, read_image
 from video.frames.decord_check import DecordCannotError, TooMuchForDecordError, prove_countable
-from video.frames.files import Film, Frame, Reader, Report, Request, check_film, check_size
+from video.frames.files import Frame, Reader, Report, Request, Video, check_size, check_video
 from video.frames.rotation import turn_of, turned_size
 from video.frames.seek import Decoded, Seen, Walk, mark_seen
 from video.frames.timestamps import AskedTimes, Leaps, look_up, parse_clock
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
-# FFmpeg reads playlists and scripts too, which name other files and addresses: a film from a stranger may not.
+# FFmpeg reads playlists and scripts too, which name other files and addresses: a video from a stranger may not.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,gxf,"
     "h264,hevc,vvc,av1,obu,ivf,mjpeg,yuv4mpegpipe,mp3,wav,flac,aac,aiff,amr,caf,ac3"
@@ -56,7 +56,7 @@ _THINNED_CONTAINERS = frozenset({"mov", "matroska", "flv"})
 
 
 def read_frames(
-    film: Path | str,
+    video: Path | str,
     *,
     at: Iterable[float] | None = None,
     every: float | None = None,
@@ -67,28 +67,28 @@ def read_frames(
     reader: Reader = "auto",
     report: Report | None = None,
 ) -> Iterator[list[Frame]]:
-    """Yield a film's frames in chunks, decoded as they are taken.
+    """Yield a video's frames in chunks, decoded as they are taken.
 
     Args:
-        film: a file with a film, an animated picture or a picture.
+        video: a file with a video, an animated image or an image.
         at: times in seconds; frames come in this order, those that are listed twice come twice.
-        every: instead, seconds between one look and the next, from ``start`` on. Neither: every frame of the film.
-        start: seconds into the film.
-        stop: seconds into the film, not included; None: its end.
+        every: instead, seconds between one look and the next, from ``start`` on. Neither: every frame of the video.
+        start: seconds into the video.
+        stop: seconds into the video, not included; None: its end.
         longest_side: pixels; frames with a longer one are made smaller as they are decoded. None: they are not.
         chunk: frames of a chunk, the last may have less; fewer in all where they are large (128 MiB a chunk).
         reader: ``auto`` asks decord for looks that are known to fit one chunk, ``decord`` for all, chunk by chunk; both
             go over to PyAV where decord cannot be trusted. ``pyav`` never asks it. The frames are the same.
-        report: called with a sentence where PyAV had to take over, and where a film is cut short, damaged or over
+        report: called with a sentence where PyAV had to take over, and where a video is cut short, damaged or over
             before the last time asked for. What can be read is.
 
     Raises:
         UsageError: the settings contradict each other or are out of bounds.
-        PolygraftError: the file is missing, empty, no film, has sound only, or shows nothing at the times asked for.
+        PolygraftError: the file is missing, empty, no video, has sound only, or shows nothing at the times asked for.
             What is wrong with the file's contents is raised when the first chunk is taken.
     """
     request = Request(
-        path=check_film(film),
+        path=check_video(video),
         times=AskedTimes.of(at, every, start, stop),
         longest_side=longest_side,
         reader=reader,
@@ -98,23 +98,23 @@ def read_frames(
     return _chunks(request)
 
 
-def probe(film: Path | str) -> Film:
-    """Return what a film says of itself.
+def probe(video: Path | str) -> Video:
+    """Return what a video says of itself.
 
     Raises:
         PolygraftError: as in `read_frames`.
     """
-    path = check_film(film)
-    picture = open_picture(path)
-    if picture is not None:
-        return probe_picture(picture, path)
-    with closing(_OpenFilm(Request(path=path, times=AskedTimes()))) as opened:
+    path = check_video(video)
+    image = open_still(path)
+    if image is not None:
+        return probe_image(image, path)
+    with closing(_OpenVideo(Request(path=path, times=AskedTimes()))) as opened:
         first, said = opened.first(), opened.said
         average, base = opened.stream.average_rate, opened.stream.base_rate
         even = bool(average and base and abs(average / base - 1) < 0.005)
-        return Film(
+        return Video(
             path=path,
-            kind="film",
+            kind="video",
             size=turned_size(opened.size_of(first), opened.turn_of(first)),
             duration=said,
             frames=opened.stream.frames or None,
@@ -129,9 +129,9 @@ def _chunks(request: Request) -> Iterator[list[Frame]]:
 
 
 def _frames(request: Request) -> Generator[Frame]:
-    picture = open_picture(request.path)
-    if picture is not None:
-        yield from read_picture(picture, request)
+    image = open_still(request.path)
+    if image is not None:
+        yield from read_image(image, request)
         return
     done = 0
     few = request.times.count() <= request.chunk
@@ -142,7 +142,7 @@ def _frames(request: Request) -> Generator[Frame]:
                 done += 1
             return
         except DecordCannotError as reason:
-            # that a large film streams is no surprise
+            # that a large video streams is no surprise
             if request.reader == "decord" or not isinstance(reason, TooMuchForDecordError):
                 request.say_once(f"{request.name} is read with PyAV, since decord {reason}")
     yield from islice(_read_with_av(request), done, None)
@@ -151,8 +151,8 @@ def _frames(request: Request) -> Generator[Frame]:
 # PyAV
 
 
-class _OpenFilm:
-    """A container, opened, and its stream of pictures; see `video.frames.seek.OpenedFilm`."""
+class _OpenVideo:
+    """A container, opened, and its stream of images; see `video.frames.seek.OpenedFilm`."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -198,13 +198,13 @@ class _OpenFilm:
 
     def _find_stream(self) -> VideoStream:
         name, streams = self._request.name, self.container.streams
-        # the cover of an album is a stream of one picture
+        # the cover of an album is a stream of one image
         found: list[VideoStream] = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
         if not found:
-            what = "sound only" if streams.audio else "no pictures"
-            raise PolygraftError(f"{name} holds {what}, so it has no frames: give a film with pictures")
+            what = "sound only" if streams.audio else "no images"
+            raise PolygraftError(f"{name} holds {what}, so it has no frames: give a video with images")
         if found[0].codec_context is None or not found[0].codec_context.width:
-            raise PolygraftError(f"{name} has pictures in an unknown coding: convert it to H.264 first")
+            raise PolygraftError(f"{name} has images in an unknown coding: convert it to H.264 first")
         return found[0]
 
     def seek(self, time: float) -> bool:
@@ -225,7 +225,7 @@ class _OpenFilm:
 
     @property
     def said(self) -> float | None:
-        """When the pictures are over by the file's header."""
+        """When the images are over by the file's header."""
         stream = self.stream
         if stream.duration is not None:
             return self.seconds((stream.start_time or 0) + stream.duration)
@@ -290,7 +290,7 @@ class _OpenFilm:
             yield packet
 
     def first(self) -> VideoFrame:
-        """Return the first frame of a film just opened."""
+        """Return the first frame of a video just opened."""
         for first in self.decoded():
             frame: VideoFrame = first.frame
             return frame
@@ -306,8 +306,8 @@ class _OpenFilm:
         """Return width and height in which a frame is given, before it is turned."""
         return self._request.fit(frame.width * self.squareness, frame.height)
 
-    def picture(self, frame: VideoFrame) -> Image.Image:
-        """Return a frame as an RGB picture, upright, in square pixels, in the size asked for."""
+    def image(self, frame: VideoFrame) -> Image.Image:
+        """Return a frame as an RGB image, upright, in square pixels, in the size asked for."""
         width, height = self.size_of(frame)
         try:
             rgb = self._shrink.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
@@ -319,7 +319,7 @@ class _OpenFilm:
         return image if turn is None else image.transpose(turn)
 
     def turn_of(self, frame: VideoFrame) -> Image.Transpose | None:
-        """Return how the film's frames are to be turned, by the first that is asked about."""
+        """Return how the video's frames are to be turned, by the first that is asked about."""
         # A frame whose side data was looked at lives until Python's garbage collector comes by, with all its pixels.
         if self._turns is None:
             self._turns = [turn_of(frame.side_data)]
@@ -327,8 +327,8 @@ class _OpenFilm:
 
 
 def _read_with_av(request: Request) -> Iterator[Frame]:
-    with closing(_OpenFilm(request)) as film:
-        walk = Walk(film, request.times)
+    with closing(_OpenVideo(request)) as video:
+        walk = Walk(video, request.times)
         if walk.empty:
             raise request.empty()
         frame: Frame | None = None
@@ -338,10 +338,10 @@ def _read_with_av(request: Request) -> Iterator[Frame]:
                 missed.append(asked)
                 continue
             again = frame is not None and frame.time == shown.time
-            image = frame.image if frame is not None and again else film.picture(shown.frame)
+            image = frame.image if frame is not None and again else video.image(shown.frame)
             frame = Frame(time=shown.time, asked=asked, image=image)
             yield frame
-        if film.damaged and not (walk.ending and walk.ending.cut):
+        if video.damaged and not (walk.ending and walk.ending.cut):
             request.report(f"{request.name} is damaged: some of it could not be decoded and was passed over")
         if missed and walk.ending:
             request.explain(min(missed), walk.ending, any_seen=frame is not None)
@@ -352,9 +352,9 @@ def _read_with_av(request: Request) -> Iterator[Frame]:
 
 def _read_with_decord(request: Request) -> Iterator[Frame]:
     """Yield what `_read_with_av` would, or raise an error before the first frame on which decord fails."""
-    with closing(_OpenFilm(request)) as film:
-        begins, ending = prove_countable(film, request)
-        size = request.fit(film.codec.width, film.codec.height)
+    with closing(_OpenVideo(request)) as video:
+        begins, ending = prove_countable(video, request)
+        size = request.fit(video.codec.width, video.codec.height)
     opened = _open_with_decord(request, size, begins)
     looks = look_up(request.times, begins, ending)
     missed: list[float] = []
@@ -362,7 +362,7 @@ def _read_with_decord(request: Request) -> Iterator[Frame]:
     while batch := list(islice(looks, request.chunk_of(size))):
         missed += [asked for asked, number in batch if number is None]
         found = [(asked, number) for asked, number in batch if number is not None]
-        images = _pictures(opened, sorted({number for _, number in found}))
+        images = _images(opened, sorted({number for _, number in found}))
         for asked, number in found:
             seen = True
             yield Frame(time=begins[number], asked=asked, image=images[number])
@@ -389,7 +389,7 @@ def _open_with_decord(request: Request, size: tuple[int, int], begins: Sequence[
     return opened
 
 
-def _pictures(opened: Any, numbers: Sequence[int]) -> dict[int, Image.Image]:
+def _images(opened: Any, numbers: Sequence[int]) -> dict[int, Image.Image]:
     """Return frames by their numbers, and keep decord from decoding on."""
     try:
         pixels = opened.get_batch(numbers).asnumpy() if numbers else ()

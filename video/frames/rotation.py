@@ -1,4 +1,4 @@
-"""Which way up a frame is, as telephones film on their side and say so beside the pixels."""
+"""Which way up a frame is, as telephones video on their side and say so beside the pixels."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# What a display matrix does to a picture, by the signs of its a, b, c and d, and what Pillow calls that.
+# What a display matrix does to an image, by the signs of its a, b, c and d, and what Pillow calls that.
 _TURNS = {
     (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
     (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
@@ -29,5 +29,5 @@ def turn_of(side_data: Iterable[Any]) -> Image.Transpose | None:
 
 
 def turned_size(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
-    """Return the size of a picture after it was turned."""
+    """Return the size of an image after it was turned."""
     return size[::-1] if turn in _SIDEWAYS else size

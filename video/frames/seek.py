@@ -1,4 +1,4 @@
-"""Walking through an opened film from one asked time to the next: step by step, in leaps, and back where it must be."""
+"""Walking through an opened video from one asked time to the next: step by step, in leaps, and back where it must be."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,8 +23,8 @@ class Decoded(NamedTuple):
     frame: Any
 
 
-class OpenedFilm(Protocol):
-    """What a walk needs of a film."""
+class OpenedVideo(Protocol):
+    """What a walk needs of a video."""
 
     seekable: bool
 
@@ -33,7 +33,7 @@ class OpenedFilm(Protocol):
         """When it is over by its header, if it tells."""
 
     def decoded(self, seen: Seen) -> Iterator[Decoded]:
-        """Yield frames in order of time, from where the film stands; some that are not seen may be left out."""
+        """Yield frames in order of time, from where the video stands; some that are not seen may be left out."""
 
     def seek(self, time: float) -> bool:
         """Stand at a frame near ``time`` that needs no earlier one; False if that cannot be done."""
@@ -46,28 +46,28 @@ class OpenedFilm(Protocol):
 
 
 class Walk:
-    """A place in a film, between the frame that is shown and the one after it.
+    """A place in a video, between the frame that is shown and the one after it.
 
     Attributes:
-        ending: when the film is over, once something was asked for that lies beyond; None before.
+        ending: when the video is over, once something was asked for that lies beyond; None before.
     """
 
     _frames: Iterator[Decoded]
     _shown: Decoded | None
     _next: Decoded | None
 
-    def __init__(self, film: OpenedFilm, times: AskedTimes) -> None:
-        self._film = film
+    def __init__(self, video: OpenedVideo, times: AskedTimes) -> None:
+        self._video = video
         self._times = times
-        self._leaps = film.leaps()
+        self._leaps = video.leaps()
         self._longest = 0.0
         self.ending: Ending | None = None
         self._begin()
 
     def looks(self) -> Iterator[tuple[float, Decoded | None]]:
-        """Yield each time asked for with what is shown then, None where the film is over.
+        """Yield each time asked for with what is shown then, None where the video is over.
 
-        Where times ascend the first that has nothing to show is the last; of all frames it is the film's end.
+        Where times ascend the first that has nothing to show is the last; of all frames it is the video's end.
         """
         if self._times.all_frames:
             yield from self._all_frames()
@@ -79,7 +79,7 @@ class Walk:
                 return
 
     def show(self, time: float) -> Decoded | None:
-        """Go to ``time`` and return the frame that is shown then; None if the film is over."""
+        """Go to ``time`` and return the frame that is shown then; None if the video is over."""
         if self._is_past(time) or self._is_far_from(time):
             self._leap(time)
         while self._next is not None and self._next.time <= time + ROUNDING:
@@ -91,19 +91,19 @@ class Walk:
 
     @property
     def empty(self) -> bool:
-        """Whether the film has no frame."""
+        """Whether the video has no frame."""
         return self._shown is None and self._next is None
 
     def _end(self) -> Ending:
         if self._shown is None:
             return Ending(until=0.0, last=0.0)
-        return Ending.of(self._shown.time, self._shown.length, self._film.said, self._longest)
+        return Ending.of(self._shown.time, self._shown.length, self._video.said, self._longest)
 
     def _is_past(self, time: float) -> bool:
         return self._shown is not None and time < self._shown.time - ROUNDING
 
     def _is_far_from(self, time: float) -> bool:
-        return self._next is not None and self._film.seekable and self._leaps.pays(self._next.time, time)
+        return self._next is not None and self._video.seekable and self._leaps.pays(self._next.time, time)
 
     def _all_frames(self) -> Iterator[tuple[float, Decoded | None]]:
         start, stop = self._times.start, self._times.stop
@@ -128,7 +128,7 @@ class Walk:
 
     def _begin(self) -> None:
         self._shown = self._next = None  # so that the first one is wanted in any case
-        self._frames = self._film.decoded(self._wanted)
+        self._frames = self._video.decoded(self._wanted)
         self._next = next(self._frames, None)
 
     def _wanted(self, begin: float, end: float) -> bool:
@@ -140,20 +140,20 @@ class Walk:
         back = 0.0
         # Containers find a key frame by the time at which it is decoded, and some files have no data where their index
         # says so. Then it is tried further back.
-        while self._film.seekable and time > back and self._film.seek(time - back):
+        while self._video.seekable and time > back and self._video.seek(time - back):
             self._begin()
             if self._next is not None and self._next.time <= time + ROUNDING:
                 self._leaps.learn(place, self._next.time)
                 return
             back = 2 * back or 1.0
-        self._film.restart()
+        self._video.restart()
         self._begin()
 
 
 def mark_seen(packets: Iterable[Any], seconds: Callable[[int], float], seen: Seen) -> Iterator[tuple[Any, bool]]:
     """Yield packets of PyAV, each with whether its frame may be looked at.
 
-    Frames that no other one is made from need not be decoded where nobody looks at them: half of a usual film.
+    Frames that no other one is made from need not be decoded where nobody looks at them: half of a usual video.
 
     Args:
         packets: in the order in which they are decoded.

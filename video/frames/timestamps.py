@@ -1,6 +1,6 @@
-"""Arithmetic of times: which ones are asked for, when leaping through a film pays, and when a film is over.
+"""Arithmetic of times: which ones are asked for, when leaping through a video pays, and when a video is over.
 
-Times are seconds from the film's beginning. Nothing here opens a file.
+Times are seconds from the video's beginning. Nothing here opens a file.
 """
 
 import math
@@ -18,13 +18,13 @@ ROUNDING = 1e-6
 _LEAST_LEAP = 16
 # Without an index nobody knows where the key frames are. Encoders set one every ten seconds at the latest by custom.
 _BLIND_LEAP = 10.0
-# Headers round, sound may outlast the pictures a little, and so may the gaps of a slow slide show: no sign of a cut.
+# Headers round, sound may outlast the images a little, and so may the gaps of a slow slide show: no sign of a cut.
 _SLACK = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskedTimes:
-    """The times at which a film is looked at: those listed, one every so often, or those of all its frames.
+    """The times at which a video is looked at: those listed, one every so often, or those of all its frames.
 
     Raises:
         UsageError: names the setting and what is allowed.
@@ -36,7 +36,7 @@ class AskedTimes:
     """``start``, ``start + every``, ``start + 2 * every`` and so on, each multiplied anew so that nothing drifts."""
     start: float = 0.0
     stop: float | None = None
-    """Not included; None: the film's end."""
+    """Not included; None: the video's end."""
 
     def __post_init__(self) -> None:
         for number, name in ((self.every, "every"), (self.start, "start"), (self.stop, "stop")):
@@ -47,7 +47,7 @@ class AskedTimes:
         if self.every is not None and self.every < 1e-3:
             raise UsageError(f"every is {self.every}: give the seconds between two looks, 0.001 or more")
         if self.start < 0:
-            raise UsageError(f"start is {self.start}: films begin at 0")
+            raise UsageError(f"start is {self.start}: videos begin at 0")
         if self.stop is not None and self.stop <= self.start:
             raise UsageError(f"stop is {self.stop} and start {self.start}: give a later stop")
 
@@ -91,7 +91,7 @@ class AskedTimes:
         return tuple(sorted(self.at or ()))
 
     def count(self) -> float:
-        """Return how many times are asked for; infinite where only the film's end ends them."""
+        """Return how many times are asked for; infinite where only the video's end ends them."""
         if self.at is not None:
             return len(self.at)
         if self.every is None or self.stop is None:
@@ -143,7 +143,7 @@ class Leaps:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """When a film is over."""
+    """When a video is over."""
 
     until: float
     """The last frame is shown until then."""
@@ -161,7 +161,7 @@ class Ending:
         Args:
             time: when it begins.
             length: how long it says to be shown.
-            said: the end of the pictures by the file's header, if it tells.
+            said: the end of the images by the file's header, if it tells.
             longest: the longest time that another frame was seen to be shown.
         """
         until = time + length
@@ -176,7 +176,7 @@ class Ending:
 
 
 def look_up(times: AskedTimes, begins: Sequence[float], ending: Ending) -> Iterator[tuple[float, int | None]]:
-    """Yield each time asked for with the number of the frame that is shown then, None where the film is over.
+    """Yield each time asked for with the number of the frame that is shown then, None where the video is over.
 
     Args:
         times: what is asked for; where they ascend, the first that has nothing to show is the last.

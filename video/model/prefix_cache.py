@@ -15,7 +15,7 @@ from video.model.projection import Prompt
 class Questions:
     """Runs a language model over prompts; where these begin with the question, its keys and values are kept.
 
-    A film's clips are all asked the same, so that only the first of them pays for the question: of some fifteen
+    A video's clips are all asked the same, so that only the first of them pays for the question: of some fifteen
     positions of a clip of four frames five remain. Kept are the questions of one batch, while the weights stay.
     """
 

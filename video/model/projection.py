@@ -94,7 +94,7 @@ class Projection(nn.Module):
         tokens = self.config.visual_tokens
         visual = self.calibration(self.frames(frames).unflatten(2, (tokens, -1))).flatten(1, 2).to(question)
         seen = mask.repeat_interleave(tokens, dim=1)
-        words, film = (question, asked), (visual, seen)
+        words, video = (question, asked), (visual, seen)
         stop = (end.expand(len(frames), 1, -1), seen[:, :1] | True)
         token = []
         if self.config.answer == "retrieve" and self.config.retrieval != "eos":
@@ -105,7 +105,7 @@ class Projection(nn.Module):
             before, after = [words, stop], token
         else:
             before, after = [words], [stop]
-        embeds, masks = zip(*before, film, *after, strict=True)
+        embeds, masks = zip(*before, video, *after, strict=True)
         return Prompt(torch.cat(embeds, dim=1), torch.cat(masks, dim=1), sum(part.shape[1] for part, _ in before))
 
     def _retrieval_token(self, visual: Tensor, seen: Tensor) -> Tensor:

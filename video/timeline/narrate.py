@@ -1,7 +1,7 @@
-"""A film's list of narrations: what happens when, without flicker and without repeats.
+"""A video's list of narrations: what happens when, without flicker and without repeats.
 
-VLog narrates clip by clip (Section 4.3: a film is cut into seconds, and each is narrated alone). Here the moments of a
-film are told together: the best path through their candidates, which changes freely where the film is cut and at a cost
+VLog narrates clip by clip (Section 4.3: a video is cut into seconds, and each is narrated alone). Here the moments of a
+video are told together: the best path through their candidates, which changes freely where the video is cut and at a cost
 elsewhere (`video.timeline.viterbi`), gives spans, and each span is narrated by all that was seen of it.
 """
 
@@ -27,7 +27,7 @@ _TICK = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Narrated:
-    """A span of a film and what is said of it."""
+    """A span of a video and what is said of it."""
 
     start: float
     stop: float
@@ -36,7 +36,7 @@ class Narrated:
     score: float
     """Cosine of the span with the narration, and what the scene adds."""
     confidence: float
-    """Probability of the narration among all that come close anywhere in the film."""
+    """Probability of the narration among all that come close anywhere in the video."""
     novel: bool
     """Whether the vocabulary seems to have no words for most of the span."""
     narrations: tuple[Retrieved, ...]
@@ -51,10 +51,10 @@ def tell(
     novelty: Novelty,
     encoder: TextEncoder,
 ) -> list[Narrated]:
-    """Narrate a film.
+    """Narrate a video.
 
     Args:
-        watched: the film.
+        watched: the video.
         vocabulary: with vectors.
         scale: what the narrator multiplies cosines by before the softmax.
         novelty: tells spans for which there are no words.
@@ -102,7 +102,7 @@ class _Told:
 
 
 class _Story:
-    """The candidates of a film and the runs that they make."""
+    """The candidates of a video and the runs that they make."""
 
     def __init__(self, watched: Watched, vocabulary: NarrationVocabulary, scale: float, encoder: TextEncoder) -> None:
         self._watched, self._vocabulary, self._scale, self._encoder = watched, vocabulary, scale, encoder
@@ -111,7 +111,7 @@ class _Story:
         self._scene = watched.scene if options.scene_weight or options.scene_keep else None
         hits = vocabulary.search(watched.queries, _CANDIDATES, scene_queries=self._scene, prior=self._prior)
         found = hits.rows >= 0
-        # the scene is the film's, so what it adds to a narration is the same for every moment
+        # the scene is the video's, so what it adds to a narration is the same for every moment
         added = dict(zip(hits.rows[found].tolist(), hits.added[found].tolist(), strict=True))
         self._rows = sorted(added)
         self._added = torch.tensor([added[row] for row in self._rows])
@@ -126,7 +126,7 @@ class _Story:
     def runs(self) -> list[Run]:
         """Return which candidate is told when."""
         options, moments = self._watched.options, self._watched.moments
-        # where the film itself breaks off, so may the story
+        # where the video itself breaks off, so may the story
         costs = [0.0 if moment.opens else options.steady for moment in moments]
         return without_short(
             runs_of(steady_path(self._blocks(), costs), self.follows),

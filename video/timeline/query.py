@@ -1,4 +1,4 @@
-"""A film as the query vectors of its moments: what narrating it takes, and finding what is new in it."""
+"""A video as the query vectors of its moments: what narrating it takes, and finding what is new in it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 from backbone.errors import PolygraftError
 from video.config import QUESTIONS
 from video.data.clips import Span
-from video.data.feature_cache import FilmCache, SpanFeatures
+from video.data.feature_cache import SpanFeatures, VideoCache
 from video.frames.reader import probe, read_frames
 from video.options import NarrateOptions
 from video.timeline.segments import Segment, Window, novel_segments
@@ -23,27 +23,27 @@ Ask = Callable[[Sequence[Tensor], Sequence[str]], Tensor]
 
 _BATCH = 32
 _BLOCK = 1024
-_MOST_FRAMES = 512  # of a whole film; more than any narrator takes
+_MOST_FRAMES = 512  # of a whole video; more than any narrator takes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Watched:
-    """A film that has been looked at and asked about."""
+    """A video that has been looked at and asked about."""
 
-    film: Path
+    video: Path
     end: float
     """Seconds."""
     moments: tuple[Moment, ...]
     queries: Tensor
     """(T, d) on the CPU, one for each moment."""
     scene: Tensor
-    """(1, d): what the whole film is about."""
+    """(1, d): what the whole video is about."""
     options: NarrateOptions
     features: SpanFeatures
 
     @property
     def times(self) -> tuple[float, ...]:
-        """Of all looks at the film, in seconds."""
+        """Of all looks at the video, in seconds."""
         return self.features.times[0]
 
     def novel(self, vocabulary: NarrationVocabulary, novelty: Novelty) -> Tensor:
@@ -53,15 +53,15 @@ class Watched:
         return novelty.is_novel(vocabulary.search(self.queries, NEIGHBOURS).scores)
 
     def unknown(
-        self, vocabulary: NarrationVocabulary, novelty: Novelty, *, scene: str = "", pictures: bool = False
+        self, vocabulary: NarrationVocabulary, novelty: Novelty, *, scene: str = "", images: bool = False
     ) -> list[Segment]:
         """Return the stretches for which the vocabulary has no words.
 
         Args:
             vocabulary: with vectors.
             novelty: draws the line.
-            scene: what the film is about, for what may be added.
-            pictures: give each stretch the frame in its middle.
+            scene: what the video is about, for what may be added.
+            images: give each stretch the frame in its middle.
 
         Raises:
             PolygraftError: a frame cannot be read again.
@@ -70,51 +70,51 @@ class Watched:
             Window(start=moment.start, stop=moment.stop, query=query)
             for moment, query in zip(self.moments, self.queries, strict=True)
         ]
-        found = novel_segments(str(self.film), windows, self.novel(vocabulary, novelty), bridge=1, scene=scene)
-        return [self._pictured(segment) for segment in found] if pictures else found
+        found = novel_segments(str(self.video), windows, self.novel(vocabulary, novelty), bridge=1, scene=scene)
+        return [self._imaged(segment) for segment in found] if images else found
 
-    def _pictured(self, segment: Segment) -> Segment:
+    def _imaged(self, segment: Segment) -> Segment:
         middle = (segment.start + min(segment.stop, self.times[-1])) / 2
-        picture = next(read_frames(self.film, at=[middle], reader="pyav"))[0].image
+        image = next(read_frames(self.video, at=[middle], reader="pyav"))[0].image
         return Segment(
-            film=segment.film,
+            video=segment.video,
             start=segment.start,
             stop=segment.stop,
             query=segment.query,
             scene=segment.scene,
-            picture=picture,
+            image=image,
         )
 
 
 def watch(
-    film: Path,
+    video: Path,
     ask: Ask,
-    cache: FilmCache,
+    cache: VideoCache,
     options: NarrateOptions,
     *,
     report: Callable[[str], None] | None = None,
     looked: Callable[[float], None] | None = None,
 ) -> Watched:
-    """Look at a film and ask about its moments.
+    """Look at a video and ask about its moments.
 
     Args:
-        film: a file.
+        video: a file.
         ask: the narrator.
         cache: of its frames; what is there is not decoded again.
         options: what is asked, how often.
-        report: called with a sentence about a film that is damaged.
+        report: called with a sentence about a video that is damaged.
         looked: called with the time of each look that is read anew.
 
     Raises:
-        PolygraftError: the film cannot be read, or shows nothing.
+        PolygraftError: the video cannot be read, or shows nothing.
     """
-    features = cache.features([Span(film=film)], fps=options.fps, report=report, progress=False, looked=looked)
+    features = cache.features([Span(video=video)], fps=options.fps, report=report, progress=False, looked=looked)
     for sentence in features.unreadable.values():
         raise PolygraftError(sentence)
     times = features.times[0]
     if not times:
-        raise PolygraftError(f"film {film} shows nothing")
-    end = _end(film, times, options.fps)
+        raise PolygraftError(f"video {video} shows nothing")
+    end = _end(video, times, options.fps)
     found = moments(
         times,
         end,
@@ -125,10 +125,10 @@ def watch(
     )
     if not found:
         raise PolygraftError(
-            f"{film} is {end:.1f} s long, too short to ask what comes {options.question}: give a smaller --every"
+            f"{video} is {end:.1f} s long, too short to ask what comes {options.question}: give a smaller --every"
         )
     return Watched(
-        film=film,
+        video=video,
         end=end,
         moments=tuple(found),
         queries=_asked(ask, features, [moment.looks for moment in found], options.asked),
@@ -159,10 +159,10 @@ def _changes(features: SpanFeatures) -> tuple[Scores, float]:
     return found.numpy(), 1 - float((total / len(rows)).square().sum())
 
 
-def _end(film: Path, times: Sequence[float], fps: float) -> float:
-    """Return the film's end in seconds: what it says of itself, within half a look of what it shows."""
+def _end(video: Path, times: Sequence[float], fps: float) -> float:
+    """Return the video's end in seconds: what it says of itself, within half a look of what it shows."""
     shown = times[-1] + 1 / fps
-    said = probe(film).duration
+    said = probe(video).duration
     return max(times[-1] + 1e-3, min(said, shown)) if said else shown
 
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Spoken(Protocol):
-    """A span of a film with a text."""
+    """A span of a video with a text."""
 
     @property
     def start(self) -> float:

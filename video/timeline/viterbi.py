@@ -16,14 +16,14 @@ Scores: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 CAUSAL = ("next", "before")
 """Questions about a moment of which nothing is shown but what lies beside it."""
 
-_CUT = 0.5  # of the film's spread: half way from the same to whatever else
+_CUT = 0.5  # of the video's spread: half way from the same to whatever else
 _LEAST_CHANGE = 0.1  # 1 - cosine; where nothing happens, noise is all the spread there is
 _TICK = 1e-6  # seconds; times that are nearer are one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """A stretch of a film that has one answer, and the looks by which it is answered."""
+    """A stretch of a video that has one answer, and the looks by which it is answered."""
 
     start: float
     stop: float
@@ -45,13 +45,13 @@ class Run:
 def moments(
     times: Sequence[float], end: float, *, question: str, every: float, window: float, cuts: Sequence[float] = ()
 ) -> list[Moment]:
-    """Part a film into moments; those of which nothing is shown are left out.
+    """Part a video into moments; those of which nothing is shown are left out.
 
     Args:
         times: of the looks at it, ascending.
-        end: of the film, in seconds.
+        end: of the video, in seconds.
         question: ``next`` is shown what comes before the moment, ``before`` what comes after it, ``overall`` is one
-            moment, the whole film; anything else is shown the moment with what lies around it in its shot.
+            moment, the whole video; anything else is shown the moment with what lies around it in its shot.
         every: seconds from the start of one moment to that of the next, about: those of a shot are equally long.
         window: seconds that are shown; a moment with no look in it is shown the nearest.
         cuts: where shots begin, ascending; nothing to causal questions, which look beyond the moment anyway.
@@ -93,7 +93,7 @@ def find_cuts(times: Sequence[float], changes: Scores, spread: float) -> list[fl
     Args:
         times: of looks, ascending.
         changes: (len(times),), 1 - cosine of each look and the one before it.
-        spread: mean 1 - cosine of two looks of the film, whichever: encoders differ in how far apart pictures lie.
+        spread: mean 1 - cosine of two looks of the video, whichever: encoders differ in how far apart images lie.
     """
     least = max(_LEAST_CHANGE, _CUT * spread)
     return [time for time, change in zip(times, changes.tolist(), strict=True) if change > least]

@@ -20,7 +20,7 @@ _BODIES = {
     "none": "no language model",
 }
 _LIMITS = {
-    "retrieve": "It finds no narration that the vocabulary does not hold, and something for every film.",
+    "retrieve": "It finds no narration that the vocabulary does not hold, and something for every video.",
     "generate": "What it writes need not be true, nor be said by anybody.",
 }
 
@@ -33,7 +33,7 @@ class Trained:
     result: FitResult
     clips: int
     """How many it learned from."""
-    films: int
+    videos: int
     texts: int
     """How many different narrations they have."""
     validation: int
@@ -55,7 +55,7 @@ def train_narrator(
         data: clips to learn from.
         config: how; ``eval_every`` and ``patience`` need ``validation``. Texts of a batch that compete with one another
             (``loss`` batch) are those of one micro-batch of one process.
-        validation: clips of other films: they choose the weights that are kept.
+        validation: clips of other videos: they choose the weights that are kept.
         folder: keeps the log and the state to resume from; calling again with it continues.
 
     Raises:
@@ -73,7 +73,7 @@ def train_narrator(
         narrator=_calibrated(trained, batches.texts, validation),
         result=result,
         clips=len(data),
-        films=data.films,
+        videos=data.videos,
         texts=len(batches.texts),
         validation=len(validation) if validation else 0,
     )
@@ -97,13 +97,13 @@ def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
         source: where the clips came from.
     """
     config, result = trained.narrator.config, trained.result
-    held = f"; {trained.validation} clips of other films were held out" if trained.validation else ""
+    held = f"; {trained.validation} clips of other videos were held out" if trained.validation else ""
     return ModelCard(
         title=title,
         summary=_summary(config),
-        data=f"{trained.clips} clips of {trained.films} films with {trained.texts} narrations, from `{source}`{held}.",
-        use="`polygraft narrate FILM --model FOLDER --vocabulary DIR`, or `Narrator.from_pretrained(FOLDER)`.",
-        limits=f"It knows the kind of film and of narration it was trained on, and no others. {_LIMITS[config.answer]}",
+        data=f"{trained.clips} clips of {trained.videos} videos with {trained.texts} narrations, from `{source}`{held}.",
+        use="`polygraft narrate VIDEO --model FOLDER --vocabulary DIR`, or `Narrator.from_pretrained(FOLDER)`.",
+        limits=f"It knows the kind of video and of narration it was trained on, and no others. {_LIMITS[config.answer]}",
         metrics=_metrics(trained) + f"\n\nTrained in {result.steps} steps, {result.seconds:.0f} seconds.",
     )
 

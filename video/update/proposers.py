@@ -187,15 +187,15 @@ class ShellCommand:
             PolygraftError: it fails, takes too long, or writes what is no text.
         """
         with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder) / "segment.png"
-            if segment.picture is not None:
-                segment.picture.save(picture)
+            image = Path(folder) / "segment.png"
+            if segment.image is not None:
+                segment.image.save(image)
             question = {
-                "film": segment.film,
+                "film": segment.video,
                 "start": segment.start,
                 "stop": segment.stop,
                 "scene": segment.scene,
-                "picture": str(picture) if segment.picture is not None else None,
+                "picture": str(image) if segment.image is not None else None,
             }
             return self._run(json.dumps(question, ensure_ascii=False) + "\n").splitlines()
 
@@ -249,7 +249,7 @@ def _all_of(file: IO[bytes]) -> bytes:
 
 
 QUESTION = (
-    "What is happening in the picture? Answer with short actions of a verb and a noun, such as: cut the onion; "
+    "What is happening in the image? Answer with short actions of a verb and a noun, such as: cut the onion; "
     "stir the soup. Separate them by semicolons and write nothing else."
 )
 """VLog asks one model for the activity and another for its actions (Appendix A.3); here one model sees and lists."""
@@ -257,7 +257,7 @@ QUESTION = (
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProposer:
-    """Asks a model about the picture of a segment."""
+    """Asks a model about the image of a segment."""
 
     describer: Describer
     question: str = QUESTION
@@ -271,8 +271,8 @@ class ModelProposer:
         """Return the lines of the answer.
 
         Raises:
-            PolygraftError: the segment has no picture, or the model fails.
+            PolygraftError: the segment has no image, or the model fails.
         """
-        if segment.picture is None:
-            raise PolygraftError(f"{self.name} needs a picture of {segment.film} at {segment.start:g} s, but has none")
-        return self.describer.describe(segment.picture.convert("RGB"), self.question).splitlines()
+        if segment.image is None:
+            raise PolygraftError(f"{self.name} needs an image of {segment.video} at {segment.start:g} s, but has none")
+        return self.describer.describe(segment.image.convert("RGB"), self.question).splitlines()

@@ -90,10 +90,10 @@ def judge(
     verdicts: list[Verdict] = []
     admitted: list[int] = []
     for index in sorted(range(len(texts)), key=lambda index: (-float(scores[index]), texts[index])):
-        likeness = (vectors[admitted].double() @ vectors[index].double()).tolist()
+        similarity = (vectors[admitted].double() @ vectors[index].double()).tolist()
         fate: Fate = "admitted"
         same = vocabulary.entry("narrations", int(nearest.rows[index, 0])).text == texts[index]
-        if same or max([float(nearest.scores[index, 0]), *likeness]) >= options.duplicate:
+        if same or max([float(nearest.scores[index, 0]), *similarity]) >= options.duplicate:
             fate = "duplicate"
         elif float(scores[index]) <= least:
             fate = "no better"
@@ -115,14 +115,14 @@ def grow(
     device: str = "cpu",
     clock: Clock = lambda: datetime.now(UTC),
 ) -> Growth:
-    """Ask for sentences about each segment of a film and add those that pass to a vocabulary's folder.
+    """Ask for sentences about each segment of a video and add those that pass to a vocabulary's folder.
 
     The folder is written after each segment. If the proposer fails or the process is killed, what was admitted stays;
-    the next call with the same film and proposer goes on with the segments that are left.
+    the next call with the same video and proposer goes on with the segments that are left.
 
     Args:
         folder: of a vocabulary with vectors.
-        segments: what `video.timeline.segments.novel_segments` gives, of one film; one call of the proposer for each.
+        segments: what `video.timeline.segments.novel_segments` gives, of one video; one call of the proposer for each.
         proposer: gives the sentences.
         encoder: the one that made the vocabulary.
         options: what is let in.
@@ -136,20 +136,20 @@ def grow(
     folder, options = Path(folder), options or UpdateOptions()
     if options.gain is None and isinstance(proposer, Composition):
         options = replace(options, gain=COMPOSED_GAIN)
-    film = segments[0].film if segments else ""
-    if any(segment.film != film for segment in segments):
-        raise UsageError("an update is of one film: call it once for each")
+    video = segments[0].video if segments else ""
+    if any(segment.video != video for segment in segments):
+        raise UsageError("an update is of one video: call it once for each")
     with _locked(folder):
         vocabulary = NarrationVocabulary.from_pretrained(folder, device=device)
         vocabulary.check_encoder(encoder.part)
         if not segments:
             return Growth(vocabulary=vocabulary, update=None, verdicts=())
-        update = _begun(vocabulary, film, proposer.name, encoder.part, _stamp(clock))
+        update = _begun(vocabulary, video, proposer.name, encoder.part, _stamp(clock))
         verdicts: list[Verdict] = []
         for segment in segments:
             if any((tried.start, tried.stop) == (segment.start, segment.stop) for tried in update.header.segments):
                 continue
-            room = options.per_film - _admitted_of(vocabulary, film)
+            room = options.per_film - _admitted_of(vocabulary, video)
             if room <= 0:
                 break
             texts = parse_proposals(proposer.propose(segment))
@@ -196,14 +196,14 @@ def rollback(folder: str | Path, update_id: str = "") -> Update:
 # Parts
 
 
-def _begun(vocabulary: NarrationVocabulary, film: str, proposer: str, text_encoder: FrozenPart, when: str) -> Update:
-    """Return the update of the film that was not finished, or a new one."""
+def _begun(vocabulary: NarrationVocabulary, video: str, proposer: str, text_encoder: FrozenPart, when: str) -> Update:
+    """Return the update of the video that was not finished, or a new one."""
     for update in vocabulary.updates:
-        if update.header.state == "open" and (update.header.film, update.header.proposer) == (film, proposer):
+        if update.header.state == "open" and (update.header.film, update.header.proposer) == (video, proposer):
             return update
     return Update.begin(
         next_id(vocabulary.updates),
-        film=film,
+        film=video,
         proposer=proposer,
         when=when,
         text_encoder=text_encoder,
@@ -211,8 +211,8 @@ def _begun(vocabulary: NarrationVocabulary, film: str, proposer: str, text_encod
     )
 
 
-def _admitted_of(vocabulary: NarrationVocabulary, film: str) -> int:
-    return sum(update.header.counts.prefixes for update in vocabulary.updates if update.header.film == film)
+def _admitted_of(vocabulary: NarrationVocabulary, video: str) -> int:
+    return sum(update.header.counts.prefixes for update in vocabulary.updates if update.header.film == video)
 
 
 def _grown(
@@ -228,11 +228,11 @@ def _grown(
         Entry(
             text=verdict.text,
             kind="prefix",
-            videos=(segment.film,),
+            videos=(segment.video,),
             scenarios=(label,) if label else (),
             origin=Origin(
                 proposer=update.header.proposer,
-                film=segment.film,
+                film=segment.video,
                 start=segment.start,
                 stop=segment.stop,
                 when=when,
@@ -246,7 +246,7 @@ def _grown(
     rows = [vectors[entry.text] for entry in entries]
     tried = Tried(start=segment.start, stop=segment.stop, proposed=len(verdicts), admitted=len(entries))
     if label and entries:
-        entries.append(Entry(text=label, kind="scene", videos=(segment.film,)))
+        entries.append(Entry(text=label, kind="scene", videos=(segment.video,)))
         rows.append(encoder.half([label])[0])
     return update.grown(tried, entries, torch.stack(rows) if rows else torch.zeros(0, update.header.width).half())
 

@@ -1,4 +1,4 @@
-"""Narrations: what people wrote about moments of films, read, cleaned and counted."""
+"""Narrations: what people wrote about moments of videos, read, cleaned and counted."""
 
 import re
 import unicodedata
@@ -22,16 +22,16 @@ class Narration:
 
     text: str
     count: int = 1
-    """How often it was said; repeats within one film are one."""
+    """How often it was said; repeats within one video are one."""
     videos: tuple[str, ...] = ()
-    """The films it was said of, in alphabetical order."""
+    """The videos it was said of, in alphabetical order."""
     scenarios: tuple[str, ...] = ()
     """The labels of the scenes it was said in, in alphabetical order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A distinct scenario label with all its films. VLog keeps one scene for each film instead (Section 3.2)."""
+    """A distinct scenario label with all its videos. VLog keeps one scene for each video instead (Section 3.2)."""
 
     text: str
     videos: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Narrations:
     scenes: tuple[Scene, ...]
     """In alphabetical order."""
     repeats: int = 0
-    """Lines left out since their film says the same elsewhere."""
+    """Lines left out since their video says the same elsewhere."""
     empty: int = 0
     """Lines of nothing but tags and punctuation."""
 
@@ -67,7 +67,7 @@ def read_narrations(data: bytes, source: str, *, watch: Watch = iter) -> Narrati
     """Read lines of text, or of JSON objects with ``text`` and optionally ``video`` and ``scenario``.
 
     Lines are JSON where the name ends in ``.jsonl``, ``.ndjson`` or ``.json``, and where the first one begins with
-    a brace. Other keys are passed over. A line that names no film is no repeat of any other.
+    a brace. Other keys are passed over. A line that names no video is no repeat of any other.
 
     Args:
         data: the whole file, UTF-8 with or without a byte order mark.

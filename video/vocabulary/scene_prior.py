@@ -1,6 +1,6 @@
 """Scenes above narrations: which narration belongs to which, and how likely each scene is for a query.
 
-VLog searches the narrations of the films whose scene comes closest and no others (Section 3.2). Here the scene is a
+VLog searches the narrations of the videos whose scene comes closest and no others (Section 3.2). Here the scene is a
 prior, and the filter an option: a wrong scene then costs a little and hides nothing.
 """
 
@@ -35,7 +35,7 @@ class ScenePrior:
         """Return what membership of each scene adds to a score: (Q, C + 1), the last for belonging to none.
 
         Args:
-            queries: (Q, d) vectors of what a film is about as a whole.
+            queries: (Q, d) vectors of what a video is about as a whole.
             scenes: (C, d) vectors of the labels.
         """
         directions = F.normalize(queries.to(scenes.device, torch.float32), dim=1)

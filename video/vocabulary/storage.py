@@ -212,7 +212,7 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateHeader:
-    """The ``config.json`` of an update: what one proposer found for one film."""
+    """The ``config.json`` of an update: what one proposer found for one video."""
 
     format: int
     kind: str
@@ -231,7 +231,7 @@ class UpdateHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What was added for a film: prefixes, and the scenes that they belong to."""
+    """What was added for a video: prefixes, and the scenes that they belong to."""
 
     header: UpdateHeader
     table: Table

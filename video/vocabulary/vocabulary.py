@@ -1,4 +1,4 @@
-"""NarrationVocabulary: what can be said of a film, and the search for what comes closest to a query.
+"""NarrationVocabulary: what can be said of a video, and the search for what comes closest to a query.
 
 Three levels, as in VLog (Section 3.2): scenes, prefixes, postfixes. Nothing is decided before it must be: a scene is a
 prior, and `video.vocabulary.compose` scores prefix and postfix as the one sentence that they make.
@@ -275,7 +275,7 @@ class NarrationVocabulary:
             queries: (Q, d), of any length: the score is a cosine.
             k: how many.
             level: where. The paper's first pass looks among the prefixes and its second among the postfixes.
-            scene_queries: (Q, d) or (1, d), what the film is about as a whole; None: scenes do not count. They count
+            scene_queries: (Q, d) or (1, d), what the video is about as a whole; None: scenes do not count. They count
                 for narrations and prefixes.
             prior: how much they count.
 

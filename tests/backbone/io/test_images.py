@@ -1,4 +1,4 @@
-"""Opening and finding pictures: every odd kind gives plain RGB, every bad file one sentence."""
+"""Opening and finding images: every odd kind gives plain RGB, every bad file one sentence."""
 
 import contextlib
 import io
@@ -51,7 +51,7 @@ def corners(image: Image.Image) -> tuple[object, object]:
     return image.getpixel((0, 0)), image.getpixel((image.width - 1, image.height - 1))
 
 
-# Kinds of pictures
+# Kinds of images
 
 
 def test_exif_orientation_is_applied():
@@ -141,14 +141,14 @@ def test_a_path_may_be_text(tmp_path):
 
 
 def bad_file(folder: Path, kind: str) -> Path:
-    """Write a file that holds no usable picture."""
+    """Write a file that holds no usable image."""
     path = folder / f"{kind.replace(' ', '_')}.png"
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     contents = {
         "truncated png": encoded(noise)[:4000],
         "truncated jpeg": encoded(noise, "JPEG")[:1000],
         "zero bytes": b"",
-        "text": b"this is no picture\n" * 20,
+        "text": b"this is no image\n" * 20,
         "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n",
         "cut header": encoded(noise)[:20],
     }
@@ -168,10 +168,10 @@ def bad_file(folder: Path, kind: str) -> Path:
     [
         ("truncated png", "damaged or cut short"),
         ("truncated jpeg", "damaged or cut short"),
-        ("cut header", "cannot be decoded|no picture"),
+        ("cut header", "cannot be decoded|no image"),
         ("zero bytes", "is empty"),
-        ("text", "no picture in a known format"),
-        ("eps", "no picture in a known format"),
+        ("text", "no image in a known format"),
+        ("eps", "no image in a known format"),
         ("folder", "is a folder"),
         ("broken link", "broken link to .*gone.png"),
         ("pipe", "no regular file"),
@@ -234,7 +234,7 @@ def test_random_bytes_never_raise_anything_else(data):
 
 @given(st.data(), st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "ICO"]))
 @settings(max_examples=200, deadline=None)
-def test_damaged_pictures_open_or_are_refused(data, kind):
+def test_damaged_images_open_or_are_refused(data, kind):
     good = bytearray(encoded(two_tone().resize((32, 32)), kind))
     for _ in range(data.draw(st.integers(1, 4))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
@@ -266,7 +266,7 @@ def tree(tmp_path):
     names = ["b.png", "a.JPG", "sub/c.webp", "sub/deep/d.gif", ".hidden.png", "._a.JPG", ".git/x.png", "notes.txt"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("no picture")
+        (tmp_path / name).write_text("no image")
     return tmp_path
 
 
@@ -288,7 +288,7 @@ def test_patterns_are_expanded(tree):
     assert relative(list_images([str(tree / "s*")]), tree) == ["sub/c.webp", "sub/deep/d.gif"]
 
 
-def test_each_picture_is_listed_once(tree):
+def test_each_image_is_listed_once(tree):
     assert relative(list_images([str(tree / "b.png"), str(tree), str(tree / "*.png")]), tree)[0] == "b.png"
     assert len(list_images([str(tree), str(tree)])) == 4
 
@@ -299,7 +299,7 @@ def test_a_name_with_pattern_characters_is_a_name_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("gone.png", "does not exist"), ("*.bmp", "matches no picture"), ("empty", "no pictures in")]
+    ("name", "words"), [("gone.png", "does not exist"), ("*.bmp", "matches no image"), ("empty", "no images in")]
 )
 def test_nothing_found_is_an_error_that_names_it(tree, name, words):
     (tree / "empty").mkdir()
@@ -309,5 +309,5 @@ def test_nothing_found_is_an_error_that_names_it(tree, name, words):
 
 
 def test_no_paths_at_all_is_an_error():
-    with pytest.raises(PolygraftError, match="no pictures in nothing"):
+    with pytest.raises(PolygraftError, match="no images in nothing"):
         list_images([])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backbone.errors import PolygraftError
 from multimodal.data.datasets import yfcc_caption
 from multimodal.data.posts import load_posts
-from tests.multimodal.data.test_posts import picture
+from tests.multimodal.data.test_posts import image
 
 
 def write(folder: Path, name: str, content: object) -> Path:
@@ -24,7 +24,7 @@ def write(folder: Path, name: str, content: object) -> Path:
 def instapic(tmp_path):
     """Return the folder of a data set with one post in each split."""
     for name in ("anna_@_1.jpg", "anna_@_2.png", "bob.b_@_1"):
-        picture(tmp_path / "images", f"{name}.png").rename(tmp_path / "images" / name)
+        image(tmp_path / "images", f"{name}.png").rename(tmp_path / "images" / name)
     write(tmp_path, "json/insta-caption-train.json", {"anna": {"1": {"caption": "Hello #sun", "tags": ["sun"]}}})
     write(tmp_path, "json/insta-caption-test1.json", {"bob.b": {"1": {"caption": "bye"}}})
     write(tmp_path, "json/insta-caption-test2.json", {"anna": {"2": {"caption": "moon"}, "3": {"caption": "gone"}}})
@@ -40,7 +40,7 @@ def test_instapic_is_read_from_its_root(instapic):
         ("anna", "moon", "test2", "anna_@_2.png"),
     ]
     assert [post.id for post in found] == ["anna_@_1", "bob.b_@_1", "anna_@_2"]
-    assert remarks == [f"1 picture missing: {instapic / 'images/anna_@_3.jpg'}"]
+    assert remarks == [f"1 image missing: {instapic / 'images/anna_@_3.jpg'}"]
 
 
 def test_instapic_is_read_from_its_files_and_their_folder(instapic):
@@ -68,7 +68,7 @@ def flickr(title, number, description=""):
 def yfcc(tmp_path):
     """Return the folder of a data set: one user in both files, another in the test file alone."""
     for name in ("7@N00_1", "7@N00_2", "8@N00_1"):
-        picture(tmp_path / "images", f"{name}.jpg")
+        image(tmp_path / "images", f"{name}.jpg")
     train = {"7@N00": [flickr("Caf%C3%A9+in+Rome", 1)]}
     test = {"7@N00": [flickr("IMG_1", 2, "My dog in the sea")], "8@N00": [flickr("Two", 1, None)]}
     write(tmp_path, "json/yfcc-caption-train.json", train)
@@ -109,7 +109,7 @@ def annotation(number="x1", **more):
 def redcaps(tmp_path):
     """Return the folder of a data set with two files, in which two posts share an id."""
     for name in ("cats/x1.jpg", "dogs/x1.jpg"):
-        picture(tmp_path / "images", name)
+        image(tmp_path / "images", name)
     write(tmp_path, "annotations/cats_2017.json", {"info": {"version": "1.0"}, "annotations": [annotation()]})
     dog = annotation(subreddit="dogs", raw_caption="", author=None, created_utc=None)
     write(tmp_path, "annotations/dogs_2017.json", {"annotations": [dog]})
@@ -144,8 +144,8 @@ INSTAPIC, YFCC, REDCAPS = "insta-caption-train.json", "yfcc-caption-train.json",
         (INSTAPIC, {"anna": {"1": "hi"}}, "user 'anna', post '1' is a str, not an object"),
         (INSTAPIC, {"anna": {"1": {"text": "hi"}}}, "post '1' has no 'caption', but text"),
         (INSTAPIC, {"anna": {"1": {"caption": 5}}}, "post '1' has '5' for 'caption', which must be a text"),
-        (INSTAPIC, {"a\0b": {"1": {"caption": "x"}}}, r"user 'a\\x00b', post '1' names no picture"),
-        (INSTAPIC, {"..": {"/../x": {"caption": "x"}}}, "none of the 1 pictures .* the folder images beside"),
+        (INSTAPIC, {"a\0b": {"1": {"caption": "x"}}}, r"user 'a\\x00b', post '1' names no image"),
+        (INSTAPIC, {"..": {"/../x": {"caption": "x"}}}, "none of the 1 images .* the folder images beside"),
         (INSTAPIC, {}, "holds no post"),
         (YFCC, {"7": {}}, "user '7' is a dict, not a list"),
         (YFCC, {"7": [{"title": "x"}]}, "user '7', post 1 has no 'page url', but title"),
@@ -157,7 +157,7 @@ INSTAPIC, YFCC, REDCAPS = "insta-caption-train.json", "yfcc-caption-train.json",
         (REDCAPS, {"annotations": [annotation(created_utc="now")]}, "number 1 has 'now' for 'created_utc'"),
         (REDCAPS, {"annotations": [annotation(created_utc=1e300)]}, r"has '1e\+300' for 'created_utc'"),
         (REDCAPS, {"annotations": [annotation(author=[1])]}, "number 1 has .* for 'user'"),
-        (REDCAPS, {"annotations": [annotation("")]}, "number 1 names no picture"),
+        (REDCAPS, {"annotations": [annotation("")]}, "number 1 names no image"),
     ],
 )
 def test_what_is_malformed_is_one_sentence_that_names_the_place(tmp_path, name, content, told):

@@ -13,7 +13,7 @@ from backbone.errors import PolygraftError
 from multimodal.data.posts import MAX_TEXT, Post, load_posts
 
 
-def picture(folder: Path, name: str) -> Path:
+def image(folder: Path, name: str) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (2, 2)).save(path)
@@ -23,8 +23,8 @@ def picture(folder: Path, name: str) -> Path:
 @pytest.fixture
 def posts_file(tmp_path):
     """Return a function that writes lines (objects, or bytes as they are) beside a.png and b.png."""
-    picture(tmp_path, "a.png")
-    picture(tmp_path, "sub/b.png")
+    image(tmp_path, "a.png")
+    image(tmp_path, "sub/b.png")
 
     def write(*lines: object, end: bytes = b"\n") -> Path:
         file = tmp_path / "posts.jsonl"
@@ -38,7 +38,7 @@ def row(image="a.png", text="a dog", **more):
     return {"image": image, "text": text, **more}
 
 
-def test_a_line_is_a_post_with_its_picture_beside_the_file(posts_file, tmp_path):
+def test_a_line_is_a_post_with_its_image_beside_the_file(posts_file, tmp_path):
     (post,) = load_posts(posts_file(row("sub/b.png", " Hi! ", user=7, time="2020", id="x", split="test1")))
     assert post == Post(image=tmp_path / "sub/b.png", text="Hi!", user="7", time="2020", id="x", split="test1")
 
@@ -50,15 +50,15 @@ def test_line_ends_and_a_byte_order_mark_do_not_matter(posts_file, end):
     assert [post.text for post in load_posts(file)] == ["one\u2028two", "two"]
 
 
-def test_a_folder_takes_the_text_beside_each_picture(tmp_path):
+def test_a_folder_takes_the_text_beside_each_image(tmp_path):
     for name in ("b.jpg", "deep/a.png", "bare.png"):
-        picture(tmp_path, name)
+        image(tmp_path, name)
     (tmp_path / "b.txt").write_text("\ufeffa boat\n", encoding="utf-8")
     (tmp_path / "deep/a.png.txt").write_text("an ant", encoding="utf-8")
     remarks = []
     posts = load_posts(tmp_path, report=remarks.append)
     assert {post.id: post.text for post in posts} == {"b.jpg": "a boat", "deep/a.png": "an ant"}
-    assert remarks == [f"1 picture without a text left out: {tmp_path / 'bare.png'}"]
+    assert remarks == [f"1 image without a text left out: {tmp_path / 'bare.png'}"]
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_a_folder_takes_the_text_beside_each_picture(tmp_path):
         ([row(user=["anna"])], "line 1 has .* for 'user', which must be a text or a number"),
         ([row(id=True)], "line 1 has 'True' for 'id'"),
         ([row(split="dev")], "line 1 has 'dev' for 'split': .* one of train, validation, test1, test2"),
-        ([row(image="a" * 5000)], "none of the 1 pictures"),
-        ([row(image="")], "line 1 names no picture"),
-        ([row(image="a\0.png")], "line 1 names no picture"),
+        ([row(image="a" * 5000)], "none of the 1 images"),
+        ([row(image="")], "line 1 names no image"),
+        ([row(image="a\0.png")], "line 1 names no image"),
         ([row(), b'{"image": "a.png", "te'], "line 2 is not JSON"),
         ([b"[" * 100_000], "line 1 is not JSON"),
         ([b"[]"], "line 1 is a list, not an object"),
         ([row(), b"\xff\xfe{}"], "line 2 is not UTF-8"),
-        ([row("x.png"), row("y.png")], "none of the 2 pictures"),
+        ([row("x.png"), row("y.png")], "none of the 2 images"),
         ([row(text=" ")], "no post .* has a text"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_missing_source_says_what_posts_are(tmp_path):
 
 
 def test_a_sidecar_in_another_encoding_is_named(tmp_path):
-    picture(tmp_path, "a.png").with_suffix(".txt").write_bytes("café".encode("latin-1"))
+    image(tmp_path, "a.png").with_suffix(".txt").write_bytes("café".encode("latin-1"))
     with pytest.raises(PolygraftError, match=r"a\.txt is not UTF-8"):
         load_posts(tmp_path)
 
@@ -104,7 +104,7 @@ def test_odd_posts_are_left_out_or_cut_with_a_remark_each(posts_file):
     lines = [row(), row(), row(text=""), row("gone.png"), row(text="x" * 1_000_000), row(likes=3, text="liked")]
     posts = load_posts(posts_file(*lines), report=remarks.append)
     assert [post.text for post in posts] == ["a dog", "x" * MAX_TEXT, "liked"]
-    for told in ("ignored likes", "twice", "1 post without a text", "1 text cut", "1 picture missing"):
+    for told in ("ignored likes", "twice", "1 post without a text", "1 text cut", "1 image missing"):
         assert sum(told in remark for remark in remarks) == 1
 
 
@@ -116,7 +116,7 @@ def test_a_lone_surrogate_becomes_text_that_can_be_written(posts_file):
 @given(st.text(max_size=30), st.text(max_size=10))
 def test_any_text_comes_back_as_it_was_written(tmp_path_factory, text, user):
     folder = tmp_path_factory.mktemp("any")
-    picture(folder, "a.png")
+    image(folder, "a.png")
     (folder / "p.jsonl").write_text(json.dumps(row(text=f"<{text}>", user=user)), encoding="utf-8")
     (post,) = load_posts(folder / "p.jsonl")
     written = [part.encode("utf-8", "replace").decode().strip() for part in (f"<{text}>", user)]
@@ -128,7 +128,7 @@ def test_a_post_without_an_id_gets_one_that_its_folder_and_order_do_not_change(p
     ids = [post.id for post in load_posts(posts_file(*lines))]
     assert len(set(ids)) == 4
     assert all(id_.startswith(line["image"]) for id_, line in zip(ids, lines, strict=True))
-    picture(tmp_path / "elsewhere", "a.png"), picture(tmp_path / "elsewhere", "sub/b.png")
+    image(tmp_path / "elsewhere", "a.png"), image(tmp_path / "elsewhere", "sub/b.png")
     moved = posts_file(*lines[::-1]).rename(tmp_path / "elsewhere/moved.jsonl")
     assert [post.id for post in load_posts(moved)] == ids[::-1]
 
@@ -146,7 +146,7 @@ def test_posts_that_share_an_id_are_kept_and_told_apart(posts_file):
     assert remarks == ["2 ids shared by posts, told apart by ~2, ~3 and so on: x, 7"]
 
 
-def test_a_missing_picture_changes_no_id(posts_file, tmp_path):
+def test_a_missing_image_changes_no_id(posts_file, tmp_path):
     file = posts_file(row(text="1", id="x"), row("sub/b.png", text="2", id="x"))
     (tmp_path / "a.png").unlink()
     assert [post.id for post in load_posts(file)] == ["x~2"]
@@ -169,7 +169,7 @@ def test_users_may_be_any_numbers_and_hold_anything(posts_file):
     assert [post.user for post in posts] == ["7", "-1.5", str(10**30), "a\0b", "a\nb", ""]
 
 
-def test_a_lone_surrogate_in_a_name_is_a_picture_that_is_missing(posts_file):
+def test_a_lone_surrogate_in_a_name_is_a_image_that_is_missing(posts_file):
     posts = load_posts(posts_file(row(), rb'{"image": "\ud83d.png", "text": "x", "user": "\ud83d", "id": "\ud83d"}'))
     assert [post.text for post in posts] == ["a dog"]
 

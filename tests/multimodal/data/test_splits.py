@@ -22,7 +22,7 @@ def some_posts(folder="f", captions=2):
 
 
 @pytest.mark.parametrize("by", ["post", "user"])
-def test_no_picture_and_no_user_stands_on_both_sides(by):
+def test_no_image_and_no_user_stands_on_both_sides(by):
     train, held = split_posts(some_posts(), 0.2, by=by)
     keys = [{post.image if by == "post" else post.user for post in side} for side in (train, held)]
     assert not keys[0] & keys[1]
@@ -49,12 +49,12 @@ def test_a_split_that_leaves_one_side_empty_is_refused(posts, by):
 # Marks
 
 
-def many_posts(folder="f", users=50, pictures=20):
-    """Return posts of many users, two texts for each picture."""
+def many_posts(folder="f", users=50, images=20):
+    """Return posts of many users, two texts for each image."""
     return [
         Post(image=Path(folder, f"{user}-{number}.png"), text=f"{caption}", user=f"user{user}", id=f"{user}/{number}")
         for user in range(users)
-        for number in range(pictures)
+        for number in range(images)
         for caption in ("a", "b")
     ]
 
@@ -79,17 +79,17 @@ def test_every_post_gets_a_mark_in_about_the_shares_asked_for():
     }
 
 
-@pytest.mark.parametrize("pictures", [20, 2])
-def test_test1_has_all_posts_of_its_users_and_test2_none_of_unseen_ones(pictures):
-    sides = by_mark(mark_splits(many_posts(pictures=pictures), posts_share=0.3, validation=0.3))
+@pytest.mark.parametrize("images", [20, 2])
+def test_test1_has_all_posts_of_its_users_and_test2_none_of_unseen_ones(images):
+    sides = by_mark(mark_splits(many_posts(images=images), posts_share=0.3, validation=0.3))
     users = {mark: {post.user for post in found} for mark, found in sides.items()}
     assert not users["test1"] & (users["train"] | users["test2"] | users["validation"])
     assert users["test2"] <= users["train"]
-    assert len(sides["test1"]) == len(users["test1"]) * pictures * 2
+    assert len(sides["test1"]) == len(users["test1"]) * images * 2
 
 
 def test_posts_for_validation_make_their_user_seen_where_nothing_else_does():
-    sides = by_mark(mark_splits(many_posts(pictures=2), users=0, posts_share=0.5, validation=0.99))
+    sides = by_mark(mark_splits(many_posts(images=2), users=0, posts_share=0.5, validation=0.99))
     assert {post.user for post in sides["test2"]} == {post.user for post in sides["train"]}
     assert len(sides["test1"]) / 200 == pytest.approx(0.25, abs=0.15)
 
@@ -125,13 +125,11 @@ def test_a_single_user_and_nobody_are_never_unseen(user):
 
 
 def shared_posts(pairs):
-    return [
-        Post(image=Path(f"{picture}.png"), text=f"{at}", user=f"u{user}") for at, (user, picture) in enumerate(pairs)
-    ]
+    return [Post(image=Path(f"{image}.png"), text=f"{at}", user=f"u{user}") for at, (user, image) in enumerate(pairs)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=40), st.integers(0, 50))
-def test_no_picture_is_on_two_sides_and_no_user_both_seen_and_unseen(pairs, seed):
+def test_no_image_is_on_two_sides_and_no_user_both_seen_and_unseen(pairs, seed):
     try:
         sides = by_mark(mark_splits(shared_posts(pairs), users=0.2, posts_share=0.2, validation=0.2, seed=seed))
     except PolygraftError:  # nothing is left for training
@@ -145,7 +143,7 @@ def test_no_picture_is_on_two_sides_and_no_user_both_seen_and_unseen(pairs, seed
     assert users.get("test2", set()) <= users["train"]
 
 
-def test_a_post_with_a_picture_of_an_unseen_user_is_tested_too():
+def test_a_post_with_a_image_of_an_unseen_user_is_tested_too():
     posts = many_posts()
     unseen = next(post for post in mark_splits(posts) if post.split == "test1")
     extra = Post(image=unseen.image.parent / "x" / ".." / unseen.image.name, text="mine too", user="other")
@@ -162,14 +160,14 @@ def test_marks_that_are_there_stay_and_the_rest_is_for_training():
     assert [post.split for post in found] == ["test1", "train", "validation", "train"]
 
 
-def test_marked_posts_whose_picture_is_held_out_are_left_out():
+def test_marked_posts_whose_image_is_held_out_are_left_out():
     remarks = []
     rows = [("a", "train"), ("a", "test1"), ("a", "validation"), ("a", "test2"), ("b", ""), ("b", "validation")]
     found = mark_splits(marked(*rows, ("c", "train")), report=remarks.append)
     assert [(post.image.name, post.split) for post in found] == [
         ("a", "test1"), ("a", "test2"), ("b", "validation"), ("c", "train")
     ]  # fmt: skip
-    assert remarks == ["3 posts left out: their pictures are held out for validation or tests"]
+    assert remarks == ["3 posts left out: their images are held out for validation or tests"]
 
 
 @pytest.mark.parametrize(

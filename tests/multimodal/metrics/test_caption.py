@@ -36,12 +36,12 @@ def test_single_words_reach_a_quarter_of_cider():
     assert score(texts, {id_: [text] for id_, text in texts.items()})["cider_d"] == pytest.approx(2.5)
 
 
-def test_cider_of_a_single_picture_is_nothing():
+def test_cider_of_a_single_image_is_nothing():
     assert score({"1": "a dog"}, {"1": ["a dog"]})["cider_d"] == 0
 
 
 def test_cider_by_hand():
-    # Two pictures: `a` weighs log(2/2), every other n-gram log(2/1); "dog" shares 1 of 2 words in length 0.
+    # Two images: `a` weighs log(2/2), every other n-gram log(2/1); "dog" shares 1 of 2 words in length 0.
     expected = 10 / 4 * (1 / 1) * math.exp(-1 / 72)
     assert CiderD([["a dog"], ["a cat"]]).each(["dog", "bus"]) == pytest.approx([expected, 0])
 
@@ -74,7 +74,7 @@ def test_the_common_subsequence_is_as_long_as_the_table_says(first, second):
     assert longest_common_subsequence(first, second) == table_of_subsequences(first, second)
 
 
-def test_the_means_of_the_pictures_are_the_figures_of_the_set():
+def test_the_means_of_the_images_are_the_figures_of_the_set():
     each = SETS["captions"]
     items = score_each(each["hypotheses"], each["references"])
     assert list(items) == list(each["references"])

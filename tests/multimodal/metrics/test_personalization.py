@@ -10,7 +10,7 @@ from multimodal.metrics.personalization import (
     counterfactual,
     diversity,
     identification,
-    likeness,
+    similarity,
 )
 
 # Identification
@@ -54,18 +54,18 @@ def test_scores_that_do_not_fit_are_refused(scores, truth, told):
 # Counterfactual captions
 
 
-def test_a_likeness_by_hand():
-    assert likeness("dog_face", "dog face") == 2 * 7 / 16
-    assert likeness("Dog", "dog") == 2 * 2 / 6
-    assert likeness("dog", ":dog:") == likeness(":dog:", "dog") == 2 * 3 / 8
-    assert likeness(" a \n dog", "a dog") == likeness("", " ") == 1
-    assert likeness("", "dog") == likeness("abc", "def") == 0
+def test_a_similarity_by_hand():
+    assert similarity("dog_face", "dog face") == 2 * 7 / 16
+    assert similarity("Dog", "dog") == 2 * 2 / 6
+    assert similarity("dog", ":dog:") == similarity(":dog:", "dog") == 2 * 3 / 8
+    assert similarity(" a \n dog", "a dog") == similarity("", " ") == 1
+    assert similarity("", "dog") == similarity("abc", "def") == 0
 
 
 @given(st.text(), st.text())
-def test_a_likeness_is_symmetrical_and_full_for_the_same(first, second):
-    assert likeness(first, first) == 1
-    assert 0 <= likeness(first, second) == likeness(second, first) <= 1
+def test_a_similarity_is_symmetrical_and_full_for_the_same(first, second):
+    assert similarity(first, first) == 1
+    assert 0 <= similarity(first, second) == similarity(second, first) <= 1
 
 
 TRUTHS = {"1": {"ann": "DOG FACE", "bob": "dog_face", "eve": "dog_face"}, "2": {"ann": "SUN", "bob": ":sunny:"}}
@@ -104,8 +104,8 @@ def test_true_captions_are_never_nearer_to_another(truths):
 @pytest.mark.parametrize(
     ("captions", "truths", "told"),
     [
-        ({"1": {"ann": "a"}}, {"2": {"ann": "a"}}, "differ in pictures or users"),
-        ({"1": {"ann": "a"}}, {"1": {"ann": "a", "bob": "b"}}, "differ in pictures or users"),
+        ({"1": {"ann": "a"}}, {"2": {"ann": "a"}}, "differ in images or users"),
+        ({"1": {"ann": "a"}}, {"1": {"ann": "a", "bob": "b"}}, "differ in images or users"),
         ({"1": {"ann": "a", "bob": "b"}}, {"1": {"ann": "a b", "bob": "a  b"}}, "nothing to compare"),
         ({}, {}, "nothing to compare"),
     ],
@@ -152,11 +152,11 @@ def test_diversity_is_of_words_and_of_pairs():
 # Ratios and p-values over users
 
 
-def values(users: int, pictures: int, mean: float, *, seed: int = 0) -> dict[str, list[float]]:
+def values(users: int, images: int, mean: float, *, seed: int = 0) -> dict[str, list[float]]:
     """Normal values around the mean of each user, which differs from user to user as one value from the next."""
     generator = np.random.default_rng(seed)
     means = generator.normal(mean, 1, size=users)
-    return {str(user): generator.normal(means[user], 1, size=pictures).tolist() for user in range(users)}
+    return {str(user): generator.normal(means[user], 1, size=images).tolist() for user in range(users)}
 
 
 def test_twice_as_much_everywhere_is_a_ratio_of_two():
@@ -221,7 +221,7 @@ def test_without_a_difference_p_is_nearly_uniform():
     assert shares[0] < 0.1
 
 
-def test_many_pictures_of_few_users_are_no_more_evidence_than_the_users():
+def test_many_images_of_few_users_are_no_more_evidence_than_the_users():
     three = {str(user): [value] * 1000 for user, value in enumerate([1.0, 1.0, -1.0])}
     assert paired_p_value(three) > 0.2
 

@@ -42,11 +42,11 @@ def converted(model, kind="mlp", **changes):
     return Captioner(tiny_image_encoder(), tuned_backbone(tiny_backbone(), found.language_model), mapper, found.config)
 
 
-def raw_features(pictures):
+def raw_features(images):
     """What the authors feed: CLIP's embedding as it is."""
     encoder = tiny_image_encoder()
     with torch.no_grad():
-        return tiny_clip().eval().encode_image(torch.stack([encoder.prepare(picture) for picture in pictures]))
+        return tiny_clip().eval().encode_image(torch.stack([encoder.prepare(image) for image in images]))
 
 
 # Parity
@@ -64,24 +64,24 @@ def test_prefixes_and_logits_equal_the_authors(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_and_moved_captioner_says_of_pictures_what_the_authors_code_says(kind, tmp_path):
+def test_a_saved_and_moved_captioner_says_of_images_what_the_authors_code_says(kind, tmp_path):
     model = official(kind, gpt=tiny_model(seed=9))
     for parameter in model.clip_project.parameters():
-        parameter.data.mul_(3)  # so that pictures get captions of their own
-    pictures = [paint(seed) for seed in range(4)]
+        parameter.data.mul_(3)  # so that images get captions of their own
+    images = [paint(seed) for seed in range(4)]
     converted(model, kind).save_pretrained(tmp_path / "here", with_language_model=True)
     (tmp_path / "here").rename(tmp_path / "there")
     captioner = Captioner.from_pretrained(tmp_path / "there", encoder=tiny_image_encoder(), device="cpu")
     stop = tiny_tokenizer()(".")["input_ids"][0]
-    theirs = [tuple(model.generate2(model.project(row[None]), stop)) for row in raw_features(pictures)]
-    assert [row[0].ids for row in captioner.generate(pictures, Decoding(max_tokens=24))] == theirs
+    theirs = [tuple(model.generate2(model.project(row[None]), stop)) for row in raw_features(images)]
+    assert [row[0].ids for row in captioner.generate(images, Decoding(max_tokens=24))] == theirs
     assert len(set(theirs)) > 1
 
 
 def test_weights_for_normalised_features_get_them():
-    model, pictures = official(), [paint(0)]
-    features = tiny_image_encoder().encode(pictures)
-    raw = raw_features(pictures)
+    model, images = official(), [paint(0)]
+    features = tiny_image_encoder().encode(images)
+    raw = raw_features(images)
     torch.testing.assert_close(converted(model).image(features).pooled, raw)
     normalised = converted(model, normalized=True).image(features).pooled
     torch.testing.assert_close(normalised, raw / raw.norm(2, -1, keepdim=True))
@@ -98,7 +98,7 @@ def test_a_caption_ends_with_its_first_full_stop():
 
 def test_features_without_their_length_are_refused():
     captioner = converted(official())
-    with pytest.raises(PolygraftError, match="give it the pictures themselves"):
+    with pytest.raises(PolygraftError, match="give it the images themselves"):
         captioner.image(Features(pooled=torch.randn(2, WIDTH)))
     with pytest.raises(PolygraftError, match="is not trained on"):
         CaptionObjective(captioner)
@@ -258,7 +258,7 @@ FILES = {
     "a folder": (lambda path: path.mkdir(), "cannot be read: Is a directory"),
     "empty": (lambda path: path.touch(), "neither a state dict"),
     "text": (lambda path: path.write_text("I am no weights"), "neither a state dict"),
-    "a picture": (lambda path: Image.new("RGB", (4, 4)).save(path, "PNG"), "neither a state dict"),
+    "an image": (lambda path: Image.new("RGB", (4, 4)).save(path, "PNG"), "neither a state dict"),
     "json": (lambda path: path.write_text(json.dumps({"a": 1})), "neither a state dict"),
     "cut early": (lambda path: cut(path, 0.01), "truncated or damaged"),
     "cut late": (lambda path: cut(path, 0.9), "truncated or damaged"),

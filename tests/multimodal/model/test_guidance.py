@@ -19,7 +19,7 @@ METHODS = {
     "beam": Decoding(max_tokens=8, beams=3, num_return=2),
     "contrastive": Decoding(max_tokens=8, contrastive=0.6),
 }
-PICTURES = random_rows(len(CONTEXTS))
+IMAGES = random_rows(len(CONTEXTS))
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 every_method = pytest.mark.parametrize("decoding", METHODS.values(), ids=METHODS.keys())
 every_strength = pytest.mark.parametrize("personal", [1.0, 1.7])
@@ -38,12 +38,12 @@ def same(found, expected):
     torch.testing.assert_close(*scores, atol=1e-5, rtol=1e-5)
 
 
-# The slow reference: one picture, no padding, no search, copies token by token
+# The slow reference: one image, no padding, no search, copies token by token
 
 
-def slow(captioner: Captioner, picture, context, ids=()):
+def slow(captioner: Captioner, image, context, ids=()):
     """Return the log-probabilities of the token after ``ids``, (V,)."""
-    prefix, backbone = captioner.prefix(picture[None], [context]), captioner.backbone
+    prefix, backbone = captioner.prefix(image[None], [context]), captioner.backbone
     soft = prefix.embeds[0] if prefix.mask is None else prefix.embeds[0][prefix.mask[0]]
     embeds = torch.cat([soft, backbone.embed(torch.tensor(ids, dtype=torch.int64))])[None]
     cache, count = DynamicCache(), embeds.shape[1]
@@ -67,7 +67,7 @@ def copied_by_hand(head, own, step, memory):
     query = head.to_queries(step[:width])
     same = [torch.cosine_similarity(step[width:], memory.before[0, at], dim=0) for at in kept]
     scores = [
-        query @ memory.keys[0, at] / 8 + head.match * alike + head.likeness * memory.likeness[0, at]
+        query @ memory.keys[0, at] / 8 + head.match * alike + head.similarity * memory.similarity[0, at]
         for at, alike in zip(kept, same, strict=True)
     ]
     weights = torch.cat(scores).softmax(dim=0)
@@ -78,8 +78,8 @@ def copied_by_hand(head, own, step, memory):
     return mixed.log()
 
 
-def guided(captioner, picture, context, ids, strength):
-    user, nobody = (slow(captioner, picture, who, ids) for who in (context, NOBODY))
+def guided(captioner, image, context, ids, strength):
+    user, nobody = (slow(captioner, image, who, ids) for who in (context, NOBODY))
     return (nobody + strength * (user - nobody)).log_softmax(dim=0)
 
 
@@ -88,11 +88,11 @@ def guided(captioner, picture, context, ids, strength):
 @torch.no_grad()
 def test_greedy_equals_the_obvious_loop(captioners, variant, personal):
     captioner = captioners[variant]
-    found = captioner.generate(PICTURES, METHODS["greedy"], users=CONTEXTS, personal=personal)
-    for picture, context, (one,) in zip(PICTURES, CONTEXTS, found, strict=True):
+    found = captioner.generate(IMAGES, METHODS["greedy"], users=CONTEXTS, personal=personal)
+    for image, context, (one,) in zip(IMAGES, CONTEXTS, found, strict=True):
         ids, total = [], 0.0
         while len(ids) < 8 and (not ids or ids[-1] != captioner.backbone.eos_id):
-            best = guided(captioner, picture, context, ids, personal).max(dim=0)
+            best = guided(captioner, image, context, ids, personal).max(dim=0)
             ids, total = [*ids, int(best.indices)], total + float(best.values)
         assert list(one.ids) == [token for token in ids if token != captioner.backbone.eos_id]
         assert one.score == pytest.approx(total / len(ids), abs=1e-5)
@@ -103,12 +103,12 @@ def test_greedy_equals_the_obvious_loop(captioners, variant, personal):
 def test_a_score_equals_summed_log_probabilities(captioners, variant):
     captioner, texts = captioners[variant], ["A red cat", "blue!", "the dogs run", ""]
     expected = []
-    for picture, context, text in zip(PICTURES, CONTEXTS, texts, strict=True):
+    for image, context, text in zip(IMAGES, CONTEXTS, texts, strict=True):
         ids = captioner.backbone.encode([text], max_tokens=16).ids[0].tolist()
-        steps = [slow(captioner, picture, context, ids[:at])[token] for at, token in enumerate(ids)]
+        steps = [slow(captioner, image, context, ids[:at])[token] for at, token in enumerate(ids)]
         expected.append(float(sum(steps)))
-    assert captioner.score(PICTURES, texts, CONTEXTS) == pytest.approx(expected, abs=1e-3, rel=1e-5)
-    assert captioner.score(PICTURES, texts, CONTEXTS, batch_size=3) == pytest.approx(expected, abs=1e-3, rel=1e-5)
+    assert captioner.score(IMAGES, texts, CONTEXTS) == pytest.approx(expected, abs=1e-3, rel=1e-5)
+    assert captioner.score(IMAGES, texts, CONTEXTS, batch_size=3) == pytest.approx(expected, abs=1e-3, rel=1e-5)
 
 
 # One result, whatever the way to it
@@ -117,11 +117,11 @@ def test_a_score_equals_summed_log_probabilities(captioners, variant):
 @every_variant
 @every_method
 @every_strength
-def test_a_batch_gives_what_each_picture_gives_alone(captioners, variant, decoding, personal):
+def test_a_batch_gives_what_each_image_gives_alone(captioners, variant, decoding, personal):
     captioner = captioners[variant]
     options = {"decoding": decoding, "personal": personal}
-    together = captioner.generate(PICTURES, users=CONTEXTS, **options)
-    alone = [captioner.generate(PICTURES[i : i + 1], users=[CONTEXTS[i]], **options)[0] for i in range(4)]
+    together = captioner.generate(IMAGES, users=CONTEXTS, **options)
+    alone = [captioner.generate(IMAGES[i : i + 1], users=[CONTEXTS[i]], **options)[0] for i in range(4)]
     same(together, alone)
     assert len({row[0].ids for row in together}) > 1
 
@@ -131,7 +131,7 @@ def test_a_batch_gives_what_each_picture_gives_alone(captioners, variant, decodi
 @every_strength
 def test_cached_equals_uncached(captioners, variant, decoding, personal):
     cached, uncached = (
-        captioners[variant].generate(PICTURES, replace(decoding, cache=cache), users=CONTEXTS, personal=personal)
+        captioners[variant].generate(IMAGES, replace(decoding, cache=cache), users=CONTEXTS, personal=personal)
         for cache in (True, False)
     )
     same(cached, uncached)
@@ -139,7 +139,7 @@ def test_cached_equals_uncached(captioners, variant, decoding, personal):
 
 def conditions(captioner):
     """Return what `Captioner.generate` searches: the prefix, real rows last, and the steered model."""
-    prefix = captioner.prefix(PICTURES, CONTEXTS)
+    prefix = captioner.prefix(IMAGES, CONTEXTS)
     mask = torch.ones_like(prefix.embeds[..., 0], dtype=torch.bool) if prefix.mask is None else prefix.mask
     copying = captioner.mapper.copying
     model = Steered(
@@ -153,7 +153,7 @@ def conditions(captioner):
 def test_one_beam_is_greedy(captioners, variant):
     model, embeds, mask = conditions(captioners[variant])
     found = beam_search(Sequences(model, embeds, mask, cache=True), METHODS["greedy"])
-    expected = captioners[variant].generate(PICTURES, METHODS["greedy"], users=CONTEXTS)
+    expected = captioners[variant].generate(IMAGES, METHODS["greedy"], users=CONTEXTS)
     assert [row[0].ids for row in found] == [list(row[0].ids) for row in expected]
 
 
@@ -164,7 +164,7 @@ def test_one_beam_is_greedy(captioners, variant):
 @pytest.mark.parametrize("method", ["greedy", "beam"])
 def test_strength_0_is_nobody_and_strength_1_is_as_learned(captioners, variant, method):
     def say(users=CONTEXTS, **options):
-        return captioners[variant].generate(PICTURES, METHODS[method], users=users, **options)
+        return captioners[variant].generate(IMAGES, METHODS[method], users=users, **options)
 
     nobody, plain = say([NOBODY] * 4), say()
     for found in (say(personal=0.0), say(None), say(personal=1e-7)):
@@ -208,8 +208,8 @@ def test_a_deep_prefix_that_holds_the_keys_of_a_text_is_that_text():
 
 def test_a_prompt_is_the_past_captions_as_text_after_the_prefix(captioners):
     captioner = captioners["prompt"]
-    backbone, prefix = captioner.backbone, captioner.prefix(PICTURES, CONTEXTS)
-    plain = captioners["plain"].prefix(PICTURES, CONTEXTS)
+    backbone, prefix = captioner.backbone, captioner.prefix(IMAGES, CONTEXTS)
+    plain = captioners["plain"].prefix(IMAGES, CONTEXTS)
     for row, context in enumerate(CONTEXTS):
         ids = [i for text, _ in context.posts for i in [*backbone.encode([text], max_tokens=8).ids[0].tolist()]]
         text = backbone.embed(torch.tensor(ids, dtype=torch.int64))

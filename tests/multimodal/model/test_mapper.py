@@ -70,7 +70,7 @@ def test_each_row_of_a_batch_is_mapped_alone(kind):
 
 
 def slow_attention(layer: torch.nn.Module, x: Tensor) -> Tensor:
-    """ClipCap's attention, written out head by head for one picture: (n, d) to (n, d)."""
+    """ClipCap's attention, written out head by head for one image: (n, d) to (n, d)."""
     heads, size = layer.heads, x.shape[1] // layer.heads
     queries, both = layer.to_queries(x), layer.to_keys_values(x)
     keys, values = both[:, : x.shape[1]], both[:, x.shape[1] :]

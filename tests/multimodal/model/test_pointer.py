@@ -30,7 +30,7 @@ def tokens_of(lengths=LENGTHS, **changes):
         "before": torch.randn(*shape, WIDTH),
         "ids": torch.randint(0, VOCABULARY, shape),
         "rank": torch.randint(0, 2, shape),
-        "likeness": torch.rand(shape),
+        "similarity": torch.rand(shape),
         "mask": torch.arange(TOKENS) < torch.tensor(lengths)[:, None],
     }
     return PastTokens(**values | changes)
@@ -45,7 +45,7 @@ def written_out(head, logits, step, tokens, row):
     both = [torch.cat([tokens.embeds[row, at], tokens.before[row, at]]) for at in kept]
     keys = torch.stack([head.to_keys(x) + head.rank[tokens.rank[row, at]] for x, at in zip(both, kept, strict=True)])
     same = torch.stack([torch.cosine_similarity(before, tokens.before[row, at], dim=0) for at in kept])
-    scores = keys @ head.to_queries(hidden) / 8 + head.match * same + head.likeness * tokens.likeness[row, kept]
+    scores = keys @ head.to_queries(hidden) / 8 + head.match * same + head.similarity * tokens.similarity[row, kept]
     weights = scores.softmax(dim=0)
     gate = head.gate(torch.cat([hidden, weights @ keys, (weights @ same)[None]])).sigmoid()
     mixed = (1 - gate) * own
@@ -95,7 +95,7 @@ def test_what_is_copied_and_what_is_spoken_make_one(head):
 # Planted copies
 
 
-def bare(match=0.0, likeness=0.0, gate=20.0):
+def bare(match=0.0, similarity=0.0, gate=20.0):
     """Return a head that knows nothing but what is given."""
     head = CopyHead(WIDTH, 2)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def bare(match=0.0, likeness=0.0, gate=20.0):
             layer.bias.zero_()
         head.gate.bias.fill_(gate)
         head.match.fill_(match)
-        head.likeness.fill_(likeness)
+        head.similarity.fill_(similarity)
     return head
 
 
@@ -134,9 +134,9 @@ def test_a_past_caption_goes_on_where_it_had_the_same_token_before(at):
     assert (token, share > 0.99) == ([7, 2, 9, 4][at], True)
 
 
-def test_the_caption_of_the_more_similar_picture_is_preferred():
-    likeness = torch.tensor([[0.1, 0.2, 0.9, 0.3]])
-    assert said(bare(likeness=20.0), torch.zeros(WIDTH), torch.zeros(WIDTH), likeness=likeness)[0] == 9
+def test_the_caption_of_the_more_similar_image_is_preferred():
+    similarity = torch.tensor([[0.1, 0.2, 0.9, 0.3]])
+    assert said(bare(similarity=20.0), torch.zeros(WIDTH), torch.zeros(WIDTH), similarity=similarity)[0] == 9
 
 
 def test_a_closed_gate_copies_nothing():
@@ -148,7 +148,7 @@ def test_a_fresh_pointer_follows_the_same_token_before_and_copies_one_step_in_fi
     head, axes = CopyHead(WIDTH, 2), torch.eye(TOKENS, WIDTH)
     torch.nn.init.zeros_(head.to_queries.weight)
     torch.nn.init.zeros_(head.to_queries.bias)
-    tokens = tokens_of((4,), before=axes[None], likeness=torch.zeros(1, TOKENS))
+    tokens = tokens_of((4,), before=axes[None], similarity=torch.zeros(1, TOKENS))
     copied, _ = head(torch.cat([torch.zeros(WIDTH), axes[2]])[None, None], head.remember(tokens))
     assert copied.argmax() == 2
     assert copied.exp().sum().item() == pytest.approx(0.2, abs=0.02)
@@ -171,7 +171,7 @@ def test_padding_is_never_copied_whatever_it_holds(head):
         memory,
         keys=memory.keys.masked_fill(padding[..., None], 99.0),
         ids=memory.ids.masked_fill(padding, 1),
-        likeness=memory.likeness.masked_fill(padding, 9.0),
+        similarity=memory.similarity.masked_fill(padding, 9.0),
     )
     torch.testing.assert_close(head.mix(logits, steps, other), head.mix(logits, steps, memory))
 
@@ -190,5 +190,5 @@ def test_gradients_are_finite_with_or_without_something_to_copy(head, lengths):
 def test_rows_of_a_memory_are_taken_in_order(head):
     memory, rows = head.remember(tokens_of()), [3, 0, 0]
     taken = memory.take(torch.tensor(rows))
-    for name in ("keys", "before", "likeness", "ids", "mask"):
+    for name in ("keys", "before", "similarity", "ids", "mask"):
         assert torch.equal(getattr(taken, name), getattr(memory, name)[rows])

@@ -50,7 +50,7 @@ def user(lengths: list[tuple[int, int]]) -> UserInput:
             before=torch.randn(count, PAST, 16, generator=random),
             ids=torch.randint(0, 50, (count, PAST), generator=random),
             rank=(torch.arange(PAST) > 2).long().expand(count, -1),
-            likeness=torch.rand(count, PAST, generator=random),
+            similarity=torch.rand(count, PAST, generator=random),
             mask=torch.arange(PAST) < past,
         ),
         style=torch.rand(count, Style.SIZE, generator=random),
@@ -108,7 +108,7 @@ def test_no_parameter_is_a_scalar_which_sharding_does_not_take():
 
 @pytest.mark.parametrize("features", ["pooled", "grid"])
 @pytest.mark.parametrize("lengths", [[(4, 5)], [(0, 0)], RAGGED])
-def test_pictures_and_users_become_a_prefix(features, lengths):
+def test_images_and_users_become_a_prefix(features, lengths):
     count = len(lengths)
     found = built(features=features, deep=2)(image(count, features == "grid"), user(lengths))
     assert found.embeds.shape == (count, 3, 16) and found.mask is None
@@ -119,10 +119,10 @@ def test_pictures_and_users_become_a_prefix(features, lengths):
 
 
 def test_each_row_of_a_batch_is_mapped_alone():
-    mapper, pictures, users = built(features="grid", deep=1), image(4, True), user(RAGGED)
-    together = mapper(pictures, users)
+    mapper, images, users = built(features="grid", deep=1), image(4, True), user(RAGGED)
+    together = mapper(images, users)
     for row in range(4):
-        alone = mapper(part(pictures, row), part(users, row))
+        alone = mapper(part(images, row), part(users, row))
         torch.testing.assert_close(alone.embeds[0], together.embeds[row])
         torch.testing.assert_close(alone.deep[1][0][0], together.deep[1][0][row])
 
@@ -147,7 +147,7 @@ def test_what_is_left_out_changes_nothing(without):
     mapper, users = built(**without), user(RAGGED)
     noise = {
         "words": {"words": users.words + 1, "word_weights": users.word_weights + 1},
-        "past_posts": {"past": replace(users.past, embeds=users.past.embeds + 1, likeness=users.past.likeness + 1)},
+        "past_posts": {"past": replace(users.past, embeds=users.past.embeds + 1, similarity=users.past.similarity + 1)},
         "style": {"style": users.style + 1},
         "copy": {"past": replace(users.past, ids=users.past.ids + 1)},
     }[next(iter(without))]
@@ -164,7 +164,7 @@ def of_width(value: Tensor, extra: int, fill: float) -> Tensor:
     return torch.cat([value, torch.full((len(value), extra, *value.shape[2:]), fill).to(value)], dim=1)
 
 
-PAST_FIELDS = ("embeds", "before", "ids", "rank", "likeness", "mask")
+PAST_FIELDS = ("embeds", "before", "ids", "rank", "similarity", "mask")
 
 
 def test_wider_padding_changes_nothing():
@@ -183,7 +183,7 @@ def test_what_padding_holds_changes_nothing():
         replace(users, words=users.words.masked_fill(~users.word_mask[..., None], 9.0)),
         embeds=users.past.embeds.masked_fill(padding[..., None], -7.0),
         before=users.past.before.masked_fill(padding[..., None], 7.0),
-        likeness=users.past.likeness.masked_fill(padding, 5.0),
+        similarity=users.past.similarity.masked_fill(padding, 5.0),
     )
     torch.testing.assert_close(mapper(image(4), other).embeds, mapper(image(4), users).embeds, atol=1e-5, rtol=0)
 
@@ -203,12 +203,12 @@ def test_a_past_caption_is_the_mean_of_its_tokens():
     past = users.past
     for row, rank, tokens in ((0, 0, range(3)), (0, 1, range(3, 5)), (1, 0, range(2))):
         made = slots.past(past.embeds[row, list(tokens)].mean(dim=0)) + slots.past_rank[rank] + slots.kinds[1]
-        made = made + slots.likeness(past.likeness[row, list(tokens)].mean(dim=0, keepdim=True))
+        made = made + slots.similarity(past.similarity[row, list(tokens)].mean(dim=0, keepdim=True))
         torch.testing.assert_close(rows[row, 2 + WORDS + rank], made)
     assert mask[:, 2 + WORDS :].tolist() == [[True, True], [True, False]]
 
 
-KNOWN = ("words", "word_weights", "style", "past.embeds", "past.rank", "past.likeness", "order of words")
+KNOWN = ("words", "word_weights", "style", "past.embeds", "past.rank", "past.similarity", "order of words")
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -1,4 +1,4 @@
-"""Profiles: what of a user's past is shown for a picture, what never is, and what is kept on the disk."""
+"""Profiles: what of a user's past is shown for an image, what never is, and what is kept on the disk."""
 
 import json
 from dataclasses import replace
@@ -142,25 +142,25 @@ def test_posts_are_gathered_by_user_oldest_first():
     assert np.array_equal(ann.profile.pooled, POOLED.numpy()[[0, 3]])
 
 
-# What is shown for a picture
+# What is shown for an image
 
 
-def test_the_captions_of_the_most_similar_pictures_come_first():
+def test_the_captions_of_the_most_similar_images_come_first():
     query = np.array([0.1, 0.7, 0.0, 0.7, -0.5, 0.2], dtype=np.float32)
     found = axes_profile(["zero", "one", "two", "three", "four"]).context(query, TABLE, LIMITS)
     # equally similar: the latest
     assert [text for text, _ in found.posts] == ["three", "one", "zero"]
-    assert [likeness for _, likeness in found.posts] == pytest.approx([0.7, 0.7, 0.1])
+    assert [similarity for _, similarity in found.posts] == pytest.approx([0.7, 0.7, 0.1])
 
 
-def test_the_caption_of_the_same_picture_is_never_shown():
+def test_the_caption_of_the_same_image_is_never_shown():
     query = np.eye(6, dtype=np.float32)[1]
     found = axes_profile(["cat", "zebra", "dog"]).context(query, TABLE, LIMITS)
     assert [text for text, _ in found.posts] == ["dog", "cat"] and "zebra" not in words_of(found)
     assert axes_profile(["sea", "zebra"][1:]).context(np.eye(6, dtype=np.float32)[0], TABLE, LIMITS) == NOBODY
 
 
-def test_of_texts_without_pictures_the_latest_are_shown():
+def test_of_texts_without_images_the_latest_are_shown():
     profile = Profile(texts=("one", "two", "three", "four"))
     found = profile.context(POOLED[0].numpy(), TABLE, ContextLimits(posts=2))
     assert found.posts == (("four", 0.0), ("three", 0.0))
@@ -185,14 +185,14 @@ def test_a_profile_may_be_asked_with_one_table_after_another():
 
 
 def merged(texts, lent, posts=3, voters=0, **options):
-    """Return what is shown of a user whose pictures are alike by 0.9, 0.8 and so on, beside what others lend."""
+    """Return what is shown of a user whose images are alike by 0.9, 0.8 and so on, beside what others lend."""
     query = 0.9 - 0.1 * np.arange(6, dtype=np.float32)
     worth = [PastCaption(text, worth + 0.5, 0.5, worth) for text, worth in lent]
     limits = ContextLimits(posts=posts, voters=voters)
     return axes_profile(texts).context(query, TABLE, limits, lent=worth, **options)
 
 
-def test_what_is_lent_stands_among_the_users_own_by_likeness():
+def test_what_is_lent_stands_among_the_users_own_by_similarity():
     found = merged(["cat", "dog", "sea"], [("red", 0.95), ("blue", 0.85), ("grey", -2.0)])
     assert found.posts == (("red", 0.95), ("cat", 0.9), ("blue", 0.85))
     assert (
@@ -226,7 +226,7 @@ def test_own_and_lent_captions_vote_in_lists_of_their_own():
     lent = [("dog", 0.95), ("red", 0.85), ("blue", 0.1)]
     found = merged(["cat", "dog", "sea"], lent, posts=1, voters=2)
     assert [one.text for one in found.own] == ["cat", "dog"] and [one.text for one in found.lent] == ["dog", "red"]
-    assert [one.likeness for one in found.voters] == pytest.approx([0.9, 0.8, 1.45, 1.35])
+    assert [one.similarity for one in found.voters] == pytest.approx([0.9, 0.8, 1.45, 1.35])
     assert [one.trust for one in found.voters] == [1, 1, 0.5, 0.5]
     assert (found.posts, found.seen) == ((("dog", 0.95),), 3) and not merged(["cat"], lent).voters
 
@@ -242,9 +242,9 @@ def test_the_latest_posts_are_kept():
     assert latest([""] * 4, 2) == [2, 3]
 
 
-def test_a_profile_is_made_of_readable_pictures_in_the_order_of_time(tmp_path):
+def test_a_profile_is_made_of_readable_images_in_the_order_of_time(tmp_path):
     write_posts(tmp_path, 3)
-    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "bad.png").write_text("no image")
     names = ["02.png", "bad.png", "00.png"]
     posts = [replace(p, image=tmp_path / name) for p, name in zip([POSTS[1], POSTS[2], POSTS[0]], names, strict=True)]
     told, captioner = [], user_captioner()

@@ -102,10 +102,10 @@ def test_each_emoji_becomes_one_word(text, words):
 
 
 def test_the_words_live_through_the_tokenizer_that_drops_emoji():
-    pictures = [chr(code) for code in (*range(0x1F300, 0x1F650), *range(0x1F680, 0x1F6D0), *range(0x1F900, 0x1FA00))]
+    images = [chr(code) for code in (*range(0x1F300, 0x1F650), *range(0x1F680, 0x1F6D0), *range(0x1F900, 0x1FA00))]
     assert ptb.tokenize(["a 😀 b"]) == ["a b"]
-    assert ptb.tokenize([f"a {emoji_words(picture)} b" for picture in pictures]) == [
-        f"a {emoji_words(picture).strip()} b" for picture in pictures
+    assert ptb.tokenize([f"a {emoji_words(image)} b" for image in images]) == [
+        f"a {emoji_words(image).strip()} b" for image in images
     ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from multimodal.profile.profile import NOBODY, Context, PastCaption
 from multimodal.profile.style import Style
-from multimodal.reranking.rerank import NAMES, compared_form, evidence, likeness_votes, utility_of
+from multimodal.reranking.rerank import NAMES, compared_form, evidence, similarity_votes, utility_of
 
 KNOWN = ("#cat #pet", "#dog #pet", "#car #road", "#sun #sky", "a house")
 DRAWN = ("#cat #dog", "a big house", "#cat #pet")
@@ -71,10 +71,10 @@ def test_some_evidence_grows_with_the_past(name, seen, share):
     assert plain.any() and found == pytest.approx(share * plain)
 
 
-def test_whose_a_caption_is_and_how_like_its_picture():
+def test_whose_a_caption_is_and_how_like_its_image():
     assert column("is lent", shown=BOTH).tolist() == [0] * 6 + [1] * 3
     assert column("likeness", shown=BOTH) == pytest.approx([*NONE, 0.9, 0.8, 0.1, *NONE])
-    assert column("lent likeness", shown=BOTH) == pytest.approx([*NONE, *NONE, 0.7, 0.95, 0.2])
+    assert column("lent similarity", shown=BOTH) == pytest.approx([*NONE, *NONE, 0.7, 0.95, 0.2])
     assert column("trust", shown=BOTH) == pytest.approx([*NONE, *NONE, 0.9, 0.3, 0.6])
 
 
@@ -112,11 +112,11 @@ def test_of_nobody_nothing_is_known_but_what_was_drawn():
     assert found.shape == (2, len(NAMES)) and not found[:, zero].any()
 
 
-def test_the_most_similar_picture_has_one_vote_and_none_has_none():
-    likeness, both = np.array([0.5, 0.9, 0.95]), np.array([True, True, False])
-    assert likeness_votes(likeness, 10.0, both) == pytest.approx([exp(-4), 1, 0])
-    assert not likeness_votes(likeness, 10.0, both & ~both).any()
-    assert likeness_votes(likeness[:0], 10.0, both[:0]).shape == (0,)
+def test_the_most_similar_image_has_one_vote_and_none_has_none():
+    similarity, both = np.array([0.5, 0.9, 0.95]), np.array([True, True, False])
+    assert similarity_votes(similarity, 10.0, both) == pytest.approx([exp(-4), 1, 0])
+    assert not similarity_votes(similarity, 10.0, both & ~both).any()
+    assert similarity_votes(similarity[:0], 10.0, both[:0]).shape == (0,)
 
 
 TEXTS = st.lists(st.text(max_size=20), max_size=3)

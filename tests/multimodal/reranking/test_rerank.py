@@ -14,7 +14,7 @@ def shown(*posts: tuple[str, float]) -> Context:
 
 
 def borrowing(*posts: tuple[str, float, float]) -> Context:
-    """Return a user of no own past captions, with lent ones: text, likeness, trust."""
+    """Return a user of no own past captions, with lent ones: text, similarity, trust."""
     return Context(lent=tuple(PastCaption(*post, worth=post[1] + post[2] - 1) for post in posts), known=True)
 
 
@@ -28,13 +28,13 @@ def test_past_captions_vote():
     assert Agreement(weights=VOTES).choose(drawn, shown(("#car #road #town", 0.9)), KNOWN) == 1
 
 
-def test_a_past_caption_of_an_unlike_picture_is_not_repeated():
+def test_a_past_caption_of_an_unlike_image_is_not_repeated():
     drawn = ["#cat #dog", "#cat #pet", "#cat #pet #dog"]
-    for likeness in (0.1, 0.2):
-        assert Agreement().choose(drawn, shown(("#car #road #town", likeness)), KNOWN) < 3
+    for similarity in (0.1, 0.2):
+        assert Agreement().choose(drawn, shown(("#car #road #town", similarity)), KNOWN) < 3
 
 
-def test_texts_without_pictures_say_nothing_of_the_picture():
+def test_texts_without_images_say_nothing_of_the_image():
     drawn = ["#sun #sky", "#cat #pet", "#cat #dog"]
     assert Agreement().choose(drawn, shown(*((text, 0.0) for text in ("#car #road", "#car #road #town"))), KNOWN) == 1
 
@@ -51,7 +51,7 @@ def test_the_caption_agreed_on_is_given_whether_drawn_or_past():
     assert Agreement().pick(["#sun #sky", "#cat #pet", "#cat #dog"], NOBODY, KNOWN) == "#cat #pet"
 
 
-def test_the_more_similar_picture_has_more_votes():
+def test_the_more_similar_image_has_more_votes():
     past = (("#cat #pet", 0.9), ("#car #road", 0.4))
     drawn = ["#cat", "#car"]
     for name in ("votes", "own"):

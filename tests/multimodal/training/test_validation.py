@@ -20,7 +20,7 @@ def data(tmp_path_factory):
 
 
 def collapsed_captioner():
-    """Return a captioner whose mapper gives every picture the same prefix, whatever the training does."""
+    """Return a captioner whose mapper gives every image the same prefix, whatever the training does."""
     captioner = tiny_captioner()
     captioner.mapper.register_forward_hook(lambda _, __, prefix: prefix * 0 + prefix.mean(dim=0, keepdim=True))
     return captioner
@@ -41,7 +41,7 @@ def test_the_guard_stops_what_stays_low():
     guard = CollapseGuard(TEXTS, grace=2)
     guard.check(0.1)
     guard.check(0.2)
-    with pytest.raises(CollapseError, match="it has 3 different captions for 32 validation pictures"):
+    with pytest.raises(CollapseError, match="it has 3 different captions for 32 validation images"):
         guard.check(0.1)
 
 
@@ -89,22 +89,22 @@ def test_equal_captions_are_ranked_by_their_loss(data):
     assert (after["score"] > before["score"]) == (after["loss"] < before["loss"])
 
 
-def test_texts_are_compared_on_pictures_spread_over_the_data(data):
-    validation = Validation(tiny_captioner(), data, pictures=8)
+def test_texts_are_compared_on_images_spread_over_the_data(data):
+    validation = Validation(tiny_captioner(), data, images=8)
     assert validation._references == [[TEXTS[i]] for i in range(0, 32, 4)]
 
 
 def test_the_card_names_data_and_figures(data):
     trained = train_captioner(tiny_captioner(), data, TrainConfig(steps=1, batch_size=8), validation=data)
     card = describe(trained, title="Tiny", source="posts.jsonl")
-    assert "32 captions of 32 pictures from `posts.jsonl`" in card.data
+    assert "32 captions of 32 images from `posts.jsonl`" in card.data
     assert "| cider_d |" in card.metrics
 
 
-def test_pictures_none_of_which_can_be_read_are_refused(tmp_path):
-    (tmp_path / "a.png").write_text("no picture")
+def test_images_none_of_which_can_be_read_are_refused(tmp_path):
+    (tmp_path / "a.png").write_text("no image")
     told = []
     cache = FeatureCache(tmp_path / "cache", tiny_captioner().encoder)
-    with pytest.raises(PolygraftError, match="none of the 1 pictures can be read"):
+    with pytest.raises(PolygraftError, match="none of the 1 images can be read"):
         gather([Post(image=tmp_path / "a.png", text="x")], cache, report=told.append)
     assert len(told) == 1

@@ -35,7 +35,7 @@ def test_a_posts_author_is_lent_what_others_wrote_and_the_post_tells_nothing():
         assert shown(changed)[row] == found[row]
 
 
-def test_another_text_of_the_same_picture_tells_nothing_either():
+def test_another_text_of_the_same_image_tells_nothing_either():
     rows = POOLED.clone()
     rows[2] = rows[0]  # both are ann's
     found = []
@@ -76,7 +76,7 @@ def test_history_lends_what_others_wrote_before():
 
 
 def test_posts_of_one_group_are_lent_to_none_of_its_authors():
-    groups = [f"picture {at // 2}" for at in range(12)] + [""] * 6
+    groups = [f"image {at // 2}" for at in range(12)] + [""] * 6
     data = caption_set(POSTS, POOLED)
     past = {
         user: replace(one, groups=tuple(groups[int(id_)] for id_ in one.ids)) for user, one in pasts(data, "e").items()

@@ -15,7 +15,7 @@ from tests.multimodal.tiny_captioner import ANIMALS, COLORS
 from tests.multimodal.tiny_users import random_rows
 
 WAYS = {"loud": lambda thing: f"SO {thing.upper()}!!", "tags": lambda thing: f"#{thing.replace(' ', '_')}"}
-"""Two ways to write of the same pictures."""
+"""Two ways to write of the same images."""
 THINGS = tuple(f"{color} {animal}" for animal in ANIMALS for color in COLORS)
 
 
@@ -35,7 +35,7 @@ def community_of(*members):
 
 
 def alike(rows, seed):
-    """Return pictures much like these, but others."""
+    """Return images much like these, but others."""
     noise = np.random.default_rng(seed).normal(size=rows.shape)
     return normalised((rows + 0.1 * noise).astype(np.float32))
 
@@ -47,21 +47,21 @@ def lent(community, profile, query, limit=3, **options):
 
 def borrowed(community, profile, query, limit=3, **options):
     neighbours = community.neighbours(profile)
-    return neighbours.lent(neighbours.likeness(query[None])[0], neighbours.trust(), limit, **options)
+    return neighbours.lent(neighbours.similarity(query[None])[0], neighbours.trust(), limit, **options)
 
 
 def angled(*cosines):
-    """Return pictures with these cosines with that on the first axis."""
+    """Return images with these cosines with that on the first axis."""
     return np.array([[c, sqrt(1 - c * c), 0] for c in cosines], dtype=np.float32)
 
 
 HERE = angled(1.0)[0]
 ME = Profile(user="me", texts=("so a dog!",), pooled=np.array([[0, 0, 1]], dtype=np.float32), encoder="e")
-"""A user with one picture, which tells how alike others write and is unlike all others."""
+"""A user with one image, which tells how alike others write and is unlike all others."""
 
 
 def friend(user, texts, rows, **options):
-    """Return the past of one who writes as `ME` does, since their picture most like that one is captioned the same."""
+    """Return the past of one who writes as `ME` does, since their image most like that one is captioned the same."""
     return past_of(user, (*texts, "so a dog!"), [*rows, (0, 0.6, 0.8)], **options)
 
 
@@ -70,34 +70,34 @@ def friend(user, texts, rows, **options):
 
 @pytest.fixture(scope="module")
 def planted():
-    """Three users of either way, who wrote of the same 24 pictures as each saw them."""
-    pictures = random_rows(24, width=16).numpy()
+    """Three users of either way, who wrote of the same 24 images as each saw them."""
+    images = random_rows(24, width=16).numpy()
     members = [
-        past_of(f"{way}{at}", [WAYS[way](thing) for thing in THINGS[:24]], alike(pictures, (at, len(way))))
+        past_of(f"{way}{at}", [WAYS[way](thing) for thing in THINGS[:24]], alike(images, (at, len(way))))
         for at in range(3)
         for way in WAYS
     ]
-    return community_of(*members), pictures
+    return community_of(*members), images
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_three_posts_tell_who_writes_alike(planted, way):
-    community, pictures = planted
+    community, images = planted
     texts = [WAYS[way](thing) for thing in THINGS[:3]]
-    new = past_of("new", texts, alike(pictures[:3], 9)).profile
+    new = past_of("new", texts, alike(images[:3], 9)).profile
     trust = dict(zip(community.users, community.neighbours(new).trust(), strict=True))
     right, wrong = ([trust[user] for user in trust if user.startswith(way) == so] for so in (True, False))
     assert max(right) == 1 and min(right) > 0.9 and max(wrong) < 0.5
     for at in range(3, 24):
-        found = lent(community, new, alike(pictures, 8)[at], limit=5)
+        found = lent(community, new, alike(images, 8)[at], limit=5)
         assert found[0][0] == WAYS[way](THINGS[at])
         assert all(text in [WAYS[way](thing) for thing in THINGS] for text, _ in found)
 
 
 def test_what_is_not_visible_tells_nothing(planted):
-    community, pictures = planted
+    community, images = planted
     texts = [WAYS["loud"](thing) for thing in THINGS[:6]]
-    new = past_of("new", texts, alike(pictures[:6], 9)).profile
+    new = past_of("new", texts, alike(images[:6], 9)).profile
     visible = np.array([True, False, False, True, False, True])
     fewer = replace(new, texts=tuple(np.array(texts)[visible]), pooled=new.pooled[visible])
     found = community.neighbours(new).trust(visible)
@@ -107,13 +107,13 @@ def test_what_is_not_visible_tells_nothing(planted):
 
 
 def test_a_long_past_is_compared_as_a_short_one(planted):
-    community, pictures = planted
-    texts, rows = [WAYS["loud"](thing) for thing in THINGS[:3]], alike(pictures[:3], 9)
+    community, images = planted
+    texts, rows = [WAYS["loud"](thing) for thing in THINGS[:3]], alike(images[:3], 9)
     short, long = (past_of("new", texts * times, np.tile(rows, (times, 1))).profile for times in (1, 200))
     assert np.array_equal(community.neighbours(long).trust(), community.neighbours(short).trust())
 
 
-def test_likeness_in_writing_is_of_signs_and_case_too():
+def test_similarity_in_writing_is_of_signs_and_case_too():
     rows = spelled(["a dog!", "A DOG!", ":a_dog:", "a dog!", ""]).toarray()
     near = rows @ rows[0]
     assert near[0] == near[3] == pytest.approx(1) and near[4] == 0
@@ -170,7 +170,7 @@ def slow_lent(members, profile, trust, query, limit, group):
 
 
 def exact_rows(count, random):
-    """Return pictures whose cosines are sixteenths, so that many tie and none is a matter of rounding."""
+    """Return images whose cosines are sixteenths, so that many tie and none is a matter of rounding."""
     rows = np.zeros((count, 18), dtype=np.float32)
     for row in rows:
         row[random.permutation(18)[:16]] = random.choice([0.25, -0.25], size=16, p=[0.8, 0.2])
@@ -191,13 +191,13 @@ def test_trust_and_rank_are_those_of_plain_loops(seed):
     me = members["me"].profile if seed % 2 else drawn("new", 4).profile
     community = Community.of(members)
     neighbours = community.neighbours(me)
-    queries = np.concatenate([exact_rows(20, random), community.pictures[:10]])
-    for query, likeness in zip(queries, neighbours.likeness(queries), strict=True):
+    queries = np.concatenate([exact_rows(20, random), community.images[:10]])
+    for query, similarity in zip(queries, neighbours.similarity(queries), strict=True):
         visible, group = random.random(len(me)) < 0.7, str(random.choice(["", "a", "c"]))
         trust, expected = neighbours.trust(visible), slow_trust(members, me, visible)
         assert trust == pytest.approx([expected[user] for user in community.users], abs=1e-9)
         found, wanted = (
-            neighbours.lent(likeness, trust, 4, group=group), slow_lent(members, me, expected, query, 4, group)
+            neighbours.lent(similarity, trust, 4, group=group), slow_lent(members, me, expected, query, 4, group)
         )  # fmt: skip
         assert [one.text for one in found] == [one.text for one in wanted]
         assert [one[1:] for one in found] == [pytest.approx(one[1:]) for one in wanted]
@@ -206,7 +206,7 @@ def test_trust_and_rank_are_those_of_plain_loops(seed):
 # What is lent, and what never is
 
 
-def test_the_nearest_pictures_of_the_trusted_come_first():
+def test_the_nearest_images_of_the_trusted_come_first():
     community = community_of(
         friend("al", ["far", "near"], angled(0.3, 0.9)), past_of("bo", ["nearest"], angled(0.95)),
     )  # fmt: skip
@@ -224,7 +224,7 @@ def test_nobody_is_lent_what_they_wrote():
     assert lent(community_of(members[1]), ME, HERE) == []
 
 
-def test_captions_of_the_very_same_picture_are_not_lent():
+def test_captions_of_the_very_same_image_are_not_lent():
     community = community_of(friend("al", ["same", "as good as the same", "another"], angled(1.0, 0.9991, 0.9988)))
     assert lent(community, ME, HERE, limit=1) == [("another", pytest.approx(0.9988, abs=1e-4))]
     assert {"same", "as good as the same"}.isdisjoint(dict(lent(community, ME, HERE, limit=9)))
@@ -268,7 +268,7 @@ def test_no_more_are_lent_than_are_asked_for():
     assert [len(lent(community, ME, HERE, limit=limit)) for limit in (0, 1, 5, 50)] == [0, 1, 5, 7]
 
 
-def test_without_pictures_nothing_is_compared_and_nothing_lent():
+def test_without_images_nothing_is_compared_and_nothing_lent():
     community = community_of(friend("al", ["near"], angled(0.9)), past_of("bo", ["text alone"], None))
     assert community.users == ("al",)
     for profile in (
@@ -284,11 +284,11 @@ def test_an_empty_community_lends_nothing():
     for community in (Community.of({}), community_of(past_of("al", ["x"], None), past_of("bo", [], HERE[None][:0]))):
         neighbours = community.neighbours(ME)
         assert (len(community), community.users, neighbours.trust().shape) == (0, (), (0,))
-        assert neighbours.likeness(angled(1.0, 0.5)).shape == (2, 0)
+        assert neighbours.similarity(angled(1.0, 0.5)).shape == (2, 0)
         assert lent(community, ME, HERE) == []
 
 
-def test_pictures_of_different_encoders_are_one_sentence():
+def test_images_of_different_encoders_are_one_sentence():
     community = community_of(friend("al", ["near"], angled(0.9)))
     with pytest.raises(PolygraftError, match="the profile of 'me' was made with another image encoder than the others"):
         community.neighbours(replace(ME, encoder="other"))
@@ -306,7 +306,7 @@ def test_those_with_the_most_posts_lend():
     found = community_of(*few, *many)
     assert len(found.users) == LENDERS == 300
     assert found.users == (*(f"few{at:03}" for at in range(LENDERS - 3)), "many0", "many1", "many2")
-    assert len(found) == LENDERS + 3 and len(found.pictures) == 2
+    assert len(found) == LENDERS + 3 and len(found.images) == 2
 
 
 def test_of_a_long_past_some_is_lent_evenly_spread():
@@ -316,4 +316,4 @@ def test_of_a_long_past_some_is_lent_evenly_spread():
     kept = [int(text) for text in found.texts]
     assert len(kept) == POSTS_EACH == 300 and (kept[0], kept[-1]) == (0, count - 1)
     assert set(np.diff(kept)) == {2, 3} and found.groups == tuple(f"g{at}" for at in kept)
-    assert np.array_equal(found.pictures[found.shown], rows[kept])
+    assert np.array_equal(found.images[found.shown], rows[kept])

@@ -1,4 +1,4 @@
-"""Clips: what is read and what is refused, which side of time is shown, and parts that share no film."""
+"""Clips: what is read and what is refused, which side of time is shown, and parts that share no video."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from backbone.errors import PolygraftError
 from tests.video.tiny_narrator import write_lines
 from video.data.clips import Clip, Span, mark_splits, read_clips, with_causal
 
-FILM = Path("a.mp4")
+VIDEO = Path("a.mp4")
 
 
 @pytest.fixture
 def folder(tmp_path):
     for name in ("a.mp4", "b.mp4"):
-        (tmp_path / name).write_bytes(b"a film, not opened here")
+        (tmp_path / name).write_bytes(b"a video, not opened here")
     return tmp_path
 
 
@@ -41,7 +41,7 @@ def test_a_line_is_a_clip(read, folder):
     row = {"start": 1, "stop": 2.5, "question": "next", "scenario": "Cooking", "id": 7, "split": "test"}
     (clip,), told = read(row | {"text": "#C C Cuts a potato."})
     assert clip == Clip(
-        film=folder / "a.mp4", text="cuts a potato", start=1.0, stop=2.5, question="next", scenario="cooking", id="7",
+        video=folder / "a.mp4", text="cuts a potato", start=1.0, stop=2.5, question="next", scenario="cooking", id="7",
         split="test",
     )  # fmt: skip
     assert told == []
@@ -97,11 +97,11 @@ def test_repeats_lines_of_tags_and_unknown_keys_are_told(read):
         ({"film": "a\0.mp4"}, "no character in 'film'"),
         ({"text": "\ud800"}, "no character in 'text'"),
         ({"question": ["now"]}, "for 'question'"),
-        ({"film": "gone.mp4"}, r"names the film .*gone\.mp4, which is not there: paths"),
+        ({"film": "gone.mp4"}, r"names the video .*gone\.mp4, which is not there: paths"),
         ({"film": "x" * 300}, "which is not there"),
-        ({"question": "next", "start": 0, "stop": 2}, "asks what comes next, but at the film's beginning"),
+        ({"question": "next", "start": 0, "stop": 2}, "asks what comes next, but at the video's beginning"),
         ({"question": "next", "stop": 2}, "asks what comes next"),
-        ({"question": "before", "start": 2}, "asks what was before, but at the film's end"),
+        ({"question": "before", "start": 2}, "asks what was before, but at the video's end"),
     ],
 )
 def test_a_line_that_is_no_clip_is_named(read, row, told):
@@ -134,8 +134,8 @@ def test_a_file_that_is_no_file_is_one_sentence(tmp_path):
         read_clips(tmp_path / "empty.jsonl")
 
 
-def test_several_missing_films_are_counted(read):
-    with pytest.raises(PolygraftError, match=r"line 2 names the film .*x\.mp4.*\(and 1 other film missing\)"):
+def test_several_missing_videos_are_counted(read):
+    with pytest.raises(PolygraftError, match=r"line 2 names the video .*x\.mp4.*\(and 1 other video missing\)"):
         read({}, {"film": "x.mp4"}, {"film": "y.mp4"}, {"film": "x.mp4", "text": "wash"})
 
 
@@ -159,16 +159,16 @@ def test_several_missing_films_are_counted(read):
     ],
 )
 def test_causal_questions_are_shown_the_other_side_of_time(question, start, stop, shown):
-    clip = Clip(film=FILM, text="cut", question=question, start=start, stop=stop)
-    assert clip.shown == Span(film=FILM, start=shown[0], stop=shown[1])
+    clip = Clip(video=VIDEO, text="cut", question=question, start=start, stop=stop)
+    assert clip.shown == Span(video=VIDEO, start=shown[0], stop=shown[1])
 
 
 def test_timed_clips_are_asked_about_both_sides_where_there_is_one():
     clips = [
-        Clip(film=FILM, text="cut", start=4, stop=6, id="a"),
-        Clip(film=FILM, text="wash", stop=6, id="b"),
-        Clip(film=FILM, text="open", id="c"),
-        Clip(film=FILM, text="cook", start=4, stop=6, question="overall", id="d"),
+        Clip(video=VIDEO, text="cut", start=4, stop=6, id="a"),
+        Clip(video=VIDEO, text="wash", stop=6, id="b"),
+        Clip(video=VIDEO, text="open", id="c"),
+        Clip(video=VIDEO, text="cook", start=4, stop=6, question="overall", id="d"),
     ]
     found = with_causal(clips)
     assert [clip.id for clip in found] == ["a", "a~next", "a~before", "b", "b~before", "c", "d"]
@@ -179,33 +179,33 @@ def test_timed_clips_are_asked_about_both_sides_where_there_is_one():
 # Parting
 
 
-def films(count, *, each=3, folder="", **marks):
+def videos(count, *, each=3, folder="", **marks):
     return [
-        Clip(film=Path(folder, f"{number}.mp4"), text=f"text {number}", start=at, id=f"{number}-{at}", **marks)
+        Clip(video=Path(folder, f"{number}.mp4"), text=f"text {number}", start=at, id=f"{number}-{at}", **marks)
         for number in range(count)
         for at in range(each)
     ]
 
 
 def held(clips, side="validation"):
-    return {clip.film.name for clip in clips if clip.split == side}
+    return {clip.video.name for clip in clips if clip.split == side}
 
 
-def test_whole_films_are_held_out():
-    marked = mark_splits(films(20), val_share=0.2)
+def test_whole_videos_are_held_out():
+    marked = mark_splits(videos(20), val_share=0.2)
     assert len(marked) == 60
     assert len(held(marked)) == 4
     assert not held(marked) & held(marked, "train")
 
 
 def test_a_draw_depends_on_the_seed_and_on_neither_folder_nor_order():
-    first = held(mark_splits(films(20), val_share=0.2))
-    assert held(mark_splits(films(20, folder="/elsewhere")[::-1], val_share=0.2)) == first
-    assert held(mark_splits(films(20), val_share=0.2, seed=1)) != first
+    first = held(mark_splits(videos(20), val_share=0.2))
+    assert held(mark_splits(videos(20, folder="/elsewhere")[::-1], val_share=0.2)) == first
+    assert held(mark_splits(videos(20), val_share=0.2, seed=1)) != first
 
 
 def test_marks_are_kept_and_tests_never_learned_from():
-    clips = films(6, each=1)
+    clips = videos(6, each=1)
     marks = ["test", "", "", "train", "", ""]
     marked = [Clip(**(vars(clip) | {"split": mark})) for clip, mark in zip(clips, marks, strict=True)]
     found = mark_splits(marked, val_share=0.2)
@@ -215,8 +215,8 @@ def test_marks_are_kept_and_tests_never_learned_from():
     assert held(given) == {"0.mp4", "1.mp4"}
 
 
-def test_a_film_on_several_sides_stays_on_the_highest():
-    clips = films(2)
+def test_a_video_on_several_sides_stays_on_the_highest():
+    clips = videos(2)
     marks = ["train", "test", "validation", "train", "", "train"]
     told = []
     marked = [Clip(**(vars(clip) | {"split": mark})) for clip, mark in zip(clips, marks, strict=True)]
@@ -227,18 +227,18 @@ def test_a_film_on_several_sides_stays_on_the_highest():
         ("1-1", "train"),
         ("1-2", "train"),
     ]
-    assert told == ["2 clips left out: their films are held out for validation or tests"]
+    assert told == ["2 clips left out: their videos are held out for validation or tests"]
 
 
-def test_the_same_film_by_another_path_is_the_same_film():
-    clips = [Clip(film=Path("x/../a.mp4"), text="cut", split="test"), Clip(film=FILM, text="wash")]
+def test_the_same_video_by_another_path_is_the_same_video():
+    clips = [Clip(video=Path("x/../a.mp4"), text="cut", split="test"), Clip(video=VIDEO, text="wash")]
     assert [clip.text for clip in mark_splits(clips, val_share=0)] == ["cut"]
 
 
-def test_too_few_films_to_hold_one_out_is_one_sentence():
-    with pytest.raises(PolygraftError, match="of 1 film none can be held out: give more films"):
-        mark_splits(films(1))
-    assert held(mark_splits(films(1), val_share=0), "train") == {"0.mp4"}
-    assert held(mark_splits(films(3, split="test")), "test") == {"0.mp4", "1.mp4", "2.mp4"}
+def test_too_few_videos_to_hold_one_out_is_one_sentence():
+    with pytest.raises(PolygraftError, match="of 1 video none can be held out: give more videos"):
+        mark_splits(videos(1))
+    assert held(mark_splits(videos(1), val_share=0), "train") == {"0.mp4"}
+    assert held(mark_splits(videos(3, split="test")), "test") == {"0.mp4", "1.mp4", "2.mp4"}
     with pytest.raises(PolygraftError, match=r"val_share is 1\.0"):
-        mark_splits(films(3), val_share=1.0)
+        mark_splits(videos(3), val_share=1.0)

@@ -1,4 +1,4 @@
-"""Animated and still pictures as films: times, colours, ends, damage."""
+"""Animated and still images as videos: times, colours, ends, damage."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ LENGTHS = [100, 300, 100, 500]
 RGB = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 
 
-def frames(film, **options):
-    return [frame for chunk in read_frames(film, **options) for frame in chunk]
+def frames(video, **options):
+    return [frame for chunk in read_frames(video, **options) for frame in chunk]
 
 
-def seen(film, **options):
+def seen(video, **options):
     def name(image):
         pixel = image.getpixel((4, 4))
         return min(RGB, key=lambda colour: sum(abs(a - b) for a, b in zip(RGB[colour], pixel, strict=True)))
 
-    return [(frame.time, name(frame.image)) for frame in frames(film, **options)]
+    return [(frame.time, name(frame.image)) for frame in frames(video, **options)]
 
 
 @pytest.fixture(params=["gif", "webp", "png", "avif"])
@@ -49,7 +49,7 @@ def test_looks_at_an_animation(animation):
     said = []
     in_order = seen(animation, at=[0.6, 0.05, 0.39, 7.0, 0.45], report=said.append)
     assert [colour for _, colour in in_order] == ["white", "red", "lime", "blue"]
-    assert said == [f"film {animation} ends at 1.00 s; what was asked at 7.00 s and later is left out"]
+    assert said == [f"video {animation} ends at 1.00 s; what was asked at 7.00 s and later is left out"]
     with pytest.raises(PolygraftError, match=r"ends at 1\.00 s; there is no frame at 2\.00 s"):
         frames(animation, every=1, start=2)
     with pytest.raises(PolygraftError, match=r"ends at 1\.00 s; there is no frame at 2\.00 s"):
@@ -72,7 +72,7 @@ def test_frames_without_a_length_are_played_as_browsers_play_them(tmp_path):
     assert [time for time, _ in seen(tmp_path / "hasty.gif")] == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
-def test_the_picture_for_those_who_cannot_play_it_is_no_frame(tmp_path):
+def test_the_image_for_those_who_cannot_play_it_is_no_frame(tmp_path):
     still = Image.new("RGB", (16, 8), "white")
     rest = [Image.new("RGB", (16, 8), colour) for colour in ("red", "blue")]
     still.save(tmp_path / "default.png", save_all=True, append_images=rest, default_image=True, duration=200)
@@ -92,13 +92,13 @@ def test_an_animation_is_made_smaller(animation):
 
 
 @pytest.mark.parametrize("name", ["still.jpg", "still.png", "still.gif", "still.webp", "still.tif", "still.mp4"])
-def test_a_picture_is_one_frame_at_zero(tmp_path, name):
+def test_a_image_is_one_frame_at_zero(tmp_path, name):
     kind = {"options": {"format": "JPEG"}}.get("options") if name == "still.mp4" else {}
     Image.new("RGB", (16, 8), "lime").save(tmp_path / name, **kind)
     for asked in ({}, {"every": 0.5}, {"at": [0.0]}):
         assert seen(tmp_path / name, **asked) == [(0.0, "lime")]
     found = probe(tmp_path / name)
-    assert (found.kind, found.size, found.duration, found.frames) == ("picture", (16, 8), 0.0, 1)
+    assert (found.kind, found.size, found.duration, found.frames) == ("image", (16, 8), 0.0, 1)
     with pytest.raises(PolygraftError, match=r"ends at 0\.00 s; there is no frame at 3\.00 s"):
         frames(tmp_path / name, at=[3.0])
 
@@ -109,7 +109,7 @@ def test_pages_are_no_frames(tmp_path):
     assert seen(tmp_path / "pages.tif") == [(0.0, "red")]
 
 
-def test_a_picture_is_upright(tmp_path):
+def test_a_image_is_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (16, 8), "red").save(tmp_path / "turned.jpg", exif=exif)
@@ -131,12 +131,12 @@ def test_an_animation_cut_short_gives_what_can_be_read_and_a_warning(tmp_path):
     readable = frames(tmp_path / "cut.gif", report=said.append)
     assert [frame.time for frame in readable] == [0.0, 0.1]
     assert len(said) == 1
-    assert f"film {tmp_path / 'cut.gif'} is damaged after 0.20 s: " in said[0]
+    assert f"video {tmp_path / 'cut.gif'} is damaged after 0.20 s: " in said[0]
     assert [frame.time for frame in frames(tmp_path / "cut.gif", at=[0.35, 0.15, 0.05, 0.15])] == [0.1, 0.0, 0.1]
 
 
 @pytest.mark.parametrize("name", ["cut.gif", "cut.png", "cut.webp"])
-def test_a_picture_that_cannot_be_decoded_is_one_sentence(tmp_path, name):
+def test_a_image_that_cannot_be_decoded_is_one_sentence(tmp_path, name):
     if name == "cut.gif":
         noisy_gif(tmp_path / name)
     else:
@@ -148,7 +148,7 @@ def test_a_picture_that_cannot_be_decoded_is_one_sentence(tmp_path, name):
             read(tmp_path / name)
 
 
-def test_pictures_beyond_all_bounds_are_refused(tmp_path, monkeypatch):
+def test_images_beyond_all_bounds_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("video.frames.files.MAX_PIXELS", 100)
     animate(tmp_path / "large.gif", COLOURS, LENGTHS)
     with pytest.raises(PolygraftError, match="frames of 16 x 8 pixels, allowed are 100 in all"):

@@ -1,4 +1,4 @@
-"""Films that are cut short, damaged or none: what can be read is, and the rest is one sentence."""
+"""Videos that are cut short, damaged or none: what can be read is, and the rest is one sentence."""
 
 import os
 import random
@@ -8,51 +8,51 @@ import av
 import pytest
 
 from backbone.errors import PolygraftError, UsageError
-from tests.video.tiny_videos import even, number_of, write_film
+from tests.video.tiny_videos import even, number_of, write_video
 from video import read_frames
 from video.frames.reader import probe
 
 B_FRAMES = {"g": "12", "bf": "3"}
 
 
-def frames(film, **options):
-    return [frame for chunk in read_frames(film, **options) for frame in chunk]
+def frames(video, **options):
+    return [frame for chunk in read_frames(video, **options) for frame in chunk]
 
 
-def numbers(film, **options):
-    return [number_of(frame.image) for frame in frames(film, **options)]
+def numbers(video, **options):
+    return [number_of(frame.image) for frame in frames(video, **options)]
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
+def video(tmp_path_factory):
     """Two seconds at 30 frames a second."""
     file = tmp_path_factory.mktemp("films") / "film.mp4"
-    write_film(file, even(60), options=B_FRAMES, container={"movflags": "faststart"})
+    write_video(file, even(60), options=B_FRAMES, container={"movflags": "faststart"})
     return file
 
 
-# Films that end early
+# Videos that end early
 
 
-def cut(film, share, path):
-    data = film.read_bytes()
+def cut(video, share, path):
+    data = video.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
 
 
 @pytest.mark.parametrize(("form", "share"), [("mp4", 0.6), ("mkv", 0.6), ("ts", 0.6), ("avi", 0.5)])
-def test_a_film_cut_short_gives_what_can_be_read_and_a_warning(tmp_path, form, share):
+def test_a_video_cut_short_gives_what_can_be_read_and_a_warning(tmp_path, form, share):
     times = even(300)
-    write_film(
+    write_video(
         tmp_path / f"whole.{form}",
         times,
         options=B_FRAMES,
         container={"movflags": "faststart"} if form == "mp4" else {},
         stream={"time_base": Fraction(1, 30)},
     )
-    film = cut(tmp_path / f"whole.{form}", share, tmp_path / f"cut.{form}")
+    video = cut(tmp_path / f"whole.{form}", share, tmp_path / f"cut.{form}")
     said = []
-    readable = frames(film, report=said.append)
+    readable = frames(video, report=said.append)
     assert 120 < len(readable) < 240
     assert [number_of(frame.image) for frame in readable] == list(range(len(readable)))
     if form in ("mp4", "mkv"):  # the others do not say how long they should last
@@ -61,36 +61,36 @@ def test_a_film_cut_short_gives_what_can_be_read_and_a_warning(tmp_path, form, s
     said.clear()
     end = len(readable) / 30
     for asked in ({"every": 0.5}, {"every": 3.0}, {"at": [0.5, 2.0, 9.0]}, {"at": [9.0, 2.0, 0.5]}):
-        looks = frames(film, reader="pyav", report=said.append, **asked)
+        looks = frames(video, reader="pyav", report=said.append, **asked)
         assert looks
         assert all(look.time < end and number_of(look.image) == round(look.time * 30) for look in looks)
     assert len(said) == 4 if form in ("mp4", "mkv") else said
     with pytest.raises(PolygraftError, match=r"there is no frame at 9\.00 s: ask for earlier times"):
-        frames(film, at=[9.0])
+        frames(video, at=[9.0])
 
 
-def test_the_last_frames_inside_the_decoder_are_not_lost(tmp_path, film):
-    readable = frames(cut(film, 0.8, tmp_path / "cut.mp4"))
+def test_the_last_frames_inside_the_decoder_are_not_lost(tmp_path, video):
+    readable = frames(cut(video, 0.8, tmp_path / "cut.mp4"))
     with av.open(str(tmp_path / "cut.mp4")) as container:
         packets = sum(1 for packet in container.demux(video=0) if packet.size and not packet.is_corrupt)
     assert len(readable) == packets
 
 
-def test_times_beyond_the_end_are_left_out_and_said(film):
+def test_times_beyond_the_end_are_left_out_and_said(video):
     said = []
-    assert numbers(film, at=[0.5, 75.0, 0.1], report=said.append) == [15, 3]
-    assert said == [f"film {film} ends at 2.00 s; what was asked at 75.00 s and later is left out"]
-    assert len(frames(film, every=0.5, stop=60.0, report=said.append)) == 4
-    assert said[1:] == [f"film {film} ends at 2.00 s"]
-    assert numbers(film, at=[2.0]) == [59]  # durations are rounded
+    assert numbers(video, at=[0.5, 75.0, 0.1], report=said.append) == [15, 3]
+    assert said == [f"video {video} ends at 2.00 s; what was asked at 75.00 s and later is left out"]
+    assert len(frames(video, every=0.5, stop=60.0, report=said.append)) == 4
+    assert said[1:] == [f"video {video} ends at 2.00 s"]
+    assert numbers(video, at=[2.0]) == [59]  # durations are rounded
     for nothing in ({"at": [9.0]}, {"every": 1.0, "start": 9.0}, {"start": 9.0}):
         with pytest.raises(PolygraftError, match=r"ends at 2\.00 s; there is no frame at 9\.00 s: ask for earlier"):
-            frames(film, **nothing)
+            frames(video, **nothing)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_damage_inside_is_passed_over(tmp_path, capfd, film, seed):
-    data = bytearray(film.read_bytes())
+def test_damage_inside_is_passed_over(tmp_path, capfd, video, seed):
+    data = bytearray(video.read_bytes())
     dice = random.Random(seed)
     for _ in range(20):
         data[dice.randrange(len(data) // 2, len(data))] ^= 1 << dice.randrange(8)
@@ -105,33 +105,33 @@ def test_damage_inside_is_passed_over(tmp_path, capfd, film, seed):
     assert capfd.readouterr() == ("", "")
 
 
-# No films
+# No videos
 
 
-def test_a_film_without_pictures_is_one_sentence(tmp_path):
-    write_film(tmp_path / "sound.mp4", [], codec="", sound=1.0)
+def test_a_video_without_images_is_one_sentence(tmp_path):
+    write_video(tmp_path / "sound.mp4", [], codec="", sound=1.0)
     for read in (frames, probe):
-        with pytest.raises(PolygraftError, match="holds sound only, so it has no frames: give a film with pictures"):
+        with pytest.raises(PolygraftError, match="holds sound only, so it has no frames: give a video with images"):
             read(tmp_path / "sound.mp4")
 
 
-def test_a_film_of_no_frames_is_one_sentence(tmp_path, film):
-    header = film.read_bytes().index(b"mdat") + 8
-    (tmp_path / "header.mp4").write_bytes(film.read_bytes()[:header])
+def test_a_video_of_no_frames_is_one_sentence(tmp_path, video):
+    header = video.read_bytes().index(b"mdat") + 8
+    (tmp_path / "header.mp4").write_bytes(video.read_bytes()[:header])
     for read in (frames, probe):
         with pytest.raises(PolygraftError, match="has no frame that can be decoded: it is empty or damaged, fetch it"):
             read(tmp_path / "header.mp4")
 
 
-def bad_files(folder, film):
-    whole = film.read_bytes()
+def bad_files(folder, video):
+    whole = video.read_bytes()
     folder.joinpath("empty.mp4").touch()
-    folder.joinpath("text.mp4").write_text("A film about a rabbit.\n")
+    folder.joinpath("text.mp4").write_text("A video about a rabbit.\n")
     folder.joinpath("noise.mp4").write_bytes(random.Random(0).randbytes(5000))
     folder.joinpath("no-index.mp4").write_bytes(whole[:20] + whole[whole.index(b"mdat") - 4 :])
     # scripts of FFmpeg, which name other files
-    folder.joinpath("script.mp4").write_text(f"ffconcat version 1.0\nfile '{film}'\n")
-    folder.joinpath("list.m3u8").write_text(f"#EXTM3U\n#EXTINF:2,\n{film}\n#EXT-X-ENDLIST\n")
+    folder.joinpath("script.mp4").write_text(f"ffconcat version 1.0\nfile '{video}'\n")
+    folder.joinpath("list.m3u8").write_text(f"#EXTM3U\n#EXTINF:2,\n{video}\n#EXT-X-ENDLIST\n")
     folder.joinpath("link.mp4").symlink_to(folder / "gone.mp4")
     os.mkfifo(folder / "pipe.mp4")
 
@@ -139,22 +139,22 @@ def bad_files(folder, film):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("none.mp4", "does not exist: give the path of a film file"),
-        (".", "is a folder, not a film: give the film files in it"),
+        ("none.mp4", "does not exist: give the path of a video file"),
+        (".", "is a folder, not a video: give the video files in it"),
         ("empty.mp4", r"is empty \(0 bytes\): fetch it again"),
-        ("text.mp4", "holds no film in a known format .* fetch it again"),
-        ("noise.mp4", "holds no film in a known format"),
+        ("text.mp4", "holds no video in a known format .* fetch it again"),
+        ("noise.mp4", "holds no video in a known format"),
         ("no-index.mp4", "or its beginning or index is missing"),
-        ("script.mp4", "holds no film in a known format"),
-        ("list.m3u8", "holds no film in a known format"),
+        ("script.mp4", "holds no video in a known format"),
+        ("list.m3u8", "holds no video in a known format"),
         ("link.mp4", "is a broken link to .*gone.mp4"),
         ("pipe.mp4", "is no regular file"),
         ("text.mp4/film.mp4", "does not exist"),
         ("null\0.mp4", "cannot be read"),
     ],
 )
-def test_what_is_no_film_is_one_sentence(tmp_path, capfd, film, name, sentence):
-    bad_files(tmp_path, film)
+def test_what_is_no_video_is_one_sentence(tmp_path, capfd, video, name, sentence):
+    bad_files(tmp_path, video)
     for read in (frames, probe):
         with pytest.raises(PolygraftError, match=sentence) as caught:
             read(tmp_path / name)
@@ -180,6 +180,6 @@ def test_what_is_no_film_is_one_sentence(tmp_path, capfd, film, name, sentence):
         ({"reader": "opencv"}, "reader is 'opencv', allowed are 'auto', 'decord' and 'pyav'"),
     ],
 )
-def test_contradicting_settings_are_refused_before_anything_is_read(film, options, sentence):
+def test_contradicting_settings_are_refused_before_anything_is_read(video, options, sentence):
     with pytest.raises(UsageError, match=sentence):
-        read_frames(film, **options)
+        read_frames(video, **options)

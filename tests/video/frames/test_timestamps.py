@@ -1,4 +1,4 @@
-"""Asked times against a slow reference, and when leaping pays and a film is over."""
+"""Asked times against a slow reference, and when leaping pays and a video is over."""
 
 import math
 
@@ -98,7 +98,7 @@ def test_without_an_index_leaps_are_long_and_learn():
         (9.5, 0.5, 20.0, 6.0, 20.0, False),
     ],
 )
-def test_a_film_is_over_or_cut_short(time, length, said, longest, until, cut):
+def test_a_video_is_over_or_cut_short(time, length, said, longest, until, cut):
     ending = Ending.of(time, length, said, longest)
     assert (ending.until, ending.cut) == (until, cut)
 

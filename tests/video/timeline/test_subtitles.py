@@ -37,8 +37,8 @@ def test_webvtt():
 
 @pytest.mark.parametrize(("write", "form"), [(to_srt, "srt"), (to_vtt, "webvtt")])
 def test_ffmpeg_opens_them(write, form):
-    with av.open(io.BytesIO(write(SPANS).encode()), format=form) as film:
-        packets = [packet for packet in film.demux() if packet.size]
+    with av.open(io.BytesIO(write(SPANS).encode()), format=form) as video:
+        packets = [packet for packet in video.demux() if packet.size]
     assert [(float(p.pts * p.time_base), float(p.duration * p.time_base)) for p in packets] == [
         (0, 1.25),
         (1.25, 3659.75),

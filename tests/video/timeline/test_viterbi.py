@@ -47,7 +47,7 @@ def test_overall_is_one_moment():
     assert moments(looks(9), 9.2, question="overall", every=1.0, window=2.0)[0].looks == range(18)
 
 
-def test_a_film_that_is_shorter_than_a_moment_is_one():
+def test_a_video_that_is_shorter_than_a_moment_is_one():
     found = moments([0.0], 0.04, question="What?", every=1.0, window=3.0)
     assert [(one.start, one.stop, one.looks) for one in found] == [(0.0, 0.04, range(1))]
 

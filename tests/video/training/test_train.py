@@ -32,7 +32,7 @@ def config(**changes):
 
 
 def asked_set(*, copies, seed):
-    """Clips of twelve films, each asked what is now and what comes next: the same frames, two answers."""
+    """Clips of twelve videos, each asked what is now and what comes next: the same frames, two answers."""
     base = planted_set(copies=copies, seed=seed, rotate=False)
     frames, texts, questions = [], [], []
     for at in range(len(base)):
@@ -202,7 +202,7 @@ def test_a_card_tells_data_body_and_figures(data, held):
     trained = train_narrator(tiny_narrator(), data, config(steps=2), validation=held)
     card = describe(trained, title="kitchen", source="clips.jsonl").render("narrator", {}, "")
     assert (
-        "108 clips of 108 films with 36 narrations, from `clips.jsonl`; 36 clips of other films were held out" in card
+        "108 clips of 108 videos with 36 narrations, from `clips.jsonl`; 36 clips of other videos were held out" in card
     )
     assert "a frozen language model with changes of a low rank" in card
     assert "| recall_1 |" in card and "score" not in card

@@ -17,8 +17,8 @@ from video.vocabulary.narrations import Row, clean, collect
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 
-def segment(said="paint the floor with a brush", picture=None):
-    return Segment(film="film.mp4", start=1.5, stop=4.0, query=embed([said])[0], scene="tea", picture=picture)
+def segment(said="paint the floor with a brush", image=None):
+    return Segment(video="film.mp4", start=1.5, stop=4.0, query=embed([said])[0], scene="tea", image=image)
 
 
 def python(code):
@@ -87,14 +87,14 @@ import json, sys
 from PIL import Image
 asked = json.load(sys.stdin)
 print(asked["film"], asked["start"], asked["stop"], asked["scene"])
-print(Image.open(asked["picture"]).size if asked["picture"] else "no picture")
+print(Image.open(asked["picture"]).size if asked["picture"] else "no image")
 """
 
 
 def test_a_command_hears_of_the_segment_and_its_lines_are_the_answer():
     command = ShellCommand(command=python(ECHO))
-    assert command.propose(segment()) == ["film.mp4 1.5 4.0 tea", "no picture"]
-    assert command.propose(segment(picture=Image.new("RGB", (6, 4))))[1] == "(6, 4)"
+    assert command.propose(segment()) == ["film.mp4 1.5 4.0 tea", "no image"]
+    assert command.propose(segment(image=Image.new("RGB", (6, 4))))[1] == "(6, 4)"
     assert command.name.startswith("command ")
 
 
@@ -138,10 +138,10 @@ def test_a_command_out_of_range_is_refused(wrong):
 # Models
 
 
-def test_a_model_is_asked_about_the_picture(tmp_path):
+def test_a_model_is_asked_about_the_image(tmp_path):
     proposer = ModelProposer(describer=Describer.from_pretrained(write_captioner(tmp_path / "model"), device="cpu"))
-    answer = proposer.propose(segment(picture=Image.new("L", (20, 20), 90)))
+    answer = proposer.propose(segment(image=Image.new("L", (20, 20), 90)))
     assert answer == proposer.describer.describe(Image.new("RGB", (20, 20), (90, 90, 90))).splitlines()
     assert proposer.name == f"model {tmp_path / 'model'}"
-    with pytest.raises(PolygraftError, match=r"needs a picture of film\.mp4 at 1\.5 s"):
+    with pytest.raises(PolygraftError, match=r"needs an image of film\.mp4 at 1\.5 s"):
         proposer.propose(segment())

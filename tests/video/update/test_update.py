@@ -17,8 +17,8 @@ from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 
-def segment(said, start=0.0, film="film.mp4", scene=""):
-    return Segment(film=film, start=start, stop=start + 2, query=embed([said])[0], scene=scene)
+def segment(said, start=0.0, video="film.mp4", scene=""):
+    return Segment(video=video, start=start, stop=start + 2, query=embed([said])[0], scene=scene)
 
 
 class Script:
@@ -96,7 +96,7 @@ def test_what_is_there_already_is_a_duplicate():
     )
 
 
-def test_a_sentence_that_is_there_already_is_one_even_where_likeness_is_allowed():
+def test_a_sentence_that_is_there_already_is_one_even_where_similarity_is_allowed():
     assert fates("open the door", ["open the door"], duplicate=1.0) == {"open the door": "duplicate"}
 
 
@@ -168,8 +168,8 @@ def test_a_new_scene_is_one_more_and_counts_for_what_was_found_there(folder):
 
 
 def test_two_updates_share_a_scene_and_either_can_be_taken_back(folder):
-    for film, said in (("a", "prune a rose"), ("b", "water the lawn")):
-        update(folder, [segment(said, film=film, scene="Gardening")], Script(said))
+    for video, said in (("a", "prune a rose"), ("b", "water the lawn")):
+        update(folder, [segment(said, video=video, scene="Gardening")], Script(said))
     rollback(folder, "0001")
     vocabulary = NarrationVocabulary.from_pretrained(folder)
     assert (vocabulary.counts.scenes, texts(folder)) == (3, BEFORE | {"water the lawn"})
@@ -188,14 +188,14 @@ def test_one_call_a_segment_and_later_ones_see_what_earlier_ones_brought(folder)
     ]
 
 
-def test_a_film_has_a_cap_over_all_its_updates(folder):
+def test_a_video_has_a_cap_over_all_its_updates(folder):
     said = ["peel a carrot", "boil some rice", "drink green tea"]
     for index, text in enumerate(said):
         script = Script(text)
         update(folder, [segment(text, float(index))], script, per_film=2)
     assert texts(folder) - BEFORE == {"peel a carrot", "boil some rice"}
     assert script.asked == []
-    update(folder, [segment(said[2], film="other")], Script(said[2]), per_film=2)
+    update(folder, [segment(said[2], video="other")], Script(said[2]), per_film=2)
     assert "drink green tea" in texts(folder)
 
 
@@ -219,11 +219,11 @@ def test_another_proposer_does_not_go_on_with_it(folder):
     assert [u.header.state for u in grown.vocabulary.updates] == ["open", "finished"]
 
 
-def test_no_segments_no_update_and_one_film_at_a_time(folder):
+def test_no_segments_no_update_and_one_video_at_a_time(folder):
     grown = update(folder, [], Script())
     assert (grown.update, grown.verdicts, (folder / "updates").exists()) == (None, (), False)
-    with pytest.raises(UsageError, match="of one film"):
-        update(folder, [segment("a", film="a"), segment("a", film="b")], Script())
+    with pytest.raises(UsageError, match="of one video"):
+        update(folder, [segment("a", video="a"), segment("a", video="b")], Script())
 
 
 def test_composition_makes_the_vocabulary_say_what_it_could_not(folder):
@@ -268,8 +268,8 @@ def test_a_copy_keeps_the_updates(folder, tmp_path):
 
 
 def test_the_latest_update_goes_first_and_its_record_stays(folder):
-    for film, said in (("a", "peel a carrot"), ("b", "boil some rice")):
-        update(folder, [segment(said, film=film)], Script(said))
+    for video, said in (("a", "peel a carrot"), ("b", "boil some rice")):
+        update(folder, [segment(said, video=video)], Script(said))
     assert rollback(folder).header.film == "b"
     assert texts(folder) == BEFORE | {"peel a carrot"}
     assert [u.header.state for u in NarrationVocabulary.from_pretrained(folder).updates] == ["finished", "rolled back"]

@@ -52,7 +52,7 @@ def test_lines_of_text_count_each():
     assert (found.repeats, found.empty, found.scenes) == (0, 1, ())
 
 
-def test_repeats_within_a_film_are_one_and_the_sources_are_kept():
+def test_repeats_within_a_video_are_one_and_the_sources_are_kept():
     found = read_narrations(
         lines(
             {"text": "open door", "video": "b", "scenario": "Cooking", "verb": "open"},

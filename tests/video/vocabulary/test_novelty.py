@@ -97,4 +97,4 @@ def test_consecutive_new_windows_are_one_segment(novel, bridge, expected):
 def test_a_segment_is_the_mean_direction_of_its_new_windows():
     segment = novel_segments("f", windows(3), torch.tensor([True, False, True]), bridge=1, scene="tea")[0]
     assert torch.allclose(segment.query, (torch.eye(WIDTH)[0] + torch.eye(WIDTH)[2]) / 2**0.5)
-    assert (segment.film, segment.scene) == ("f", "tea")
+    assert (segment.video, segment.scene) == ("f", "tea")

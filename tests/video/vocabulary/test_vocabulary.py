@@ -38,7 +38,7 @@ def test_the_levels_are_scenes_prefixes_and_postfixes():
     assert Pair("cut a plank with a saw", "cut a plank", "with a saw") in list(vocabulary.pairs())
 
 
-def test_a_narration_of_two_scenes_keeps_both_and_its_films():
+def test_a_narration_of_two_scenes_keeps_both_and_its_videos():
     entry = next(entry for entry in toy_vocabulary().entries("prefixes") if entry.text == "open the door")
     assert (entry.count, entry.videos) == (2, ("k1", "w"))
     assert entry.scenarios == ("cooking", "working with wood")
@@ -302,7 +302,7 @@ DAMAGES = {
         "line 1 is damaged: count is missing or of another type",
     ),
     "a line without kind": (lines(lambda rows: ['{"text": "a"}\n', *rows[1:]]), "line 1 is damaged: kind is missing"),
-    "films that are no names": (
+    "videos that are no names": (
         lines(lambda rows: ['{"text": "a", "kind": "prefix", "videos": [1]}\n', *rows[1:]]),
         "line 1 is damaged: videos are not all texts",
     ),
