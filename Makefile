@@ -63,8 +63,8 @@ bench-language: $(STAMP) ## Measure tokenizers, mixtures, optimisers and the tra
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m benchmarks.language
 
-docs: $(STAMP) ## Write docs/cli.md from the help texts
-	$(BIN)/python -m scripts._app.docs docs/cli.md
+docs: $(STAMP) ## Write docs/cli.md and docs/config.md from the code
+	$(BIN)/python -m scripts._app.docs docs
 
 clean: ## Remove .venv and every cache
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,14 +1,15 @@
 """polygraft caption photo.jpg
 
-Caption images: one line each, the path, a tab and the caption.
+Caption images: one line each with the path, a tab and the caption.
 
-Folders are searched at every depth, patterns such as 'photos/*.jpg' are expanded, and - reads a list of paths from
-standard input. An image that cannot be read is named on standard error and the rest is done; the exit code is then 1.
+Folders are searched recursively, patterns such as 'photos/*.jpg' are expanded, and - reads a list of paths from
+standard input. An image that cannot be read is reported on standard error and the others are captioned; the exit code
+is then 1.
 
-With --user captions are in that user's voice, known by past posts: a folder of images with a .txt file beside each, a
-JSONL file with lines of {"image": "a.jpg", "text": "..."} or of {"text": "..."} alone, or a profile that --save-profile
-wrote. That takes no training, but a captioner that knows users. With --others, posts of many users, those who write
-alike lend past captions.
+With --user, captions are in that user's own style, which is read from past posts: a folder of images with a .txt file
+beside each, a JSONL file with lines of {"image": "a.jpg", "text": "..."} or {"text": "..."} alone, or a profile that
+--save-profile wrote. This needs a user-aware captioner and no training. With --others, the posts of many users, the
+profile is completed with past captions of users who write alike.
 """
 
 import json
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from multimodal.profile.profile import Profile
     from multimodal.users.load import Past
     from multimodal.users.neighbors import Neighbours
+
+
+SHOWN = (
+    "model", "user", "user_name", "others", "personal", "save_profile", "consensus", "max_tokens", "num_return",
+    "beams", "temperature", "batch_size", "write_txt", "overwrite", "cache", "device", "seed", "json",
+)  # fmt: skip
+"""Options of the help page; --config and the command line take all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
 """polygraft convert clipcap coco.pt --mapper mlp --prefix-length 10 --out coco
 
-Make a captioner of published ClipCap weights: a folder that --model takes, as if it had been trained here.
+Convert published ClipCap weights into a captioner: a folder that --model takes, as if it had been trained here.
 
-WEIGHTS is a state dict of ClipCap (github.com/rmokady/CLIP_prefix_caption), saved by torch or as safetensors; nothing
-but tensors is read from it. Its sizes are read from the tensors and compared with the options. Where the language model
-was tuned too, --keep-language-model puts it into the folder; without, captions are worse. The image encoder must be the
+WEIGHTS is a state dict of ClipCap (github.com/rmokady/CLIP_prefix_caption), saved by torch or as safetensors; only
+tensors are read from it. Sizes are read from the tensors and compared with the options. Where the language model was
+tuned too, --keep-language-model saves it in the folder; without it captions are worse. The image encoder must be the
 one that the weights were trained with: ViT-B-32:openai (width 512) or RN50x4:openai (width 640) for the published ones.
 """
 

@@ -1,6 +1,6 @@
 """polygraft corpus build sources.toml --out corpus
 
-Build a corpus: text of many languages, cleaned, without duplicates, a part of each held out, every drop logged.
+Build a corpus: text of many languages, cleaned and deduplicated, with a held-out part and a log of every drop.
 
 SOURCES is a TOML file with a table for each source of text:
 
@@ -9,7 +9,7 @@ SOURCES is a TOML file with a table for each source of text:
     language = "sw"
     licence = "CC-BY-SA-4.0"
     path = "wiki/*.jsonl.gz"     # or dataset = "name or folder", config = "sw", split = "train"
-    # format = "txt"           # or jsonl, parquet, wikiextractor: where the ending does not tell
+    # format = "txt"           # or jsonl, parquet, wikiextractor: where the suffix does not say
     # documents = "line"         # of txt: file, line or paragraph
     # text = "text"              # field of jsonl, parquet and data sets
     # encoding = "utf-8"
@@ -22,7 +22,7 @@ SOURCES is a TOML file with a table for each source of text:
     [language.ru]                # and for one
     max_word_length = 11
 
-A build that was killed goes on when the command is given again. The result does not depend on the number of workers.
+A killed build is resumed when the command is given again. The result does not depend on the number of workers.
 """
 
 import json

@@ -1,16 +1,15 @@
 """polygraft evaluate caption runs/captioner posts.jsonl --split test1
 
-Measure a captioner on posts that it has not learned from: words, style, and whether captions are personal.
+Evaluate a captioner on held-out posts: caption metrics, style, and whether captions are personal.
 
-Posts are taken as train captioner takes them, and are parted as they were parted there: by marks of their own, or by
-the same --test-users, --test-posts, --val-share, --split-by and --seed. A captioner that knows users is shown the other
-posts of an image's author, those for training and for tests alike, and never the post itself or another of the same
-image.
+Posts are read and split as train captioner does: by marks of their own, or by the same --test-users, --test-posts,
+--val-share, --split-by and --seed. A user-aware captioner is given the other posts of an image's author, those for
+training and for tests alike, and never the post itself or another post of the same image.
 
-Figures beside the usual metrics: distinct n-grams; style_distance, between what was said and what the users wrote;
-copied_own and copied_training, how many n-grams (1 to 4, and whole captions) the user, or anybody in training, wrote
-before; identified, how often the true author among --identify users explains a text best. Controls: stranger, the same
-images with another user's posts; nobody, with none. Intervals hold 95 % and draw whole users. METEOR needs Java.
+Further metrics: distinct n-grams; style_distance, between the captions and what the users wrote; copied_own and
+copied_training, the share of n-grams (1 to 4, and whole captions) that the user, or anybody in training, wrote before;
+identified, how often the true author among --identify users explains a text best. Controls: stranger, the same images
+with another user's posts; nobody, without posts. Intervals cover 95 % and resample whole users. METEOR needs Java.
 """
 
 import json
@@ -36,6 +35,13 @@ if TYPE_CHECKING:
     from multimodal.evaluation import Figures, Samples, Speaker
     from multimodal.profile.profile import Context
     from multimodal.users.contexts import Known
+
+
+SHOWN = (
+    "model", "split", "layout", "test_users", "test_posts", "personal", "lend", "consensus", "identify", "limit",
+    "meteor", "predictions", "beams", "temperature", "seed", "batch_size", "device", "json",
+)  # fmt: skip
+"""Options of the help page; --config and the command line take all."""
 
 
 @dataclass(frozen=True, kw_only=True)

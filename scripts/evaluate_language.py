@@ -1,14 +1,14 @@
 """polygraft evaluate language starter heldout.txt
 
-Measure how well language models predict text, in bits per byte.
+Evaluate language models on text, in bits per byte.
 
 MODEL is a folder, a name on a hub, starter, starter-fr or starter-multilingual. TEXT are UTF-8 files: each file is a
-document, and each row of a .jsonl file with a "text". Bits per byte compare any two models; perplexity those with one
-tokenizer alone. Each document starts from the end-of-text token; with --stride below --context, windows overlap and
-no token has little before it.
+document, and so is each row of a .jsonl file with a "text". Bits per byte compare any two models; perplexity compares
+models with the same tokenizer. Each document starts from the end-of-text token; with --stride below --context, windows
+overlap, so that every token has some context.
 
-With --by-language there is a line for each language, and one for their mean. The language is a row's own, or the name
-of the file without ending; each line of a text file is a document then. TEXT may also be the folder of a corpus
+With --by-language there is a line for each language and one for their mean. The language is a row's own, or the file's
+name without its suffix; each line of a text file is then a document. TEXT may also be the folder of a corpus
 (polygraft corpus build), whose held-out part is measured:
 
     polygraft evaluate language runs/mine corpus --by-language

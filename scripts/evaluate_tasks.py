@@ -1,9 +1,9 @@
 """polygraft evaluate tasks starter --task probe
 
-Put a language model to a task without training it, zero-shot or after a few examples.
+Evaluate a language model on tasks without training, zero-shot or few-shot.
 
-Of the candidates of each item the most likely one is its answer; words are tagged one after the other. --data is a file
-of JSON lines with the fields of the public data sets:
+The most likely candidate of each item is the model's answer; words are tagged one after the other. --data is a file of
+JSON lines with the fields of the public data sets:
 
   xnli    premise, hypothesis, label          xcopa   premise, choice1, choice2, question, label
   paws-x  sentence1, sentence2, label         xwino   sentence with a _, option1, option2, answer
@@ -11,7 +11,7 @@ of JSON lines with the fields of the public data sets:
   ner     tokens, tags                        choice  prompt, candidates, answer
 
 Each may have a "language". The probe is a set of our own: agreement, words, and verses in six languages. Beside the
-accuracy stand its 95 % interval and what needs no model: the most frequent label, and guessing.
+accuracy are its 95 % interval and two baselines without a model: the most frequent label, and random choice.
 """
 
 import json

@@ -1,9 +1,9 @@
 """polygraft generate "The cat sat on" --max-tokens 20
 
-Continue a text with any language model.
+Generate text with any language model.
 
-Prints each text with its continuation on one line, line breaks turned into blanks. `-` takes each line of standard
-input as a text. An empty text starts from nothing.
+Prints each prompt with its continuation on one line, line breaks replaced by spaces. `-` takes each line of standard
+input as a prompt. An empty prompt starts from the end-of-text token alone.
 """
 
 import json

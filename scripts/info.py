@@ -1,9 +1,9 @@
 """polygraft info backbone/starter_models/captioner
 
-Tell what a folder holds, and from what it was made.
+Show what a folder holds and what it was made from.
 
-Knows checkpoints of trained parts, language models in transformers' format, among them those that transfer has made,
-open_clip models, vocabularies of narrations and training runs.
+Recognises checkpoints of trained parts, language models in transformers' format, among them those that transfer has
+made, open_clip models, narration vocabularies and training runs.
 """
 
 import json
@@ -20,7 +20,7 @@ from backbone.errors import PolygraftError
 from backbone.io.atomic_files import read_json
 from backbone.training.logger import read_log
 from scripts._app.cli import Json, emit, run_file
-from scripts._transfer.output import TRANSFER
+from scripts._transfer.options import TRANSFER
 
 Facts = dict[str, Any]
 

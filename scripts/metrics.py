@@ -1,10 +1,10 @@
 """polygraft metrics hypotheses.jsonl references.jsonl
 
-Compare captions with right ones: BLEU, ROUGE-L, CIDEr-D, METEOR.
+Compute caption metrics: BLEU, ROUGE-L, CIDEr-D, METEOR.
 
 Hypotheses are lines like {"id": "1", "text": "a dog"}, references lines like {"id": "1", "texts": ["a dog", "a cat"]}.
-Texts are free: they are tokenized as coco-caption does it, and the figures equal those of pycocoevalcap. CIDEr-D
-depends on the set of images, so compare it on the same references only. METEOR needs Java and pycocoevalcap.
+Texts are tokenized as coco-caption does, and the values equal those of pycocoevalcap. CIDEr-D depends on the set of
+images, so compare it on the same references only. METEOR needs Java and pycocoevalcap.
 """
 
 import json

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from video.timeline.narrate import Narrated
 
 
+SHOWN = (
+    "vocabulary", "model", "cache", "question", "every", "window", "cuts", "top", "min_span", "steady", "update",
+    "proposer", "proposer_command", "proposer_vocabulary", "srt", "vtt", "write", "overwrite", "device", "json",
+)  # fmt: skip
+"""Options of the help page; --config and the command line take all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Which videos, from which vocabulary, and how."""

@@ -1,12 +1,12 @@
 """polygraft tokenizer compare starter tokenizer --text en.txt sw.txt
 
-Compare how tokenizers cut the same text, language by language; lower fertility is cheaper.
+Compare tokenizers on the same text, language by language; lower fertility is cheaper.
 
 TEXT are files and corpora as in `polygraft tokenizer train`; a file is a language, and of a corpus the held-out part
-is measured. The columns: bytes per token; fertility, which is tokens per word, or per character where no blanks part
-words; parity, the tokens for a language by those for the --reference, if its file has as many lines, which then say
-the same line by line; the share of tokens that are unknown; of words cut at a combining mark (between a letter and
-its vowel sign); and of the vocabulary that the text uses.
+is measured. The columns: bytes per token; fertility, which is tokens per word, or per character in scripts without
+spaces between words; parity, the tokens of a language divided by those of the --reference, if its file has as many
+lines, which then say the same line by line; the share of unknown tokens; the share of words split at a combining mark
+(between a letter and its vowel sign); and the share of the vocabulary that the text uses.
 """
 
 import json

@@ -1,14 +1,14 @@
 """polygraft tokenizer train en.txt sw.txt --vocab-size 8000 --out tokenizer
 
-Train a tokenizer on text of one language or many, and print how it cuts each of them.
+Train a tokenizer on text of one or many languages, and print its fertility on each of them.
 
 SOURCES are files of UTF-8 text, a sentence or paragraph a line; .jsonl files of rows like {"text": "...", "language":
-"sw"}; either packed as .gz, .bz2, .xz or .zst; or the folder of a corpus (polygraft corpus build), of which the
-held-out part stays held out. The language is the row's, or the file's name without ending. The folder opens in
+"sw"}; either compressed as .gz, .bz2, .xz or .zst; or the folder of a corpus (polygraft corpus build), of which the
+held-out part stays held out. The language is the row's, or the file's name without its suffix. The folder opens in
 transformers: AutoTokenizer.from_pretrained("tokenizer").
 
-The figures, of the first megabyte of each language: bytes per token; fertility, which is tokens per word, or per
-character where no blanks part words; the share of tokens that are unknown.
+Printed for the first megabyte of each language: bytes per token; fertility, which is tokens per word, or per character
+in scripts without spaces between words; the share of unknown tokens.
 """
 
 import json

@@ -3,16 +3,16 @@
 Train a captioner on images with texts: a mapper from a frozen image encoder into a frozen language model.
 
 Posts are a JSONL file with lines of {"image": "a.jpg", "text": "...", "user": "..."} (images relative to the file),
-or a folder of images with a .txt file beside each. A part is held out before anything else is done: it chooses the
-weights that are kept (best CIDEr-D, or lower loss where that is equal) and stops a training whose captions collapse
-into one. Without --steps, --epochs or --minutes the training makes 30 passes at most. A run that was interrupted goes
-on when the same command is given again; under torchrun it uses all processes.
+or a folder of images with a .txt file beside each. A validation set is held out before anything else is done: it
+selects the weights that are kept (best CIDEr-D, or lower loss where that is equal) and stops a training whose captions
+collapse into one. Without --steps, --epochs or --minutes the training makes at most 30 passes. An interrupted run is
+resumed when the same command is given again; under torchrun it uses all processes.
 
-Where the posts are by two users or more the captioner learns to write as each of them does, from their past posts:
---preset default, which knows users, is then taken in place of --preset clipcap, which does not; paper is the published
-design alone. A preset sets those options that are left at their usual value.
-Posts marked "split": "test1" or "test2", or drawn by --test-users and --test-posts, are never learned from; evaluate
-caption measures on them. Posts marked "validation" are the part held out, if there are any.
+Where the posts are by two users or more, the captioner is user-aware: it learns to write as each of them does, from
+their past posts (--preset default; without users --preset clipcap; paper is the published design). A preset sets those
+options that are left at their default. Posts marked "split": "test1" or "test2", or drawn by --test-users and
+--test-posts, are never trained on; evaluate caption measures on them. Posts marked "validation" are the validation set,
+if there are any.
 """
 
 import hashlib
@@ -39,6 +39,13 @@ if TYPE_CHECKING:
     from multimodal.training.train import Trained
 
 _OTHER = {"default": " (--preset clipcap: a captioner that knows none)", "clipcap": ""}
+
+
+SHOWN = (
+    "out", "layout", "validation", "test_users", "test_posts", "preset", "backbone", "clip", "lend", "mapper",
+    "prefix_length", "steps", "epochs", "minutes", "batch_size", "lr", "seed", "overwrite", "device", "json",
+)  # fmt: skip
+"""Options of the help page; --config and the command line take all."""
 
 
 @dataclass(frozen=True, kw_only=True)

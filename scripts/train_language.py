@@ -1,25 +1,25 @@
 """polygraft train language french.txt --from models/french --out runs/french
 
-Train a language model on text, from another one or from nothing.
+Train a language model on text, from another model or from scratch.
 
-TEXT are UTF-8 files: each file is a document, and each row of a .jsonl file with a "text". With --from, the model in a
-folder or on a hub is trained on, such as one that transfer has made; --train says which of its weights. embeddings
-leaves the body bit-identical, so that captioners and narrators trained on it still fit. --embeddings-first 0.1
---train all trains the embeddings alone in the first tenth, then everything. Without --from, a GPT-2 of --size is
-trained from nothing with the tokenizer of --tokenizer.
+TEXT are UTF-8 files: each file is a document, and so is each row of a .jsonl file with a "text". With --from, the model
+in a folder or on a hub is trained on, such as one that transfer has made; --train selects which of its weights.
+embeddings leaves the body bit-identical, so that captioners and narrators trained on it still fit.
+--embeddings-first 0.1 --train all trains the embeddings alone for the first tenth, then everything. Without --from, a
+GPT-2 of --size is trained from scratch with the tokenizer of --tokenizer.
 
-With --corpus, a folder that corpus build has made, --mixture says how its languages share the tokens that are read,
-documents in one row do not see one another, and the loss of each language is logged. --dry-run tells what would be
-read, the steps and the memory, also for machines that are not here:
+With --corpus, a folder that corpus build has made, --mixture sets the shares of its languages, documents in one row do
+not attend to one another, and the loss of each language is logged. --dry-run prints the data, the steps and the memory
+that a run would need, also for machines that are not at hand:
 
     polygraft train language --corpus corpus --tokenizer tokenizer --size mgpt-13b --out runs/13b
         --context 512 --batch-size 2048 --micro-batch 4 --steps 600000 --activation-checkpointing
         --devices 512 --dry-run
 
-Whole documents are held out: those of --validation, or a share of the others. They choose the weights that are kept
-(fewest bits per byte). A corpus has a part of each language held out, of which the mean counts. Without --steps,
---tokens, --epochs or --minutes the training makes one pass. A run that was interrupted goes on when the same command is
-given again; under torchrun it uses all processes.
+Whole documents are held out: those of --validation, or a share of the others. They select the weights that are kept
+(fewest bits per byte). A corpus has a held-out part of each language, whose mean counts. Without --steps, --tokens,
+--epochs or --minutes the training makes one pass. An interrupted run is resumed when the same command is given again;
+under torchrun it uses all processes.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,13 @@ from scripts._language.options import Options as Options
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
     from backbone.training.loop import FitResult
+
+
+SHOWN = (
+    "out", "corpus", "from", "tokenizer", "size", "context", "tokens", "mixture", "train", "steps", "epochs",
+    "minutes", "batch_size", "micro_batch", "optimizer", "lr", "seed", "overwrite", "device", "json",
+)  # fmt: skip
+"""Options of the help page; --config and the command line take all."""
 
 
 def main(options: Options) -> int:

@@ -1,17 +1,17 @@
 """polygraft train narrator clips.jsonl --out runs/narrator
 
-Train a narrator on videos with narrations: frames and a question become a vector that retrieves what is said of them.
+Train a narrator on videos with narrations: frames and a question become a vector that retrieves a narration.
 
 CLIPS is a JSONL file with lines of {"film": "a.mp4", "start": 3.0, "stop": 5.5, "question": "now", "text": "open the
-door", "scenario": "cooking"}: videos relative to the file, seconds, and a question, which is now, next, before, overall
-or one in its own words. Only video and text are needed; without times the whole video is shown. A moment is asked about
-from the right side of time: next is shown the frames before it, before those after it.
+door", "scenario": "cooking"}: the video's path relative to the file, seconds, and a question, which is now, next,
+before, overall or free text. Only the path and the text are needed; without times the clip is the whole video. Causal
+questions see one side of the moment: next is shown the frames before it, before those after it.
 
-Whole videos are held out: those whose lines are marked "split": "validation", or else a share of the others. They choose
-the weights that are kept (best recall at 1 among their own narrations, or lower loss where that is equal). Lines marked
-"test" are never learned from; evaluate narrate measures on them. Without --steps, --epochs or --minutes the training
-makes 30 passes at most. A run that was interrupted goes on when the same command is given again; under torchrun it uses
-all processes.
+Whole videos are held out: those whose lines are marked "split": "validation", or else a share of the others. They
+select the weights that are kept (best recall at 1 among their own narrations, or lower loss where that is equal).
+Lines marked "test" are never trained on; evaluate narrate measures on them. Without --steps, --epochs or --minutes the
+training makes at most 30 passes. An interrupted run is resumed when the same command is given again; under torchrun it
+uses all processes.
 
 --answer generate trains the baseline, which writes narrations word by word with the same language model. --body full
 --lr 3e-4 --order frames-first --loss batch --no-learn-temperature --no-residual is the published recipe.
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     from video.data.clips import Clip, Report
     from video.narrator import Narrator
     from video.training.train import Trained
+
+
+SHOWN = (
+    "out", "validation", "causal", "fps", "backbone", "clip", "answer", "body", "max_frames", "steps", "epochs",
+    "minutes", "batch_size", "lr", "seed", "cache", "overwrite", "device", "json",
+)  # fmt: skip
+"""Options of the help page; --config and the command line take all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,17 @@
 """polygraft transfer --tokenizer ./german --out models/german
 
-Bring a language model into another language: new tokenizer, new embedding rows made of old ones, the same body.
+Transfer a language model to another language: new tokenizer, new embedding rows mixed from the old ones, same body.
 
-The new tokenizer is given by --tokenizer, or trained on --text, like the model's own. How a new row is made depends on
-what is known of the two languages, see --init: word vectors of both (--source-vectors, --target-vectors) with a
-dictionary to align them, parallel text, text of the new language, a donor model with the new tokenizer, or nothing.
-With --text alone, vectors of its tokens are trained on it (FOCUS); with --text and --source-vectors, word vectors of
-its words, which --dictionary then aligns.
+The new tokenizer is given by --tokenizer, or trained on --text like the model's own. --init selects how a new row is
+made, by the data at hand: word vectors of both languages (--source-vectors, --target-vectors) aligned by a dictionary,
+parallel text, text of the new language, a donor model with the new tokenizer, or nothing. With --text alone, vectors of
+its tokens are trained on it (FOCUS); with --text and --source-vectors, word vectors of its words, which --dictionary
+then aligns.
 
-A dictionary has a word, a tab and its translation on each line, in the order source, target; FreeDict's and CC-CEDICT's
-own files are read too. A line says how often each way of making a row was used, which tokens have no vector and why,
-and how well the alignment translates words it has not seen; --report writes a page with plots. The folder is in
-transformers' format and holds transfer.json beside the model. Train on with train language --from.
+A dictionary has a word, a tab and its translation on each line, in the order source, target; files of FreeDict and
+CC-CEDICT are read too. Printed are how often each way of making a row was used, which tokens have no vector and why,
+and how well the alignment translates held-out words; --report writes an HTML page with plots. The folder is in
+transformers' format, with transfer.json beside the model. Continue with train language --from.
 """
 
 import json
@@ -25,6 +25,13 @@ from scripts._transfer.options import Options
 
 if TYPE_CHECKING:
     from scripts._transfer.output import Transferred
+
+
+SHOWN = (
+    "out", "model", "tokenizer", "text", "vocab_size", "source_vectors", "target_vectors", "dictionary", "parallel",
+    "donor", "init", "neighbors", "seed", "report", "overwrite", "json",
+)  # fmt: skip
+"""Options of the help page; --config and the command line take all."""
 
 
 def main(options: Options) -> int:

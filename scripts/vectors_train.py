@@ -2,9 +2,9 @@
 
 Train word vectors on text with fastText.
 
-TEXT are files of UTF-8, a sentence or paragraph a line; - reads standard input. Words are first parted from punctuation
-and Chinese characters from each other, see --no-split. The ending of --out says what is kept: .bin, fastText's own
-format, with the n-grams that give every string a vector; .vec (text) and .npz, the words alone.
+TEXT are files of UTF-8, a sentence or paragraph a line; - reads standard input. Words are first separated from
+punctuation and Chinese characters from each other, see --no-split. The suffix of --out selects the format: .bin,
+fastText's own, with the n-grams that give every string a vector; .vec (text) and .npz, the words alone.
 
 fastText runs ten threads whatever the machine has, since with fewer it leaves numbers unset, so two runs differ a
 little; there is no seed that would change that.

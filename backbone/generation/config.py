@@ -65,7 +65,7 @@ class Decoding:
     seed: int = 0
     """Seed of sampling."""
     cache: bool = True
-    """Keep keys and values from step to step; without, all is computed anew each time, for comparison."""
+    """Keep keys and values from step to step; off: recompute them each time, for comparison."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():

@@ -42,8 +42,10 @@ A command is one file: ``scripts/train_captioner.py`` is ``polygraft train capti
         run_file(__file__)
 
 The first paragraph of the docstring is an example that runs, the second the line in the list of commands. Fields of
-nested dataclasses become plain flags (``--beams``, not ``--decoding.beams``); ``Decoding`` and ``TrainConfig`` bring
-their own ``--seed``. Foreseen failures raise ``PolygraftError``; nothing here calls ``sys.exit``.
+nested dataclasses become plain flags (``--beams``, not ``--decoding.beams``); a command with more than twenty options
+names those of its help page in a tuple ``SHOWN``; the others are keys of ``--config`` and flags all the same.
+``Decoding`` and ``TrainConfig`` bring their own ``--seed``. Foreseen failures raise ``PolygraftError``; nothing here
+calls ``sys.exit``.
 '''
 
 import errno
@@ -62,6 +64,7 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.atomic_files import is_free
+from scripts._app.options import help_page, options_of, with_config
 from scripts._app.registry import Command, page_width, read_command
 
 T = TypeVar("T")
@@ -157,10 +160,14 @@ def run(command: Command, argv: Sequence[str]) -> int:
 
 def parse(command: Command, argv: Sequence[str]) -> Any:
     """Return the command's ``Options`` for ``argv``; prints and leaves on ``--help`` (0) and on wrong usage (2)."""
+    module = import_module(command.module)
+    options = options_of(module.Options)
     if {"-h", "--help"} & set(argv):
-        emit(describe(command))  # tyro would put it on endless lines, below the usage
-    options = import_module(command.module).Options
-    return tyro.cli(options, prog=command.program, description="", args=list(argv), config=_STYLE)
+        emit(describe(command))
+        emit(help_page(command.program, options, getattr(module, "SHOWN", ()), page_width()))
+        raise SystemExit(0)
+    words = with_config(options, argv)
+    return tyro.cli(module.Options, prog=command.program, description="", args=words, config=_STYLE)
 
 
 def describe(command: Command) -> str:

@@ -14,6 +14,17 @@ from backbone.errors import UsageError
 SCRIPTS = Path(__file__).resolve().parents[1]
 
 
+# Headings of the list of commands; a command is under the first whose words it begins with, and else under the last.
+_TASKS = {
+    "caption images": ("caption", "train captioner", "evaluate caption", "convert clipcap"),
+    "narrate videos": ("narrate", "vocabulary", "train narrator", "evaluate narrate"),
+    "move a model to another language": ("transfer", "vectors"),
+    "train and evaluate language models": ("train language", "generate", "evaluate language", "evaluate tasks"),
+    "prepare text": ("corpus", "tokenizer"),
+    "look into results": ("metrics", "info"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """A subcommand: ``scripts/train_captioner.py`` is ``polygraft train captioner``."""
@@ -78,17 +89,33 @@ def split_words(commands: Mapping[str, Command], argv: Sequence[str]) -> tuple[s
 
 
 def listing(commands: Mapping[str, Command], group: str = "") -> str:
-    """Return the commands of a group, one line each."""
-    members = _members(commands, group) if group else list(commands.values())
-    width = max((len(command.name) for command in members), default=0)
-    indent = " " * (width + 4)
-    lines = [
-        fill(f"  {command.name:{width}}  {command.summary}", page_width(), subsequent_indent=indent)
-        for command in members
-    ]
+    """Return the commands of a group, one line each; all commands under headings by task."""
     head = f"usage: polygraft {group + ' ' if group else ''}COMMAND ..."
-    tail = "`polygraft COMMAND --help` tells the options of one."
-    return "\n".join([head, "", *lines, "", tail])
+    tail = "`polygraft COMMAND --help` shows the options of one."
+    if group:
+        return "\n".join([head, "", *_lines(_members(commands, group), commands), "", tail])
+    parts = [head, ""]
+    for task, members in _by_task(commands).items():
+        parts += [f"{task}:", *_lines(members, commands), ""]
+    return "\n".join([*parts, tail])
+
+
+def _by_task(commands: Mapping[str, Command]) -> dict[str, list[Command]]:
+    found: dict[str, list[Command]] = {task: [] for task in _TASKS}
+    for command in commands.values():
+        fitting = (
+            task for task, names in _TASKS.items() if f"{command.name} ".startswith(tuple(f"{n} " for n in names))
+        )
+        found[next(fitting, list(_TASKS)[-1])].append(command)
+    return {task: members for task, members in found.items() if members}
+
+
+def _lines(members: Sequence[Command], commands: Mapping[str, Command]) -> list[str]:
+    width = max(map(len, commands))
+    indent = " " * (width + 4)
+    return [
+        fill(f"  {member.name:{width}}  {member.summary}", page_width(), subsequent_indent=indent) for member in members
+    ]
 
 
 def page_width() -> int:

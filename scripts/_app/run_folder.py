@@ -1,7 +1,7 @@
 """The ``--out`` folder of a training command: the run while it lasts, the checkpoint once it is done.
 
-A run keeps ``run.json`` (its settings) beside what `backbone.training.loop.fit` keeps. The checkpoint takes the folder's
-place in one step, so the folder is at any moment an unfinished run or a finished checkpoint.
+A run keeps ``run.json`` (its settings) beside the files of `backbone.training.loop.fit`. The checkpoint replaces the
+folder in one step, so that the folder is at any moment an unfinished run or a finished checkpoint.
 """
 
 import json

@@ -8,7 +8,7 @@ from typing import Any
 from backbone.checkpoint.folder import RECORD, made_with
 from backbone.checkpoint.model_card import ModelCard, write_card
 from backbone.io.atomic_files import write_json
-from scripts._transfer.output import TRANSFER
+from scripts._transfer.options import TRANSFER
 
 
 def write_training(folder: Path, start: str, record: Mapping[str, Any]) -> None:

@@ -8,7 +8,10 @@ from backbone.errors import UsageError
 from crosslingual.options import TransferOptions
 from scripts._app.cli import Json
 
-# what --mixing stands in the place of
+TRANSFER = "transfer.json"
+"""Record of a transfer, beside the model's own files."""
+
+# what --mixing replaces
 _SAVED = (
     "text",
     "vocab_size",

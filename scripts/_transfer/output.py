@@ -18,10 +18,7 @@ from backbone.io.atomic_files import atomic_folder, is_free, write_json, write_t
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 from crosslingual.vocabulary_transfer.transfer import Evidence
 from scripts._app.cli import stage
-from scripts._transfer.options import Options
-
-TRANSFER = "transfer.json"
-"""What a transferred model has beside transformers' files."""
+from scripts._transfer.options import TRANSFER, Options
 
 
 def check_places(options: Options) -> None:

@@ -1,0 +1,248 @@
+"""The options of a command as a table, read from its dataclass: for the help page, for --config and for the docs."""
+
+import ast
+import difflib
+import inspect
+import sys
+import tomllib
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from textwrap import fill
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import tyro
+
+from backbone.errors import UsageError
+
+_POSITIONAL, _SUPPRESS = (get_args(marker[int])[1] for marker in (tyro.conf.Positional, tyro.conf.Suppress))
+_METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", Path: "PATH", bool: ""}
+_COLUMN = 26  # where descriptions begin on a help page
+_MAX_CONFIG = 1 << 20  # bytes: a settings file, not data
+REQUIRED = MISSING
+"""The default of an option that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of a command.
+
+    Attributes:
+        name: The field's name, which is also its key in a configuration file.
+        hint: Its type, without annotations.
+        default: Its default; `REQUIRED` where it must be given.
+        help: Its description, from the string below the field.
+        positional: Whether it is an argument without a flag.
+        aliases: Further flags of it.
+        metavar: What stands for the value in help pages.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+    help: str
+    positional: bool = False
+    aliases: tuple[str, ...] = ()
+    metavar: str = ""
+
+    @property
+    def negated(self) -> bool:
+        """Whether the flag switches off what is on by default."""
+        return self.hint is bool and self.default is True
+
+    @property
+    def flag(self) -> str:
+        """The flag as it is typed."""
+        return f"--{'no-' if self.negated else ''}{self.name.replace('_', '-')}"
+
+    @property
+    def description(self) -> str:
+        """What giving the flag does, with the default."""
+        text = " ".join(self.help.split())
+        if self.negated:
+            return f"Do not {text[:1].lower()}{text[1:]}"
+        if self.positional or self.default is REQUIRED or self.default in (None, "", False, ()):
+            return text
+        shown = " ".join(map(str, self.default)) if isinstance(self.default, tuple) else self.default
+        return f"{text} (default: {shown})"
+
+
+def options_of(cls: type) -> list[Option]:
+    """Return the options of a dataclass in the order of its fields; nested dataclasses are flattened."""
+    hints = get_type_hints(cls, include_extras=True)
+    return [option for field in fields(cls) for option in _options_of_field(cls, field, hints[field.name])]
+
+
+def _options_of_field(cls: type, field: Field[Any], hint: Any) -> Iterator[Option]:
+    marks: tuple[Any, ...] = ()
+    if get_origin(hint) is Annotated:
+        hint, *rest = get_args(hint)
+        marks = tuple(rest)
+    if _SUPPRESS in marks:
+        return
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    if isinstance(hint, type) and is_dataclass(hint):
+        for option in options_of(hint):
+            value = option.default if default is MISSING else getattr(default, option.name, option.default)
+            yield Option(**{**vars(option), "default": value})
+        return
+    texts = [mark.help for mark in marks if getattr(mark, "help", None)]
+    names = [mark.name for mark in marks if getattr(mark, "name", None)]
+    yield Option(
+        name=names[0] if names else field.name,
+        hint=hint,
+        default=default,
+        help=_field_docs(cls).get(field.name) or " ".join(texts),
+        positional=_POSITIONAL in marks,
+        metavar=next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), "") or _metavar(hint),
+        aliases=tuple(alias for mark in marks for alias in getattr(mark, "aliases", None) or ()),
+    )
+
+
+@cache
+def _field_docs(cls: type) -> dict[str, str]:
+    """Return the strings below the fields of a dataclass and of the classes that it extends."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not is_dataclass(base):
+            continue
+        module = ast.parse(inspect.getsource(sys.modules[base.__module__]))
+        body = next(
+            node.body for node in ast.walk(module) if isinstance(node, ast.ClassDef) and node.name == base.__name__
+        )
+        for node, below in pairwise(body):
+            if (
+                isinstance(node, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                found[ast.unparse(node.target)] = inspect.cleandoc(str(below.value.value))
+    return found
+
+
+def _metavar(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return "|".join(_metavar(part) for part in get_args(hint) if part is not types.NoneType)
+    if get_origin(hint) is Literal:
+        return "{" + ",".join(map(str, get_args(hint))) + "}"
+    if get_origin(hint) is tuple:
+        parts = [_metavar(part) for part in get_args(hint)]
+        return f"{parts[0]} ..." if parts[-1] == "" or len(set(parts)) == 1 else " ".join(parts)
+    if get_origin(hint) is dict:
+        return "KEY VALUE ..."
+    return _METAVARS.get(hint, "" if hint is ... else "VALUE")
+
+
+def help_page(program: str, options: Sequence[Option], shown: Sequence[str], width: int) -> str:
+    """Return usage, arguments and options of a command.
+
+    Args:
+        program: How the command is called.
+        options: All of its options.
+        shown: Names of the options that are listed; none: all of them. The others are counted.
+        width: Of the page, in characters.
+    """
+    arguments = [option for option in options if option.positional]
+    flags = [option for option in options if not option.positional and (not shown or option.name in shown)]
+    required = "".join(f" {one.flag} {one.metavar}" for one in flags if one.default is REQUIRED)
+    usage = f"usage: {program}{''.join(' ' + _argument(one) for one in arguments)}{required} [OPTIONS]"
+    lines = [
+        fill(usage, width, subsequent_indent=" " * 10, break_on_hyphens=False),
+        "",
+        *(_entry(_argument(one), one.description, width) for one in arguments),
+    ]
+    lines += ["", "options:", *(_entry(f"{one.flag} {one.metavar}".rstrip(), one.description, width) for one in flags)]
+    lines.append(_entry("--config FILE", "Read options from a TOML file; those on the command line win.", width))
+    lines.append(_entry("-h, --help", "Show this page.", width))
+    if hidden := len(options) - len(arguments) - len(flags):
+        lines += ["", f"{hidden} more options, for the command line and --config alike, are listed in docs/config.md."]
+    return "\n".join(lines)
+
+
+def _argument(option: Option) -> str:
+    several = get_origin(option.hint) is tuple
+    return option.name.upper() + ("..." if several else "")
+
+
+def _entry(name: str, text: str, width: int) -> str:
+    indent = " " * _COLUMN
+    if len(name) + 4 <= _COLUMN:
+        return fill(text, width, initial_indent=f"  {name}".ljust(_COLUMN), subsequent_indent=indent)
+    return f"  {name}\n{fill(text, width, initial_indent=indent, subsequent_indent=indent)}"
+
+
+def with_config(options: Sequence[Option], argv: Sequence[str]) -> list[str]:
+    """Replace ``--config FILE`` by the options that the TOML file sets; what the command line gives itself wins.
+
+    Args:
+        options: The options of the command.
+        argv: Its arguments.
+
+    Raises:
+        UsageError: The file cannot be read, is no TOML, or has a key or value that the command does not take.
+    """
+    rest, file = _without_config(argv)
+    if file is None:
+        return rest
+    given = {word.split("=")[0].replace("_", "-") for word in rest if word.startswith("--")}
+    added: list[str] = []
+    for key, value in _read_config(Path(file)).items():
+        option = _find(options, key, file, is_switch=isinstance(value, bool))
+        if given.isdisjoint({option.flag, *option.aliases}):
+            added += _words(option, value, file)
+    return [*rest, *added]
+
+
+def _without_config(argv: Sequence[str]) -> tuple[list[str], str | None]:
+    words = list(argv)
+    for at, word in enumerate(words):
+        if word.startswith("--config="):
+            return words[:at] + words[at + 1 :], word.partition("=")[2]
+        if word == "--config":
+            if at + 1 == len(words):
+                raise UsageError("--config needs a file: --config settings.toml")
+            return words[:at] + words[at + 2 :], words[at + 1]
+    return words, None
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > _MAX_CONFIG:
+            raise UsageError(f"the configuration {file} is larger than a megabyte: give a TOML file of settings")
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"the configuration {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the configuration {file} is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the configuration {file} is not TOML: {error}") from None
+    return found
+
+
+def _find(options: Sequence[Option], key: str, file: str, *, is_switch: bool) -> Option:
+    known = [option for option in options if not option.positional]
+    name = key.replace("-", "_")
+    # two options may share a name: a folder --cache and a switch --no-cache
+    if found := sorted((one for one in known if one.name == name), key=lambda one: (one.hint is bool) != is_switch):
+        return found[0]
+    close = difflib.get_close_matches(name, [one.name for one in known], n=1, cutoff=0.0)
+    raise UsageError(f"{file} sets {key}, which is no option of this command; the nearest is {close[0]}")
+
+
+def _words(option: Option, value: Any, file: str) -> list[str]:
+    """Return the words of a command line that set an option to a value of TOML."""
+    if option.hint is bool:
+        if not isinstance(value, bool):
+            raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is true or false")
+        return [option.flag] if value is not option.default else []
+    if get_origin(option.hint) is dict and isinstance(value, dict):
+        value = [word for pair in value.items() for word in pair]
+    values = value if isinstance(value, list) else [value]
+    if not values or any(isinstance(one, bool | dict | list) for one in values):
+        raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is {option.metavar}")
+    if isinstance(value, list) and get_origin(option.hint) not in (tuple, dict):
+        raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is one {option.metavar}")
+    return [option.flag, *map(str, values)]
