@@ -184,7 +184,7 @@ class ImageEncoder:
     @cached_property
     def width(self) -> int:
         """Width dv of pooled features."""
-        return self.encode([_blank()]).pooled.shape[1]
+        return self.encode([_white_image()]).pooled.shape[1]
 
     @property
     def grid_width(self) -> int:
@@ -198,7 +198,7 @@ class ImageEncoder:
 
     @cached_property
     def _grid_shape(self) -> tuple[int, int]:
-        grid = self.encode([_blank()], grid=True).grid
+        grid = self.encode([_white_image()], grid=True).grid
         assert grid is not None
         return grid.shape[1], grid.shape[2]
 
@@ -263,7 +263,7 @@ def _digest_tensors(described: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _blank() -> Image.Image:
+def _white_image() -> Image.Image:
     return Image.new("RGB", (64, 64), "white")
 
 

@@ -1,7 +1,7 @@
 """A cache on disk of what an image encoder says of images, so that each image is encoded once.
 
-A cache folder has one `backbone.feature_cache.RowStore` per encoder (and one more if it keeps grids), whose keys are the
-SHA-256 of image files.
+A cache folder has one `backbone.feature_cache.RowStore` per encoder (and one more if it keeps grids), whose keys are
+the SHA-256 of image files.
 
 Rows in half precision under keys, on the disk: what a cache of features is kept in.
 

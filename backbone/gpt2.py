@@ -34,7 +34,7 @@ class Generation:
     """A generated text."""
 
     text: str
-    """Without blanks at its ends; bytes that are no UTF-8 become U+FFFD."""
+    """Without spaces at its ends; bytes that are no UTF-8 become U+FFFD."""
     ids: tuple[int, ...]
     """Its tokens, without the end-of-text token."""
     score: float
@@ -116,7 +116,7 @@ class Backbone:
 
     @cached_property
     def body_digest(self) -> str:
-        """SHA-256 of the weights as they are held, without those of the vocabulary; see `backbone.hf.fingerprint.body_digest`.
+        """SHA-256 of the weights in memory, without those of the vocabulary, see `backbone.hf.fingerprint.body_digest`.
 
         A model that was transferred to another language has that of the model it was made from.
         """
@@ -201,7 +201,7 @@ class Backbone:
         return new_cache()
 
     def select(self, rows: Tensor) -> "Backbone":
-        """Return the backbone itself, which is the same for all rows; see `backbone.generation.kv_cache.LanguageModel`."""
+        """Return the backbone itself, the same for all rows; see `backbone.generation.kv_cache.LanguageModel`."""
         return self
 
     def logits(self, prefix: Tensor, ids: Tensor, *, prefix_mask: Tensor | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 Train captioners on the starter's training images and compare them with controls on the held-out ones.
 
-Controls see no image (the best single caption; the captioner's own captions dealt to other images) or do not write
+Controls see no image (the best single caption; the captioner's own captions assigned to other images) or do not write
 (the caption of the nearest training image). Fetches some 350 MB of packages the first time. The table gives the mean
 over the seeds and their standard deviation.
 """
@@ -120,7 +120,7 @@ def _print(rows: Mapping[str, Sequence[Mapping[str, Figures]]], as_json: bool) -
     for subset in next(iter(rows.values()))[0]:
         table = {name: _summary([run[subset] for run in runs]) for name, runs in rows.items()}
         if as_json:
-            emit(json.dumps({"pictures": subset, "rows": table}, ensure_ascii=False))
+            emit(json.dumps({"images": subset, "rows": table}, ensure_ascii=False))
             continue
         emit(f"\n{subset}\n\n| captions | seeds | " + " | ".join((*FIGURES, "distinct")) + " |")
         emit("|---" * (len(FIGURES) + 3) + "|")

@@ -11,7 +11,7 @@ from typing import Protocol
 from scripts._app.cli import progress
 
 
-class Measured(Protocol):
+class HasFigures(Protocol):
     """A run with figures."""
 
     def figures(self) -> Mapping[str, float]:
@@ -23,7 +23,7 @@ def file_name(system: str, seed: int) -> str:
     return f"{''.join(c if c.isalnum() else '-' for c in system)}-{seed}"
 
 
-def summary(runs: Sequence[Measured]) -> dict[str, tuple[float, float | None]]:
+def summary(runs: Sequence[HasFigures]) -> dict[str, tuple[float, float | None]]:
     """Return the mean of each figure over seeds, and the standard deviation where there are several."""
     figures = [run.figures() for run in runs]
     return {

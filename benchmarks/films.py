@@ -4,7 +4,7 @@ Narrate long videos with the starter and measure how near its spans end to the t
 
 Big Buck Bunny (ten minutes) has the cuts that PySceneDetect finds in its colours, frame by frame. Videos composed of
 moving emoji of concepts that the starter has never seen have known parts; there the share of the time at which the
-right narration is told is measured, too. Beside it stands the plain way: every second narrated alone. Needs
+right narration is reported is measured, too. Beside it stands the plain way: every second narrated alone. Needs
 `pip install ".[bench]"`; fetches some 800 MB of packages the first time.
 """
 
@@ -81,14 +81,14 @@ def _bunny(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabul
     cache = options.work.expanduser() / "features"
     rows = []
     for way, narrating in WAYS.items():
-        told = narrator.tell(narrator.watch(video, narrating, cache=cache), vocabulary)
-        cuts = _cuts(told)
-        row: dict[str, Any] = {"way": way, "spans": len(told), "true cuts": len(true)}
+        narrated = narrator.tell(narrator.watch(video, narrating, cache=cache), vocabulary)
+        cuts = _cuts(narrated)
+        row: dict[str, Any] = {"way": way, "spans": len(narrated), "true cuts": len(true)}
         for tolerance in _TOLERANCES:
             near = agreement(cuts, true, tolerance)
             row |= {f"precision {tolerance}": near.precision, f"recall {tolerance}": near.recall}
             row |= {f"F1 {tolerance}": near.f1}
-        row["F1 by chance 1.0"] = by_chance(len(cuts), told[-1].stop, true, 1.0, seed=0)
+        row["F1 by chance 1.0"] = by_chance(len(cuts), narrated[-1].stop, true, 1.0, seed=0)
         ends = [time for scene in BUNNY_SCENES for time in (scene.start, scene.stop)]
         row["median distance of scenes"] = statistics.median(min(abs(cut - end) for cut in cuts) for end in ends)
         rows.append(row)
@@ -105,10 +105,14 @@ def _composed(options: Options, narrator: "Narrator", vocabulary: "NarrationVoca
     for way, narrating in WAYS.items():
         each: dict[str, list[float]] = {}
         for video, parts in progress(videos, len(videos), way):
-            told = narrator.tell(narrator.watch(video, narrating, cache=work / "features"), vocabulary)
-            near = agreement(_cuts(told), [part.start for part in parts[1:]], 1.0)
+            narrated = narrator.tell(narrator.watch(video, narrating, cache=work / "features"), vocabulary)
+            near = agreement(_cuts(narrated), [part.start for part in parts[1:]], 1.0)
             own = {"precision 1.0": near.precision, "recall 1.0": near.recall, "F1 1.0": near.f1}
-            own |= {"spans": float(len(told)), "true parts": float(len(parts)), "time told right": _right(told, parts)}
+            own |= {
+                "spans": float(len(narrated)),
+                "true parts": float(len(parts)),
+                "time narrated right": _right(narrated, parts),
+            }
             for name, value in own.items():
                 each.setdefault(name, []).append(value)
         rows.append({"way": way} | {name: statistics.fmean(values) for name, values in each.items()})
@@ -143,15 +147,15 @@ def _videos(options: Options, folder: Path) -> "list[tuple[Path, list[Part]]]":
     return videos
 
 
-def _cuts(told: "Sequence[Narrated]") -> list[float]:
-    return [span.start for span in told[1:]]
+def _cuts(narrated: "Sequence[Narrated]") -> list[float]:
+    return [span.start for span in narrated[1:]]
 
 
-def _right(told: "Sequence[Narrated]", parts: "Sequence[Part]") -> float:
-    """Return the share of the time at which the right narration is told."""
+def _right(narrated: "Sequence[Narrated]", parts: "Sequence[Part]") -> float:
+    """Return the share of the time at which the right narration is reported."""
     both = sum(
         max(0.0, min(span.stop, part.stop) - max(span.start, part.start))
-        for span in told
+        for span in narrated
         for part in parts
         if span.text == part.text
     )

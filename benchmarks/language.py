@@ -25,8 +25,8 @@ from benchmarks.multilingual.speed import Measurement
 from scripts._app.cli import Json, emit, run_file
 
 if TYPE_CHECKING:
-    from benchmarks.multilingual.comparisons import Laboratory
-    from benchmarks.multilingual.runs import Outcome
+    from benchmarks.multilingual.comparisons import MultilingualExperiment
+    from benchmarks.multilingual.runs import RunOutcome
 
 Part = Literal["tokenizers", "mixtures", "optimizers", "speed", "corpus"]
 
@@ -86,19 +86,19 @@ def main(options: Options) -> int:
     return 0
 
 
-def _laboratory(options: Options) -> "Laboratory":
-    from benchmarks.multilingual.comparisons import Laboratory
+def _laboratory(options: Options) -> "MultilingualExperiment":
+    from benchmarks.multilingual.comparisons import MultilingualExperiment
     from starter_build.datasets.multilingual_world import world_material
 
     work = options.work.expanduser()
     world = world_material(options.data.expanduser(), work / "world")
-    return Laboratory(
+    return MultilingualExperiment(
         world=world, even=world.thinned(work / "even", _EVEN_BYTES), work=work, vocabulary=options.vocab_size,
         tokens=options.tokens, minutes=options.minutes, seeds=options.seeds, jobs=options.jobs,
     )  # fmt: skip
 
 
-def _print(part: Part, outcomes: "Sequence[Outcome]", options: Options) -> None:
+def _print(part: Part, outcomes: "Sequence[RunOutcome]", options: Options) -> None:
     """Print a line for each way: bits per byte on average and of some languages, bytes of a token."""
     shown = ("mean", *_SHOWN.get(part, ("en", "ru", "ar", "hi", "bn", "zh")))
     if not options.json:
@@ -115,7 +115,7 @@ def _print(part: Part, outcomes: "Sequence[Outcome]", options: Options) -> None:
             emit(f"| {' | '.join([name, *(cell(*figures[one]) for one in shown), f'{size:.2f}'])} |")
 
 
-def _measure_speed(laboratory: "Laboratory", options: Options) -> None:
+def _measure_speed(laboratory: "MultilingualExperiment", options: Options) -> None:
     from benchmarks.multilingual.speed import Setup, measure_speed, table
     from crosslingual.corpus.corpus import Corpus
     from crosslingual.language_model.packed_tokens import pack
@@ -130,7 +130,7 @@ def _measure_speed(laboratory: "Laboratory", options: Options) -> None:
         emit(line)
 
 
-def _measure_corpus(laboratory: "Laboratory", options: Options) -> None:
+def _measure_corpus(laboratory: "MultilingualExperiment", options: Options) -> None:
     from benchmarks.multilingual.stream import measure_builds
 
     builds = measure_builds(laboratory.world, laboratory.work, options.stream_gb * 1e9, options.stream_workers)

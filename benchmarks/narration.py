@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from backbone.errors import UsageError
 from benchmarks.common import cell, summary
-from benchmarks.video.systems import ABLATIONS, BATCH, FRAMES_FIRST, MAIN, MEAN, OURS, WRITES, Schedule
+from benchmarks.video.systems import ABLATIONS, BATCH, FRAMES_FIRST, MAIN, MEAN, OURS, WRITES, NarrationSchedule
 from scripts._app.cli import Device, Json, emit, remark, run_file
 
 if TYPE_CHECKING:
-    from benchmarks.video.experiment import Laboratory
-    from benchmarks.video.tables import Run
+    from benchmarks.video.experiment import NarrationExperiment
+    from benchmarks.video.tables import NarrationRun
     from starter_build.datasets.narrated_clips import Part
 
 Section = Literal["table", "ablations", "novelty", "growth"]
@@ -42,7 +42,7 @@ class Options:
     novelty: what tells videos that the vocabulary has no name of; growth: what a vocabulary finds once it has grown."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training; ablations use the first."""
-    train: Schedule = field(default_factory=Schedule)
+    train: NarrationSchedule = field(default_factory=NarrationSchedule)
     entries: int = 200_000
     """Entries of the large vocabulary; to encode 200,000 takes some 8 minutes of one busy core, once."""
     distractors: Path | None = None
@@ -68,9 +68,9 @@ class Options:
 
 def main(options: Options) -> int:
     """Train, retrieve, compare and print."""
-    from benchmarks.video.experiment import Laboratory
+    from benchmarks.video.experiment import NarrationExperiment
 
-    laboratory = Laboratory.open(
+    laboratory = NarrationExperiment.open(
         options.data.expanduser(), options.work.expanduser(), options.clip,
         schedule=options.train, device=options.device, distractors=options.distractors,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def main(options: Options) -> int:
     return 0
 
 
-def _table(laboratory: "Laboratory", options: Options) -> None:
+def _table(laboratory: "NarrationExperiment", options: Options) -> None:
     """Print the systems under each vocabulary, and how much better ours is."""
     large, made_of = laboratory.large(options.entries)
     remark(f"{len(large.texts):,} entries: {made_of}")
@@ -100,7 +100,9 @@ def _table(laboratory: "Laboratory", options: Options) -> None:
             _print_runs(options, f"{which}: {videos} videos, {title} ({len(vocabulary.texts):,} entries)", rows)
 
 
-def _runs(laboratory: "Laboratory", options: Options, name: str, which: "Part", vocabulary: Any) -> "list[Run]":
+def _runs(
+    laboratory: "NarrationExperiment", options: Options, name: str, which: "Part", vocabulary: Any
+) -> "list[NarrationRun]":
     """Return the runs of a system."""
     return [laboratory.run(name, seed, which, vocabulary) for seed in _drawn(options, name)]
 
@@ -110,7 +112,7 @@ def _drawn(options: Options, name: str) -> Sequence[int]:
     return options.seeds if MAIN[name].learns else options.seeds[:1]
 
 
-def _ablations(laboratory: "Laboratory", options: Options) -> None:
+def _ablations(laboratory: "NarrationExperiment", options: Options) -> None:
     """Print ours with other settings, and the baselines, on the validation videos, which decide."""
     parts: tuple[Part, ...] = ("validation fresh", "validation known", "validation")
     for which in parts:
@@ -122,8 +124,8 @@ def _ablations(laboratory: "Laboratory", options: Options) -> None:
         _print_runs(options, f"{which}: seed {options.seeds[0]}, first names", rows)
 
 
-def _novelty(laboratory: "Laboratory", options: Options) -> None:
-    """Print how well new videos are told."""
+def _novelty(laboratory: "NarrationExperiment", options: Options) -> None:
+    """Print how well new videos are reported."""
     from benchmarks.video.growth import Noticed, gap, noticed, rules
 
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")
@@ -131,19 +133,19 @@ def _novelty(laboratory: "Laboratory", options: Options) -> None:
         there = gap(laboratory, which)
         table: dict[str, Mapping[str, Cell]] = {}
         for name in (MEAN, OURS):
-            told: dict[str, list[Noticed]] = {}
+            noticed_by: dict[str, list[Noticed]] = {}
             for seed in _drawn(options, name):
                 queries = laboratory.answers(name, seed).queries
                 for rule, judge in rules(laboratory, queries).items():
-                    told.setdefault(rule, []).append(noticed(judge, there, queries[which]))
-            table |= {f"{name}, {rule}": summary(found) for rule, found in told.items()}
+                    noticed_by.setdefault(rule, []).append(noticed(judge, there, queries[which]))
+            table |= {f"{name}, {rule}": summary(found) for rule, found in noticed_by.items()}
         missing, videos = int(there.missing.sum()), len(there.missing)
         _print(
             options, f"{which}: {missing} of {videos} videos without a name in {len(there.vocabulary.texts):,}", table
         )
 
 
-def _growth(laboratory: "Laboratory", options: Options) -> None:
+def _growth(laboratory: "NarrationExperiment", options: Options) -> None:
     """Print what is found before and after a vocabulary has grown."""
     from benchmarks.video.growth import grown, rules
 
@@ -152,32 +154,32 @@ def _growth(laboratory: "Laboratory", options: Options) -> None:
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")
     for which in parts:
         for wide in (False, True):
-            told = [
+            noticed_by = [
                 grown(laboratory, which, queries[which], rule, wide=wide)
                 for queries, rule in zip(found, margins, strict=True)
             ]
             table: dict[str, Mapping[str, Cell]] = {}
             gains = {}
-            for kind, mask in (("missing", told[0].missing), ("present", ~told[0].missing)):
+            for kind, mask in (("missing", noticed_by[0].missing), ("present", ~noticed_by[0].missing)):
                 rows = mask.nonzero().flatten().tolist()
-                before, after = ([getattr(one, side).take(rows) for one in told] for side in ("before", "after"))
+                before, after = ([getattr(one, side).take(rows) for one in noticed_by] for side in ("before", "after"))
                 table |= {f"{kind}, before": summary(before), f"{kind}, after": summary(after)}
                 gains[f"{kind}, after less before"] = _differences(after, before)
             source = "phrases of WordNet" if wide else "sentences of its own parts"
-            counts = ", ".join(f"{one.asked} / {one.admitted} of {one.proposed}" for one in told)
+            counts = ", ".join(f"{one.asked} / {one.admitted} of {one.proposed}" for one in noticed_by)
             title = f"{which}, {source}: videos asked about / proposals admitted {counts}"
             _print(options, title, table)
             _print(options, f"{title}: differences, 95 % by concept", gains)
 
 
-def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[Run]]") -> None:
+def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[NarrationRun]]") -> None:
     """Print the figures of systems, and the differences of ours from the others."""
     _print(options, title, {name: summary(runs) for name, runs in rows.items()})
     better = {f"ours less {name}": _differences(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
     _print(options, f"{title}: differences, 95 % by concept", better)
 
 
-def _differences(ours: "Sequence[Run]", others: "Sequence[Run]") -> dict[str, float]:
+def _differences(ours: "Sequence[NarrationRun]", others: "Sequence[NarrationRun]") -> dict[str, float]:
     from benchmarks.video.tables import difference
 
     found = {figure: difference(ours, others, figure) for figure in ("any_1", "cider_d")}

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Literal
 from backbone.errors import UsageError
 from benchmarks.common import cell, summary
 from scripts._app.cli import Device, Json, emit, remark, run_file
-from starter_build.starter.personal_captioners import ABLATIONS, COMPARED, LONGER, MLP, OURS, PAPER, Schedule
+from starter_build.starter.personal_captioners import ABLATIONS, COMPARED, LONGER, MLP, OURS, PAPER, CaptionSchedule
 
 if TYPE_CHECKING:
-    from benchmarks.captioning.experiment import Laboratory
-    from benchmarks.captioning.tables import Run
+    from benchmarks.captioning.experiment import CaptioningExperiment
+    from benchmarks.captioning.tables import CaptionRun
 
-Part = Literal["table", "controls", "curve", "ablations", "steps", "pictures", "choice"]
-PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "steps", "pictures", "choice")
+Part = Literal["table", "controls", "curve", "ablations", "steps", "images", "choice"]
+PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "steps", "images", "choice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Options:
     a grid of examples; choice: learn anew by what one of several captions is chosen."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training; the curve, the images and what tells users apart use the first."""
-    train: Schedule = field(default_factory=Schedule)
+    train: CaptionSchedule = field(default_factory=CaptionSchedule)
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     """Which ablations."""
     meteor: bool = False
@@ -65,42 +65,45 @@ class Options:
 
 def main(options: Options) -> int:
     """Train, caption, compare and print."""
-    from benchmarks.captioning.experiment import Laboratory
+    from benchmarks.captioning.experiment import CaptioningExperiment
     from benchmarks.captioning.export import write_posts
 
     for name in options.sets:
-        laboratory = Laboratory.open(
+        laboratory = CaptioningExperiment.open(
             name, options.data.expanduser(), options.work.expanduser(), schedule=options.train, device=options.device
         )
         if options.export:
             write_posts(laboratory.posts, options.export / f"{name}.jsonl")
             remark(f"wrote {options.export / name}.jsonl")
         parts = {"table": _table, "controls": _controls, "curve": _curve, "ablations": _ablations}
-        parts |= {"steps": _steps, "pictures": _grid, "choice": _choice}
+        parts |= {"steps": _steps, "images": _grid, "choice": _choice}
         for part in options.parts:
             if name == "voices" or part in ("table", "controls"):
                 parts[part](laboratory, options)
     return 0
 
 
-def _table(laboratory: "Laboratory", options: Options) -> None:
+def _table(laboratory: "CaptioningExperiment", options: Options) -> None:
     """Print baselines and systems under the main conditions, and how many times ours is each of them."""
     from benchmarks.captioning.conditions import CONDITIONS, pasts
-    from benchmarks.captioning.tables import Run
+    from benchmarks.captioning.tables import CaptionRun
 
     bench = laboratory.bench
     for condition in CONDITIONS:
         if condition.split not in bench.data.splits:
             continue
-        told = pasts(condition, bench)
+        history = pasts(condition, bench)
         posts = bench.data.splits[condition.split].posts
-        rows = {name: [Run(posts=posts, captions=c)] for name, c in laboratory.baselines(condition.split, told).items()}
+        rows = {
+            name: [CaptionRun(posts=posts, captions=c)]
+            for name, c in laboratory.baselines(condition.split, history).items()
+        }
         rows |= {name: laboratory.runs(name, options.seeds, condition) for name in COMPARED[laboratory.name]}
         rows = {name: [replace(run, meteor=options.meteor) for run in runs] for name, runs in rows.items()}
         _print_runs(options, f"{laboratory.name}, {condition.name} ({len(posts)} posts)", rows, rows[OURS])
 
 
-def _controls(laboratory: "Laboratory", options: Options) -> None:
+def _controls(laboratory: "CaptioningExperiment", options: Options) -> None:
     """Print ours with wrong users and images, and what tells users apart."""
     from benchmarks.captioning.conditions import CONTROLS, MAIN
 
@@ -112,11 +115,11 @@ def _controls(laboratory: "Laboratory", options: Options) -> None:
         )
 
 
-def _curve(laboratory: "Laboratory", options: Options) -> None:
+def _curve(laboratory: "CaptioningExperiment", options: Options) -> None:
     """Print quality against the number of past posts, and plot it."""
     from benchmarks.captioning.conditions import CURVE, pasts
     from benchmarks.captioning.plots import plot_curve
-    from benchmarks.captioning.tables import Run
+    from benchmarks.captioning.tables import CaptionRun
 
     seed = options.seeds[0]
     posts = laboratory.bench.data.splits["test2"].posts
@@ -124,7 +127,7 @@ def _curve(laboratory: "Laboratory", options: Options) -> None:
     for condition in CURVE:
         captions = laboratory.nearest_own(condition.split, pasts(condition, laboratory.bench) if condition.past else {})
         runs = {name: laboratory.run(name, seed, condition) for name in (OURS, PAPER)}
-        runs["nearest image, own past"] = Run(posts=posts, captions=captions)
+        runs["nearest image, own past"] = CaptionRun(posts=posts, captions=captions)
         for name, run in runs.items():
             lines[name].append(run.figures()["cider_d"])
         _print(options, f"{laboratory.name}, {condition.name}", {n: summary([run]) for n, run in runs.items()}, {})
@@ -133,7 +136,7 @@ def _curve(laboratory: "Laboratory", options: Options) -> None:
         remark(f"wrote {plot_curve([condition.name for condition in CURVE], lines, options.out)}")
 
 
-def _ablations(laboratory: "Laboratory", options: Options) -> None:
+def _ablations(laboratory: "CaptioningExperiment", options: Options) -> None:
     """Print ours without each of its parts, on the validation posts, which decide."""
     from benchmarks.captioning.conditions import VALIDATION
 
@@ -144,7 +147,7 @@ def _ablations(laboratory: "Laboratory", options: Options) -> None:
     _print_runs(options, f"{laboratory.name}, ablations, validation posts", rows, rows[OURS])
 
 
-def _steps(laboratory: "Laboratory", options: Options) -> None:
+def _steps(laboratory: "CaptioningExperiment", options: Options) -> None:
     """Print what longer training gives on the validation posts, and the published design on the test posts too."""
     from benchmarks.captioning.conditions import MAIN, VALIDATION
 
@@ -160,7 +163,7 @@ def _steps(laboratory: "Laboratory", options: Options) -> None:
         _print_runs(options, f"{laboratory.name}, length of training, {condition.name}", rows, ours)
 
 
-def _grid(laboratory: "Laboratory", options: Options) -> None:
+def _grid(laboratory: "CaptioningExperiment", options: Options) -> None:
     """Draw the same images captioned for two users."""
     from benchmarks.captioning.conditions import MAIN
     from benchmarks.captioning.plots import draw_grid
@@ -170,7 +173,7 @@ def _grid(laboratory: "Laboratory", options: Options) -> None:
         remark(f"wrote {draw_grid(run, options.out, seed=options.seeds[0])}")
 
 
-def _choice(laboratory: "Laboratory", options: Options) -> None:
+def _choice(laboratory: "CaptioningExperiment", options: Options) -> None:
     """Print how well past captions are chosen by learned weights, the weights, and what captions drawn may weigh."""
     from benchmarks.captioning.choice import drawn_weights, learned_choice
     from benchmarks.captioning.conditions import VALIDATION
@@ -188,7 +191,9 @@ def _choice(laboratory: "Laboratory", options: Options) -> None:
     emit(json.dumps({"weights": weights, "validation": [one.chosen(weights).mean().round(4) for one in found]}))
 
 
-def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[Run]]", ours: "Sequence[Run]") -> None:
+def _print_runs(
+    options: Options, title: str, rows: "Mapping[str, Sequence[CaptionRun]]", ours: "Sequence[CaptionRun]"
+) -> None:
     """Print the figures of each row over its seeds, and how many times ours is all rows but itself."""
     from benchmarks.captioning.tables import compared
 

@@ -81,7 +81,7 @@ def _at_least(name: str, value: int, least: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class RetrievalRow:
     """One line of the table: what runs, and for how many clips."""
 
     model: str
@@ -107,7 +107,7 @@ def main(options: Options) -> int:
     return 0
 
 
-def _rows(options: Options, model: Model, folder: Path) -> list[Row]:
+def _rows(options: Options, model: Model, folder: Path) -> list[RetrievalRow]:
     """Lay out the measurements of one language model: frames that are encoded already, then videos."""
     import torch
 
@@ -128,13 +128,15 @@ def _rows(options: Options, model: Model, folder: Path) -> list[Row]:
     for batch in options.batch_sizes:
         frames = list(torch.nn.functional.normalize(torch.randn(batch, options.frames, finder.encoder.width), dim=2))
         rows += [
-            Row(model=MODELS[model], part="encoded frames", batch=batch, answer=each, run=partial(each, frames))
+            RetrievalRow(
+                model=MODELS[model], part="encoded frames", batch=batch, answer=each, run=partial(each, frames)
+            )
             for each in [*answers, *joined]
         ]
     for batch in options.batch_sizes:
         shown = [videos[number % len(videos)] for number in range(batch)]
         rows += [
-            Row(
+            RetrievalRow(
                 model=MODELS[model], part="films", batch=batch, answer=each,
                 run=partial(_from_videos, each, shown, [number / 2 for number in range(options.frames)]),
             )
@@ -186,7 +188,7 @@ def _from_videos(answer: "Writes | Finds", videos: Sequence[Path], times: Sequen
     return answer(read_clips(answer.narrator, videos, times))
 
 
-def _print(title: str, rows: Sequence[Row], seconds: Sequence[float], *, as_json: bool) -> None:
+def _print(title: str, rows: Sequence[RetrievalRow], seconds: Sequence[float], *, as_json: bool) -> None:
     """Print the time of a clip in each row, and how many times that generation takes of the same clips."""
     each = {(row.part, row.batch, row.answer.name): time / row.batch for row, time in zip(rows, seconds, strict=True)}
     written = list(dict.fromkeys(row.answer.name for row in rows if row.answer.name.startswith("generation")))

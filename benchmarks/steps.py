@@ -20,7 +20,7 @@ from scripts._app.cli import Device, Json, emit, remark, run_file
 
 if TYPE_CHECKING:
     from benchmarks.video.step_data import Procedure
-    from benchmarks.video.step_models import Answers, Laboratory
+    from benchmarks.video.step_models import Answers, StepExperiment
     from multimodal.metrics.bootstrap import Interval
 
 
@@ -75,22 +75,22 @@ def main(options: Options) -> int:
     return 0
 
 
-def _open(options: Options) -> "Laboratory":
+def _open(options: Options) -> "StepExperiment":
     """Fetch the recipes and load the frozen models."""
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from benchmarks.video.step_data import procedures
-    from benchmarks.video.step_models import Laboratory, Schedule
+    from benchmarks.video.step_models import StepExperiment, StepSchedule
     from starter_build.datasets.packages import fetch
     from starter_build.datasets.recipes import PACKAGE, recipes
 
     found = procedures(recipes(fetch(PACKAGE, options.data.expanduser())))
-    return Laboratory(
+    return StepExperiment(
         found,
         ImageEncoder.from_pretrained(device=options.device),
         Backbone.from_pretrained(device=options.device),
         options.work.expanduser(),
-        Schedule(steps=options.steps, batch_size=options.batch_size),
+        StepSchedule(steps=options.steps, batch_size=options.batch_size),
     )
 
 

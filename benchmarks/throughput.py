@@ -50,7 +50,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ThroughputRow:
     """One line of the table: what runs, and how many captions one run makes."""
 
     model: str
@@ -71,7 +71,7 @@ def main(options: Options) -> int:
     return 0
 
 
-def _rows(options: Options) -> list[Row]:
+def _rows(options: Options) -> list[ThroughputRow]:
     """Lay out the measurements: text alone for two models, then the starter with its images."""
     from backbone.generation.config import Decoding
     from backbone.io.images import list_images
@@ -93,31 +93,31 @@ def _rows(options: Options) -> list[Row]:
     return rows + [_whole_row(starter, paths, batch, options.tokens) for batch in options.batch_sizes]
 
 
-def _text_row(name: str, captioner: "Captioner", batch: int, decoding: "Decoding") -> Row:
+def _text_row(name: str, captioner: "Captioner", batch: int, decoding: "Decoding") -> ThroughputRow:
     """Return the row that captions features that are there already."""
     import torch
 
     pooled = torch.nn.functional.normalize(torch.randn(batch, captioner.encoder.width), dim=-1)
     part = f"text, {decoding.beams} beams" if decoding.beams > 1 else "text"
-    return Row(
+    return ThroughputRow(
         model=name, batch=batch, cache=decoding.cache, part=part, captions=batch,
         run=lambda: captioner.caption(pooled, decoding, batch_size=batch),
     )  # fmt: skip
 
 
-def _whole_row(captioner: "Captioner", paths: Sequence[Path], batch: int, tokens: int) -> Row:
+def _whole_row(captioner: "Captioner", paths: Sequence[Path], batch: int, tokens: int) -> ThroughputRow:
     """Return the row that reads, encodes and captions files."""
     from backbone.generation.config import Decoding
 
     files = [paths[number % len(paths)] for number in range(max(batch, 8))]
     decoding = Decoding(max_tokens=tokens, min_tokens=tokens)
-    return Row(
+    return ThroughputRow(
         model="starter", batch=batch, cache=True, part="images and text", captions=len(files),
         run=lambda: captioner.caption(files, decoding, batch_size=batch),
     )  # fmt: skip
 
 
-def _print(rows: list[Row], medians: list[float], options: Options) -> None:
+def _print(rows: list[ThroughputRow], medians: list[float], options: Options) -> None:
     rates = [row.captions / seconds for row, seconds in zip(rows, medians, strict=True)]
     if options.json:
         for row, rate in zip(rows, rates, strict=True):

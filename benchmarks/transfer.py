@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Literal
 
 from backbone.errors import UsageError
 from benchmarks.common import cell, summary
-from benchmarks.languages.training import Schedule
+from benchmarks.languages.training import TransferSchedule
 from scripts._app.cli import Json, emit, run_file
 from starter_build.starter.transfer_starts import SCRATCH, STARTS
 
 if TYPE_CHECKING:
-    from benchmarks.languages.training import Learned
+    from benchmarks.languages.training import LearningCurve
 
 Code = Literal["fr", "de", "sw", "zh"]
 
@@ -39,7 +39,7 @@ class Options:
     """Methods to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of what is drawn and of the order of data; German and Chinese take the first."""
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: TransferSchedule = field(default_factory=TransferSchedule)
     rates: tuple[float, ...] = ()
     """Learning rates to try with --methods on validation documents, instead of all else."""
     costs: bool = False
@@ -62,14 +62,14 @@ class Options:
 def main(options: Options) -> int:
     """Make, train, compare and print."""
     from benchmarks.languages.training import best_rate, learn
-    from starter_build.datasets.transfer_texts import Material
+    from starter_build.datasets.transfer_texts import TransferMaterial
 
-    runs: dict[str, list[Learned]] = {}
+    runs: dict[str, list[LearningCurve]] = {}
     for code in options.languages:
         if options.costs:
             _print_costs(code, options)
             continue
-        material = Material(code=code, data=options.data.expanduser(), work=options.work.expanduser())
+        material = TransferMaterial(code=code, data=options.data.expanduser(), work=options.work.expanduser())
         if options.rates:
             for method in options.methods:
                 found = best_rate(material, method, options.schedule, options.rates)
@@ -96,7 +96,7 @@ def _print_costs(code: Code, options: Options) -> None:
         emit(json.dumps(asdict(cost)) if options.json else row)
 
 
-def _print(runs: "Sequence[Learned]", options: Options) -> None:
+def _print(runs: "Sequence[LearningCurve]", options: Options) -> None:
     """Print one language: each method's bits per byte along the way, and the training it saved."""
     scratch = [run.bits[-1] for run in runs if run.method == SCRATCH]
     goal = statistics.fmean(scratch) if scratch else None

@@ -1,4 +1,4 @@
-"""An image, and what is known of its author, becomes a caption.
+"""Image captioning, optionally in the style of a user.
 
 Names are imported on first use, so that reading an options dataclass does not import torch.
 """

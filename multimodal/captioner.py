@@ -222,9 +222,9 @@ class Captioner:
         """Return what is shown of a user for each of B images.
 
         Args:
-            profile: what is known of the user.
+            profile: The user.
             features: of the images.
-            neighbours: other users, who lend past captions; None: nobody.
+            neighbours: other users, who share past captions; None: nobody.
             voters: see `ContextLimits`; the mapper does not read them.
 
         Raises:
@@ -238,12 +238,14 @@ class Captioner:
         limits = replace(self.limits, voters=voters)
         if neighbours is None:
             return [profile.context(row, self.table, limits) for row in pooled]
-        lent = [
+        borrowed = [
             # what the user wrote of this very image must not tell who writes alike, as in training
-            neighbours.lent(similarity, neighbours.trust(~profile.same_image(row)), limits.borrows)
+            neighbours.borrowed(similarity, neighbours.trust(~profile.same_image(row)), limits.borrows)
             for row, similarity in zip(pooled, neighbours.similarity(pooled), strict=True)
         ]
-        return [profile.context(row, self.table, limits, lent=more) for row, more in zip(pooled, lent, strict=True)]
+        return [
+            profile.context(row, self.table, limits, borrowed=more) for row, more in zip(pooled, borrowed, strict=True)
+        ]
 
     def prefix(self, features: Features | Tensor, users: Users = None) -> Prefix:
         """Map features of B images to what the language model reads; see `users`."""

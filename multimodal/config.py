@@ -52,7 +52,7 @@ class CaptionerConfig:
     mapping_layers: int = 2
     """Layers in which the user mapper's queries read the image."""
     fusion_layers: int = 2
-    """Layers in which they meet what is known of the user."""
+    """Layers of the fusion transformer, in which they attend to the user."""
     dropout: float = 0.1
     """Dropout in the user mapper."""
     words: int = 60

@@ -1,7 +1,8 @@
 """A captioner measured on posts that it has not learned from: against what was written, and against other users.
 
 A sample is an image and an author; its truths are all that the author wrote of it. Figures of words are of tokens as
-`multimodal.metrics.caption` makes them, with an emoji as one word (`multimodal.profile.style.emoji_words`), which would be lost there.
+`multimodal.metrics.caption` makes them, with an emoji as one word (`multimodal.profile.style.emoji_words`), which would
+be lost there.
 
 What a captioner has to beat: one caption for all images, and the caption of the most similar known image.
 """
@@ -100,7 +101,7 @@ class Speaker:
     agreement: Agreement | None = None
     """How one of several captions drawn, or a past one, is agreed on; None: the first is taken."""
     known: tuple[str, ...] = ()
-    """Captions by which rare words are told from common ones then."""
+    """Captions by which rare words are distinguished from common ones then."""
     batch_size: int = 32
     watch: Watch = lambda batches, _: batches
 
@@ -219,15 +220,15 @@ def identified(
     among = min(among, len(known.past))
     if among < 2 or not rows:
         return {}
-    told = replace(samples, data=samples.data.take(rows), truths=tuple(samples.truths[row] for row in rows))
-    suspects = [_others(known.past, user, among - 1, (seed, row)) for row, user in zip(rows, told.users, strict=True)]
-    scores = [speaker.log_likelihoods(told, [shown[row] for row in rows], "the author")]
+    subset = replace(samples, data=samples.data.take(rows), truths=tuple(samples.truths[row] for row in rows))
+    suspects = [_others(known.past, user, among - 1, (seed, row)) for row, user in zip(rows, subset.users, strict=True)]
+    scores = [speaker.log_likelihoods(subset, [shown[row] for row in rows], "the author")]
     for number in range(among - 1):
-        users = known.shown(told.data, authors=[others[number] for others in suspects])
-        scores.append(speaker.log_likelihoods(told, users, f"other user {number + 1}"))
+        users = known.shown(subset.data, authors=[others[number] for others in suspects])
+        scores.append(speaker.log_likelihoods(subset, users, f"other user {number + 1}"))
     found = identification(np.array(scores).T, [0] * len(rows))
     return {
-        "identified": _interval(told.by_user([float(right) for right in found.right]), seed),
+        "identified": _interval(subset.by_user([float(right) for right in found.right]), seed),
         "identified_by_chance": Figure(found.chance),
     }
 

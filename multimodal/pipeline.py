@@ -36,7 +36,7 @@ class Captioned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Voice:
+class UserSettings:
     """In whose voice captions are made, and which of several are given."""
 
     profile: Profile | None = None
@@ -44,12 +44,12 @@ class Voice:
     personal: float = 1.0
     """How much so, see `Captioner.generate`."""
     neighbours: Neighbours | None = None
-    """Who lends past captions to that user; None: nobody."""
+    """Who shares past captions to that user; None: nobody."""
     agreement: Agreement | None = None
     """How one of several captions, or a past one, is agreed on; None: all captions are given."""
 
 
-NOBODYS = Voice()
+NOBODYS = UserSettings()
 
 
 def caption_files(
@@ -57,7 +57,7 @@ def caption_files(
     paths: Iterable[Path],
     decoding: Decoding,
     *,
-    voice: Voice = NOBODYS,
+    voice: UserSettings = NOBODYS,
     batch_size: int = 32,
 ) -> Iterator[Captioned]:
     """Caption files in the order given, each batch as soon as it is done; one that cannot be read fails alone.
@@ -76,7 +76,7 @@ def caption_files(
 
 
 def _caption_batch(
-    captioner: Captioner, batch: list[tuple[Path, Opened]], decoding: Decoding, voice: Voice
+    captioner: Captioner, batch: list[tuple[Path, Opened]], decoding: Decoding, voice: UserSettings
 ) -> Iterator[Captioned]:
     pixels = [opened for _, opened in batch if isinstance(opened, Tensor)]
     captions: Iterator[list[Generation]] = iter(())

@@ -31,7 +31,7 @@ from scripts._app.mbr_options import check_consensus, drawn
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
     from multimodal.data.posts import SidecarWriter
-    from multimodal.pipeline import Captioned, Voice
+    from multimodal.pipeline import Captioned, UserSettings
     from multimodal.profile.profile import Profile
     from multimodal.users.load import Past
     from multimodal.users.neighbors import Neighbours
@@ -52,7 +52,7 @@ class Options:
     """Images, folders or patterns; - reads a list of them, one a line."""
     model: str = "starter"
     """Folder of a captioner; starter: the small one that comes with the package, or with --user starter-personal, its
-    fellow that knows users."""
+    variant that knows users."""
     backbone: str = ""
     """Where the captioner's language model lies, if not where it was when the captioner was trained."""
     clip: str = ""
@@ -62,13 +62,13 @@ class Options:
     user_name: str = ""
     """Whose of the posts, where they are by several users."""
     others: Path | None = None
-    """Posts of other users: those who write as the user does lend past captions where the own ones say little."""
+    """Posts of other users: those who write as the user does share past captions where the own ones say little."""
     personal: float = 1.0
     """How much in that voice, 0 to 2: 0 like nobody, 1 as it was learned, above 1 more than that."""
     save_profile: Path | None = None
     """Write the user's profile to this file, so that --user can read it in place of the posts."""
     consensus: int = 0
-    """Draw so many captions, at temperature 0.6 unless one is given, and give the one that is borne out by the others
+    """Draw so many captions, at temperature 0.6 unless one is given, and give the one that is supported by the others
     and by the user's past captions of similar images, or one of these; 0: no."""
     decoding: Decoding = field(default_factory=lambda: Decoding(no_repeat_ngram=3))
     batch_size: int = 32
@@ -127,7 +127,7 @@ def main(options: Options) -> int:
 
 
 class _Complaints:
-    """What failed: each told at once, all counted."""
+    """What failed: each reported at once, all counted."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -138,7 +138,7 @@ class _Complaints:
 
 
 def _find(names: tuple[str, ...], complaints: _Complaints) -> Iterator[Path]:
-    """Yield each image that ``names`` name, once; names that lead nowhere are told."""
+    """Yield each image that ``names`` name, once; names that lead nowhere are reported."""
     from backbone.io.images import list_images
 
     seen: set[Path] = set()
@@ -157,7 +157,7 @@ def _read_list() -> Iterator[str]:
 
 
 def _writable(paths: Iterator[Path], sidecars: "SidecarWriter", complaints: _Complaints) -> Iterator[Path]:
-    """Yield the images beside which a caption may be written; the others are told."""
+    """Yield the images beside which a caption may be written; the others are reported."""
     for path in paths:
         if refusal := sidecars.refusal(path):
             complaints.add(refusal)
@@ -192,13 +192,13 @@ def _past(options: Options) -> "Past | None":
     return read_past(options.user, options.user_name, report=remark) if options.user else None
 
 
-def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "Voice":
+def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "UserSettings":
     """Return whose voice it is, and which of several captions is given."""
-    from multimodal.pipeline import Voice
+    from multimodal.pipeline import UserSettings
     from multimodal.reranking.rerank import Agreement
 
     profile = _profile(options, captioner, past) if past else None
-    return Voice(
+    return UserSettings(
         profile=profile,
         personal=options.personal,
         neighbours=_neighbours(options, captioner, profile) if profile and options.others else None,

@@ -64,9 +64,9 @@ class Options:
     lend: bool = True
     """Show past captions of the training users too, those who write alike, as train captioner does."""
     consensus: int = 0
-    """Draw so many captions, and take the one that is borne out, as in caption; 0: no."""
+    """Draw so many captions, and take the one that has the most support, as in caption; 0: no."""
     identify: int = 10
-    """Users among whom the author of a text is to be told by the captioner; 0: not measured."""
+    """Users among whom the author of a text is to be recognised by the captioner; 0: not measured."""
     form: Form = "written"
     """What the usual metrics compare: texts as written, or as benchmarks of personal captions write them, cut at 15
     words."""
@@ -162,7 +162,7 @@ def _posts(options: Options) -> "tuple[list[Post], list[Post]]":
 def _known(
     options: Options, captioner: "Captioner", posts: "list[Post]", chosen: "list[Post]"
 ) -> "tuple[Samples, Known | None]":
-    """Encode the images; return what is measured on, and what is known of the authors."""
+    """Encode the images; return the samples and the past posts of their authors."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.evaluation import Samples
@@ -174,38 +174,38 @@ def _known(
     authors = _authors(options, posts, chosen) if captioner.config.knows_users else set()
     wanted = {post.id for post in chosen}
     lenders = {post.id for post in posts if _lends(options, captioner, post)}
-    told = gather(
+    gathered = gather(
         [post for post in posts if post.id in wanted or post.user in authors or post.id in lenders],
         cache,
         report=remark,
     )
     samples = Samples.of(
-        told.take([at for at, post in enumerate(told.posts) if post.id in wanted]), limit=options.limit
+        gathered.take([at for at, post in enumerate(gathered.posts) if post.id in wanted]), limit=options.limit
     )
     if not len(samples):
         raise PolygraftError(f"no image of the split {options.split} can be read: there is nothing to measure on")
     if not captioner.config.knows_users:
         return samples, None
     encoder = captioner.encoder.digest
-    lent = told.take([at for at, post in enumerate(told.posts) if post.id in lenders])
+    borrowed = gathered.take([at for at, post in enumerate(gathered.posts) if post.id in lenders])
     known = Known(
-        past=pasts(told.take([at for at, post in enumerate(told.posts) if post.user in authors]), encoder),
+        past=pasts(gathered.take([at for at, post in enumerate(gathered.posts) if post.user in authors]), encoder),
         table=captioner.table,
         limits=replace(captioner.limits, voters=VOTERS if options.consensus else 0),
         mode=options.context,
-        community=Community.of(pasts(lent, encoder)) if lenders else None,
+        community=Community.of(pasts(borrowed, encoder)) if lenders else None,
     )
     return samples, known
 
 
 def _lends(options: Options, captioner: "Captioner", post: "Post") -> bool:
-    """Return whether a post is lent to users who write alike: those that the captioner has learned from are."""
+    """Return whether a post is borrowed to users who write alike: those that the captioner has learned from are."""
     reads = options.lend and captioner.config.knows_users and (captioner.config.past_posts or options.consensus)
     return bool(reads and post.user and (post.split == "train" or options.split == "all"))
 
 
 def _authors(options: Options, posts: "list[Post]", chosen: "list[Post]") -> set[str]:
-    """Return the users whose pasts are needed: those of the split, and others where they are too few to be told apart.
+    """Return the users whose past posts are needed: those of the split, and others where they are too few.
 
     More are not taken, since all their images are encoded.
     """
@@ -228,7 +228,7 @@ def _personal(
     found: Figures = {}
     if options.identify and any(context.known for context in shown):
         if len(known.past) < options.identify:
-            remark(f"authors are told among {len(known.past)} users, not {options.identify}: there are no more")
+            remark(f"authors are reported among {len(known.past)} users, not {options.identify}: there are no more")
         found |= identified(speaker, samples, known, shown, among=options.identify, seed=seed)
     controls = {"stranger": strangers(samples, known, seed=seed), "nobody": [NOBODY] * len(samples)}
     for name, users in controls.items():

@@ -84,8 +84,8 @@ def main(options: Options) -> int:
         remark(f"{effort.cut} texts exceeded the context and were cut from their beginning")
     rows = [{name: value for name, value in asdict(group).items() if value is not None} for group in report.groups]
     if options.json:
-        told = {**_settings(options, report.context), "figures": rows, "effort": asdict(effort)}
-        emit(json.dumps(told, ensure_ascii=False))
+        record = {**_settings(options, report.context), "figures": rows, "effort": asdict(effort)}
+        emit(json.dumps(record, ensure_ascii=False))
         return 0
     emit("\t".join(rows[0]))
     for row in rows:
@@ -125,7 +125,7 @@ def _label(options: Options) -> "TaskReport":
 
 
 def _load(options: Options) -> tuple["Backbone", int]:
-    """Return the model and the tokens of a text at most; after the files are read, whose faults are told sooner."""
+    """Return the model and the tokens of a text at most; after the files are read, whose faults are reported sooner."""
     from backbone.gpt2 import Backbone
 
     backbone = Backbone.from_pretrained(options.model, device=options.device)

@@ -59,8 +59,8 @@ def _facts(folder: Path) -> Facts:
         kind = f"language model ({config['model_type']})"
         return {"kind": kind, **_model(folder), **_transfer(folder), "config": _sizes(config)}
     if (folder / VOCABULARY).is_file():
-        told = read_json(folder / VOCABULARY)
-        base = f"{told.get('base')} (SHA-256 {str(told.get('base_sha256'))[:12]})"
+        record = read_json(folder / VOCABULARY)
+        base = f"{record.get('base')} (SHA-256 {str(record.get('base_sha256'))[:12]})"
         return {"kind": "vocabulary of a language model", **_model(folder), "needs": {"body": base}}
     if (folder / "open_clip_config.json").is_file():
         sizes = _sizes(read_json(folder / "open_clip_config.json").get("model_cfg", {}))

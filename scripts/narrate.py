@@ -104,7 +104,7 @@ def main(options: Options) -> int:
 
 
 def _videos(options: Options) -> tuple[list[Path], bool]:
-    """Return the videos, and whether some of what was named cannot be narrated; it is told.
+    """Return the videos, and whether some of what was named cannot be narrated, which is reported.
 
     Raises:
         UsageError: subtitles of several videos would be printed as one.
@@ -128,14 +128,14 @@ def _videos(options: Options) -> tuple[list[Path], bool]:
     return list(targets.values()), failed or len(targets) < len(videos)
 
 
-def _deliver(options: Options, video: Path, told: "Sequence[Narrated]") -> None:
+def _deliver(options: Options, video: Path, spans: "Sequence[Narrated]") -> None:
     """Print the narrations of a video, or write them beside it."""
     if options.json:
-        emit(json.dumps({"film": str(video), "spans": [_plain(span, options) for span in told]}, ensure_ascii=False))
+        emit(json.dumps({"film": str(video), "spans": [_plain(span, options) for span in spans]}, ensure_ascii=False))
     elif options.form:
-        _subtitles(options, video, told)
+        _subtitles(options, video, spans)
     else:
-        _lines(video, told)
+        _lines(video, spans)
 
 
 def _plain(span: "Narrated", options: Options) -> dict[str, Any]:
@@ -152,19 +152,19 @@ def _plain(span: "Narrated", options: Options) -> dict[str, Any]:
     return found
 
 
-def _lines(video: Path, told: "Sequence[Narrated]") -> None:
+def _lines(video: Path, spans: "Sequence[Narrated]") -> None:
     from video.timeline.subtitles import clock
 
-    for span in told:
+    for span in spans:
         others = "".join(f"\t{one.text}" for one in span.narrations[1:])
         emit(f"{video}\t{clock(span.start)[:-2]}\t{clock(span.stop)[:-2]}\t{span.text}{others}")
 
 
-def _subtitles(options: Options, video: Path, told: "Sequence[Narrated]") -> None:
+def _subtitles(options: Options, video: Path, spans: "Sequence[Narrated]") -> None:
     from backbone.io.atomic_files import write_text
     from video.timeline.subtitles import to_srt, to_vtt
 
-    text = to_srt(told) if options.srt else to_vtt(told)
+    text = to_srt(spans) if options.srt else to_vtt(spans)
     if not options.write:
         emit(text.rstrip("\n"))
         return

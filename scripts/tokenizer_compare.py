@@ -104,8 +104,8 @@ def _row(tokenizer: str, language: str, cuts: Mapping[str, "Cut"], reference: st
 def _lines(rows: Sequence[Row], *, as_json: bool) -> list[str]:
     if as_json:
         return [json.dumps(row, ensure_ascii=False) for row in rows]
-    told = [["-" if value is None else str(value) for value in row.values()] for row in rows]
-    return ["\t".join(row) for row in [list(rows[0]), *told]]
+    cells = [["-" if value is None else str(value) for value in row.values()] for row in rows]
+    return ["\t".join(row) for row in [list(rows[0]), *cells]]
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:

@@ -60,7 +60,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Language:
+class LanguageSample:
     """What there is of a language."""
 
     texts: int
@@ -101,7 +101,7 @@ def _read(options: Options, label: str) -> Iterator[tuple[str, str]]:
     yield from progress(language_texts(options.sources), label=label)
 
 
-def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, Language]:
+def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, LanguageSample]:
     """Count texts and bytes of each language, and keep its first megabyte."""
     from crosslingual.tokenization.training_text import check_unicode
 
@@ -114,7 +114,9 @@ def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, Language]:
         if size[language] < _SAMPLE:
             samples.setdefault(language, []).append(text)
         size[language] += len(text.encode())
-    return {name: Language(texts=count[name], bytes=size[name], sample=tuple(samples[name])) for name in sorted(count)}
+    return {
+        name: LanguageSample(texts=count[name], bytes=size[name], sample=tuple(samples[name])) for name in sorted(count)
+    }
 
 
 def _train(options: Options, rates: Mapping[str, float]) -> Any:

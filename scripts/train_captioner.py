@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from multimodal.captioner import Captioner
     from multimodal.data.posts import Post, Report
     from multimodal.profile.profile import Context
-    from multimodal.training.train import Trained
+    from multimodal.training.train import TrainedCaptioner
 
 _OTHER = {"default": " (--preset clipcap: a captioner that knows none)", "clipcap": ""}
 
@@ -159,7 +159,7 @@ def _untrained(options: Options) -> "Captioner":
 
 def _train(
     options: Options, captioner: "Captioner", training: "list[Post]", held: "list[Post]", tell: "Report"
-) -> "Trained":
+) -> "TrainedCaptioner":
     """Encode the images and train."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
@@ -224,7 +224,7 @@ def _with_users(
     )
 
 
-def _keep(options: Options, trained: "Trained") -> None:
+def _keep(options: Options, trained: "TrainedCaptioner") -> None:
     """Put the checkpoint in the run's place and print the figures."""
     card = _card(options, trained)
     figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics
@@ -235,7 +235,7 @@ def _keep(options: Options, trained: "Trained") -> None:
     tell_figures(options.out, figures, as_json=options.json)
 
 
-def _card(options: Options, trained: "Trained") -> "ModelCard":
+def _card(options: Options, trained: "TrainedCaptioner") -> "ModelCard":
     """Return the card, which also says whether the captioner knows users."""
     from multimodal.training.train import describe
 
@@ -243,11 +243,11 @@ def _card(options: Options, trained: "Trained") -> "ModelCard":
     if not trained.captioner.config.knows_users:
         return replace(card, limits=f"{card.limits} It knows no users: captions are nobody's.")
     table = trained.captioner.table
-    told = (
+    usage = (
         f"It knows users by their past posts (`--user POSTS`), {len(table):,} words of {table.users:,} training users "
         "among them; a new user costs no training, and without one captions are nobody's."
     )
-    return replace(card, use=f"{card.use} {told}")
+    return replace(card, use=f"{card.use} {usage}")
 
 
 if __name__ == "__main__":

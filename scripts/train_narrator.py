@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from video.data.clip_features import ClipSet
     from video.data.clips import Clip, Report
     from video.narrator import Narrator
-    from video.training.train import Trained
+    from video.training.train import TrainedNarrator
 
 
 SHOWN = (
@@ -160,7 +160,7 @@ def _encoded(
     return kept, validation
 
 
-def _keep(options: Options, trained: "Trained") -> None:
+def _keep(options: Options, trained: "TrainedNarrator") -> None:
     """Put the checkpoint in the run's place and print the figures."""
     from video.training.train import describe
 

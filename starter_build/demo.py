@@ -19,7 +19,7 @@ from scripts._app.cli import Seed, emit, remark, run_file
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
     from crosslingual.vectors.word_vectors import WordVectors
-    from starter_build.datasets.transfer_texts import Material
+    from starter_build.datasets.transfer_texts import TransferMaterial
 
 _PROMPTS = {
     "fr": ("Au commencement", "Le roi dit"),
@@ -60,10 +60,10 @@ def main(options: Options) -> int:
     from crosslingual.language_model.train import train_language_model
     from crosslingual.options import TransferOptions
     from crosslingual.vocabulary_transfer.transfer import transfer
-    from starter_build.datasets.transfer_texts import Material
+    from starter_build.datasets.transfer_texts import TransferMaterial
 
     began = time.perf_counter()
-    material = Material(code=options.language, data=options.data.expanduser(), work=options.work.expanduser())
+    material = TransferMaterial(code=options.language, data=options.data.expanduser(), work=options.work.expanduser())
     english = Backbone.from_pretrained("starter", device="cpu", dtype="float32")
     remark(f"reading and tokenizing {len(material.training):,} documents")
     tokenizer, rows = material.tokenizer, material.rows(min(_CONTEXT, english.context))
@@ -84,7 +84,7 @@ def main(options: Options) -> int:
     return 0
 
 
-def _english_vectors(material: "Material") -> "WordVectors":
+def _english_vectors(material: "TransferMaterial") -> "WordVectors":
     """Return word vectors of English, trained on the verses alone."""
     from starter_build.datasets.languages import parallel_verses
     from starter_build.datasets.transfer_texts import LATIN, split_lines, train_vectors
@@ -93,7 +93,7 @@ def _english_vectors(material: "Material") -> "WordVectors":
     return train_vectors(split_lines(english), material.folder / "english.bin", LATIN)
 
 
-def _show(title: str, backbone: "Backbone", material: "Material", options: Options) -> None:
+def _show(title: str, backbone: "Backbone", material: "TransferMaterial", options: Options) -> None:
     """Print how well held-out text is predicted, and what is written."""
     import torch
 
@@ -106,8 +106,8 @@ def _show(title: str, backbone: "Backbone", material: "Material", options: Optio
     decoding = Decoding(max_tokens=20, min_tokens=10, temperature=0.6, top_k=30, seed=options.seed)
     for prompt in _PROMPTS[options.language]:
         ids = torch.tensor([backbone.tokenizer(prompt)["input_ids"]])
-        (told,) = backbone.generate(backbone.embed(ids), decoding)[0]
-        emit(f"  {prompt} {told.text}")
+        (generated,) = backbone.generate(backbone.embed(ids), decoding)[0]
+        emit(f"  {prompt} {generated.text}")
 
 
 if __name__ == "__main__":

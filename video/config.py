@@ -50,13 +50,13 @@ class NarratorConfig:
     max_tokens: int = 32
     """Tokens of a narration that are learned, where answers are generated."""
     loss: Literal["vocabulary", "batch"] = "vocabulary"
-    """What a narration is told from: all texts of the training, or those of its batch (symmetric InfoNCE)."""
+    """Negatives of the contrastive loss: all training texts, or those of the batch (symmetric InfoNCE)."""
     temperature: float = 0.05
     """Of the softmax over cosines."""
     learn_temperature: bool = True
-    """Let it be learned from there; off: fixed, as published."""
+    """Learn the temperature, starting from that value; off: fixed, as published."""
     novelty: tyro.conf.Suppress[tuple[float, ...]] = ()
-    """What tells moments for which a vocabulary has no words, see `video.vocabulary.novelty.CalibratedMargin`: weights of best
+    """Novelty detector, see `video.vocabulary.novelty.CalibratedMargin`: weights of best
     score and margin, bias, threshold; learned from held-out clips. Empty: nothing was held out."""
     image_width: tyro.conf.Suppress[int] = 0
     """Width of the image features; read from the image encoder."""

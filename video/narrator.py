@@ -310,8 +310,8 @@ class Narrator:
     def loss(self, batch: NarrationBatch, vocabulary: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch (nats) summed over what is predicted, and how much that is.
 
-        Where narrations are retrieved a clip is predicted, see `video.model.losses`; where they are written, a token, the end
-        of text included.
+        Where narrations are retrieved a clip is predicted, see `video.model.losses`; where they are written, a token,
+        the end of text included.
 
         Args:
             batch: clips with their narrations.

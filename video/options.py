@@ -32,7 +32,7 @@ class NarrateOptions:
     fps: float = 2.0
     """Looks at the video a second."""
     top: int = 1
-    """Narrations told of each span, the likeliest first."""
+    """Narrations given for each span, the likeliest first."""
     min_span: float = 1.0
     """Seconds; shorter spans go to their neighbours."""
     steady: float = 0.1
@@ -63,7 +63,7 @@ class NarrateOptions:
 
 
 GAIN, COMPOSED_GAIN = 0.06, 0.12
-"""What a proposal must gain unless told otherwise. Of thousands of composed sentences the best fits well by chance."""
+"""Default gain that a proposal needs. Of thousands of composed sentences the best fits well by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)

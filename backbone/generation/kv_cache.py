@@ -196,8 +196,8 @@ def tree_mask(real: Tensor, candidates: int, dtype: torch.dtype) -> Tensor:
     keys = torch.nn.functional.pad(real, (0, candidates), value=True)
     # padding sees itself, or its softmax would have no term and NaN would spread through the values
     seen = (causal & keys[:, None]) | itself
-    blank = torch.zeros(seen.shape, dtype=dtype, device=real.device)
-    return blank.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
+    zeros = torch.zeros(seen.shape, dtype=dtype, device=real.device)
+    return zeros.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
 
 
 def branched(cache: Any, rows: Tensor) -> Any:

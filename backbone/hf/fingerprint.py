@@ -118,5 +118,5 @@ def read_kin(folder: Path, body: Callable[[], str]) -> tuple[str, ...]:
     """
     if not (folder / FILE).is_file():
         return ()
-    told = config_from_dict(Kinship, read_json(folder / FILE))
-    return told.models if told.body_sha256 == body() else ()
+    kinship = config_from_dict(Kinship, read_json(folder / FILE))
+    return kinship.models if kinship.body_sha256 == body() else ()

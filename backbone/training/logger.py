@@ -62,7 +62,7 @@ class Reporter:
         self._bar.update()
 
     def rewind(self, step: int, left: int, why: str) -> None:
-        """Go back to ``step`` from the step ``left``; what was logged since is dropped, and why is told."""
+        """Go back to ``step`` from the step ``left``; what was logged since is dropped, and why is reported."""
         self._bar.n = step
         self._bar.refresh()
         if self._log:

@@ -4,7 +4,7 @@ A trainable part is an ``nn.Module`` whose ``forward(batch)`` returns ``(summed 
 whatever is predicted (tokens, pairs) and how many there were. Sums are divided once per step, over all micro-batches
 and all processes, so the loss does not depend on how a batch was cut.
 
-A part may have more to tell or to be told, by attributes of these names:
+A part may have more to tell or to be given, by attributes of these names:
 
 - ``health()``: figures for the log.
 - ``groups``: names; ``forward`` then returns a third value, (groups, 2), of which the log gets a mean loss each.
@@ -73,7 +73,7 @@ def fit(
     """Train ``module`` on ``batches``.
 
     Args:
-        module: ``module(batch)`` gives (summed loss, weight), both scalars; more may be told, see this file's top.
+        module: ``module(batch)`` gives (summed loss, weight), both scalars; more may be given, see this file's top.
         batches: the samples; order is a function of (config.seed, batches.digest, position) alone.
         config: how to train.
         folder: keeps ``log.jsonl`` and the resume folder; calling again with the same folder continues the run with
@@ -267,7 +267,7 @@ class _Run:
         self.saver.wait()
 
     def _advance(self, current: "Future[list[Any]]", began: float, stopped: threading.Event) -> bool:
-        """Make one step, report it, evaluate when due; return whether any process was told to stop."""
+        """Make one step, report it, evaluate when due; return whether any process was asked to stop."""
         rate = rate_at(self.progress, self.config)
         if begin_step := getattr(self.module, "begin_step", None):
             begin_step(self.progress)

@@ -1,4 +1,4 @@
-"""Loss spikes: how one is told from noise, and which samples are left out because of them.
+"""Loss spikes: how one is distinguished from noise, and which samples are left out because of them.
 
 PaLM's remedy: go back to a state from before the spike and leave out the batches that led to it (Chowdhery et al.,
 2022, section 5.1). What was left out stays in a ledger of the run, so a resumed run leaves out the same.

@@ -51,8 +51,8 @@ class Learned:
 
     def lay_out(self, step: int, best: dict[str, float] | None, stale: int) -> None:
         """Make room for the state after ``step``, all zeros, as the optimisers' first step would make it."""
-        blank = {name: torch.zeros_like(p) for name, p in self.parameters.items()} if best else {}
-        self.best = Best(blank, best or {}, stale)
+        zeros = {name: torch.zeros_like(p) for name, p in self.parameters.items()} if best else {}
+        self.best = Best(zeros, best or {}, stale)
         for optimizer, parameter in self._optimized():
             state = optimizer.state[parameter]
             state.update({key: torch.zeros_like(parameter) for key in STATE_KEYS[type(optimizer)]})

@@ -30,12 +30,12 @@ def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, UserPost
         f"most likely caption ({single!r})": [single] * len(data.posts),
         "nearest image, all": [train.texts[at] for at in cosines.argmax(axis=1)],
         "nearest image, own past": nearest_past(bench.data, data, pasts),
-        "nearest image, own and lent": nearest_past(bench.data, data, pasts, lends=True),
+        "nearest image, own and borrowed": nearest_past(bench.data, data, pasts, shares=True),
     }
 
 
 def nearest_past(
-    known: "PersonalSet", data: "CaptionSet", pasts: "dict[str, UserPosts]", *, lends: bool = False
+    known: "PersonalSet", data: "CaptionSet", pasts: "dict[str, UserPosts]", *, shares: bool = False
 ) -> list[str]:
     """Return for each post the caption of the user's nearest past image, never the post's own; "" without a past.
 
@@ -43,12 +43,12 @@ def nearest_past(
         known: the training posts.
         data: the posts.
         pasts: of their users.
-        lends: whether images of users who write alike are looked at too. How alike counts as did best on validation
+        shares: whether images of users who write alike are looked at too. How alike counts as did best on validation
             posts.
     """
     from multimodal.profile.profile import ContextLimits
     from multimodal.users.contexts import contexts
 
-    community = replace(known.community, distrust=_DISTRUST) if lends else None
+    community = replace(known.community, distrust=_DISTRUST) if shares else None
     shown = contexts(data, pasts, known.table, ContextLimits(words=0, posts=1), community=community)
     return [context.posts[0][0] if context.posts else "" for context in shown]

@@ -1,10 +1,10 @@
 """How the weights of `multimodal.reranking.rerank` were found: on training posts whose whole concept is left out.
 
-The captions to choose from are past ones, the user's and lent ones, as they are when an image of an unseen concept is
-captioned; each post once with and once without lenders of its author's voice, since not every user has the like. What
-is learned is linear, and maximises the CIDEr-D to be expected when captions are drawn by the softmax of their scores.
-Captions that are drawn by a captioner cannot be had so (it has learned from these very posts): what they weigh is
-chosen on validation posts.
+The captions to choose from are past ones, the user's and borrowed ones, as they are when an image of an unseen concept
+is captioned; each post once with and once without lenders of its author's voice, since not every user has the like.
+What is learned is linear, and maximises the CIDEr-D to be expected when captions are drawn by the softmax of their
+scores. Captions that are drawn by a captioner cannot be had so (it has learned from these very posts): what they weigh
+is chosen on validation posts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +78,7 @@ def choices(
     Args:
         bench: the posts.
         past: past posts of each user, None: all.
-        alone: whether none of the author's voice lends.
+        alone: whether none of the author's voice shares.
         split: of the posts.
         posts: posts at most, each text of a concept once by the users of a voice; drawn by ``seed``.
         seed: of the pasts and the posts.
@@ -91,34 +91,34 @@ def choices(
     }
     rows = sorted(np.random.default_rng(seed).permutation(sorted(first.values()))[:posts].tolist())
     data, concepts = data.take(rows), [groups[row] for row in rows]
-    told = bench.pasts(sorted({post.user for post in data.posts}), past, seed=seed)
-    shown = _shown(bench, data, concepts, told, alone=alone)
+    history = bench.pasts(sorted({post.user for post in data.posts}), past, seed=seed)
+    shown = _shown(bench, data, concepts, history, alone=alone)
     known = []
     for post, concept in zip(data.posts, concepts, strict=True):
-        own = told[post.user]
+        own = history[post.user]
         texts = [text for text, group in zip(own.profile.texts, own.groups, strict=True) if group != concept]
         known.append(tuple(texts[-KNOWN:]))
     return gather_choices([()] * len(rows), shown, known, data.texts, concepts)
 
 
 def _shown(
-    bench: "Benchmark", data: "CaptionSet", concepts: Sequence[str], told: "dict[str, UserPosts]", *, alone: bool
+    bench: "Benchmark", data: "CaptionSet", concepts: Sequence[str], history: "dict[str, UserPosts]", *, alone: bool
 ) -> list[Context]:
     """Return what is shown for each post."""
     from multimodal.users.contexts import contexts
 
     limits = ContextLimits(words=0, posts=0, voters=VOTERS)
     found = [NOBODY] * len(data.posts)
-    for lent, rows in _lending(bench, data, alone=alone):
+    for borrowed, rows in _lending(bench, data, alone=alone):
         groups = [concepts[row] for row in rows]
-        some = contexts(data.take(rows), told, bench.data.table, limits, groups=groups, community=lent)
+        some = contexts(data.take(rows), history, bench.data.table, limits, groups=groups, community=borrowed)
         for row, context in zip(rows, some, strict=True):
             found[row] = context
     return found
 
 
 def _lending(bench: "Benchmark", data: "CaptionSet", *, alone: bool) -> "Iterator[tuple[Community, list[int]]]":
-    """Yield who lends to some posts, and the numbers of these posts."""
+    """Yield who shares to some posts, and the numbers of these posts."""
     from multimodal.users.neighbors import Community
 
     if not alone:
@@ -211,7 +211,7 @@ def learned_choice(
 ) -> tuple[dict[tuple[int | None, bool], dict[str, dict[str, float]]], dict[str, float]]:
     """Return what choosing past captions gains in three ways, and the weights learned from all.
 
-    The gains are by length of the past and by whether the author's voice lends none. Each way has its gain on training
+    The gains are by length of the past and by whether the author's voice shares none. Each way has its gain on training
     posts (``cross-validated`` by concept) and on ``validation`` posts.
     """
     settings = [(past, alone) for past in PASTS for alone in (False, True)]
@@ -222,7 +222,7 @@ def learned_choice(
     for (past, alone), found in zip(settings, training, strict=True):
         held = choices(bench, past, alone=alone, split="validation")
         own, gains = gains[: len(found.real)], gains[len(found.real) :]
-        fixed = {"nearest own": {"likeness": 1.0}, "votes": {"votes": 1.0}}
+        fixed = {"nearest own": {"similarity": 1.0}, "votes": {"votes": 1.0}}
         table = {
             name: {"cross-validated": found.chosen(one).mean(), "validation": held.chosen(one).mean()}
             for name, one in fixed.items()

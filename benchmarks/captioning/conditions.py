@@ -1,17 +1,17 @@
-"""What a captioner is told of its user when it is tested: the conditions and controls of the benchmark."""
+"""What a captioner is reported of its user when it is tested: the conditions and controls of the benchmark."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from multimodal.profile.profile import NOBODY, Context, ContextLimits, ContextMode
-from starter_build.starter.personal_captioners import System, pasts_for, seen_by
+from starter_build.starter.personal_captioners import CaptionSystem, pasts_for, seen_by
 
 if TYPE_CHECKING:
     from multimodal.batches import CaptionSet
     from multimodal.users.history import UserPosts
     from starter_build.datasets.post_sets import Benchmark
 
-Told = Literal["own", "shuffled", "nobody", "popular"]
+History = Literal["own", "shuffled", "nobody", "popular"]
 
 PAST_SEED = 7
 """Of the pasts that are drawn for the test, other than those of training."""
@@ -29,7 +29,7 @@ class Condition:
     """Past posts of each user."""
     paper: bool = False
     """Whether the words of the very caption are counted, as in the published protocol."""
-    told: Told = "own"
+    history: History = "own"
     """Whose past is shown."""
     image: bool = True
     """Whether the right image is shown, or another one."""
@@ -45,15 +45,15 @@ CONDITIONS = (
 )
 CURVE = (*(Condition(name=f"{size} past posts", past=size) for size in (0, 1, 3, 10, 30)), MAIN)
 CONTROLS = (
-    Condition(name="shuffled user", told="shuffled"),
-    Condition(name="empty user", told="nobody"),
-    Condition(name="popular words", told="popular"),
+    Condition(name="shuffled user", history="shuffled"),
+    Condition(name="empty user", history="nobody"),
+    Condition(name="popular words", history="popular"),
     Condition(name="shuffled image", image=False),
 )
 
 
 def shown_contexts(
-    condition: Condition, system: System, bench: "Benchmark", *, voters: int = 0
+    condition: Condition, system: CaptionSystem, bench: "Benchmark", *, voters: int = 0
 ) -> list[Context] | None:
     """Return what is shown of the user for each post of the condition's split; None: the captioner knows no users.
 
@@ -69,22 +69,22 @@ def shown_contexts(
     if not config.knows_users:
         return None
     data = tested(condition, system, bench)
-    if condition.told == "nobody" or not condition.past:
+    if condition.history == "nobody" or not condition.past:
         return [NOBODY] * len(data.posts)
-    if condition.told == "popular":
+    if condition.history == "popular":
         return [_popular(bench, config.words)] * len(data.posts)
     own = pasts(condition, bench)
-    if condition.told == "shuffled":
+    if condition.history == "shuffled":
         own = shuffled(own)
     mode: ContextMode = "paper" if condition.paper else "leave-one-out"
     if condition.paper:
         own = _with_tests(own, data, bench)
-    lent = bench.data.community if system.borrows else None
+    borrowed = bench.data.community if system.borrows else None
     limits = ContextLimits(words=config.words, posts=config.past_posts, voters=voters)
-    return contexts(data, pasts_for(system, own), bench.data.table, limits, mode=mode, community=lent)
+    return contexts(data, pasts_for(system, own), bench.data.table, limits, mode=mode, community=borrowed)
 
 
-def tested(condition: Condition, system: System, bench: "Benchmark") -> "CaptionSet":
+def tested(condition: Condition, system: CaptionSystem, bench: "Benchmark") -> "CaptionSet":
     """Return the posts that are captioned, with another image each where the condition says so."""
     data: CaptionSet = seen_by(system, bench.data.splits[condition.split])
     if condition.image:

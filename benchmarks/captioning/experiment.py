@@ -12,7 +12,7 @@ from backbone.generation.config import Decoding
 from backbone.io.atomic_files import atomic_file, write_json
 from benchmarks.captioning.choice import Choices, gather_choices
 from benchmarks.captioning.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
-from benchmarks.captioning.tables import Run, counterfactual_accuracy
+from benchmarks.captioning.tables import CaptionRun, counterfactual_accuracy
 from benchmarks.common import file_name
 from multimodal.data.posts import Post
 from multimodal.profile.profile import NOBODY, Context
@@ -20,18 +20,18 @@ from multimodal.reranking.rerank import KNOWN, LEARNED, VOTERS, VOTES, Agreement
 from scripts._app.cli import remark
 from starter_build.datasets.post_sets import Benchmark, load_authors, load_voices
 from starter_build.datasets.voice_posts import voice_of
-from starter_build.starter.personal_captioners import MAX_TOKENS, SYSTEMS, Schedule, size_of, train_system
+from starter_build.starter.personal_captioners import MAX_TOKENS, SYSTEMS, CaptionSchedule, size_of, train_system
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
-    from multimodal.training.train import Trained
+    from multimodal.training.train import TrainedCaptioner
     from multimodal.users.history import UserPosts
 
 GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
 DRAWN = replace(GREEDY, temperature=0.6, num_return=12)
 IDENTIFIED = 300
-"""Posts whose author is told from nine other users."""
+"""Posts whose author is distinguished from nine other users."""
 USERS = 10
 
 
@@ -48,7 +48,7 @@ class Search:
 
 
 @dataclass(kw_only=True)
-class Laboratory:
+class CaptioningExperiment:
     """One set of posts, the frozen models, and a work folder."""
 
     name: str
@@ -56,7 +56,7 @@ class Laboratory:
     """Reads and encodes the posts, with grid features or without."""
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
-    schedule: Schedule
+    schedule: CaptionSchedule
     shown: dict[tuple[str, Condition], list[Context] | None] = field(default_factory=dict)
     """What was shown of users to each system, which no length of training changes."""
 
@@ -69,7 +69,9 @@ class Laboratory:
     }
 
     @classmethod
-    def open(cls, name: str, data: Path, work: Path, *, schedule: Schedule, device: str) -> "Laboratory":
+    def open(
+        cls, name: str, data: Path, work: Path, *, schedule: CaptionSchedule, device: str
+    ) -> "CaptioningExperiment":
         """Load the frozen models and encode the posts of a set."""
         from backbone.clip import ImageEncoder
         from backbone.feature_cache import FeatureCache
@@ -85,7 +87,7 @@ class Laboratory:
         frozen = (encoder, backbone)
         return cls(name=name, load=load, frozen=frozen, folder=_place(work, name, frozen, schedule), schedule=schedule)
 
-    def longer(self, times: int) -> "Laboratory":
+    def longer(self, times: int) -> "CaptioningExperiment":
         """Return the same, but for captioners that are trained for so many times the steps."""
         schedule = replace(self.schedule, steps=times * self.schedule.steps)
         return replace(self, schedule=schedule, folder=_place(self.folder.parent, self.name, self.frozen, schedule))
@@ -109,10 +111,10 @@ class Laboratory:
         return self._with_grids if SYSTEMS[system].config.features == "grid" else self.bench
 
     @cached_property
-    def _trained(self) -> dict[str, "Trained"]:
+    def _trained(self) -> dict[str, "TrainedCaptioner"]:
         return {}
 
-    def trained(self, system: str, seed: int) -> "Trained":
+    def trained(self, system: str, seed: int) -> "TrainedCaptioner":
         """Train a system, or read what was trained."""
         key = file_name(system, seed)
         if key not in self._trained:
@@ -126,19 +128,21 @@ class Laboratory:
             self._trained[key] = made
         return self._trained[key]
 
-    def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> Run:
+    def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> CaptionRun:
         """Return the captions of a system under a condition, agreed on where several are drawn."""
         search = decoding or Search(votes=VOTERS if SYSTEMS[system].preset == "default" else 0)
         posts = self.bench.data.splits[condition.split].posts
         drawn = self.drawn(system, seed, condition, search)
         if search.decoding.num_return == 1 or search.decoding.beams > 1:
-            return Run(posts=posts, captions=[texts[0] for texts in drawn])
+            return CaptionRun(posts=posts, captions=[texts[0] for texts in drawn])
         agreement = Agreement(weights=LEARNED if search.learned else VOTES)
-        return Run(posts=posts, captions=list(map(agreement.pick, drawn, *self._voters(system, condition, search))))
+        return CaptionRun(
+            posts=posts, captions=list(map(agreement.pick, drawn, *self._voters(system, condition, search)))
+        )
 
     def runs(
         self, system: str, seeds: Sequence[int], condition: Condition, *, decoding: Search | None = None
-    ) -> list[Run]:
+    ) -> list[CaptionRun]:
         """Return `run` of each seed."""
         return [self.run(system, seed, condition, decoding=decoding) for seed in seeds]
 
@@ -183,24 +187,26 @@ class Laboratory:
         """Return for each image the past captions that vote, and captions that tell rare words from common ones."""
         posts = self.bench.data.splits[condition.split].posts
         shown = self._contexts(system, condition) or [NOBODY] * len(posts)
-        told = pasts(condition, self.bench) if search.votes and condition.told == "own" and condition.past else {}
-        known = [told[post.user].profile.texts[-KNOWN:] if post.user in told else () for post in posts]
-        return [replace(one, own=one.own[: search.votes], lent=one.lent[: search.votes]) for one in shown], known
+        history = pasts(condition, self.bench) if search.votes and condition.history == "own" and condition.past else {}
+        known = [history[post.user].profile.texts[-KNOWN:] if post.user in history else () for post in posts]
+        return [
+            replace(one, own=one.own[: search.votes], borrowed=one.borrowed[: search.votes]) for one in shown
+        ], known
 
-    def baselines(self, split: str, told: "dict[str, UserPosts]") -> dict[str, list[str]]:
+    def baselines(self, split: str, history: "dict[str, UserPosts]") -> dict[str, list[str]]:
         """Return the captions of the baselines that copy."""
         from benchmarks.captioning.baselines import baseline_captions
 
-        return baseline_captions(self.bench, split, told)
+        return baseline_captions(self.bench, split, history)
 
-    def nearest_own(self, split: str, told: "dict[str, UserPosts]") -> list[str]:
+    def nearest_own(self, split: str, history: "dict[str, UserPosts]") -> list[str]:
         """Return the caption of the nearest image of the user's own past."""
         from benchmarks.captioning.baselines import nearest_past
 
-        return nearest_past(self.bench.data, self.bench.data.splits[split], told)
+        return nearest_past(self.bench.data, self.bench.data.splits[split], history)
 
     def personal_figures(self, system: str, seed: int) -> dict[str, Any]:
-        """Return how well users are told apart by a system, and how its captions are like theirs."""
+        """Return how well users are distinguished by a system, and how its captions are like theirs."""
         from multimodal.metrics.bootstrap import bootstrap
         from multimodal.metrics.personalization import diversity
         from multimodal.profile.style import style_distance
@@ -209,8 +215,9 @@ class Laboratory:
         right = self.identified(system, seed)
         interval = bootstrap(right)
         figures: dict[str, Any] = {
-            f"author told from {USERS} users": f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}), "
-            f"chance {1 / USERS:.3f}",
+            f"author distinguished from {USERS} users": (
+                f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}), chance {1 / USERS:.3f}"
+            ),
             "style distance to the truths": round(style_distance(run.captions, [post.text for post in run.posts]), 3),
             **{name: round(value, 3) for name, value in diversity(list(run.captions)).items()},
             "copied from the own past, whole": round(self._copied(run), 3),
@@ -220,9 +227,9 @@ class Laboratory:
             figures["counterfactual accuracy"] = round(counterfactual_accuracy(run, key), 3)
         return figures
 
-    def _copied(self, run: Run) -> float:
-        told = pasts(MAIN, self.bench)
-        texts = {user: set(past.profile.texts) for user, past in told.items()}
+    def _copied(self, run: CaptionRun) -> float:
+        history = pasts(MAIN, self.bench)
+        texts = {user: set(past.profile.texts) for user, past in history.items()}
         return sum(c in texts[p.user] for c, p in zip(run.captions, run.posts, strict=True)) / len(run.captions)
 
     def identified(self, system: str, seed: int) -> dict[str, list[float]]:
@@ -236,10 +243,10 @@ class Laboratory:
         data = self.bench.data.splits[MAIN.split]
         rows = np.linspace(0, len(data.posts) - 1, min(IDENTIFIED, len(data.posts))).astype(int).tolist()
         some = data.take(rows)
-        told = pasts(MAIN, self.bench)
-        lent = self.bench.data.community if SYSTEMS[system].borrows else None
-        known = Known(past=told, table=self.bench.data.table, limits=captioner.limits, community=lent)
-        suspects = [_others(post.user, told, row) for row, post in zip(rows, some.posts, strict=True)]
+        history = pasts(MAIN, self.bench)
+        borrowed = self.bench.data.community if SYSTEMS[system].borrows else None
+        known = Known(past=history, table=self.bench.data.table, limits=captioner.limits, community=borrowed)
+        suspects = [_others(post.user, history, row) for row, post in zip(rows, some.posts, strict=True)]
         # each post once for each suspect, all at once: users are compared with the community one by one
         asked = some.take([at for at, users in enumerate(suspects) for _ in users])
         shown = known.shown(asked, authors=[user for users in suspects for user in users])
@@ -251,20 +258,20 @@ class Laboratory:
         return by_user
 
 
-def _place(work: Path, name: str, frozen: "tuple[ImageEncoder, Backbone]", schedule: Schedule) -> Path:
+def _place(work: Path, name: str, frozen: "tuple[ImageEncoder, Backbone]", schedule: CaptionSchedule) -> Path:
     """Return the folder of what was trained on these models for so long."""
     encoder, backbone = frozen
     models = hashlib.sha256(f"{encoder.digest}{backbone.digest}{asdict(schedule)}".encode()).hexdigest()[:12]
     return work / f"{name}-{models}"
 
 
-def _others(user: str, told: Mapping[str, Any], row: int) -> list[str]:
+def _others(user: str, history: Mapping[str, Any], row: int) -> list[str]:
     """Return the user and nine others, of other voices where there are voices, drawn by the row."""
     import numpy as np
 
     voice = voice_of(user)
     by_voice: dict[str, str] = {}
-    for other in np.random.default_rng((PAST_SEED, row)).permutation(sorted(told)).tolist():
+    for other in np.random.default_rng((PAST_SEED, row)).permutation(sorted(history)).tolist():
         if voice_of(other) != voice:
             by_voice.setdefault(voice_of(other), other)
     return [user, *list(by_voice.values())[: USERS - 1]]

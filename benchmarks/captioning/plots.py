@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.captioning.tables import Run
+from benchmarks.captioning.tables import CaptionRun
 from scripts._app.plots import pyplot
 
 _SIDE, _LINE, _MARGIN, _TEXT = 96, 18, 8, 560
@@ -29,7 +29,7 @@ def plot_curve(labels: Sequence[str], lines: Mapping[str, Sequence[float]], fold
     return target
 
 
-def draw_grid(run: Run, folder: Path, *, seed: int) -> Path:
+def draw_grid(run: CaptionRun, folder: Path, *, seed: int) -> Path:
     """Draw ten images with the captions for two users each, and what these users truly wrote.
 
     Images and users are drawn by the seed from all that have two different truths: failures are among them.
@@ -56,7 +56,7 @@ def draw_grid(run: Run, folder: Path, *, seed: int) -> Path:
     return target
 
 
-def drawn_pairs(run: Run, seed: int) -> list[tuple[int, int]]:
+def drawn_pairs(run: CaptionRun, seed: int) -> list[tuple[int, int]]:
     """Return the numbers of two posts of one image by different voices, ten times."""
     by_image: dict[Path, list[int]] = {}
     for row, post in enumerate(run.posts):
@@ -72,7 +72,7 @@ def drawn_pairs(run: Run, seed: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def _lines(run: Run, pair: tuple[int, int]) -> list[str]:
+def _lines(run: CaptionRun, pair: tuple[int, int]) -> list[str]:
     return [
         line
         for row in pair

@@ -16,7 +16,7 @@ SHOWN = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class CaptionRun:
     """The captions that one system made of the posts of one split, under one condition, with one seed."""
 
     posts: Sequence[Post]
@@ -44,7 +44,7 @@ class Run:
         return [found[str(at)]["cider_d"] for at in range(len(self.posts))]
 
 
-def mean_each(runs: Sequence[Run]) -> dict[str, list[float]]:
+def mean_each(runs: Sequence[CaptionRun]) -> dict[str, list[float]]:
     """Return CIDEr-D of each post by user, the mean over runs with different seeds."""
     columns = [run.each() for run in runs]
     found: dict[str, list[float]] = {}
@@ -53,7 +53,7 @@ def mean_each(runs: Sequence[Run]) -> dict[str, list[float]]:
     return found
 
 
-def compared(ours: Sequence[Run], others: Sequence[Run]) -> dict[str, float]:
+def compared(ours: Sequence[CaptionRun], others: Sequence[CaptionRun]) -> dict[str, float]:
     """Return how many times ours is the other in CIDEr-D, with a 95 % interval and p, bootstrap over users.
 
     Nothing is returned where the other has no point at all, and no p where there is one user.
@@ -67,7 +67,7 @@ def compared(ours: Sequence[Run], others: Sequence[Run]) -> dict[str, float]:
     return found | ({"p": paired_p_value(differences)} if len(first) > 1 else {})
 
 
-def counterfactual_accuracy(run: Run, key: Mapping[str, str]) -> float:
+def counterfactual_accuracy(run: CaptionRun, key: Mapping[str, str]) -> float:
     """Return how often the caption made for a voice is nearer to its own truth than to another voice's.
 
     Args:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.languages.training import Learned
+from benchmarks.languages.training import LearningCurve
 from scripts._app.plots import pyplot
 
 _LINES = ("-", "--", "-.", ":")
 
 
-def draw(runs: Mapping[str, Sequence[Learned]], path: Path) -> None:
+def draw(runs: Mapping[str, Sequence[LearningCurve]], path: Path) -> None:
     """Draw the mean over seeds of each method, a plot for each language."""
     plots = pyplot()
     figure, axes = plots.subplots(1, len(runs), figsize=(5 * len(runs), 4), squeeze=False)
@@ -25,7 +25,7 @@ def draw(runs: Mapping[str, Sequence[Learned]], path: Path) -> None:
     plots.close(figure)
 
 
-def _plot(axis: Any, runs: Sequence[Learned]) -> None:
+def _plot(axis: Any, runs: Sequence[LearningCurve]) -> None:
     for number, method in enumerate(dict.fromkeys(run.method for run in runs)):
         own = [run for run in runs if run.method == method]
         mean = [statistics.fmean(values) for values in zip(*(run.bits for run in own), strict=True)]

@@ -1,4 +1,4 @@
-"""How fast rows are made by similarity, beside the public package's way: ``python -m benchmarks.languages.mixing_speed``.
+"""Speed of WECHSEL's mixing matrix against the public package: ``python -m benchmarks.languages.mixing_speed``.
 
 Random vectors and rows in the shape of GPT-2 and fastText, 50,257 tokens on each side; both ways in a process of their
 own, one after the other.
@@ -36,7 +36,7 @@ class Shape:
 
 
 def ours(shape: Shape) -> float:
-    """Return the seconds that `crosslingual.vocabulary_transfer.methods.wechsel` and the application of its mixing take."""
+    """Return the seconds that `wechsel` and the application of its mixing matrix take."""
     import torch
 
     from crosslingual.vocabulary_transfer.methods import wechsel

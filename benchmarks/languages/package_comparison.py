@@ -1,4 +1,4 @@
-"""A whole transfer beside the public package: ``python -m benchmarks.languages.package_comparison --python VENV/bin/python``.
+"""A whole transfer against the public package: ``python -m benchmarks.languages.package_comparison --python PYTHON``.
 
 A GPT-2 small with random weights, byte-level BPE of English and of French, and a fastText file of the public ones' size
 (2 million words, 2 million n-gram rows, width 300, 7.2 GB, random numbers), which serves as both languages' vectors;

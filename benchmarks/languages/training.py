@@ -12,13 +12,13 @@ from scripts._app.cli import remark
 from starter_build.starter.transfer_starts import SCRATCH, begin
 
 if TYPE_CHECKING:
-    from starter_build.datasets.transfer_texts import Material
+    from starter_build.datasets.transfer_texts import TransferMaterial
 
 _SHARES = (0.0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.7, 0.85, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class TransferSchedule:
     """How models are trained on."""
 
     steps: int = 200
@@ -34,7 +34,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class LearningCurve:
     """What a model learned."""
 
     method: str
@@ -66,7 +66,7 @@ class Learned:
         return {f"{share:.0%}": self.at(share) for share in (0.0, 0.01, 0.1, 1.0)} | {"seconds": self.making}
 
 
-def learn(material: "Material", method: str, seed: int, schedule: Schedule) -> Learned:
+def learn(material: "TransferMaterial", method: str, seed: int, schedule: TransferSchedule) -> LearningCurve:
     """Begin and train on, or read what an earlier call has kept."""
     key = hashlib.sha256(json.dumps(asdict(schedule), sort_keys=True).encode()).hexdigest()[:8]
     path = material.folder / "runs" / f"{file_name(method, seed)}-{key}.json"
@@ -76,10 +76,12 @@ def learn(material: "Material", method: str, seed: int, schedule: Schedule) -> L
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(asdict(learned)) + "\n")
     kept = read_json(path)
-    return Learned(**{**kept, "steps": tuple(kept["steps"]), "bits": tuple(kept["bits"])})
+    return LearningCurve(**{**kept, "steps": tuple(kept["steps"]), "bits": tuple(kept["bits"])})
 
 
-def best_rate(material: "Material", method: str, schedule: Schedule, rates: Sequence[float]) -> dict[float, float]:
+def best_rate(
+    material: "TransferMaterial", method: str, schedule: TransferSchedule, rates: Sequence[float]
+) -> dict[float, float]:
     """Return the final bits per byte of the validation documents for each learning rate."""
     found = {}
     for rate in rates:
@@ -89,7 +91,9 @@ def best_rate(material: "Material", method: str, schedule: Schedule, rates: Sequ
     return found
 
 
-def _learn(material: "Material", method: str, seed: int, schedule: Schedule, texts: Sequence[str]) -> Learned:
+def _learn(
+    material: "TransferMaterial", method: str, seed: int, schedule: TransferSchedule, texts: Sequence[str]
+) -> LearningCurve:
     from backbone.training.config import TrainConfig
     from crosslingual.language_model.bits_per_byte import score_text
     from crosslingual.language_model.train import train_language_model
@@ -118,7 +122,7 @@ def _learn(material: "Material", method: str, seed: int, schedule: Schedule, tex
     train_language_model(
         begun.backbone.model, material.tokenizer, material.rows(schedule.context), config, evaluate=evaluate
     )
-    return Learned(
+    return LearningCurve(
         method=method, language=material.code, seed=seed, steps=tuple(sorted(bits)),
         bits=tuple(bits[step] for step in sorted(bits)), making=begun.seconds, facts=begun.facts,
     )  # fmt: skip

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.multilingual.runs import Outcome, Settings, run
-from starter_build.datasets.multilingual_texts import Material
+from benchmarks.multilingual.runs import RunOutcome, Settings, run
+from starter_build.datasets.multilingual_texts import MultilingualMaterial
 from starter_build.processes import polygraft
 
 TOKENIZERS: dict[str, tuple[str, ...]] = {
@@ -39,12 +39,12 @@ _SCHEDULE = ("--batch-size", "32", "--micro-batch", "16", "--schedule", "wsd", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laboratory:
+class MultilingualExperiment:
     """Where runs are made."""
 
-    world: Material
+    world: MultilingualMaterial
     """All text."""
-    even: Material
+    even: MultilingualMaterial
     """A like part of each language."""
     work: Path
     vocabulary: int
@@ -66,7 +66,7 @@ class Laboratory:
             )  # fmt: skip
         return folder
 
-    def tokenizers(self) -> list[Outcome]:
+    def tokenizers(self) -> list[RunOutcome]:
         """Train a model with each tokenizer, all on as many tokens: equal compute."""
         runs = [
             (self._of_tokens(name, name, ("--mixture", "unimax")), seed, self.even)
@@ -75,7 +75,7 @@ class Laboratory:
         ]
         return self._all(runs)
 
-    def mixtures(self) -> list[Outcome]:
+    def mixtures(self) -> list[RunOutcome]:
         """Train a model on each mixture of all text, all on as many tokens."""
         return self._all(
             [
@@ -85,7 +85,7 @@ class Laboratory:
             ]
         )
 
-    def optimizers(self) -> list[Outcome]:
+    def optimizers(self) -> list[RunOutcome]:
         """Train a model with each optimiser for as long, at the rate that did best on other documents."""
         found = []
         for name, rates in OPTIMIZERS.items():
@@ -106,10 +106,10 @@ class Laboratory:
         training = ("--optimizer", name, "--lr", f"{rate:g}", *_SCHEDULE, "--minutes", f"{self.minutes:g}")
         return Settings(name=f"{name} {rate:g}", tokenizer=self.tokenizer("marks"), training=training)
 
-    def _run(self, settings: Settings, seed: int, material: Material, threads: int = 0) -> Outcome:
+    def _run(self, settings: Settings, seed: int, material: MultilingualMaterial, threads: int = 0) -> RunOutcome:
         return run(settings, seed, material, self.work / "runs", threads=threads)
 
-    def _all(self, runs: Sequence[tuple[Settings, int, Material]]) -> list[Outcome]:
+    def _all(self, runs: Sequence[tuple[Settings, int, MultilingualMaterial]]) -> list[RunOutcome]:
         threads = 1 if self.jobs > 1 else 0
         with ThreadPoolExecutor(self.jobs) as pool:
             waiting = [pool.submit(self._run, *each, threads) for each in runs]

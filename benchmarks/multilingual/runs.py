@@ -10,7 +10,7 @@ from pathlib import Path
 from backbone.io.atomic_files import read_json, write_text
 from benchmarks.common import file_name
 from scripts._app.cli import remark
-from starter_build.datasets.multilingual_texts import Material
+from starter_build.datasets.multilingual_texts import MultilingualMaterial
 from starter_build.processes import polygraft
 
 _KEPT = 12
@@ -33,7 +33,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunOutcome:
     """A trained model's figures."""
 
     name: str
@@ -53,7 +53,7 @@ class Outcome:
         return {"mean": self.mean, **self.bits}
 
 
-def run(settings: Settings, seed: int, material: Material, work: Path, *, threads: int = 0) -> Outcome:
+def run(settings: Settings, seed: int, material: MultilingualMaterial, work: Path, *, threads: int = 0) -> RunOutcome:
     """Train and measure, or read what an earlier call has kept; a training that was interrupted goes on.
 
     Args:
@@ -67,8 +67,8 @@ def run(settings: Settings, seed: int, material: Material, work: Path, *, thread
         "--corpus", material.corpus, "--tokenizer", settings.tokenizer, "--size", settings.size,
         "--context", settings.context, *settings.training, "--seed", seed, "--val-share", 0,
     ]  # fmt: skip
-    told = json.dumps([*map(str, words), settings.validation])
-    folder = work / f"{file_name(settings.name, seed)}-{hashlib.sha256(told.encode()).hexdigest()[:_KEPT]}"
+    identity = json.dumps([*map(str, words), settings.validation])
+    folder = work / f"{file_name(settings.name, seed)}-{hashlib.sha256(identity.encode()).hexdigest()[:_KEPT]}"
     kept = folder.with_suffix(".json")
     if not kept.exists():
         remark(f"{settings.name}, seed {seed}")
@@ -76,7 +76,7 @@ def run(settings: Settings, seed: int, material: Material, work: Path, *, thread
         texts = [material.corpus] if settings.validation else material.tests()
         measured = polygraft("evaluate", "language", folder, *texts, "--by-language", threads=threads, capture=True)
         languages = [row for row in measured.rows() if "bytes" in row]
-        outcome = Outcome(
+        outcome = RunOutcome(
             name=settings.name,
             seed=seed,
             bits={row["language"]: row["bits_per_byte"] for row in languages},
@@ -84,4 +84,4 @@ def run(settings: Settings, seed: int, material: Material, work: Path, *, thread
         )
         write_text(kept, json.dumps(asdict(outcome)) + "\n")
         shutil.rmtree(folder)
-    return Outcome(**read_json(kept))
+    return RunOutcome(**read_json(kept))

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from scripts._app.cli import remark
-from starter_build.datasets.multilingual_texts import Material, read_rows
+from starter_build.datasets.multilingual_texts import MultilingualMaterial, read_rows
 from starter_build.processes import polygraft
 
 _PIECES = 25
@@ -37,7 +37,7 @@ class Build:
         return self.bytes / 1e6 / self.seconds
 
 
-def measure_builds(world: Material, folder: Path, size: float, workers: Sequence[int]) -> list[Build]:
+def measure_builds(world: MultilingualMaterial, folder: Path, size: float, workers: Sequence[int]) -> list[Build]:
     """Build a quarter of a stream with the most workers, then the whole of it with each number of workers.
 
     Args:
@@ -63,7 +63,7 @@ def _build(sources: Path, out: Path, workers: int) -> Build:
     return Build(workers=workers, bytes=read, seconds=ended.seconds, mebibytes=ended.mebibytes)
 
 
-def _write_stream(world: Material, folder: Path, size: float) -> Path:
+def _write_stream(world: MultilingualMaterial, folder: Path, size: float) -> Path:
     """Write files of documents in each language, as much of each, and the list of them; return the list."""
     remark(f"writing {size / 1e9:.2f} GB of documents")
     folder.mkdir()
@@ -91,7 +91,7 @@ def _write_file(documents: Iterator[str], path: Path, size: float) -> int:
     return written
 
 
-def _documents(world: Material, code: str) -> Iterator[str]:
+def _documents(world: MultilingualMaterial, code: str) -> Iterator[str]:
     """Yield documents of some sentences drawn anew each time, without end; hardly any two are equal."""
     draw = random.Random(code)
     texts = (row["text"] for path in world.text.glob(f"{code}-*.jsonl") for row in read_rows(path))

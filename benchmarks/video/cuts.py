@@ -12,7 +12,7 @@ _TICK = 1e-6  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
+class CutAgreement:
     """Cuts that were found against true ones."""
 
     precision: float
@@ -29,7 +29,7 @@ class Agreement:
         return 2 * self.precision * self.recall / both if both else 0.0
 
 
-def agreement(found: Sequence[float], true: Sequence[float], tolerance: float) -> Agreement:
+def agreement(found: Sequence[float], true: Sequence[float], tolerance: float) -> CutAgreement:
     """Compare cuts, each of which may answer for one of the other side.
 
     Args:
@@ -43,7 +43,7 @@ def agreement(found: Sequence[float], true: Sequence[float], tolerance: float) -
             at += 1
         if at < len(true) and abs(true[at] - cut) <= tolerance + _TICK:
             hits, at = hits + 1, at + 1
-    return Agreement(
+    return CutAgreement(
         precision=hits / len(found) if found else 0.0,
         recall=hits / len(true) if true else 0.0,
         found=len(found),

@@ -119,6 +119,6 @@ def cut(texts: Iterable[str]) -> list[Step]:
 
 def fill(names: Sequence[str], sources: Mapping[str, Sequence[str]], parts: Sequence[Step], entries: int) -> list[str]:
     """Return the names, then the sources in their order, then composed texts: `entries` at most."""
-    told = [*names, *(text for texts in sources.values() for text in texts)]
-    composed = islice(compose(parts, forbidden=set(told)), max(0, entries - len(told)))
-    return [*told, *composed][:entries]
+    written = [*names, *(text for texts in sources.values() for text in texts)]
+    composed = islice(compose(parts, forbidden=set(written)), max(0, entries - len(written)))
+    return [*written, *composed][:entries]

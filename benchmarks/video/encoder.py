@@ -22,7 +22,7 @@ from starter_build.datasets.images import WORDNET, images
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import fetch
 from starter_build.datasets.splits import load_splits, read_rows
-from starter_build.starter.image_text import Material, fit_head
+from starter_build.starter.image_text import ImageTextMaterial, fit_head
 from starter_build.starter.image_text_data import TOWER, load_teacher, select, teach, tower_features
 from starter_build.starter.imagenet import class_names, classifier_weights
 
@@ -43,8 +43,8 @@ def benchmark_encoder(data: Path, work: Path, *, seed: int = 0) -> Path:
         return out
     remark("fitting an image-text model that has seen no emoji")
     starter = starter_path("clip")
-    blank = _blank(starter, work / "blank")
-    head = fit_head(blank, _material(data, work, blank), work / f"head-{seed}", seed=seed)
+    untrained = _untrained(starter, work / "untrained")
+    head = fit_head(untrained, _material(data, work, untrained), work / f"head-{seed}", seed=seed)
     tensors = load_file(starter / WEIGHTS)
     tensors |= {f"{_HEAD}{name}": tensor.half().contiguous() for name, tensor in head.head.items()}
     tensors["logit_scale"] = head.scale.half()
@@ -55,7 +55,7 @@ def benchmark_encoder(data: Path, work: Path, *, seed: int = 0) -> Path:
     return out
 
 
-def _blank(starter: Path, folder: Path) -> Path:
+def _untrained(starter: Path, folder: Path) -> Path:
     """Make the folder of the untrained model: the starter's without its weights."""
     if not folder.exists():
         with atomic_folder(folder) as partial:
@@ -69,7 +69,7 @@ def _copy_form(starter: Path, folder: Path) -> None:
         shutil.copy(starter / name, folder)
 
 
-def _material(data: Path, work: Path, blank: Path) -> Material:
+def _material(data: Path, work: Path, untrained: Path) -> ImageTextMaterial:
     """Encode the images that are no emoji, and name the classes that no held-out image shows."""
     sides = load_splits()
     every = [image for image in images(data) if image.id in sides]
@@ -78,14 +78,14 @@ def _material(data: Path, work: Path, blank: Path) -> Material:
     classes = class_names(read_wordnet(fetch(WORDNET, data)), held_out, concepts)
     found = [image for image in every if image.set != "emoji" and sides[image.id] in _SIDES]
     rows = {side: [row for row, image in enumerate(found) if sides[image.id] == side] for side in _SIDES}
-    told = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
+    targets = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
     named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
     # the text tower was centred on the captions of all training images: as it is, so must the teacher's vectors be
     training = [image.text for image in every if sides[image.id] == "train"]
     center = teach(lambda: load_teacher(data, work), training, work).float().mean(0)
-    features = tower_features(ImageEncoder.untrained(blank), [image.image for image in found], work)
-    return Material(
-        splits={side: select(found, own, features, told - center) for side, own in rows.items()},
+    features = tower_features(ImageEncoder.untrained(untrained), [image.image for image in found], work)
+    return ImageTextMaterial(
+        splits={side: select(found, own, features, targets - center) for side, own in rows.items()},
         texts=[],
         vectors=torch.zeros(0),
         class_weights=classifier_weights(TOWER)[list(classes)],

@@ -16,9 +16,9 @@ from torch import Tensor
 from backbone.io.atomic_files import atomic_folder, read_json, write_json
 from benchmarks.common import file_name
 from benchmarks.video.distractors import cut, distractors, fill
-from benchmarks.video.systems import SYSTEMS, Schedule, System, train_system, untrained
-from benchmarks.video.tables import Run
-from benchmarks.video.vocabularies import Vocabulary, described, embed, name_list
+from benchmarks.video.systems import SYSTEMS, NarrationSchedule, NarrationSystem, train_system, untrained
+from benchmarks.video.tables import NarrationRun
+from benchmarks.video.vocabularies import BenchmarkVocabulary, described, embed, name_list
 from scripts._app.cli import remark
 from starter_build.datasets.emoji_clips import emoji_clips, plain_names
 from starter_build.datasets.narrated_clips import Part, Videos, encode, part
@@ -55,7 +55,7 @@ class Answers:
 
 
 @dataclass(kw_only=True, eq=False)
-class Laboratory:
+class NarrationExperiment:
     """The videos, the frozen models, and a work folder."""
 
     videos: Videos
@@ -64,13 +64,20 @@ class Laboratory:
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
     data: Path
-    schedule: Schedule
+    schedule: NarrationSchedule
     distractors: Path | None = None
 
     @classmethod
     def open(
-        cls, data: Path, work: Path, clip: str, *, schedule: Schedule, device: str, distractors: Path | None = None
-    ) -> "Laboratory":
+        cls,
+        data: Path,
+        work: Path,
+        clip: str,
+        *,
+        schedule: NarrationSchedule,
+        device: str,
+        distractors: Path | None = None,
+    ) -> "NarrationExperiment":
         """Load the frozen models and encode the videos; missing packages are fetched under `data`.
 
         Args:
@@ -116,17 +123,17 @@ class Laboratory:
                 save_file(answers.queries, partial / "queries.safetensors")
                 write_json(partial / "said.json", {"said": answers.said, "facts": answers.facts})
             shutil.rmtree(self.folder / "runs" / folder.name, ignore_errors=True)
-        told = read_json(folder / "said.json")
-        return Answers(queries=load_file(folder / "queries.safetensors"), said=told["said"], facts=told["facts"])
+        record = read_json(folder / "said.json")
+        return Answers(queries=load_file(folder / "queries.safetensors"), said=record["said"], facts=record["facts"])
 
-    def _key(self, name: str, system: System, seed: int) -> str:
+    def _key(self, name: str, system: NarrationSystem, seed: int) -> str:
         models = [part.digest for part in self.frozen]
         data = [self.videos.validation.digest, self.videos.lessons[self.schedule.lesson].digest]
         schedule = asdict(self.schedule) if system.learns else ()
-        told = repr((asdict(system.config), system.near, schedule, models, data, seed))
-        return f"{file_name(name, seed)}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        record = repr((asdict(system.config), system.near, schedule, models, data, seed))
+        return f"{file_name(name, seed)}-{hashlib.sha256(record.encode()).hexdigest()[:12]}"
 
-    def _trained_answers(self, system: System, seed: int, run: Path) -> Answers:
+    def _trained_answers(self, system: NarrationSystem, seed: int, run: Path) -> Answers:
         narrator, facts = untrained(system, self.frozen, seed=seed), {}
         if system.learns:
             trained = train_system(system, self.videos, self.frozen, run, schedule=self.schedule, seed=seed)
@@ -152,39 +159,43 @@ class Laboratory:
     # What they say
 
     @cached_property
-    def known(self) -> Vocabulary:
+    def known(self) -> BenchmarkVocabulary:
         """All names of all emoji."""
         return self.embedded(self.names)
 
-    def large(self, entries: int) -> tuple[Vocabulary, str]:
+    def large(self, entries: int) -> tuple[BenchmarkVocabulary, str]:
         """Return the vocabulary of so many entries, the names first, and what it is made of."""
         sources = distractors(self.data, self.distractors, forbidden=set(self.names))
         texts = fill(self.names, sources, cut(sources["recipe steps"]), entries)
         return self.embedded(texts), described(sources, len(self.names), len(texts))
 
-    def embedded(self, texts: Sequence[str]) -> Vocabulary:
+    def embedded(self, texts: Sequence[str]) -> BenchmarkVocabulary:
         """Return texts with their vectors, which are kept."""
         made = embed(texts, self.texts, self.folder / "vectors")
         if made.encoded > 1000:
             remark(f"encoded {made.encoded:,} texts in {made.seconds / 60:.1f} minutes")
         return made.vocabulary
 
-    def own(self, which: Part, *, first: bool) -> Vocabulary:
+    def own(self, which: Part, *, first: bool) -> BenchmarkVocabulary:
         """Return the names of the videos of a part alone, their first ones or all."""
         names = self.videos.parts[which].names
         return self.embedded(name_list(own[:1] if first else own for own in names))
 
-    def run(self, name: str, seed: int, which: Part, vocabulary: Vocabulary) -> Run:
+    def run(self, name: str, seed: int, which: Part, vocabulary: BenchmarkVocabulary) -> NarrationRun:
         """Return what a system finds in a vocabulary for the videos of a part."""
         answers = self.answers(name, seed)
         return self.found(which, answers.queries[which], vocabulary, answers.said.get(which))
 
-    def found(self, which: Part, queries: Tensor, vocabulary: Vocabulary, said: Sequence[str] | None = None) -> Run:
+    def found(
+        self, which: Part, queries: Tensor, vocabulary: BenchmarkVocabulary, said: Sequence[str] | None = None
+    ) -> NarrationRun:
         """Return what queries find in a vocabulary; what was written, where something was, is what is said."""
         videos = self.videos.parts[which]
         hits = search(vocabulary.vectors, queries, _HITS)
         best = [vocabulary.texts[row] for row in hits.rows[:, 0].tolist()]
-        return Run(names=videos.names, concepts=videos.concepts, said=said or best, hits=hits, rows=vocabulary.rows())
+        return NarrationRun(
+            names=videos.names, concepts=videos.concepts, said=said or best, hits=hits, rows=vocabulary.rows()
+        )
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """What is new to a vocabulary, and whether its growth finds more than it breaks.
 
-The names of half of the test concepts are left out of a vocabulary of the videos' names. Videos that the margin calls new
-(the right ones and false alarms alike) are asked about, a video at a time, and what passes the test of
+The names of half of the test concepts are left out of a vocabulary of the videos' names. Videos that the margin calls
+new (the right ones and false alarms alike) are asked about, a video at a time, and what passes the test of
 `video.update.update.judge` enters. Then all test videos are looked for again.
 """
 
@@ -15,20 +15,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.video.distractors import names_of_things
-from benchmarks.video.vocabularies import Vocabulary, name_list
+from benchmarks.video.vocabularies import BenchmarkVocabulary, name_list
 from starter_build.datasets.documents import hash_share
 from starter_build.datasets.narrated_clips import Part, Videoset
 from video.timeline.segments import Segment
 from video.update.proposers import Composition, Proposer
 from video.update.update import Verdict, grow
 from video.vocabulary.exact_search import search
-from video.vocabulary.narrations import Row, collect
+from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.novelty import NEIGHBOURS, CalibratedMargin, FixedThreshold, Novelty, auroc
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 if TYPE_CHECKING:
-    from benchmarks.video.experiment import Laboratory
-    from benchmarks.video.tables import Run
+    from benchmarks.video.experiment import NarrationExperiment
+    from benchmarks.video.tables import NarrationRun
 
 _MISSING = 0.5
 """Share of the concepts whose names are left out."""
@@ -38,7 +38,7 @@ _MISSING = 0.5
 class Gap:
     """A vocabulary without the names of some of the videos."""
 
-    vocabulary: Vocabulary
+    vocabulary: BenchmarkVocabulary
     missing: Tensor
     """(F,) bool: which videos it has no right name of."""
 
@@ -62,8 +62,8 @@ class Noticed:
 class Grown:
     """The videos before and after a growth."""
 
-    before: "Run"
-    after: "Run"
+    before: "NarrationRun"
+    after: "NarrationRun"
     missing: Tensor
     """(F,) bool."""
     asked: int
@@ -72,7 +72,7 @@ class Grown:
     admitted: int
 
 
-def gap(laboratory: "Laboratory", which: Part) -> Gap:
+def gap(laboratory: "NarrationExperiment", which: Part) -> Gap:
     """Leave the names of some concepts of a part out of the names of all videos; a hash of the concept draws them."""
     videos = laboratory.videos.parts[which]
     missing = torch.tensor([hash_share("missing", concept) < _MISSING for concept in videos.concepts])
@@ -84,13 +84,13 @@ def gap(laboratory: "Laboratory", which: Part) -> Gap:
     return Gap(vocabulary=laboratory.embedded(kept), missing=absent)
 
 
-def _video_names(laboratory: "Laboratory") -> list[str]:
+def _video_names(laboratory: "NarrationExperiment") -> list[str]:
     held = [own for videos in laboratory.videos.parts.values() for own in videos.names]
     learned = [[text] for lesson in laboratory.videos.lessons.values() for text in lesson.texts]
     return name_list([*held, *learned])
 
 
-def calibrated(laboratory: "Laboratory", queries: dict[str, Tensor]) -> CalibratedMargin:
+def calibrated(laboratory: "NarrationExperiment", queries: dict[str, Tensor]) -> CalibratedMargin:
     """Learn from both kinds of validation videos what novelty looks like."""
     known, novel = [], []
     parts: tuple[Part, ...] = ("validation fresh", "validation known")
@@ -105,15 +105,15 @@ def calibrated(laboratory: "Laboratory", queries: dict[str, Tensor]) -> Calibrat
 def noticed(rule: Novelty, there: Gap, queries: Tensor) -> Noticed:
     """Measure a rule on the videos of a part."""
     scores = search(there.vocabulary.vectors, queries, NEIGHBOURS).scores
-    told, newness = rule.is_novel(scores).float(), rule.novelty(scores)
+    flagged, newness = rule.is_novel(scores).float(), rule.novelty(scores)
     return Noticed(
         auroc=auroc(newness[~there.missing], newness[there.missing]),
-        caught=float(told[there.missing].mean()),
-        false_alarms=float(told[~there.missing].mean()),
+        caught=float(flagged[there.missing].mean()),
+        false_alarms=float(flagged[~there.missing].mean()),
     )
 
 
-def rules(laboratory: "Laboratory", queries: dict[str, Tensor]) -> dict[str, Novelty]:
+def rules(laboratory: "NarrationExperiment", queries: dict[str, Tensor]) -> dict[str, Novelty]:
     """Return the rules that are compared."""
     return {"best cosine below 0.4": FixedThreshold(), "calibrated margin": calibrated(laboratory, queries)}
 
@@ -122,7 +122,7 @@ def rules(laboratory: "Laboratory", queries: dict[str, Tensor]) -> dict[str, Nov
 class Phrases:
     """A proposer as `video.update.proposers.Library`: of a list of phrases, whose vectors are kept, the closest."""
 
-    phrases: Vocabulary
+    phrases: BenchmarkVocabulary
     name: str = "phrases"
     keep: int = 8
 
@@ -132,7 +132,7 @@ class Phrases:
         return [self.phrases.texts[row] for row in rows]
 
 
-def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty, *, wide: bool) -> Grown:
+def grown(laboratory: "NarrationExperiment", which: Part, queries: Tensor, rule: Novelty, *, wide: bool) -> Grown:
     """Let the vocabulary of a gap grow by the videos of a part.
 
     Args:
@@ -146,7 +146,7 @@ def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty,
     new = rule.is_novel(search(there.vocabulary.vectors, queries, NEIGHBOURS).scores).nonzero().flatten().tolist()
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "vocabulary"
-        rows = (Row(text) for text in there.vocabulary.texts)
+        rows = (NarrationRow(text) for text in there.vocabulary.texts)
         vocabulary = NarrationVocabulary.build(collect(rows), encoder=laboratory.texts)
         vocabulary.save_pretrained(folder)
         proposer: Proposer = Composition(vocabulary, laboratory.texts)
@@ -154,8 +154,8 @@ def grown(laboratory: "Laboratory", which: Part, queries: Tensor, rule: Novelty,
             proposer = Phrases(phrases=laboratory.embedded(names_of_things(laboratory.data)))
         verdicts: list[Verdict] = []
         for video in new:
-            told = grow(folder, [_segment(videos, video, queries[video])], proposer, laboratory.texts)
-            verdicts += told.verdicts
+            flagged = grow(folder, [_segment(videos, video, queries[video])], proposer, laboratory.texts)
+            verdicts += flagged.verdicts
         texts = [entry.text for entry in NarrationVocabulary.from_pretrained(folder).entries("narrations")]
     return Grown(
         before=laboratory.found(which, queries, there.vocabulary),

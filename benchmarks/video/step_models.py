@@ -23,8 +23,8 @@ from benchmarks.video.step_data import SHOWN, Procedure, StepTable, step_clips
 from benchmarks.video.step_tasks import (
     Asked,
     Choice,
-    Pair,
     Reader,
+    StepPair,
     answer_choices,
     answer_pairs,
     choices,
@@ -57,7 +57,7 @@ BOTH: tuple[Asked, ...] = ("next", "before")
 
 
 @dataclass(frozen=True, kw_only=True)
-class System:
+class StepSystem:
     """A narrator to train."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -80,16 +80,16 @@ class System:
 
 
 _TUNED = {"body": "low-rank", "rank": 8, "adapter_layers": 0, "retrieval": "mean"}
-SYSTEMS: dict[str, System] = {
-    OURS: System(settings=_TUNED),
-    RANDOM: System(settings=_TUNED, random=True),
-    ADAPTER: System(settings={"body": "none", "adapter_layers": 2}, lr=1e-3),
-    LINEAR: System(settings={"body": "none", "adapter_layers": 0}),
+SYSTEMS: dict[str, StepSystem] = {
+    OURS: StepSystem(settings=_TUNED),
+    RANDOM: StepSystem(settings=_TUNED, random=True),
+    ADAPTER: StepSystem(settings={"body": "none", "adapter_layers": 2}, lr=1e-3),
+    LINEAR: StepSystem(settings={"body": "none", "adapter_layers": 0}),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class StepSchedule:
     """How long a system learns: as many clips for each question, whether one narrator is asked both or two one each."""
 
     steps: int = 600
@@ -97,7 +97,7 @@ class Schedule:
     batch_size: int = 64
     """Clips of a step."""
 
-    def config(self, system: System, seed: int) -> TrainConfig:
+    def config(self, system: StepSystem, seed: int) -> TrainConfig:
         """Return the settings of one training, which measures on validation recipes four times."""
         steps = max(1, self.steps // len(system.lessons))
         pause = max(1, steps // 4)
@@ -111,7 +111,7 @@ class Examination:
     """The questions about the recipes of one side."""
 
     choices: Sequence[Choice]
-    pairs: Sequence[Pair]
+    pairs: Sequence[StepPair]
 
     def take(self, read: Reader, vectors: torch.Tensor, asked: Sequence[Asked] = BOTH) -> dict[str, Any]:
         """Return how far each answer is right; orders need both questions."""
@@ -120,7 +120,7 @@ class Examination:
         return found | (answer_pairs(self.pairs, order_scores(self.pairs, read, vectors)) if asked == BOTH else {})
 
 
-class Laboratory:
+class StepExperiment:
     """Recipes, the frozen models, and a work folder.
 
     Args:
@@ -132,7 +132,7 @@ class Laboratory:
     """
 
     def __init__(
-        self, found: Sequence[Procedure], encoder: ImageEncoder, backbone: Backbone, work: Path, schedule: Schedule
+        self, found: Sequence[Procedure], encoder: ImageEncoder, backbone: Backbone, work: Path, schedule: StepSchedule
     ) -> None:
         self.sides: dict[Side, list[Procedure]] = {"train": [], "validation": [], "test": []}
         for procedure in found:

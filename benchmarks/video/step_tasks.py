@@ -37,7 +37,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class StepPair:
     """Two steps of a recipe, the earlier one first."""
 
     task: str
@@ -106,7 +106,7 @@ def _others(pool: Sequence[tuple[str, str]], group: str, own: set[str], draw: ra
     return list(drawn.values())[:WRONG]
 
 
-def pairs(found: Sequence[Procedure], known: Sequence[Procedure], table: StepTable) -> list[Pair]:
+def pairs(found: Sequence[Procedure], known: Sequence[Procedure], table: StepTable) -> list[StepPair]:
     """Return all pairs of steps of a recipe that no recipe of ``known`` has; neighbours are a task of their own too."""
     new = new_steps(found, known)
     made = []
@@ -116,7 +116,7 @@ def pairs(found: Sequence[Procedure], known: Sequence[Procedure], table: StepTab
                 if first in new[procedure.id] and second in new[procedure.id]:
                     ends = {"first": table.rows[first], "second": table.rows[second]}
                     tasks = ["order", "order of neighbours"] if not behind else ["order"]
-                    made += [Pair(task=task, procedure=procedure, **ends) for task in tasks]
+                    made += [StepPair(task=task, procedure=procedure, **ends) for task in tasks]
     return made
 
 
@@ -142,7 +142,7 @@ def answer_choices(asked: Sequence[Choice], read: Reader, vectors: Tensor) -> di
     return scores
 
 
-def order_scores(asked: Sequence[Pair], read: Reader, vectors: Tensor) -> list[float]:
+def order_scores(asked: Sequence[StepPair], read: Reader, vectors: Tensor) -> list[float]:
     """Return for each pair how much more the answers speak for its order than for the other: above 0 is right.
 
     Each step is shown alone, and asked what comes next and what was before; the other step is looked for in both.
@@ -163,7 +163,7 @@ def order_scores(asked: Sequence[Pair], read: Reader, vectors: Tensor) -> list[f
     return found
 
 
-def answer_pairs(asked: Sequence[Pair], scores: Sequence[float]) -> dict[str, dict[str, list[float]]]:
+def answer_pairs(asked: Sequence[StepPair], scores: Sequence[float]) -> dict[str, dict[str, list[float]]]:
     """Return how far each order is right, given scores that are above 0 for the right one."""
     found: dict[str, dict[str, list[float]]] = {}
     for pair, score in zip(asked, scores, strict=True):
@@ -202,7 +202,7 @@ def narrator_reader(narrators: Mapping[Asked, Narrator], vectors: Tensor) -> Rea
     return read
 
 
-def place_scores(asked: Sequence[Pair], trained: Sequence[Procedure], table: StepTable) -> list[float]:
+def place_scores(asked: Sequence[StepPair], trained: Sequence[Procedure], table: StepTable) -> list[float]:
     """Return scores of pairs by where steps like these stand: a ridge from vectors to places, 0 first and 1 last."""
     steps = [step for procedure in trained for step in procedure.steps]
     places = [at / (len(p.steps) - 1) for p in trained for at in range(len(p.steps))]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from starter_build.datasets.narrated_clips import Videos
-    from video.training.train import Trained
+    from video.training.train import TrainedNarrator
 
 MEAN, ADAPTER, WRITES, BATCH, FRAMES_FIRST, OURS = (
     "mean of the frames, untrained",
@@ -23,7 +23,7 @@ MEAN, ADAPTER, WRITES, BATCH, FRAMES_FIRST, OURS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class System:
+class NarrationSystem:
     """A narrator."""
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -42,12 +42,12 @@ class System:
 _WRITES: dict[str, Any] = {"answer": "generate", "max_frames": 16, "max_tokens": 16}
 
 MAIN = {
-    MEAN: System(settings={"body": "none"}, learns=False),
-    ADAPTER: System(settings={"body": "none", "adapter_layers": 2}),
-    WRITES: System(settings=_WRITES, near=False),
-    BATCH: System(settings={"loss": "batch"}),
-    FRAMES_FIRST: System(settings={"order": "frames-first"}),
-    OURS: System(),
+    MEAN: NarrationSystem(settings={"body": "none"}, learns=False),
+    ADAPTER: NarrationSystem(settings={"body": "none", "adapter_layers": 2}),
+    WRITES: NarrationSystem(settings=_WRITES, near=False),
+    BATCH: NarrationSystem(settings={"loss": "batch"}),
+    FRAMES_FIRST: NarrationSystem(settings={"order": "frames-first"}),
+    OURS: NarrationSystem(),
 }
 # "no residual" and what writes begin at random, not at the mean of the frames.
 _CHANGES: dict[str, dict[str, Any]] = {
@@ -59,13 +59,13 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "no residual": {"residual": False},
 }
 ABLATIONS = {
-    f"ours, {name}": System(settings=changes, near=name != "no residual") for name, changes in _CHANGES.items()
-} | {f"{WRITES}, body full": System(settings=_WRITES | {"body": "full"}, near=False)}
+    f"ours, {name}": NarrationSystem(settings=changes, near=name != "no residual") for name, changes in _CHANGES.items()
+} | {f"{WRITES}, body full": NarrationSystem(settings=_WRITES | {"body": "full"}, near=False)}
 SYSTEMS = MAIN | ABLATIONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class NarrationSchedule:
     """How long a narrator is trained, on what."""
 
     steps: int = 200
@@ -81,14 +81,14 @@ class Schedule:
 
 
 def train_system(
-    system: System,
+    system: NarrationSystem,
     videos: "Videos",
     frozen: "tuple[ImageEncoder, Backbone]",
     folder: Path,
     *,
-    schedule: Schedule,
+    schedule: NarrationSchedule,
     seed: int,
-) -> "Trained":
+) -> "TrainedNarrator":
     """Train one narrator; called again, it goes on.
 
     Args:
@@ -113,7 +113,7 @@ def train_system(
     )
 
 
-def untrained(system: System, frozen: "tuple[ImageEncoder, Backbone]", *, seed: int) -> Any:
+def untrained(system: NarrationSystem, frozen: "tuple[ImageEncoder, Backbone]", *, seed: int) -> Any:
     """Return the narrator as it begins."""
     from backbone.device import seed_everything
     from video.narrator import Narrator

@@ -14,7 +14,7 @@ SHOWN = ("first_1", "first_5", "any_1", "any_5", "cider_d", "bleu_1", "bleu_2")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
+class NarrationRun:
     """What one system with one seed said of the videos of one part, from one vocabulary."""
 
     names: Sequence[tuple[str, ...]]
@@ -26,7 +26,7 @@ class Run:
     rows: Mapping[str, int]
     """Of the texts of the vocabulary."""
 
-    def take(self, kept: Sequence[int]) -> "Run":
+    def take(self, kept: Sequence[int]) -> "NarrationRun":
         """Return what was said of these videos alone."""
         return replace(
             self,
@@ -63,7 +63,7 @@ class Run:
         return said, {str(at): own for at, own in enumerate(self.names)}
 
 
-def difference(ours: Sequence[Run], others: Sequence[Run], figure: str) -> Interval:
+def difference(ours: Sequence[NarrationRun], others: Sequence[NarrationRun], figure: str) -> Interval:
     """Return how much better ours is in a figure, the mean over seeds, with a 95 % bootstrap interval over concepts."""
     first, second = (_mean_each(runs, figure) for runs in (ours, others))
     by_concept: dict[str, list[float]] = {}
@@ -72,5 +72,5 @@ def difference(ours: Sequence[Run], others: Sequence[Run], figure: str) -> Inter
     return bootstrap(by_concept, samples=2000)
 
 
-def _mean_each(runs: Sequence[Run], figure: str) -> list[float]:
+def _mean_each(runs: Sequence[NarrationRun], figure: str) -> list[float]:
     return [statistics.fmean(values) for values in zip(*(run.each(figure) for run in runs), strict=True)]

@@ -26,7 +26,7 @@ _CHUNK = 8192
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Vocabulary:
+class BenchmarkVocabulary:
     """Texts with their vectors."""
 
     texts: Sequence[str]
@@ -37,16 +37,16 @@ class Vocabulary:
         """Return the row of each text."""
         return {text: row for row, text in enumerate(self.texts)}
 
-    def first(self, entries: int) -> "Vocabulary":
+    def first(self, entries: int) -> "BenchmarkVocabulary":
         """Return the vocabulary of the first entries alone."""
-        return Vocabulary(texts=self.texts[:entries], vectors=self.vectors[:entries])
+        return BenchmarkVocabulary(texts=self.texts[:entries], vectors=self.vectors[:entries])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
     """A vocabulary, and how long it took to make."""
 
-    vocabulary: Vocabulary
+    vocabulary: BenchmarkVocabulary
     seconds: float
     """Of what this call had to encode."""
     encoded: int
@@ -69,7 +69,7 @@ def embed(texts: Sequence[str], encoder: "TextEncoder", folder: Path) -> Embedde
                 np.save(partial, rows)
         parts.append(torch.from_numpy(np.load(file, allow_pickle=False)))
     vectors = torch.cat(parts) if parts else torch.zeros(0, 0, dtype=torch.float16)
-    return Embedded(vocabulary=Vocabulary(texts=texts, vectors=vectors), seconds=seconds, encoded=encoded)
+    return Embedded(vocabulary=BenchmarkVocabulary(texts=texts, vectors=vectors), seconds=seconds, encoded=encoded)
 
 
 def described(sources: dict[str, list[str]], names: int, entries: int) -> str:

@@ -14,7 +14,7 @@ Word = tuple[int, ...]
 """Ids of the tokens of a word."""
 
 _BATCH = 1000  # texts whose tokens are in memory as the library holds them
-# Thai, Lao, Burmese, Khmer, kana, Chinese characters: what stands between blanks is no word
+# Thai, Lao, Burmese, Khmer, kana, Chinese characters: what stands between spaces is no word
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
 
 
@@ -36,7 +36,7 @@ class WordReader:
         """Return the words of each text.
 
         A word begins where the tokenizer cuts text before it looks for tokens, or with a token that is marked as
-        beginning one. In scripts without blanks each token is a word.
+        beginning one. In scripts without spaces each token is a word.
         """
         starts = self.vocabulary.starts.tolist()
         cut = [_glued(ids, places, starts) for ids, places in self._tokens(texts)]
@@ -92,7 +92,7 @@ def _copied(state: str) -> Tokenizer:
 
 
 def _result(merge: str | list[str]) -> str:
-    # older files join the two parts with a blank
+    # older files join the two parts with a space
     return merge.replace(" ", "", 1) if isinstance(merge, str) else "".join(merge)
 
 

@@ -37,7 +37,7 @@ from crosslingual.corpus.write import SPLITS, SUFFIX, UnitSummary, read_summary,
 def place_language(
     language: str, group: Sequence[Unit], rules: Rules, tails: Sequence[Tail], work: Path, out: Path
 ) -> LanguageRecord:
-    """Put the shards of a language into ``out`` under their names, and return what is known of it.
+    """Put the shards of a language into ``out`` under their names, and return its statistics.
 
     Args:
         language: its code, the name of its folder.

@@ -26,7 +26,7 @@ from crosslingual.corpus.minhash import WIDTH, signatures
 from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.plan import Unit
 from crosslingual.corpus.quality_filters import Rules, judge_texts
-from crosslingual.corpus.readers import Found, read_documents
+from crosslingual.corpus.readers import FoundText, read_documents
 from crosslingual.corpus.unicode_scripts import Writing, writing_of
 
 # A text that was UTF-8 and was decoded as something else holds the letters that lead and continuation bytes become,
@@ -54,7 +54,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def repair_texts(texts: Sequence[str]) -> list[str]:
     r"""Return texts with encoding mistakes undone (ftfy), in NFC, lines ended by ``\n``, without control characters.
 
-    Blanks around them go; an empty text may be left. Texts are looked at together for what may need repair, which takes
+    Spaces around them go; an empty text may be left. Texts are looked at together for what may need repair, which takes
     half the time of searching each.
 
     Args:
@@ -109,7 +109,7 @@ def _roles() -> Array:
 TEXTS, DROPS, FACTS, SIGNATURES, COUNTS = "texts.zst", "drops.zst", "facts.bin", "signatures.bin", "counts.json"
 
 FACT = np.dtype([("key", "<u8"), ("ratio", "<f4"), ("size", "<u4")])
-"""What is known of a text: `text_key`, `compression_ratio`, and its bytes."""
+"""Statistics of a text: `text_key`, `compression_ratio`, and its bytes."""
 
 _BATCH_LETTERS = 1 << 17  # of the texts that are repaired and judged at a time
 
@@ -143,7 +143,7 @@ class _Part:
         self._open.close()
         write_json(self._folder / COUNTS, self._counts)
 
-    def repaired(self, batch: Sequence[Found]) -> list[Found]:
+    def repaired(self, batch: Sequence[FoundText]) -> list[FoundText]:
         """Count documents and return them repaired; drop those that were lost or are empty."""
         self._counts["documents"] += len(batch)
         self._counts["bytes"] += sum(found.size for found in batch)
@@ -156,7 +156,7 @@ class _Part:
                 whole.append(found._replace(text=text))
         return whole
 
-    def add(self, batch: Sequence[Found], writing: Writing, rules: Rules, options: BuildOptions) -> None:
+    def add(self, batch: Sequence[FoundText], writing: Writing, rules: Rules, options: BuildOptions) -> None:
         """Drop the texts that break a rule; put down the others and their facts."""
         judged = batch and not options.no_rules
         reasons = judge_texts([one.text for one in batch], writing, rules) if judged else [""] * len(batch)
@@ -172,7 +172,7 @@ class _Part:
         if kept and options.near != "off":
             self._signatures.write(signatures([one.text for one in kept], writing.word_characters).tobytes())
 
-    def _drop(self, found: Found, reason: str) -> None:
+    def _drop(self, found: FoundText, reason: str) -> None:
         self._drops.write({"id": found.id, "bytes": found.size, "reason": reason})
 
 
@@ -180,8 +180,8 @@ def _facts(data: bytes, *, with_ratio: bool) -> tuple[int, float, int]:
     return text_key(data), compression_ratio(data) if with_ratio else 0.0, len(data)
 
 
-def _batches(documents: Iterable[Found]) -> Iterator[list[Found]]:
-    batch: list[Found] = []
+def _batches(documents: Iterable[FoundText]) -> Iterator[list[FoundText]]:
+    batch: list[FoundText] = []
     letters = 0
     for found in documents:
         batch.append(found)

@@ -73,7 +73,7 @@ def read_lines(stream: IO[bytes], limit: int, start: int = 0) -> Iterator[tuple[
 
 
 def to_line(item: dict[str, Any]) -> bytes:
-    """Return an object as a line of JSON without blanks."""
+    """Return an object as a line of JSON without spaces."""
     return json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 

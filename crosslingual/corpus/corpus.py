@@ -35,7 +35,7 @@ class Corpus:
     digest: str
     """Names the content: two corpora of one digest hold the same documents in the same order."""
     records: Mapping[str, LanguageRecord]
-    """What is known of each language: amounts, drops by reason, licences, shards."""
+    """Statistics of each language: amounts, drops by reason, licences, shards."""
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":

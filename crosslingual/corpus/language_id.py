@@ -74,14 +74,14 @@ def check_identifier(path: Path, label: str) -> None:
     process.start()
     sending.close()
     try:
-        told = receiving.recv()
+        reply = receiving.recv()
     except EOFError:
-        told = f"{path} breaks the reader of fastText's models: it is damaged, or no such model"
+        reply = f"{path} breaks the reader of fastText's models: it is damaged, or no such model"
     process.join()
-    if isinstance(told, str):
-        raise PolygraftError(told)
-    if label not in told:
-        some = ", ".join(sorted(told)[:5])
+    if isinstance(reply, str):
+        raise PolygraftError(reply)
+    if label not in reply:
+        some = ", ".join(sorted(reply)[:5])
         raise PolygraftError(
             f"{path} knows no label {label!r} (but {some}, ...): give the language's label in the list"
         )

@@ -45,7 +45,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageRecord:
-    """What is known of one language."""
+    """Statistics of one language."""
 
     licences: Mapping[str, str]
     """Licence by source."""

@@ -42,7 +42,7 @@ def signatures(texts: Sequence[str], word_characters: int) -> Array:
 
     Args:
         texts: at least one.
-        word_characters: of `Writing`: characters that count as a word where no blanks stand between words.
+        word_characters: of `Writing`: characters that count as a word where no spaces stand between words.
 
     Raises:
         PolygraftError: rensa is not installed.

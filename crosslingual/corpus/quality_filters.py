@@ -23,13 +23,13 @@ class Rules:
     """Thresholds for one language; each may be set in the list of sources. A share counts from 0 to 1.
 
     Defaults are those of Gopher (Rae et al., 2021, appendix A1.1), with lines as FineWeb (Penedo et al., 2024) and
-    FineWeb-2 (Penedo et al., 2025) judge them. Where no blanks stand between words, so many characters count as one.
+    FineWeb-2 (Penedo et al., 2025) judge them. Where no spaces stand between words, so many characters count as one.
     """
 
     scripts: tuple[str, ...] = ()
     """Scripts of the letters, named as Unicode's names of letters begin: LATIN, CYRILLIC, CJK; none: the language's."""
     min_script: float = 0.5
-    """Least share of the letters that are of these scripts; where no blanks stand between words, of the words."""
+    """Least share of the letters that are of these scripts; where no spaces stand between words, of the words."""
     min_words: int = 50
     """Least words."""
     max_words: int = 100_000
@@ -141,7 +141,7 @@ class _Judge:
 
     @property
     def factor(self) -> int:
-        """Characters that count as a word, where no blanks part words; else 1, and words count."""
+        """Characters that count as a word, where words are not separated by spaces; else 1, and words count."""
         return max(self.writing.word_characters, 1)
 
     def by_measures(self, measures: Measures) -> list[tuple[str, Array]]:
@@ -149,7 +149,7 @@ class _Judge:
         rules, spaced = self.rules, not self.writing.word_characters
         words = measures.counts / self.factor
         length = measures.characters / np.maximum(words, 1e-9)
-        # without blanks marks of punctuation stand for themselves, and not at the end of words
+        # without spaces marks of punctuation stand for themselves, and not at the end of words
         marks = 0 if spaced else measures.kinds[:, PUNCTUATION]
         lettered = 1 - (measures.letterless - marks) / np.maximum(measures.counts - marks, 1)
         return [
@@ -201,7 +201,7 @@ class _Judge:
 
     def _stop_words(self, text: str) -> int:
         words = set(self.rules.stop_words)
-        if self.writing.word_characters:  # no blanks part them from others
+        if self.writing.word_characters:  # no spaces part them from others
             return sum(word in text for word in words)
         return len(words.intersection(text.split()))
 

@@ -16,7 +16,7 @@ Line = tuple[int, int, bytes | None]
 """Offset, size, and the line itself where it is not too long."""
 
 
-class Found(NamedTuple):
+class FoundText(NamedTuple):
     """A document as it was read."""
 
     id: str
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     """Why it could not be read: too_long, not_unicode, not_json, no_text."""
 
 
-def read_documents(unit: Unit, limit: int) -> Iterator[Found]:
+def read_documents(unit: Unit, limit: int) -> Iterator[FoundText]:
     """Yield the documents of a unit.
 
     Args:
@@ -48,12 +48,12 @@ def read_documents(unit: Unit, limit: int) -> Iterator[Found]:
             yield from read_through(piece.path, _from_file(unit.source, piece, kind, limit))
 
 
-def _from_values(piece: Piece, values: Iterable[Any], limit: int) -> Iterator[Found]:
+def _from_values(piece: Piece, values: Iterable[Any], limit: int) -> Iterator[FoundText]:
     for row, value in enumerate(values):
         yield _checked(f"{piece.name}:{row}", value, limit)
 
 
-def _from_file(source: Source, piece: Piece, kind: str, limit: int) -> Iterator[Found]:
+def _from_file(source: Source, piece: Piece, kind: str, limit: int) -> Iterator[FoundText]:
     with open_unpacked(piece.path) as stream:
         if kind == "txt" and source.documents == "file":
             documents = _whole(stream, limit)
@@ -121,7 +121,7 @@ class _Gathering:
 
 
 def _paragraphs(lines: Iterable[Line], limit: int) -> Iterator[Line]:
-    """Join the lines between blank ones."""
+    """Join the lines between empty ones."""
     gathering = _Gathering(limit)
     for line in lines:
         if _is_blank(line):
@@ -150,28 +150,28 @@ def _articles(lines: Iterable[Line], piece: Piece, limit: int) -> Iterator[Line]
     yield from gathering.take()
 
 
-def _decoded(source: Source, place: str, size: int, data: bytes | None, limit: int, *, fields: bool) -> Found:
+def _decoded(source: Source, place: str, size: int, data: bytes | None, limit: int, *, fields: bool) -> FoundText:
     if data is None:
-        return Found(place, size, "", "too_long")
+        return FoundText(place, size, "", "too_long")
     try:
         text = data.removeprefix(_MARK).decode(source.encoding)
     except UnicodeDecodeError:
-        return Found(place, size, "", "not_unicode")
+        return FoundText(place, size, "", "not_unicode")
     if not fields:
         return _checked(place, text, limit, size)
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
-        return Found(place, size, "", "not_json")
+        return FoundText(place, size, "", "not_json")
     return _checked(place, record.get(source.text) if isinstance(record, dict) else None, limit, size)
 
 
-def _checked(place: str, value: Any, limit: int, size: int = 0) -> Found:
+def _checked(place: str, value: Any, limit: int, size: int = 0) -> FoundText:
     """Return a document, or why it is none: JSON can hold half a surrogate pair, which is no character."""
     if not isinstance(value, str):
-        return Found(place, size, "", "no_text")
+        return FoundText(place, size, "", "no_text")
     try:
         length = len(value.encode())
     except UnicodeEncodeError:
-        return Found(place, size or len(value), "", "not_unicode")
-    return Found(place, length, value) if length <= limit else Found(place, length, "", "too_long")
+        return FoundText(place, size or len(value), "", "not_unicode")
+    return FoundText(place, length, value) if length <= limit else FoundText(place, length, "", "too_long")

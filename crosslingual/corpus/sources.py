@@ -29,7 +29,7 @@ def preset_rules(name: object, language: str) -> dict[str, Any]:
 
     Those of FineWeb-2 were tuned on text of the language: numbers, and the words that are most frequent in its
     Wikipedia. ``fineweb2.json`` holds those of 63 languages, from the settings that the project has published; the
-    words of Korean are left out, since they are particles that no blank parts from their nouns.
+    words of Korean are left out, since they are particles that no space parts from their nouns.
 
     Raises:
         PolygraftError: there is no such preset, or it says nothing of the language.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from crosslingual.corpus.exact_dedup import mix, slice_hashes
-from crosslingual.corpus.unicode_scripts import BLANK, MARK, NEWLINE, count_kinds, kinds_of
+from crosslingual.corpus.unicode_scripts import MARK, NEWLINE, SPACE, count_kinds, kinds_of
 
 _BOXES = 1 << 12  # that the words of a text are thrown into: few are not alone
 
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """All words of some texts on end. A word is what stands between blanks, or one character."""
+    """All words of some texts on end. A word is what stands between spaces, or one character."""
 
     hashes: Array
     sizes: Array
@@ -127,13 +127,13 @@ def measure(texts: Sequence[str], *, by_character: bool) -> Measures:
         words=words,
         kinds=counts,
         counts=np.bincount(owners, minlength=len(texts)),
-        characters=counts.sum(axis=1) - counts[:, BLANK] - counts[:, NEWLINE],
+        characters=counts.sum(axis=1) - counts[:, SPACE] - counts[:, NEWLINE],
         letterless=np.bincount(owners[~lettered], minlength=len(texts)),
     )
 
 
 def _bounds(filled: Array, *, by_character: bool) -> tuple[Array, Array]:
-    """Return where words begin and where they have ended; the last character is blank."""
+    """Return where words begin and where they have ended; the last character is space."""
     if by_character:
         begins = np.flatnonzero(filled)
         return begins, begins + 1

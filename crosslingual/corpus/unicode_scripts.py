@@ -14,10 +14,10 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-BLANK, NEWLINE, OTHER, DIGIT, PUNCTUATION, SYMBOL, MARK = range(7)
+SPACE, NEWLINE, OTHER, DIGIT, PUNCTUATION, SYMBOL, MARK = range(7)
 """Kinds that are no letters; a further kind for the letters of each script. Vowel signs and tone marks are marks."""
 
-_KINDS = {"Z": BLANK, "N": DIGIT, "M": MARK, "P": PUNCTUATION, "S": SYMBOL}
+_KINDS = {"Z": SPACE, "N": DIGIT, "M": MARK, "P": PUNCTUATION, "S": SYMBOL}
 
 _NAMED = 0x20000  # above, every letter is Chinese and no name says so
 
@@ -32,7 +32,7 @@ def _table() -> tuple[Array, dict[str, int]]:
     kinds[_NAMED : 2 * _NAMED] = scripts["CJK"]
     for point in range(_NAMED):
         kinds[point] = _kind(chr(point), scripts)
-    kinds[ord("\t")] = BLANK
+    kinds[ord("\t")] = SPACE
     kinds[ord("\n")] = NEWLINE
     return kinds, scripts
 
@@ -128,7 +128,7 @@ class Writing:
     scripts: tuple[str, ...] = ()
     """Scripts of its letters, named as Unicode's names of letters begin; none where we do not know."""
     word_characters: int = 0
-    """Characters that count as a word where no blanks stand between words; 0: words are what blanks part."""
+    """Characters that count as a word where no spaces stand between words; 0: words are what spaces part."""
     punctuated: bool = True
     """Whether sentences end in a mark."""
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ItemRow:
     """A line of a task file."""
 
     place: str
@@ -73,7 +73,7 @@ class Row:
         return self.values[name]
 
 
-def read_rows(path: Path, shape: str, language: str, make: Callable[[Row], T]) -> list[T]:
+def read_rows(path: Path, shape: str, language: str, make: Callable[[ItemRow], T]) -> list[T]:
     """Return what ``make`` makes of each row of a JSONL file.
 
     Args:
@@ -91,7 +91,7 @@ def read_rows(path: Path, shape: str, language: str, make: Callable[[Row], T]) -
     except OSError as error:
         raise PolygraftError(f"{source} cannot be read ({error.strerror}): give a JSONL file") from error
     hint = f"a line looks like {shape}"
-    made = [make(Row(place=place, values=values, default_language=language))
+    made = [make(ItemRow(place=place, values=values, default_language=language))
             for place, values in read_objects(data, source, hint)]  # fmt: skip
     if not made:
         raise PolygraftError(f"{source} has no row: {hint}")

@@ -118,5 +118,5 @@ def continued(backbone: Backbone, prompt: str, settings: Mapping[str, Any], cont
         top_k, top_p = int(settings.get("top_k", 0)), float(settings.get("top_p", 1.0))
         decoding = replace(decoding, top_k=top_k, top_p=top_p)
     [[generation]] = backbone.generate(backbone.embed(torch.tensor([kept])), decoding)
-    text = backbone.decode(generation.ids)  # its own text has lost the blanks at its ends
+    text = backbone.decode(generation.ids)  # its own text has lost the spaces at its ends
     return min((text.partition(stop)[0] for stop in stops if stop), key=len, default=text)

@@ -26,13 +26,13 @@ class TagQuestion:
     """Before the question."""
     after: str = ","
     """Behind the answer."""
-    blank: str = " "
+    space: str = " "
     """Between sentences and words."""
 
     def joint(self, verdict: Verdict) -> str:
         """Return what stands between the two sentences, without the comma behind the first."""
         answer: str = getattr(self, verdict) + self.after
-        return self.blank + (self.question + self.blank if self.question else "") + answer + self.blank
+        return self.space + (self.question + self.space if self.question else "") + answer + self.space
 
 
 def _asked(question: str, yes: str, also: str, no: str) -> TagQuestion:
@@ -78,7 +78,7 @@ CORRECTED = {
     "fr": _asked("n'est-ce pas ?", "Oui", "De plus", "Non"),
     "hi": _asked("है ना?", "हाँ", "साथ ही", "नहीं"),
     "ja": TagQuestion(
-        question="そうですよね？", yes="はい", also="また", no="いいえ", comma="、", after="、", blank=""
+        question="そうですよね？", yes="はい", also="また", no="いいえ", comma="、", after="、", space=""
     ),
     "ko": _asked("그렇죠?", "네", "또한", "아니요"),
     "sw": _asked("sivyo?", "Ndiyo", "Pia", "Hapana"),
@@ -86,7 +86,7 @@ CORRECTED = {
     "tr": _asked("değil mi?", "Evet", "Ayrıca", "Hayır"),
     "ur": TagQuestion(question="ہے نا؟", yes="جی ہاں", also="نیز", no="نہیں", comma="،", after="،"),
     "vi": _asked("đúng không?", "Đúng", "Ngoài ra", "Không"),
-    "zh": TagQuestion(question="对吗？", yes="是的", also="另外", no="不", comma="，", after="，", blank=""),
+    "zh": TagQuestion(question="对吗？", yes="是的", also="另外", no="不", comma="，", after="，", space=""),
 }
 
 CAUSE_EFFECT_PUBLISHED = {

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
-from crosslingual.evaluation.items import Row, Sentence, read_rows
+from crosslingual.evaluation.items import ItemRow, Sentence, read_rows
 from crosslingual.evaluation.options import Score
 from crosslingual.evaluation.prefix_tree import Encoder, common_length
 from crosslingual.evaluation.scorer import (
@@ -36,7 +36,7 @@ UNIVERSAL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class TagLayout:
     """What stands around the tagged words of a sentence."""
 
     begin: str
@@ -53,17 +53,17 @@ class Layout:
         return self.opening(sentence.language) + words + self.end
 
 
-CORRECTED = Layout(begin="", head="Tagged sentence", end="")
+CORRECTED = TagLayout(begin="", head="Tagged sentence", end="")
 
 PUBLISHED = {
-    "pos": Layout(begin="<s>", head="Tagged sentence", end="</s>"),
-    "ner": Layout(begin="<s>", head="Sentence", end=" Named Entities: "),
+    "pos": TagLayout(begin="<s>", head="Tagged sentence", end="</s>"),
+    "ner": TagLayout(begin="<s>", head="Sentence", end=" Named Entities: "),
 }
 """Of mGPT's notebook on sequence labelling. Its examples of named entities end with what it meant to put before the
 entities; kept as it was run."""
 
 
-def layout_of(task: Literal["pos", "ner"], *, published: bool) -> Layout:
+def layout_of(task: Literal["pos", "ner"], *, published: bool) -> TagLayout:
     """Return how a task writes its sentences."""
     return PUBLISHED[task] if published else CORRECTED
 
@@ -95,7 +95,7 @@ def tag_set(task: Literal["pos", "ner"], sentences: Sequence[Sentence]) -> tuple
     return tuple(sorted(found))
 
 
-def _sentence(row: Row) -> Sentence:
+def _sentence(row: ItemRow) -> Sentence:
     words, tags = row.texts("tokens"), row.texts("tags")
     if len(words) != len(tags):
         raise PolygraftError(f"{row.place} has {len(words)} tokens and {len(tags)} tags: each token needs one")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from backbone.errors import PolygraftError
-from crosslingual.evaluation.items import Item, Row, read_rows
+from crosslingual.evaluation.items import Item, ItemRow, read_rows
 from crosslingual.evaluation.prompts import (
     CAUSE_EFFECT_CORRECTED,
     CAUSE_EFFECT_PUBLISHED,
@@ -34,7 +34,7 @@ class ChoiceTask:
 
     shape: str
     """What a row looks like."""
-    render: Callable[[Row, bool], Item]
+    render: Callable[[ItemRow, bool], Item]
     """A row, and whether the published wording is asked for, to an item."""
 
 
@@ -54,7 +54,7 @@ def read_items(task: str, path: Path, *, language: str, published: bool) -> list
     return read_rows(path, chosen.shape, language, lambda row: chosen.render(row, published))
 
 
-def _xnli(row: Row, published: bool) -> Item:
+def _xnli(row: ItemRow, published: bool) -> Item:
     wording = _of_language(XNLI_PUBLISHED if published else CORRECTED, row, "XNLI", published)
     names = ("entailment", "neutral", "contradiction")
     verdicts: tuple[Verdict, ...] = ("yes", "also", "no")
@@ -64,7 +64,7 @@ def _xnli(row: Row, published: bool) -> Item:
     return Item(candidates=candidates, answer=answer, label=names[answer], language=row.language)
 
 
-def _paws_x(row: Row, published: bool) -> Item:
+def _paws_x(row: ItemRow, published: bool) -> Item:
     wording = _of_language(PAWSX_PUBLISHED if published else CORRECTED, row, "PAWS-X", published)
     verdicts: tuple[Verdict, ...] = ("no", "yes")
     first, second = row.text("sentence1"), row.text("sentence2")
@@ -73,7 +73,7 @@ def _paws_x(row: Row, published: bool) -> Item:
     return Item(candidates=candidates, answer=answer, label=verdicts[answer], language=row.language)
 
 
-def _xcopa(row: Row, published: bool) -> Item:
+def _xcopa(row: ItemRow, published: bool) -> Item:
     cause, effect = _of_language(
         CAUSE_EFFECT_PUBLISHED if published else CAUSE_EFFECT_CORRECTED, row, "XCOPA", published
     )
@@ -85,10 +85,10 @@ def _xcopa(row: Row, published: bool) -> Item:
     return Item(candidates=candidates, answer=answer, label=f"choice{answer + 1}", language=row.language)
 
 
-def _xwino(row: Row, published: bool) -> Item:
+def _xwino(row: ItemRow, published: bool) -> Item:
     sentence = row.text("sentence")
     if "_" not in sentence:
-        raise PolygraftError(f"{row.place} has no blank in its sentence: write _ where the options belong")
+        raise PolygraftError(f"{row.place} has no space in its sentence: write _ where the options belong")
     options = [row.text("option1"), row.text("option2")]
     if published:
         options = [option.lower() for option in options]
@@ -99,7 +99,7 @@ def _xwino(row: Row, published: bool) -> Item:
     return Item(candidates=candidates, answer=answer, label=f"option{answer + 1}", language=row.language)
 
 
-def _mlama(row: Row, _: bool) -> Item:
+def _mlama(row: ItemRow, _: bool) -> Item:
     template, objects, right = row.text("template"), row.texts("candidates", least=2), row.text("obj_label")
     if "[X]" not in template or "[Y]" not in template:
         raise PolygraftError(f"{row.place} has the template {template!r}: it needs [X] and [Y]")
@@ -110,7 +110,7 @@ def _mlama(row: Row, _: bool) -> Item:
     return Item(candidates=candidates, answer=objects.index(right), label=right, language=row.language)
 
 
-def _choice(row: Row, _: bool) -> Item:
+def _choice(row: ItemRow, _: bool) -> Item:
     candidates = row.texts("candidates", least=2)
     answer = row.label("answer", [""] * len(candidates))
     prompt = row.text("prompt") if row.values.get("prompt") else ""
@@ -137,7 +137,7 @@ TASKS: Mapping[str, ChoiceTask] = {
 }
 
 
-def _of_language(wordings: Mapping[str, T], row: Row, task: str, published: bool) -> T:
+def _of_language(wordings: Mapping[str, T], row: ItemRow, task: str, published: bool) -> T:
     if row.language not in wordings:
         variant = "published" if published else "corrected"
         known = ", ".join(sorted(wordings))
@@ -156,8 +156,8 @@ def _tag_question(first: str, wording: TagQuestion, verdict: Verdict, second: st
 
 
 def _joined_as_published(premise: str, connective: str, choice: str, language: str) -> str:
-    blank = "" if language == "zh" else " "
-    text = premise.strip() + blank + connective.capitalize() + blank + choice.strip().lower()
+    space = "" if language == "zh" else " "
+    text = premise.strip() + space + connective.capitalize() + space + choice.strip().lower()
     return text.replace(". ", " ").lower().capitalize()
 
 
@@ -168,7 +168,7 @@ def _joined(premise: str, connective: str, choice: str, language: str) -> str:
 
 
 def _detached(text: str) -> str:
-    """Undo the tokenization of the data sets, which sets a blank before punctuation."""
+    """Undo the tokenization of the data sets, which sets a space before punctuation."""
     for apart, joined in ((" .", "."), (" ,", ","), (" '", "'"), (" n't", "n't")):
         text = text.replace(apart, joined)
     return text

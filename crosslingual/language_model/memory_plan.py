@@ -1,4 +1,4 @@
-"""What a training would take, told without its memory: operations on tensors that have a shape and no content."""
+"""What a training would take, reported without its memory: operations on tensors that have a shape and no content."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _FLOAT = 4  # bytes: weights, gradients and optimiser state are float32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class MemoryNeed:
     """Bytes on each device at the height of a step."""
 
     weights: float
@@ -79,7 +79,7 @@ def measure_sizes(build: Callable[[], Any], rows: int, context: int, *, mixed: b
         )
 
 
-def plan_memory(sizes: Sizes, config: TrainConfig, devices: int) -> Memory:
+def plan_memory(sizes: Sizes, config: TrainConfig, devices: int) -> MemoryNeed:
     """Return the bytes on each of ``devices`` devices, for whole copies or shards as ``config.parallel`` says."""
     sharded = devices > 1 and config.parallel == "fsdp"
     shards = devices if sharded else 1
@@ -90,7 +90,7 @@ def plan_memory(sizes: Sizes, config: TrainConfig, devices: int) -> Memory:
     # AdamW keeps two figures a weight, Muon one
     state = 2 * sizes.trained - (sizes.hidden if config.optimizer == "muon" else 0)
     state += sizes.trained if config.ema else 0
-    return Memory(
+    return MemoryNeed(
         weights=_FLOAT * (sizes.parameters / shards + whole_weights),
         gradients=_FLOAT * (sizes.trained / shards + buckets + whole_gradients),
         optimizer=_FLOAT * state / shards,

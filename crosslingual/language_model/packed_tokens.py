@@ -56,7 +56,8 @@ def _products(module: nn.Module) -> tuple[int, int]:
 class PackedTokens:
     """Documents laid end to end, each followed by the end-of-text token, cut into rows of ``context`` tokens.
 
-    Satisfies `backbone.training.sampler.Batches`; a row overlaps the next by one token, so that every token is predicted once.
+    Satisfies `backbone.training.sampler.Batches`; a row overlaps the next by one token, so that every token is
+    predicted once.
 
     Args:
         tokens: (n,) unsigned 16- or 32-bit token ids, usually a memory map.
@@ -129,7 +130,7 @@ class LanguageObjective(nn.Module):
 
     Args:
         model: ``model(ids).logits`` of shape (B, T, V).
-        context: tokens in a row, for the share of the device's speed; 0: it is not told.
+        context: tokens in a row, for the share of the device's speed; 0: it is not reported.
         attention: where positions look; dense where none is given.
     """
 

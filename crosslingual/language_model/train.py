@@ -49,8 +49,8 @@ def train_language_model(
     Args:
         model: any causal model of transformers.
         tokenizer: its tokenizer.
-        batches: rows of token ids, such as `crosslingual.language_model.packed_tokens.PackedTokens`, or documents of several
-            languages (`crosslingual.language_model.loader.MixedDocuments`).
+        batches: rows of token ids, such as `crosslingual.language_model.packed_tokens.PackedTokens`, or documents of
+            several languages (`crosslingual.language_model.loader.MixedDocuments`).
         config: how long and how; bounds are of both phases together.
         tuning: which weights.
         attention: where positions look while training; the dense tail is at the end of the last phase.

@@ -30,9 +30,9 @@ class Cut:
     texts: int
     bytes: int
     characters: int
-    """Without blanks."""
+    """Without spaces."""
     words: int
-    """What stands between blanks."""
+    """What stands between spaces."""
     tokens: int
     unknown: int
     """Tokens that stand for what the tokenizer does not know."""
@@ -43,7 +43,7 @@ class Cut:
     vocabulary: int
     """Tokens of the tokenizer."""
     spaced: bool
-    """Whether words are parted by blanks, as they are in most scripts."""
+    """Whether words are parted by spaces, as they are in most scripts."""
 
     @property
     def bytes_per_token(self) -> float:
@@ -52,7 +52,7 @@ class Cut:
 
     @property
     def fertility(self) -> float:
-        """Tokens for a word; for a character, where no blanks part words."""
+        """Tokens for a word; for a character, where words are not separated by spaces."""
         return self.tokens / (self.words if self.spaced else self.characters)
 
     @property
@@ -142,9 +142,9 @@ def _words_split_at_mark(text: str, offsets: Sequence[tuple[int, int]]) -> int:
     starts = [start for start, _ in offsets if _is_mark(text[start : start + 1])]
     if not starts:
         return 0
-    # the number of a character's word: how many blanks, runs counted once, stand before it
-    blank = np.array([letter.isspace() for letter in text])
-    begins = ~blank & np.concatenate([[True], blank[:-1]])
+    # the number of a character's word: how many spaces, runs counted once, stand before it
+    space = np.array([letter.isspace() for letter in text])
+    begins = ~space & np.concatenate([[True], space[:-1]])
     return len(set(np.cumsum(begins)[starts].tolist()))
 
 

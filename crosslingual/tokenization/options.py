@@ -28,8 +28,8 @@ class TokenizerOptions:
     marks: bool = False
     """Keep vowel signs and other combining marks with their letters, at which GPT-2's pattern cuts words."""
     prefix_blank: bool = False
-    """Read each text as if a blank stood before it: its first word is the same token as within a sentence, but a
-    decoded text begins with the blank."""
+    """Read each text as if a space stood before it: its first word is the same token as within a sentence, but a
+    decoded text begins with the space."""
 
     def __post_init__(self) -> None:
         least = BYTES + (1 if self.algorithm == "bbpe" else 2)

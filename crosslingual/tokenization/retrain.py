@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Tokenizer, trainers
 from backbone.errors import PolygraftError, UsageError
 from crosslingual.tokenization.byte_bpe import train_bbpe
 from crosslingual.tokenization.options import BYTES, TokenizerOptions
-from crosslingual.tokenization.sentencepiece import Recipe, fast_model, pieces_of_model, train_model
+from crosslingual.tokenization.sentencepiece import SentencePieceRecipe, fast_model, pieces_of_model, train_model
 from crosslingual.tokenization.training_text import TrainingText
 
 
@@ -102,7 +102,7 @@ def _types(part: dict[str, Any] | None) -> set[str]:
 
 
 def _prefixes_blank(part: dict[str, Any] | None) -> bool:
-    """Return whether a pre-tokenizer of sentencepiece's kind puts a blank before a text."""
+    """Return whether a pre-tokenizer of sentencepiece's kind puts a space before a text."""
     parts = [part or {}, *(part or {}).get("pretokenizers", [])]
     return any(inner.get("prepend_scheme", "never") != "never" for inner in parts)
 
@@ -116,12 +116,12 @@ def _check_size(options: TokenizerOptions, least: int, kind: str) -> None:
 
 def _emptied(state: dict[str, Any]) -> Tokenizer:
     """Return a tokenizer that cuts and decodes the same, without vocabulary."""
-    blank: dict[str, dict[str, Any]] = {
+    empty: dict[str, dict[str, Any]] = {
         "BPE": {"vocab": {}, "merges": []},
         "WordPiece": {"vocab": {}},
         "Unigram": {"vocab": [[_unknown(state), 0.0]], "unk_id": 0},
     }
-    model = {**state["model"], **blank[state["model"]["type"]]}
+    model = {**state["model"], **empty[state["model"]["type"]]}
     frame = {**state, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
     return Tokenizer.from_str(json.dumps({**frame, "model": model}))
 
@@ -152,7 +152,7 @@ def _train_sentencepiece(
     """Train by sentencepiece itself, on text as the source normalizes it; the library's own trainer is much weaker."""
     tokenizer = _emptied(state)
     bytewise = bool(state["model"]["byte_fallback"])
-    recipe = Recipe(
+    recipe = SentencePieceRecipe(
         algorithm="unigram" if state["model"]["type"] == "Unigram" else "sentencepiece-bpe",
         pieces=vocab_size - len(specials) - (BYTES if bytewise else 0),
         bytewise=bytewise,

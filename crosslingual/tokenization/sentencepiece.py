@@ -1,8 +1,8 @@
 """BPE and Unigram trained by sentencepiece, as fast tokenizers that lose nothing.
 
 Kudo and Richardson (2018), "SentencePiece"; Kudo (2018), "Subword Regularization", for Unigram. Text is not normalized,
-blanks are kept, and what has no token is spelled in bytes. Only U+2581 (▁), sentencepiece's own sign of a blank, is
-read as a blank.
+spaces are kept, and what has no token is spelled in bytes. Only U+2581 (▁), sentencepiece's own sign of a space, is
+read as a space.
 """
 
 import io
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from backbone.errors import PolygraftError
 from crosslingual.tokenization.options import BYTES, UNKNOWN, Algorithm
 
-BLANK = "▁"
+SPACE = "▁"
 _SPELLING = "<0x123456789ABCDEFunk>"  # as tokens, so that a text can spell the name of a byte or of the unknown
 # sentencepiece passes over sentences with these: the tab parts its own records, the block stands for rare letters
 _RESERVED = re.compile("[\n\t\u2585\0]")
@@ -25,7 +25,7 @@ Pieces = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class SentencePieceRecipe:
     """What sentencepiece trains."""
 
     algorithm: Algorithm
@@ -35,7 +35,7 @@ class Recipe:
     bytewise: bool = True
     """Whether what has no token is spelled in bytes; else it is unknown."""
     prefix_blank: bool = False
-    """Whether each text is read as if a blank stood before it."""
+    """Whether each text is read as if a space stood before it."""
 
     @property
     def vocab_size(self) -> int:
@@ -54,10 +54,12 @@ def train_sentencepiece(texts: Iterable[str], algorithm: Algorithm, vocab_size: 
     Raises:
         PolygraftError: there is too little text for the size.
     """
-    return as_fast(train_model(texts, Recipe(algorithm=algorithm, pieces=vocab_size - 1 - BYTES)), algorithm)
+    return as_fast(
+        train_model(texts, SentencePieceRecipe(algorithm=algorithm, pieces=vocab_size - 1 - BYTES)), algorithm
+    )
 
 
-def train_model(texts: Iterable[str], recipe: Recipe) -> bytes:
+def train_model(texts: Iterable[str], recipe: SentencePieceRecipe) -> bytes:
     """Return a model file of sentencepiece.
 
     Raises:
@@ -109,12 +111,12 @@ def as_fast(model: bytes, algorithm: Algorithm) -> Tokenizer:
     """Return a fast tokenizer that cuts text as a model file of sentencepiece does, but for ties of Unigram.
 
     Args:
-        model: trained with bytes and without a blank before the text.
+        model: trained with bytes and without a space before the text.
         algorithm: of the model.
     """
     tokenizer = Tokenizer(fast_model(pieces_of_model(model), algorithm, [UNKNOWN], UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=BLANK, prepend_scheme="never")
-    tokenizer.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     return tokenizer
 
 

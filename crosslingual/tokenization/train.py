@@ -58,7 +58,7 @@ def train_tokenizer(
 
 
 def train_byte_bpe(texts: Iterable[str], vocab_size: int, *, context: int) -> PreTrainedTokenizerFast:
-    """Train byte-level BPE that reads each text as if a blank stood before it: see `train_tokenizer`.
+    """Train byte-level BPE that reads each text as if a space stood before it: see `train_tokenizer`.
 
     Where the text has too little for ``vocab_size``, the tokenizer is smaller.
     """

@@ -14,11 +14,11 @@ import numpy as np
 from backbone.errors import PolygraftError
 from crosslingual.vectors.char_ngrams import Array
 
-BLANK = "▁"
-"""What a leading blank is in a form."""
+SPACE = "▁"
+"""What a leading space is in a form."""
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 """Sentencepiece's spelling of a byte."""
-_MARKS = ("Ġ", BLANK)  # how a leading blank is written: by byte-level BPE, by sentencepiece
+_MARKS = ("Ġ", SPACE)  # how a leading space is written: by byte-level BPE, by sentencepiece
 _CHANCE = 100  # a tokenizer of one kind has a few tokens that look like another's
 
 
@@ -67,14 +67,15 @@ class Vocabulary:
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """The decoded texts, blanks at their ends stripped, (V,)."""
+        """The decoded texts, spaces at their ends stripped, (V,)."""
         return tuple(text.strip() for text in self.decoded)
 
     @cached_property
     def starts(self) -> Array:
         """Whether each token begins a word, (V,) bool.
 
-        Told by what most of the vocabulary does: a mark for a leading blank, or ``##`` at what does not begin a word.
+        Recognised by what most of the vocabulary does: a mark for a leading space, or ``##`` at what does not begin a
+        word.
         """
         named = [piece or "" for piece in self.pieces]
         marked = np.array([piece.startswith(_MARKS) for piece in named])
@@ -86,28 +87,28 @@ class Vocabulary:
     def forms(self) -> tuple[str | None, ...]:
         """The text of each token with ``▁`` before it where it begins a word, None at holes, (V,).
 
-        As FOCUS does it (Dobler and de Melo, 2023; deepfocus 1.0.1): the kind of tokenizer is told by more than 100
-        tokens with its mark, and bytes of sentencepiece stay as they are written.
+        As FOCUS does it (Dobler and de Melo, 2023; deepfocus 1.0.1): the kind of tokenizer is recognised by more than
+        100 tokens with its mark, and bytes of sentencepiece stay as they are written.
         """
-        sentencepiece = sum(piece.startswith(BLANK) for piece in self.numbers) > _CHANCE
+        sentencepiece = sum(piece.startswith(SPACE) for piece in self.numbers) > _CHANCE
         wordpiece = not sentencepiece and sum(piece.startswith("##") for piece in self.numbers) > _CHANCE
 
         def form(piece: str, text: str) -> str:
             if wordpiece:
-                return text[2:] if text.startswith("##") else BLANK + text
+                return text[2:] if text.startswith("##") else SPACE + text
             if sentencepiece and BYTE.match(piece):
                 return piece
-            begins = piece.startswith(BLANK if sentencepiece else "Ġ")
-            return (BLANK if begins else "") + text.lstrip()
+            begins = piece.startswith(SPACE if sentencepiece else "Ġ")
+            return (SPACE if begins else "") + text.lstrip()
 
         return tuple(
             None if piece is None else form(piece, text) for piece, text in zip(self.pieces, self.decoded, strict=True)
         )
 
     def shown(self, number: int) -> str:
-        """Return a token as it reads, ``▁`` for a blank before it, where it is whole characters."""
+        """Return a token as it reads, ``▁`` for a space before it, where it is whole characters."""
         form = self.forms[number]
-        is_text = form is not None and form.strip(BLANK) and "\ufffd" not in form
+        is_text = form is not None and form.strip(SPACE) and "\ufffd" not in form
         return (form if is_text else self.pieces[number]) or ""
 
     @cached_property

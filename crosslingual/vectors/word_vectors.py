@@ -161,7 +161,7 @@ def train(
     as it finds it, so with fewer it often fails. Two runs therefore differ a little.
 
     Args:
-        texts: lines of words with blanks between; one sentence or paragraph each.
+        texts: lines of words with spaces between; one sentence or paragraph each.
         out: the file to write.
         options: how.
         bar: whether fastText shows its progress on standard error.
@@ -215,7 +215,7 @@ def _write_lines(texts: Iterable[str], path: Path) -> None:
         raise PolygraftError("there is no text to train word vectors on: give some")
 
 
-# of all that BERT's normaliser does, blanks around Chinese characters alone
+# of all that BERT's normaliser does, spaces around Chinese characters alone
 _SEPARATE = normalizers.BertNormalizer(
     clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=False
 )
@@ -224,9 +224,9 @@ _CUT = pre_tokenizers.Whitespace()  # letters with their combining marks and dig
 
 
 def split_words(texts: Iterable[str], *, characters: bool = True) -> Iterator[str]:
-    """Yield texts with a blank between words, punctuation, and Chinese characters, which are words each.
+    """Yield texts with a space between words, punctuation, and Chinese characters, which are words each.
 
-    Languages that are written without blanks in other scripts (Thai, Japanese in kana) are left in long runs: cut such
+    Languages that are written without spaces in other scripts (Thai, Japanese in kana) are left in long runs: cut such
     text into words before.
 
     Args:

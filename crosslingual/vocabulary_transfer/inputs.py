@@ -53,7 +53,7 @@ class Parallel:
 
     @classmethod
     def of(cls, dictionary: Dictionary) -> "Parallel":
-        """Return the entries of a dictionary as sentences, each once as it is and once behind a blank.
+        """Return the entries of a dictionary as sentences, each once as it is and once behind a space.
 
         The second is how a word stands within a sentence, for tokenizers that tell the two apart.
         """
@@ -88,7 +88,7 @@ def _lines(path: Path) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of the two languages, beyond the tokenizers."""
+    """Data on the two languages besides the tokenizers."""
 
     source_vectors: WordVectors | None = None
     target_vectors: WordVectors | None = None

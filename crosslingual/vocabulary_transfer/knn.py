@@ -21,7 +21,7 @@ _DOUBT = 1e-5  # more than float32 can be wrong about a cosine
 
 
 @dataclass(frozen=True, kw_only=True)
-class Neighbours:
+class NearestRows:
     """For each target the most similar sources, best first."""
 
     ids: Array
@@ -32,7 +32,7 @@ class Neighbours:
 
 def nearest(
     target: Array, source: Array, count: int, *, target_starts: Array, source_starts: Array, allowed: Array
-) -> Neighbours:
+) -> NearestRows:
     """Return the nearest sources by cosine, as float64 orders them.
 
     Sources that are equally near stand in a fixed order: those that begin a word exactly if the target does, then
@@ -63,12 +63,12 @@ def nearest(
             place = targets.of_row[some] - start
             agree = source_starts == begins
             ids[some], similarities[some] = _expand(candidates[place], scores[place], members[begins], agree, count)
-    return Neighbours(ids=ids, similarities=similarities)
+    return NearestRows(ids=ids, similarities=similarities)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Groups:
-    """Rows of which some are equal: a token with and without its leading blank has one vector."""
+    """Rows of which some are equal: a token with and without its leading space has one vector."""
 
     vectors: Array
     """(g, a) each distinct row once."""
@@ -132,7 +132,7 @@ class _Finder:
 
     @cached_property
     def finer(self) -> "_Finder":
-        """Finds in float32 what cannot be told in bfloat16."""
+        """Finds in float32 what cannot be reported in bfloat16."""
         return _Finder(self.vectors, self.count, torch.float32, lengths=self.lengths)
 
     def find(self, targets: Array) -> tuple[Array, Array]:

@@ -1,6 +1,6 @@
 """Mixing: new embedding rows as weighted sums of old ones, with where each row's weights come from.
 
-Computed once from two tokenizers and what is known of their tokens, and applied to input rows, output rows and the
+Computed once from two tokenizers and data on their tokens, and applied to input rows, output rows and the
 output bias of every model that has the source's tokenizer.
 
 Shapes: S source ids, T target ids, d width of a model.

@@ -1,4 +1,4 @@
-"""Which tokens two tokenizers share: in every spelling of a leading blank, as bytes, and in special roles.
+"""Which tokens two tokenizers share: in every spelling of a leading space, as bytes, and in special roles.
 
 Shapes: ids of the source tokenizer S, of the target tokenizer T.
 """
@@ -6,7 +6,7 @@ Shapes: ids of the source tokenizer S, of the target tokenizer T.
 import string
 from typing import Any, Literal
 
-from crosslingual.tokenization.vocabulary import BLANK, BYTE, Vocabulary
+from crosslingual.tokenization.vocabulary import BYTE, SPACE, Vocabulary
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 
 Match = Literal["exact", "fuzzy", "symbols"]
@@ -20,8 +20,8 @@ def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> d
     Args:
         source: tokens of the model.
         target: tokens of the new tokenizer.
-        match: ``exact``: the same canonical form; ``fuzzy``: else the same without leading blank and case;
-            ``symbols``: numbers, punctuation, blanks and special tokens alone, exactly or else fuzzily.
+        match: ``exact``: the same canonical form; ``fuzzy``: else the same without leading space and case;
+            ``symbols``: numbers, punctuation, spaces and special tokens alone, exactly or else fuzzily.
     """
     # of source tokens with one form, the package takes the last
     exact = {form: number for number, form in enumerate(source.forms) if form is not None}
@@ -44,7 +44,7 @@ def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> d
 
 
 def _fuzzy(form: str) -> str:
-    return form.replace(BLANK, "").lower()
+    return form.replace(SPACE, "").lower()
 
 
 def _is_symbol(text: str, special: frozenset[str]) -> bool:
@@ -65,7 +65,7 @@ def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> M
     whole = {
         form: number
         for number, form in reversed(list(enumerate(source.forms)))
-        if form is not None and form.strip(BLANK) and "\ufffd" not in form
+        if form is not None and form.strip(SPACE) and "\ufffd" not in form
     }
     native = {_as_bytes(piece): number for piece, number in source.numbers.items()}
     same, bytewise = {}, {}
@@ -75,7 +75,7 @@ def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> M
         if form in whole:
             if letters or BYTE.match(piece) or not any(map(str.isalpha, form)):
                 same[number] = whole[form]
-        elif (BYTE.match(piece) or "\ufffd" in form or not form.strip(BLANK)) and _as_bytes(piece) in native:
+        elif (BYTE.match(piece) or "\ufffd" in form or not form.strip(SPACE)) and _as_bytes(piece) in native:
             bytewise[number] = native[_as_bytes(piece)]
     shape = (len(target), len(source))
     return Mixing.copied(same, shape, "identical").filled(Mixing.copied(bytewise, shape, "byte"))

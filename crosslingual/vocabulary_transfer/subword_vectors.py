@@ -19,7 +19,7 @@ from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.word_vectors import WordVectors
 
 Mean = Literal["frequency", "plain"]
-Reason = Literal["", "hole", "blank", "part of a character", "too short", "not in the vectors"]
+Reason = Literal["", "hole", "whitespace", "part of a character", "too short", "not in the vectors"]
 
 _WORDS = 20_000  # words tokenized at once
 
@@ -49,7 +49,7 @@ def token_vectors(
     Args:
         vocabulary: of any tokenizer.
         vectors: of the tokenizer's language.
-        route: ``ngrams``: the word vector of the token's text, blanks stripped, which needs vectors with n-grams;
+        route: ``ngrams``: the word vector of the token's text, spaces stripped, which needs vectors with n-grams;
             ``words``: the mean of the vectors of the words whose tokenization holds the token.
         max_words: for ``words``, how many of the most frequent words; None: all.
         mean: for ``words``: ``frequency``: weighted by frequency, as WECHSEL does it; ``plain``: every word alike, its
@@ -80,7 +80,7 @@ def _reason(piece: str | None, text: str, shortest: int) -> Reason:
     if "\ufffd" in text:
         return "part of a character"
     if not text:
-        return "blank"
+        return "whitespace"
     # the brackets that fastText puts around a word count as characters
     return "too short" if len(text) + 2 < shortest else "not in the vectors"
 
@@ -95,7 +95,7 @@ def _by_ngrams(texts: Sequence[str], vectors: WordVectors) -> Array:
 def _by_words(vocabulary: Vocabulary, vectors: WordVectors, max_words: int | None, mean: Mean) -> Array:
     """Return means of word vectors: each word counts once for each of its tokenizations that holds the token.
 
-    They are of the word alone and of the word behind a blank; in a plain mean, of these and of the capitalised word,
+    They are of the word alone and of the word behind a space; in a plain mean, of these and of the capitalised word,
     which count once together.
     """
     words = vectors.words[:max_words]

@@ -110,7 +110,7 @@ def make_mixing(
     Args:
         source: the tokenizer of the model.
         target: the new one.
-        evidence: what is known of the two languages.
+        evidence: Vectors, dictionaries or texts of the two languages.
         options: method and settings.
 
     Raises:

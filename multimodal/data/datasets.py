@@ -19,7 +19,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class DatasetRow:
     """A post as it was found, unchecked."""
 
     place: str
@@ -40,7 +40,7 @@ class Layout:
     """Where images are looked for: the end of the message that none is there."""
     find: Callable[[Path], list[Path]]
     """Return what is to be read of a source in this layout; nothing if the source is in another."""
-    read: Callable[[Sequence[Path], Report], Iterator[Row]]
+    read: Callable[[Sequence[Path], Report], Iterator[DatasetRow]]
     """Yield the posts of what was found; called with remarks on what is left out."""
 
 
@@ -172,7 +172,7 @@ def _finder(*names: str) -> Callable[[Path], list[Path]]:
 # InstaPIC
 
 
-def _read_instapic(files: Sequence[Path], _: Report) -> Iterator[Row]:
+def _read_instapic(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
         images = _Images(file)
         split = file.stem.removeprefix("insta-caption-")
@@ -181,7 +181,7 @@ def _read_instapic(files: Sequence[Path], _: Report) -> Iterator[Row]:
             for number, post in posts.fields("post"):
                 name = f"{user}_@_{number}"
                 record = {"image": images.find(name), "text": post.text("caption"), "user": user, "id": name}
-                yield Row(place=post.place, folder=images.folder, record=record | mark)
+                yield DatasetRow(place=post.place, folder=images.folder, record=record | mark)
 
 
 INSTAPIC = Layout(
@@ -196,7 +196,7 @@ INSTAPIC = Layout(
 # YFCC
 
 
-def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[Row]:
+def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     """Yield the posts. The one test file has users that the training file has too (test2), and others (test1)."""
     seen: set[str] = set()
     for file in files:
@@ -211,7 +211,7 @@ def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[Row]:
             for post in posts.elements("post"):
                 record = _yfcc_record(user, post)
                 record["image"] = images.find(record["id"])
-                yield Row(place=post.place, folder=images.folder, record=record | mark)
+                yield DatasetRow(place=post.place, folder=images.folder, record=record | mark)
 
 
 def _yfcc_record(user: str, post: _Node) -> dict[str, str]:
@@ -264,11 +264,11 @@ def _is_redcaps(file: Path) -> bool:
         return False
 
 
-def _read_redcaps(files: Sequence[Path], _: Report) -> Iterator[Row]:
+def _read_redcaps(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
         folder = _images_of(file)
         for post in _load(file, REDCAPS.shape).child("annotations").elements("number"):
-            yield Row(place=post.place, folder=folder, record=_redcaps_record(post))
+            yield DatasetRow(place=post.place, folder=folder, record=_redcaps_record(post))
 
 
 def _redcaps_record(post: _Node) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _DANGLING = re.compile(r"(?<![a-zA-Z0-9])-(?![a-zA-Z0-9])")
 
 
 def natural(text: str) -> str:
-    """Return a text with composed characters (NFC) and single blanks; case, punctuation and emoji stay."""
+    """Return a text with composed characters (NFC) and single spaces; case, punctuation and emoji stay."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 

@@ -14,7 +14,7 @@ from backbone.errors import PolygraftError
 from backbone.io.find_files import is_file
 from backbone.io.images import list_images
 from backbone.io.jsonl import read_objects
-from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, Layout, Row, read_data, read_text
+from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, DatasetRow, Layout, read_data, read_text
 from multimodal.data.datasets import Report as Report
 
 SUFFIX = ".txt"
@@ -27,7 +27,7 @@ def find_sidecar(image: Path) -> Path | None:
 
 
 class SidecarWriter:
-    """Writes captions beside images, and never over what is there, unless told so.
+    """Writes captions beside images, and never over what is there, unless asked to.
 
     Args:
         overwrite: whether text files from before may be replaced.
@@ -124,20 +124,22 @@ def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | No
     return posts
 
 
-def _read_jsonl(files: Sequence[Path], _: Report) -> Iterator[Row]:
+def _read_jsonl(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
         for place, record in read_objects(read_data(file), str(file), _JSONL.shape):
-            yield Row(place=place, folder=file.parent, record=record)
+            yield DatasetRow(place=place, folder=file.parent, record=record)
 
 
-def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[Row]:
+def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[DatasetRow]:
     """Yield the post of each image that has a text beside it; its id is its path in the folder."""
     for folder in folders:
         bare = []
         for image in list_images([str(folder)]):
             name = image.relative_to(folder).as_posix()
             if file := find_sidecar(image):
-                yield Row(place=str(file), folder=folder, record={"image": name, "text": read_text(file), "id": name})
+                yield DatasetRow(
+                    place=str(file), folder=folder, record={"image": name, "text": read_text(file), "id": name}
+                )
             else:
                 bare.append(image)
         if bare:
@@ -190,7 +192,7 @@ def _posts(source: Path, layout: Layout, files: Sequence[Path], tell: Report) ->
         tell(f"{source}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
 
 
-def _post(row: Row, shape: str) -> Post:
+def _post(row: DatasetRow, shape: str) -> Post:
     """Return the post that a row describes."""
     for key in ("image", "text"):
         if key not in row.record:
@@ -211,14 +213,14 @@ def _post(row: Row, shape: str) -> Post:
     return Post(image=row.folder / image, text=text, **rest)
 
 
-def _optional(row: Row, key: str, shape: str) -> str:
+def _optional(row: DatasetRow, key: str, shape: str) -> str:
     if row.record.get(key) is None:
         return ""
     _check(row, key, str | int | float, "a text or a number", shape)
     return _clean(str(row.record[key]))
 
 
-def _check(row: Row, key: str, kind: Any, wanted: str, shape: str) -> None:
+def _check(row: DatasetRow, key: str, kind: Any, wanted: str, shape: str) -> None:
     value = row.record[key]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise PolygraftError(f"{row.place} has {str(value)[:40]!r} for {key!r}, which must be {wanted}: {shape}")
@@ -268,7 +270,7 @@ def _with_own_id(posts: Sequence[Post], tell: Report) -> list[Post]:
     given = Counter(post.id for post in posts)
     shared = [id_ for id_, times in given.items() if times > 1]
     if shared:
-        tell(f"{_count(shared, 'id')} shared by posts, told apart by ~2, ~3 and so on: {_some(shared)}")
+        tell(f"{_count(shared, 'id')} shared by posts, distinguished by ~2, ~3 and so on: {_some(shared)}")
     met: Counter[str] = Counter()
     taken = set(given)
     return [post if given[post.id] == 1 else replace(post, id=_own_id(post.id, met, taken)) for post in posts]

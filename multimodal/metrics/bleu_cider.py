@@ -1,6 +1,7 @@
 """Caption metrics that compare n-grams: corpus BLEU, CIDEr-D, and the share of different n-grams.
 
-Texts are tokenized already (see `multimodal.metrics.ptb.tokenizer`), with blanks between words. All figures equal those of pycocoevalcap.
+Texts are tokenized already (see `multimodal.metrics.ptb.tokenizer`), with spaces between words. All figures equal those
+of pycocoevalcap.
 """
 
 import math

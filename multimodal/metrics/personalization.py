@@ -1,4 +1,4 @@
-"""Whether captions are personal: told apart by user, nearer to the user's own words, copied or not, better by how much.
+"""Metrics of personalisation: author identification, style distance to the user, copied n-grams, paired differences.
 
 Figures come as values by user, for `multimodal.metrics.bootstrap`. There
 the groups drawn are users, not images: a user's captions resemble one another, so that many captions of few users are
@@ -65,7 +65,7 @@ def similarity(first: str, second: str) -> float:
 
     For captions of one to three words: there CIDEr-D and ROUGE-L over words are nearly always 0 or 1, and as both are
     computed of tokenized text, neither sees case, underscores or colons. Here ``dog_face`` is like ``Dog_face``, less
-    like ``dog face`` and still less like ``cat``. Runs of blanks are one blank; two empty texts are alike.
+    like ``dog face`` and still less like ``cat``. Runs of spaces are one space; two empty texts are alike.
     """
     one, other = " ".join(first.split()), " ".join(second.split())
     if not one and not other:
@@ -116,7 +116,8 @@ def _comparisons(made: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator
 def copy_rate(captions: Sequence[str], histories: Sequence[Sequence[str]], training: Iterable[str]) -> dict[str, float]:
     """Measure how much of the captions was written before, by the user or by anyone in training.
 
-    Words are what blanks separate, and case counts: tokenize first (`multimodal.metrics.ptb.tokenizer`) if it should not.
+    Words are what spaces separate, and case counts: tokenize first (`multimodal.metrics.ptb.tokenizer`) if it should
+    not.
 
     Args:
         captions: what was generated.

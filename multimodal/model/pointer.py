@@ -62,7 +62,8 @@ class CopyHead(nn.Module):
         self.rank = nn.Parameter(torch.zeros(posts, _WIDTH))
         self.to_queries = nn.Linear(text_width, _WIDTH)
         self.match = nn.Parameter(torch.tensor([_FIRST_MATCH]))
-        self.similarity = nn.Parameter(torch.tensor([_FIRST_SIMILARITY]))
+        # the name under which checkpoints hold it
+        self.likeness = nn.Parameter(torch.tensor([_FIRST_SIMILARITY]))
         self.gate = nn.Linear(text_width + _WIDTH + 1, 1)
         nn.init.zeros_(self.gate.weight)
         nn.init.constant_(self.gate.bias, _FIRST_GATE)
@@ -92,7 +93,7 @@ class CopyHead(nn.Module):
         hidden, before = steps.float().chunk(2, dim=-1)
         learned = self.to_queries(hidden) @ memory.keys.mT / sqrt(_WIDTH)
         same = F.normalize(before, dim=-1) @ memory.before.mT
-        scores = learned + self.match * same + self.similarity * memory.similarity[:, None]
+        scores = learned + self.match * same + self.likeness * memory.similarity[:, None]
         mask = memory.mask[:, None]
         weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).log_softmax(dim=-1)
         shares = weights.exp()

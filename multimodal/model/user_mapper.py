@@ -1,4 +1,4 @@
-"""The user-aware mapper: an image and what is known of its author become a prefix for the frozen language model.
+"""User-aware mapper: image features and user features become a prefix for the frozen language model.
 
 The design of Wang et al. (2023), "User-Aware Prefix-Tuning is a Good Learner for Personalized Image Captioning"
 (arXiv 2312.04793): learned queries read the image (query-guided mapping), a transformer mixes them with the user's
@@ -105,7 +105,7 @@ class ImageInput:
 
 @dataclass(frozen=True, kw_only=True)
 class UserInput:
-    """What is known of the users of B images, embedded by the frozen language model."""
+    """Features of the users of B images, embedded by the frozen language model."""
 
     words: Tensor
     """(B, m, d) float32."""
@@ -166,7 +166,7 @@ class QueryMapping(nn.Module):
 
 
 class UserSlots(nn.Module):
-    """What is known of a user as rows of width w, and which of them are real.
+    """User features as rows of width w, and the mask of real rows.
 
     There is always one real row, for "somebody or nobody", so that attention never sees an empty past.
     """
@@ -187,7 +187,8 @@ class UserSlots(nn.Module):
         if config.past_posts:
             self.past = nn.Linear(config.text_width, width)
             self.past_rank = nn.Parameter(_INIT * torch.randn(config.past_posts, width))
-            self.similarity = nn.Linear(1, width)
+            # the name under which checkpoints hold it
+            self.likeness = nn.Linear(1, width)
 
     def forward(self, user: UserInput, count: int) -> tuple[Tensor, Tensor]:
         """Return rows (B, 1 + [1] + m + p, w), one for each of p past captions, and their mask."""
@@ -212,7 +213,7 @@ class UserSlots(nn.Module):
         counts = of.sum(dim=-1, keepdim=True)
         share = of / counts.clamp(min=1)
         similarity = share @ past.similarity[..., None]
-        rows = self.past(share @ past.embeds) + self.past_rank + self.similarity(similarity) + self.kinds[1]
+        rows = self.past(share @ past.embeds) + self.past_rank + self.likeness(similarity) + self.kinds[1]
         return rows, counts[..., 0] > 0
 
 

@@ -1,4 +1,4 @@
-"""Profile: what is known of a user, and what of it is shown to the captioner for one image.
+"""Profile: the past posts of a user, and the part of them that the captioner is given for one image.
 
 A profile is made of past posts alone: a new user costs no training.
 """
@@ -34,7 +34,7 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class PastCaption(NamedTuple):
-    """A past caption, the user's own or lent by another one."""
+    """A past caption, the user's own or borrowed by another one."""
 
     text: str
     similarity: float
@@ -54,11 +54,11 @@ class ContextLimits:
     posts: int = 3
     """Past captions, those of the most similar images."""
     voters: int = 0
-    """Past captions by which one of several is chosen, so many of the user's own and so many lent ones."""
+    """Past captions by which one of several is chosen, so many of the user's own and so many borrowed ones."""
 
     @property
     def borrows(self) -> int:
-        """Past captions at most that others lend."""
+        """Past captions at most that others share."""
         return max(self.posts, self.voters)
 
 
@@ -76,11 +76,12 @@ class Context:
     known: bool = False
     """Whether there is any past post."""
 
-    # The mapper reads what stands above. What follows is not told by repr, which names the data that it learns from.
+    # The mapper reads what stands above. What follows is not recognised by repr, which names the data that it learns
+    # from.
 
     own: tuple[PastCaption, ...] = field(default=(), repr=False)
-    """Past captions of the user that speak for one of several, see `multimodal.reranking.rerank`, the most similar first."""
-    lent: tuple[PastCaption, ...] = field(default=(), repr=False)
+    """Past captions of the user that vote in reranking, see `multimodal.reranking.rerank`, the most similar first."""
+    borrowed: tuple[PastCaption, ...] = field(default=(), repr=False)
     """Those of other users that do, the most worth first."""
     seen: int = field(default=0, repr=False)
     """How many of the user's past posts these were taken from."""
@@ -90,7 +91,7 @@ class Context:
     @property
     def voters(self) -> tuple[PastCaption, ...]:
         """The past captions that speak for one of several."""
-        return self.own + self.lent
+        return self.own + self.borrowed
 
 
 NOBODY = Context()
@@ -160,7 +161,7 @@ class Profile:
         *,
         hidden: Flags | None = None,
         hidden_words: Flags | None = None,
-        lent: Sequence[PastCaption] = (),
+        borrowed: Sequence[PastCaption] = (),
     ) -> Context:
         """Choose what is shown for an image.
 
@@ -173,8 +174,8 @@ class Profile:
             hidden: (N,) posts that must not be seen: the one to be captioned, its near duplicates, later ones.
             hidden_words: (N,) posts whose words must not be seen; by default ``hidden``. The published protocol
                 counts the words of every post, and so of the very caption that is to be written.
-            lent: past captions of other users, the most worth first; they are shown where they are worth more than the
-                user's own.
+            borrowed: past captions of other users, the most worth first; they are shown where they are worth more than
+                the user's own.
         """
         if not self.texts:
             return NOBODY
@@ -195,9 +196,9 @@ class Profile:
         sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)] if len(kept) else kept
         return Context(
             words=tuple(table.top(numbers, limits.words)) if limits.words else (),
-            posts=tuple((one.text, one.worth) for one in _worthiest(own[: limits.posts], lent, limits.posts)),
+            posts=tuple((one.text, one.worth) for one in _worthiest(own[: limits.posts], borrowed, limits.posts)),
             own=tuple(own[: limits.voters]),
-            lent=tuple(lent[: limits.voters]),
+            borrowed=tuple(borrowed[: limits.voters]),
             style=tuple(Style.of([self.texts[at] for at in sampled]).as_vector()),
             known=True,
             seen=len(kept),
@@ -235,12 +236,12 @@ class Profile:
         return cls(user=str(content.get("user", "")), texts=tuple(texts), pooled=pooled, encoder=encoder)
 
 
-def _worthiest(own: list[PastCaption], lent: Sequence[PastCaption], limit: int) -> list[PastCaption]:
-    """Return those of both worth most, the user's own first of equals; what the user wrote is not lent again."""
-    if not lent:
+def _worthiest(own: list[PastCaption], borrowed: Sequence[PastCaption], limit: int) -> list[PastCaption]:
+    """Return those of both worth most, the user's own first of equals; what the user wrote is not borrowed again."""
+    if not borrowed:
         return own
     written = {one.text for one in own}
-    return sorted([*own, *(one for one in lent if one.text not in written)], key=lambda one: -one.worth)[:limit]
+    return sorted([*own, *(one for one in borrowed if one.text not in written)], key=lambda one: -one.worth)[:limit]
 
 
 def _read_rows(features: Any, count: int, file: Path) -> Vectors:

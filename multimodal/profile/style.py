@@ -30,13 +30,13 @@ class Style:
     """Means and shares over a set of texts, each 0 where there is nothing to count.
 
     Shares of words, letters and characters are of all the texts together, so long texts count for more in them.
-    Words are what blanks separate; case and characters are those that were written.
+    Words are what spaces separate; case and characters are those that were written.
     """
 
     words: float
     """A text's words, on average."""
     characters: float
-    """A text's characters (code points), on average, with one blank between words."""
+    """A text's characters (code points), on average, with one space between words."""
     emoji: float
     """Share of words that hold an emoji."""
     hashtags: float
@@ -44,7 +44,7 @@ class Style:
     capitals: float
     """Share of capitals among the letters that have a case."""
     punctuation: float
-    """Share of punctuation among the characters that are no blanks; ``#``, ``_`` and ``:`` count elsewhere."""
+    """Share of punctuation among the characters that are no spaces; ``#``, ``_`` and ``:`` count elsewhere."""
     shortcodes: float
     """Share of words with an underscore or between colons, as in ``dog_face`` or ``:dog:``."""
     first_person: float

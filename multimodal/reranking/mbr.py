@@ -15,8 +15,8 @@ def consensus(candidates: Sequence[str], utility: CiderD, *, weights: Sequence[f
     """Choose the candidate with the highest expected utility, the first of equals (Kumar and Byrne 2004).
 
     Args:
-        candidates: captions of one image, for CIDEr-D tokenized as its own were (see `multimodal.metrics.ptb.tokenizer`); they may be
-            empty or occur twice, and a single one is chosen.
+        candidates: captions of one image, for CIDEr-D tokenized as its own were (see
+            `multimodal.metrics.ptb.tokenizer`); they may be empty or occur twice, and a single one is chosen.
         utility: made once, so that words weigh the same for every image: ``CiderD([[text] for text in captions])``
             of the training captions, or ``CiderD(candidates_of_each_picture)``.
         weights: see `expected_utility`.

@@ -1,4 +1,4 @@
-"""Which of several captions is given: of those drawn for an image and of past ones the one that is best borne out.
+"""Which of several captions is given: of those drawn for an image and of past ones the one that is best supported.
 
 Minimum Bayes risk (Kumar and Byrne, 2004) with CIDEr-D as the gain. Past captions of similar images vote and may be
 chosen too, as in consensus retrieval (Devlin et al., 2015, "Exploring Nearest Neighbor Approaches for Image
@@ -24,16 +24,16 @@ from multimodal.profile.style import Style, emoji_words
 from multimodal.reranking.mbr import consensus, similarities, witnessed
 
 NAMES = (
-    "drawn", "made", "votes", "own", "own flat", "lent", "lent flat", "is lent", "likeness", "lent similarity", "trust",
-    "shared", "lent shared", "style", "length", "own, past", "own flat, past", "lent, past", "lent flat, past",
-    "is lent, past",
+    "drawn", "made", "votes", "own", "own flat", "borrowed", "borrowed flat", "is borrowed", "similarity",
+    "borrowed similarity", "trust", "shared", "borrowed shared", "style", "length", "own, past", "own flat, past",
+    "borrowed, past", "borrowed flat, past", "is borrowed, past",
 )  # fmt: skip
 """The columns of `evidence`."""
 
 SHARPNESS = 5.0
 """How fast the votes of past captions fall with the similarity of their images, see `likeness_votes`."""
 
-_GROWS = ("own", "own flat", "lent", "lent flat", "is lent")
+_GROWS = ("own", "own flat", "borrowed", "borrowed flat", "is borrowed")
 """Evidence that counts otherwise for a user with many past posts than for one with few."""
 
 _MANY = 300  # past posts, from which on they are no more
@@ -45,7 +45,7 @@ _WORDS = 10.0  # a long caption
 _LEAST_KNOWN = 100
 
 _TIES = "_:-|#"
-"""What ties words into one token or stands between them: a blank in its place lets each word count."""
+"""What ties words into one token or stands between them: a space in its place lets each word count."""
 
 Reals = NDArray[np.float64]
 
@@ -56,43 +56,44 @@ def evidence(drawn: Sequence[str], shown: Context, known: Sequence[str]) -> Real
     No caption is a witness for itself. The columns:
 
     - ``drawn``: the mean CIDEr-D with the captions drawn; ``made``: 1 for a caption drawn.
-    - ``own``, ``lent``: the mean CIDEr-D with the user's past captions and with lent ones, weighed by how like their
-      images are, and lent ones by the trust in who wrote them; ``flat``: however like they are. ``votes``: with all
-      of them, weighed by what each is worth.
-    - ``similarity``: of an own caption's image, ``lent similarity`` and ``trust`` of a lent one's; 0 for others, and
-      ``is lent`` 1 for the latter.
-    - ``shared``, ``lent shared``: the share of captions of the five most similar images, own or lent, that hold one
-      of its words, the mean over words.
+    - ``own``, ``borrowed``: the mean CIDEr-D with the user's past captions and with borrowed ones, weighed by how like
+      their images are, and borrowed ones by the trust in who wrote them; ``flat``: however like they are. ``votes``:
+      with all of them, weighed by what each is worth.
+    - ``similarity``: of an own caption's image, ``borrowed similarity`` and ``trust`` of a borrowed one's; 0 for
+    others, and
+      ``is borrowed`` 1 for the latter.
+    - ``shared``, ``borrowed shared``: the share of captions of the five most similar images, own or borrowed, that hold
+      one of its words, the mean over words.
     - ``style``: how far the caption is from how the user writes; ``length``: in tens of words.
     - ``..., past``: the same, times how many past posts there are, from 0 to 1 (300 or more) as the logarithm grows.
 
     Args:
         drawn: captions made for the image.
         shown: the past captions, as many as it holds.
-        known: captions by which rare words are told from common ones.
+        known: captions by which rare words are distinguished from common ones.
     """
     texts = [*drawn, *(one.text for one in shown.voters)]
     forms = [compared_form(text) for text in texts]
     similar = similarities(forms, utility_of(tuple(known)))
     similarity, trust, worth = _voters(shown, len(drawn))
     number = np.arange(len(texts))
-    made, lent = number < len(drawn), number >= len(drawn) + len(shown.own)
-    own = ~made & ~lent
-    own_forms, lent_forms = forms[len(drawn) :][: len(shown.own)], forms[len(drawn) + len(shown.own) :]
+    made, borrowed = number < len(drawn), number >= len(drawn) + len(shown.own)
+    own = ~made & ~borrowed
+    own_forms, borrowed_forms = forms[len(drawn) :][: len(shown.own)], forms[len(drawn) + len(shown.own) :]
     columns: dict[str, Any] = {
         "drawn": witnessed(similar, made.astype(np.float64)),
         "made": made,
         "votes": witnessed(similar, similarity_votes(worth, SHARPNESS, ~made)),
         "own": witnessed(similar, similarity_votes(similarity, SHARPNESS, own)),
         "own flat": witnessed(similar, own.astype(np.float64)),
-        "lent": witnessed(similar, similarity_votes(similarity, SHARPNESS, lent) * trust),
-        "lent flat": witnessed(similar, lent * trust),
-        "is lent": lent,
-        "likeness": own * similarity,
-        "lent similarity": lent * similarity,
-        "trust": lent * trust,
+        "borrowed": witnessed(similar, similarity_votes(similarity, SHARPNESS, borrowed) * trust),
+        "borrowed flat": witnessed(similar, borrowed * trust),
+        "is borrowed": borrowed,
+        "similarity": own * similarity,
+        "borrowed similarity": borrowed * similarity,
+        "trust": borrowed * trust,
         "shared": _shares(forms, own_forms[:_NEAR]),
-        "lent shared": _shares(forms, lent_forms[:_NEAR]),
+        "borrowed shared": _shares(forms, borrowed_forms[:_NEAR]),
         "style": [_distance(text, shown.style) for text in texts],
         "length": [len(form.split()) / _WORDS for form in forms],
     }
@@ -119,8 +120,8 @@ def similarity_votes(similarity: Reals, sharpness: float, voting: Flags) -> Real
 def utility_of(known: tuple[str, ...]) -> CiderD:
     """Return CIDEr-D with the weights of the words of ``known``, which are the same for all images of a user."""
     # few captions say little of what is common: empty ones beside them leave all words nearly equal
-    blanks = [[""]] * max(0, _LEAST_KNOWN - len(known))
-    return CiderD([[compared_form(text)] for text in known] + blanks)
+    empty = [[""]] * max(0, _LEAST_KNOWN - len(known))
+    return CiderD([[compared_form(text)] for text in known] + empty)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -146,19 +147,20 @@ def _shares(forms: Sequence[str], near: Sequence[str]) -> list[float]:
 
 
 VOTERS = 20
-"""Past captions that vote, those of the most similar images: so many of the user's own and so many lent ones."""
+"""Past captions that vote, those of the most similar images: so many of the user's own and so many borrowed ones."""
 
 KNOWN = 300
-"""Past captions at most by which rare words are told from common ones."""
+"""Past captions at most by which rare words are distinguished from common ones."""
 
 VOTES: Mapping[str, float] = {"drawn": 1.0, "votes": 2.0}
 """Agreement alone: past captions have two votes in three."""
 
 LEARNED: Mapping[str, float] = {
-    "drawn": 8.0, "made": 6.0, "votes": 4.56, "own": -6.45, "own flat": 2.48, "lent": 5.84, "lent flat": 5.36,
-    "is lent": -0.9, "likeness": 21.79, "lent similarity": 26.22, "trust": -0.43, "shared": 8.77, "lent shared": 4.92,
-    "style": -85.56, "length": 12.84, "own, past": 5.53, "own flat, past": 20.79, "lent, past": 1.53,
-    "lent flat, past": -3.05, "is lent, past": -3.38,
+    "drawn": 8.0, "made": 6.0, "votes": 4.56, "own": -6.45, "own flat": 2.48, "borrowed": 5.84, "borrowed flat": 5.36,
+    "is borrowed": -0.9, "similarity": 21.79, "borrowed similarity": 26.22, "trust": -0.43, "shared": 8.77,
+    "borrowed shared": 4.92,
+    "style": -85.56, "length": 12.84, "own, past": 5.53, "own flat, past": 20.79, "borrowed, past": 1.53,
+    "borrowed flat, past": -3.05, "is borrowed, past": -3.38,
 }  # fmt: skip
 """Learned from training posts of the benchmark's voices, those of captions drawn chosen on its validation posts:
 `python -m benchmarks.personal --sets voices --parts choice`."""
@@ -182,7 +184,7 @@ class Agreement:
         Args:
             drawn: captions made for the image.
             shown: the past captions that vote, as many as it holds, and how the user writes.
-            known: captions by which rare words are told from common ones, such as all of the user's past.
+            known: captions by which rare words are distinguished from common ones, such as all of the user's past.
         """
         if not any(one.similarity for one in shown.voters):
             return consensus([compared_form(text) for text in drawn], utility_of(tuple(known)))

@@ -13,7 +13,7 @@ from multimodal.model.mapper import build_mapper
 from multimodal.profile.profile import Context
 from multimodal.profile.tensors import UserTensors
 from multimodal.training.objective import CaptionObjective
-from multimodal.training.validation import Validation
+from multimodal.training.validation import CaptionValidation
 
 _SOURCES = {
     "mlp": "an MLP, ClipCap, Mokady et al. 2021",
@@ -23,7 +23,7 @@ _SOURCES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedCaptioner:
     """A trained captioner and how it came about."""
 
     captioner: Captioner
@@ -46,7 +46,7 @@ def train_captioner(
     folder: Path | None = None,
     users: Sequence[Context] | None = None,
     validation_users: Sequence[Context] | None = None,
-) -> Trained:
+) -> TrainedCaptioner:
     """Train the mapper of ``captioner``.
 
     Args:
@@ -62,14 +62,14 @@ def train_captioner(
         CollapseError: the captioner says the same about nearly all validation images.
         PolygraftError: see `backbone.training.loop.fit`.
     """
-    evaluate = Validation(captioner, validation, users=validation_users) if validation else None
+    evaluate = CaptionValidation(captioner, validation, users=validation_users) if validation else None
     shown = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
     batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, shown)
     result = fit(CaptionObjective(captioner), batches, config, folder=folder, evaluate=evaluate)
     # a fresh mapper: under FSDP2 the one that was trained stays in shards, while the result is whole on every process
     mapper = build_mapper(captioner.config)
     load_strict(mapper, {name.removeprefix("mapper."): tensor for name, tensor in result.tensors.items()})
-    return Trained(
+    return TrainedCaptioner(
         captioner=Captioner(captioner.encoder, captioner.backbone, mapper.eval(), captioner.config, captioner.table),
         result=result,
         collapsed=evaluate is not None and evaluate.guard.is_low(result.metrics["distinct"]),
@@ -79,7 +79,7 @@ def train_captioner(
     )
 
 
-def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
+def describe(trained: TrainedCaptioner, *, title: str, source: str) -> ModelCard:
     """Return the card of a trained captioner.
 
     Args:
@@ -104,7 +104,7 @@ def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
     )
 
 
-def _metrics(trained: Trained) -> str:
+def _metrics(trained: TrainedCaptioner) -> str:
     if not trained.validation:
         return "Not measured: nothing was held out."
     rows = [f"| {name} | {value:.4f} |" for name, value in trained.result.metrics.items() if name != "score"]

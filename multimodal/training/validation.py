@@ -70,7 +70,7 @@ FIGURES = ("loss", "distinct", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l"
 _TIE = 1e-3
 
 
-class Validation:
+class CaptionValidation:
     """Measures a captioner in training: the ``evaluate`` of `backbone.training.loop.fit`.
 
     The figures are ``loss`` (nats a token), ``distinct`` (share of different captions among 64 images), the metrics

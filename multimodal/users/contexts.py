@@ -1,6 +1,6 @@
 """From posts to what is shown of their authors: profiles of users, and the context of each post without itself.
 
-What is known of the authors of a set of captions: their pasts, their words, and what of it each caption is shown.
+Contexts of a set of captions: for each, the past posts and words of its author that the captioner is given.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ from multimodal.users.neighbors import Community
 _SIZES = (1, 3, 10, 30, 100)
 """Past posts that a training post is left with, in turn with the whole past: so few must do as well."""
 
-_LENT = 0.5
-"""Share of training posts that others lend to: the captioner must do without, and learn what images show."""
+_BORROWED = 0.5
+"""Share of training posts that others share to: the captioner must do without, and learn what images show."""
 
 
 def make_profile(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str], None]) -> Profile:
-    """Make the profile of one user from their posts; images that cannot be read are told and left out."""
+    """Make the profile of one user from their posts; images that cannot be read are reported and left out."""
     data = gather(posts, cache, report=report)
     pooled = data.pooled.numpy()
     kept = latest([post.time for post in data.posts])
@@ -60,9 +60,9 @@ def contexts(
             ``paper``: the words of all posts, the very caption's too, as attend2u counts them; the captions that are
             shown are others even so.
         groups: of each caption, see `UserPosts`.
-        vary: seed of how many past posts are left to each caption: all, or few, and of whether others lend; None:
+        vary: seed of how many past posts are left to each caption: all, or few, and of whether others share; None:
             always all, and they do.
-        community: who lends past captions; None: nobody.
+        community: who shares past captions; None: nobody.
 
     Raises:
         PolygraftError: ``history`` is asked for, and a post has no time.
@@ -81,14 +81,16 @@ def contexts(
             words = np.zeros_like(hidden) if mode == "paper" else None
             if vary is not None:
                 hidden |= _left_out(hidden, np.random.default_rng((vary, row)))
-            lent: list[PastCaption] = []
-            lends = vary is None or np.random.default_rng((vary, row, 1)).random() < _LENT
-            if lends and neighbours and similarity is not None:
+            borrowed: list[PastCaption] = []
+            shares = vary is None or np.random.default_rng((vary, row, 1)).random() < _BORROWED
+            if shares and neighbours and similarity is not None:
                 # what else the author wrote of this image must not tell who writes alike
                 trust = neighbours.trust(~(hidden | user.profile.same_image(pooled[row])))
                 before = data.posts[row].time if mode == "history" else ""
-                lent = neighbours.lent(similarity[at], trust, limits.borrows, group=group, before=before)
-            found[row] = user.profile.context(pooled[row], table, limits, hidden=hidden, hidden_words=words, lent=lent)
+                borrowed = neighbours.borrowed(similarity[at], trust, limits.borrows, group=group, before=before)
+            found[row] = user.profile.context(
+                pooled[row], table, limits, hidden=hidden, hidden_words=words, borrowed=borrowed
+            )
     return found
 
 
@@ -126,7 +128,7 @@ class Known:
     limits: ContextLimits
     mode: ContextMode = "leave-one-out"
     community: Community | None = None
-    """Who lends past captions; None: nobody."""
+    """Who shares past captions; None: nobody."""
 
     def shown(
         self, data: CaptionSet, *, authors: Sequence[str] | None = None, vary: int | None = None

@@ -25,7 +25,7 @@ _NOWHERE = Path()  # the image of a post that has none
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What is known of one user before any image is looked at."""
+    """Past posts of one user, before any image is encoded."""
 
     posts: tuple[Post, ...] = ()
     """Their posts, in the order in which they were found."""
@@ -41,7 +41,7 @@ class Past:
         """Return the profile, made once and kept.
 
         A profile is kept by its texts, the names, sizes and times of change of its images, and the encoder. One with
-        unreadable images is not kept, so that they are told each time.
+        unreadable images is not kept, so that they are reported each time.
 
         Args:
             encoder: what sees the images.
@@ -101,7 +101,7 @@ def read_past(source: Path, user: str = "", *, report: Report) -> Past:
 
 
 def read_community(source: Path, encoder: ImageEncoder, folder: Path, *, report: Report) -> Community:
-    """Read the posts of many users, who lend past captions to one another.
+    """Read the posts of many users, who share past captions to one another.
 
     Args:
         source: posts with images and users, see `load_posts`.
@@ -114,7 +114,7 @@ def read_community(source: Path, encoder: ImageEncoder, folder: Path, *, report:
     """
     posts = [post for post in load_posts(source, report=report) if post.user]
     if not posts:
-        raise PolygraftError(f"no post of {source} names its user: only known users can lend captions")
+        raise PolygraftError(f"no post of {source} names its user: only known users can share captions")
     data = gather(posts, FeatureCache(folder / "features", encoder), report=report)
     return Community.of(pasts(data, encoder.digest))
 

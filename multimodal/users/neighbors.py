@@ -1,7 +1,7 @@
-"""Past captions of other users who write alike, lent where a user's own past says little of an image.
+"""Past captions of other users who write alike, borrowed where a user's own past says little of an image.
 
-Who writes alike is told as in collaborative filtering by neighbours (Resnick et al., 1994, "GroupLens"): what a user
-wrote of their images is compared with what each other user wrote of the most similar ones. A few posts tell it.
+Who writes alike is reported as in collaborative filtering by neighbours (Resnick et al., 1994, "GroupLens"): what a
+user wrote of their images is compared with what each other user wrote of the most similar ones. A few posts tell it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 LENDERS = 300
-"""Users at most who lend, those with the most posts."""
+"""Users at most who share, those with the most posts."""
 POSTS_EACH = 300
-"""Past posts at most that each of them lends, spread evenly over the past."""
+"""Past posts at most that each of them shares, spread evenly over the past."""
 _SHARPNESS = 10.0  # how fast a comparison counts for less where the images are less alike
 _ENOUGH = 0.9  # agreement that is needed to be trusted as the user's own past is
 _CHUNK = 256
@@ -57,7 +57,7 @@ class Community:
 
     @classmethod
     def of(cls, pasts: Mapping[str, UserPosts]) -> "Community":
-        """Gather the posts that are lent; users whose images are not known lend none.
+        """Gather the posts that are borrowed; users whose images are not known share none.
 
         Raises:
             PolygraftError: the images were seen by different image encoders.
@@ -141,8 +141,8 @@ class Neighbours:
     """A community as one user sees it: how far each other user is trusted to write what they would.
 
     Args:
-        community: the others; posts of the user's own name among them are not lent.
-        profile: past posts of the user. Without images nothing can be compared, and nothing is lent.
+        community: the others; posts of the user's own name among them are not borrowed.
+        profile: past posts of the user. Without images nothing can be compared, and nothing is borrowed.
     """
 
     def __init__(self, community: Community, profile: Profile) -> None:
@@ -166,20 +166,20 @@ class Neighbours:
         return found
 
     def similarity(self, queries: Vectors) -> Reals:
-        """See `Community.likeness`."""
+        """See `Community.similarity`."""
         return self._community.similarity(queries)
 
-    def lent(
+    def borrowed(
         self, similarity: Reals, trust: Reals, limit: int, *, group: str = "", before: str = ""
     ) -> list[PastCaption]:
         """Return the past captions that are nearest and most trusted, those worth most first.
 
         Args:
             similarity: (P,) of one image, see `similarity`.
-            trust: (A,) see `trust`; where it is 0 for all nothing is lent.
+            trust: (A,) see `trust`; where it is 0 for all nothing is borrowed.
             limit: captions at most, each text once.
-            group: posts of this group are near duplicates, and are not lent. Nor are those of the very same image.
-            before: posts of this time or later are not lent, nor are those without a time; "": all are.
+            group: posts of this group are near duplicates, and are not borrowed. Nor are those of the very same image.
+            before: posts of this time or later are not borrowed, nor are those without a time; "": all are.
         """
         community = self._community
         if not limit or not trust.any():

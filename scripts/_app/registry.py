@@ -30,7 +30,7 @@ class Command:
     """A subcommand: ``scripts/train_captioner.py`` is ``polygraft train captioner``."""
 
     name: str
-    """Words of the command with a blank between them."""
+    """Words of the command with a space between them."""
     file: Path
     """The file whose ``Options`` and ``main`` it is."""
     example: str

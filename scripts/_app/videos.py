@@ -53,7 +53,7 @@ def vocabulary_folder(name: str) -> Path:
 
 
 def find_videos(names: tuple[str, ...]) -> tuple[list[Path], bool]:
-    """Return the videos that ``names`` name, each once, and whether any name leads nowhere; it is told."""
+    """Return the videos that ``names`` name, each once, and whether any name leads nowhere, which is reported."""
     from backbone.errors import PolygraftError
     from video.frames.files import list_videos
 

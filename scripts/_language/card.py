@@ -12,7 +12,7 @@ from scripts._transfer.options import TRANSFER
 
 
 def write_training(folder: Path, start: str, record: Mapping[str, Any]) -> None:
-    """Write ``README.md`` and ``training.json``; what is known of the transfer the model began with goes with it.
+    """Write ``README.md`` and ``training.json``; the record of the transfer that the model began with is kept.
 
     Args:
         folder: of the model.

@@ -1,4 +1,4 @@
-"""What is known of the two languages: read from the files that the options name."""
+"""Data on the two languages, read from the files that the options name."""
 
 from dataclasses import replace
 from pathlib import Path

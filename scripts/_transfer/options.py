@@ -27,7 +27,7 @@ _SAVED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which model, which tokenizer, what is known of the languages, and where the result is kept."""
+    """Which model, which tokenizer, data on the languages, and where the result is kept."""
 
     out: Path
     """Folder of the new model."""

@@ -160,7 +160,7 @@ def as_page(transferred: "Transferred", facts: Mapping[str, Any]) -> str:
     """Return the page.
 
     Args:
-        transferred: the model and what is known of it.
+        transferred: The model and its record.
         facts: of `scripts._transfer.report_text.as_dict`.
     """
     title = f"{facts['model']} in another language"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from multimodal.data.posts import Post
-from starter_build.datasets.clipart import Clip, clips
+from starter_build.datasets.clipart import ClipArt, clips
 from starter_build.datasets.images import CLIPART_PNG, CLIPART_SVG, WORDNET
 from starter_build.datasets.lexicon import read_wordnet, word_set
 from starter_build.datasets.packages import fetch
@@ -30,7 +30,7 @@ def read_authors(data: Path) -> list[Post]:
     return author_posts(clips(fetch(CLIPART_SVG, data), fetch(CLIPART_PNG, data), lexicon), load_splits())
 
 
-def author_posts(found: Iterable[Clip], sides: Mapping[str, Side]) -> list[Post]:
+def author_posts(found: Iterable[ClipArt], sides: Mapping[str, Side]) -> list[Post]:
     """The clips that `sides` lists (by `ImageRecord.id`) as posts, by authors with `MIN_POSTS` of them or more."""
     listed = [(clip, sides[id_]) for clip in found if (id_ := f"clipart/{clip.id}") in sides]
     counts = Counter(clip.author for clip, _ in listed)
@@ -48,7 +48,7 @@ def author_posts(found: Iterable[Clip], sides: Mapping[str, Side]) -> list[Post]
     ]
 
 
-def post_text(clip: Clip) -> str:
+def post_text(clip: ClipArt) -> str:
     """The title, then the keywords as hashtags, at most five; keywords that name the author are left out."""
     author = set(re.findall(r"[a-z]+", clip.author.lower()))
     keywords = [word for word in map(str.lower, clip.keywords) if not _MACHINE_MADE.fullmatch(word)]

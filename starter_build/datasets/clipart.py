@@ -53,7 +53,7 @@ _EMPTY_TITLES = word_set(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class ClipArt:
     """One upload: a drawing, what its author called it, and the author."""
 
     id: str
@@ -65,7 +65,7 @@ class Clip:
     """As the upload lists them, not cleaned."""
 
 
-def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[Clip]:
+def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[ClipArt]:
     """Uploads with a short English title, each author's titles and each image once."""
     found = _retitled(list(_distinct(_uploads(svg_package, png_package))))
     cleaned = [replace(clip, title=clean_title(clip.title, clip.author, lexicon)) for clip in found]
@@ -79,7 +79,7 @@ def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[Cl
             yield clip
 
 
-def _distinct(found: Iterable[Clip]) -> Iterator[Clip]:
+def _distinct(found: Iterable[ClipArt]) -> Iterator[ClipArt]:
     """Each image once: the library files some of them in several folders."""
     seen: set[bytes] = set()
     for clip in found:
@@ -104,7 +104,7 @@ def is_visible(image: Path) -> bool:
     return box is not None and (box[2] - box[0]) * (box[3] - box[1]) >= MIN_DRAWN_SHARE * drawn.width * drawn.height
 
 
-def _uploads(svg_package: Path, png_package: Path) -> Iterator[Clip]:
+def _uploads(svg_package: Path, png_package: Path) -> Iterator[ClipArt]:
     svg_root = member(svg_package, "usr/share/openclipart/svg")
     png_root = member(png_package, "usr/share/openclipart/png")
     for svg in sorted(svg_root.rglob("*.svg")):
@@ -116,7 +116,7 @@ def _uploads(svg_package: Path, png_package: Path) -> Iterator[Clip]:
             head = file.read(HEADER_BYTES)
         title, author = read_metadata(head)
         if author:
-            yield Clip(id=id_, image=image, title=title, author=author, keywords=read_keywords(head))
+            yield ClipArt(id=id_, image=image, title=title, author=author, keywords=read_keywords(head))
 
 
 def read_metadata(svg: str) -> tuple[str, str]:
@@ -154,7 +154,7 @@ def _plain(xml: str) -> str:
     return " ".join(html.unescape(html.unescape(re.sub(r"<[^>]+>", " ", xml))).split())
 
 
-def _retitled(found: list[Clip]) -> Iterator[Clip]:
+def _retitled(found: list[ClipArt]) -> Iterator[ClipArt]:
     """A title given to a whole series says nothing: such clips are called by their file's name instead."""
     times = Counter((clip.author, clip.title) for clip in found)
     for clip in found:

@@ -22,7 +22,7 @@ class Document:
     """A piece of text that belongs together: a chapter, a page, a recipe."""
 
     source: str
-    """The collection it comes from; versions of one text are told apart after a hyphen, as in `bible-kjv`."""
+    """The collection it comes from; versions of one text are distinguished after a hyphen, as in `bible-kjv`."""
     id: str
     """Unique within the source; the same in every version of one text."""
     text: str
@@ -45,7 +45,7 @@ def hash_share(*parts: str) -> float:
 
 
 def tidy(text: str) -> str:
-    """NFC, one line, single blanks, plain quotes, no soft hyphens or control characters."""
+    """NFC, one line, single spaces, plain quotes, no soft hyphens or control characters."""
     text = "".join(" " if character.isspace() else character for character in text)
     text = "".join(character for character in text if unicodedata.category(character) not in ("Cc", "Cf", "Co", "Cn"))
     # last, since what stood between two marks may have gone
@@ -64,7 +64,7 @@ def is_prose(line: str) -> bool:
 
 
 def is_written(line: str) -> bool:
-    """True for a line of running text in any script, told without looking at case and blanks."""
+    """True for a line of running text in any script, reported without looking at case and spaces."""
     letters = sum(character.isalpha() or unicodedata.category(character).startswith("M") for character in line)
     return letters >= max(MIN_LETTERS, MIN_LETTER_SHARE * len(line)) and not _NEVER_IN_PROSE.search(line)
 

@@ -17,7 +17,7 @@ ANIMATED = tuple(
 """Fluent emoji (MIT), 730 MB. Two in five stand still."""
 
 _NAMES = ("unicode", "slack", "joypixels", "emojibase", "emojibase-legacy", "cldr-shortcode", "zulip", "github")
-"""Voices whose texts are names, in the order in which further names are told; tags say what goes along with a thing."""
+"""Voices whose texts are names, in the order of further names; tags name what goes along with a thing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class EmojiClip:
     """A video of a moving emoji."""
 
     code: str
-    """As `pictures.emoji` writes it: the image that stands still is ``emoji/fluent/CODE``."""
+    """As `images.emoji` writes it: the image that stands still is ``emoji/fluent/CODE``."""
     video: Path
     """An animated image of 256 pixels and two to four seconds."""
     concept: str
@@ -58,7 +58,7 @@ def find_clips(emoji: Iterable[Spoken], folders: Iterable[Path]) -> list[EmojiCl
 
 
 def plain_names(texts: Mapping[str, str]) -> tuple[str, ...]:
-    """What an emoji is called by the voices that name it, in small letters with blanks: ":man-cook:" is "man cook"."""
+    """What an emoji is called by the voices that name it, in small letters with spaces: ":man-cook:" is "man cook"."""
     said = [texts["cldr-name"]]
     for voice in _NAMES:
         text = texts.get(voice, "")

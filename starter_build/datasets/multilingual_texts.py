@@ -18,7 +18,7 @@ _TEST_BYTES = 40_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class MultilingualMaterial:
     """Where the text of one undertaking is kept."""
 
     corpus: Path
@@ -30,7 +30,7 @@ class Material:
         """Return the files of documents that nothing was trained on, one for each language and named by it."""
         return sorted((self.text / "test").glob("*.jsonl"))
 
-    def thinned(self, folder: Path, size: int) -> "Material":
+    def thinned(self, folder: Path, size: int) -> "MultilingualMaterial":
         """Return a corpus of at most about ``size`` bytes of each language, with the same documents for tests."""
         table = tomllib.loads((self.text / "sources.toml").read_text(encoding="utf-8"))
         files: dict[str, list[dict[str, str]]] = {}
@@ -58,7 +58,7 @@ def build_material(
     rules: str = "",
     options: tuple[object, ...] = (),
     test_bytes: int = _TEST_BYTES,
-) -> Material:
+) -> MultilingualMaterial:
     """Write the documents, and build the corpus of those that are not kept for tests; what is there is not made anew.
 
     Args:
@@ -81,7 +81,7 @@ def build_material(
             (unfinished / "sources.toml").write_text("\n".join([rules, *entries]), encoding="utf-8")
     corpus = folder / "corpus"
     polygraft("corpus", "build", text / "sources.toml", "--out", corpus, *options)
-    return Material(corpus=corpus, text=text)
+    return MultilingualMaterial(corpus=corpus, text=text)
 
 
 def _write_language(

@@ -154,11 +154,13 @@ def encode(parted: Parted, cache: "VideoCache") -> Videos:
         return [row for row in found if own != "train" or normalise(clips[row].text) not in held]
 
     first = {own: rows(own, False, False) for own in PARTS}
-    told: dict[Part, list[EmojiClip]] = {own: list(parted.videos[own]) for own in PARTS if own != "train"}
+    by_part: dict[Part, list[EmojiClip]] = {own: list(parted.videos[own]) for own in PARTS if own != "train"}
     for whole, (one, other) in WHOLE.items():
-        first[whole], told[whole] = [*first[one], *first[other]], [*told[one], *told[other]]
+        first[whole], by_part[whole] = [*first[one], *first[other]], [*by_part[one], *by_part[other]]
     return Videos(
-        parts={own: Videoset(videos=tuple(videos), data=everything.take(first[own])) for own, videos in told.items()},
+        parts={
+            own: Videoset(videos=tuple(videos), data=everything.take(first[own])) for own, videos in by_part.items()
+        },
         validation=everything.take(first["validation"]),
         lessons={name: everything.take(rows("train", *kind)) for name, kind in LESSONS.items()},
     )

@@ -46,7 +46,7 @@ class PersonalSet:
 
     @cached_property
     def community(self) -> "Community":
-        """The training users, who lend their past captions."""
+        """The training users, who share their past captions."""
         from multimodal.users.neighbors import Community
 
         return Community.of(self.past)
@@ -86,10 +86,10 @@ class Voices:
 
         wanted = sorted({*map(voice_of, users)})
         posts = [post for voice in wanted for post in self.voices.history(voice, size, seed=seed)]
-        told = gather(posts, self.cache, report=lambda _: None)
-        pooled = told.pooled.numpy()
-        groups = [_concept(self.voices, post) for post in told.posts]
-        found = collect(told.posts, pooled, self.data.encoder, groups=groups)
+        gathered = gather(posts, self.cache, report=lambda _: None)
+        pooled = gathered.pooled.numpy()
+        groups = [_concept(self.voices, post) for post in gathered.posts]
+        found = collect(gathered.posts, pooled, self.data.encoder, groups=groups)
         return {user: _named(found[voice_of(user)], user) for user in users}
 
 
@@ -112,7 +112,7 @@ class Authors:
 
 
 def _named(past: "UserPosts", user: str) -> "UserPosts":
-    """Return the past as that of this user, to whom others lend and who lends nothing to themself."""
+    """Return the past as that of this user, to whom others share and who shares nothing to themself."""
     return replace(past, profile=replace(past.profile, user=user))
 
 
@@ -171,5 +171,5 @@ def _concept(voices: "VoiceSet", post: Post) -> str:
 
 
 def scored_form(text: str) -> str:
-    """Return a text with blanks in place of what ties the words of a shortcode: the tokeniser would see one word."""
+    """Return a text with spaces in place of what ties the words of a shortcode: the tokeniser would see one word."""
     return re.sub(r"[_:-]+", " ", text).strip()

@@ -21,7 +21,7 @@ class LongestMatch:
         self._longest = max(map(len, self._words), default=1)
 
     def __call__(self, text: str) -> str:
-        """Return the text with a blank between words of Chinese characters, and around each run of others."""
+        """Return the text with a space between words of Chinese characters, and around each run of others."""
         pieces = [
             piece
             for han, run in groupby(text, is_han)

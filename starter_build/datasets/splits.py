@@ -2,7 +2,7 @@
 
 The unit is the concept (`captions.concept`), over all three sets at once: an emoji in both hands, a man and a woman
 at the same work, several photographs of one animal, clip art and a stamp of the same thing stand on one side. Some
-authors of clip art are held out whole; every concept they drew is a test concept. The other concepts are dealt out
+authors of clip art are held out whole; every concept they drew is a test concept. The other concepts are assigned
 by a hash of their name.
 
 `python -m starter_build.datasets.splits` makes the file again from the packages.

@@ -35,7 +35,7 @@ _HAN = replace(LATIN, shortest=1, longest=3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class TransferMaterial:
     """One language."""
 
     code: str
@@ -147,7 +147,7 @@ class Material:
 
 
 def split_lines(texts: Iterable[str]) -> Iterator[str]:
-    """Return the lines of texts with a blank between words and punctuation; Chinese has to be cut into words before."""
+    """Return the lines of texts with a space between words and punctuation; Chinese has to be cut into words before."""
     return split_words((line for text in texts for line in text.splitlines()), characters=False)
 
 
@@ -155,7 +155,7 @@ def train_vectors(texts: Iterable[str], path: Path, options: VectorTraining) -> 
     """Train word vectors, or open those that an earlier call has kept.
 
     Args:
-        texts: lines of words with blanks between.
+        texts: lines of words with spaces between.
         path: of the file.
         options: how.
     """

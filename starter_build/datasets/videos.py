@@ -16,7 +16,7 @@ _BUNNY = "moviepy_10_minutes/resources/bbb.mp4"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class VideoScene:
     """A stretch of a video that its users know by name."""
 
     name: str
@@ -26,11 +26,11 @@ class Scene:
 
 
 BUNNY_SCENES = (
-    Scene(name="intro", start=1.0, stop=11.0),
-    Scene(name="bird", start=16.0, stop=20.0),
-    Scene(name="bunny", start=37.0, stop=55.0),
-    Scene(name="rodents", start=214.0, stop=236.0),
-    Scene(name="rambo", start=281.5, stop=284.7),
+    VideoScene(name="intro", start=1.0, stop=11.0),
+    VideoScene(name="bird", start=16.0, stop=20.0),
+    VideoScene(name="bunny", start=37.0, stop=55.0),
+    VideoScene(name="rodents", start=214.0, stop=236.0),
+    VideoScene(name="rambo", start=281.5, stop=284.7),
 )
 """The scenes of Big Buck Bunny that moviepy's tutorial cuts out, by the times of its script."""
 

@@ -20,10 +20,10 @@ from starter_build.datasets.splits import SIDES, Side, load_splits
 from starter_build.datasets.voices import VOICES, Spoken, spoken
 
 HELD_OUT = ("charts", "openmoji", "zulip")
-"""Of each family the voice that shares fewest words with the voice nearest to it, as `starter_build.datasets.voices` prints:
+"""Of each family the voice that shares fewest words with its nearest, as `starter_build.datasets.voices` prints:
 40 %, 19 % and 65 %, where twins among the training voices share up to 99 %."""
 SIZES = (10, 30, 100, 300, None)
-"""Past posts of a user, dealt out in turn; None: every training image that the voice names."""
+"""Past posts of a user, assigned in turn; None: every training image that the voice names."""
 USERS_PER_VOICE = 6
 
 
@@ -37,7 +37,8 @@ class VoiceSet:
         """The posts of all users, by voice; `Post.split` is `train`, `validation`, `test2` or `test1`.
 
         A user is called voice/number. A past post shows an image of one hand, drawn for each user. The other posts of
-        a voice show each validation or test image once, in the same hand for every voice, and are dealt to its users.
+        a voice show each validation or test image once, in the same hand for every voice, and are assigned to its
+        users.
 
         Args:
             users_per_voice: at least 1; multiples of five give every voice all sizes of the past equally often.
@@ -103,14 +104,14 @@ def on_sides(found: Sequence[Spoken], sides: Mapping[str, Side]) -> VoiceSet:
 
     Raises PolygraftError if images of one concept stand on two sides.
     """
-    dealt: dict[Side, list[Spoken]] = {side: [] for side in SIDES.values()}
+    assigned: dict[Side, list[Spoken]] = {side: [] for side in SIDES.values()}
     by_concept: dict[str, Side] = {}
     for emoji in found:
         for side in {sides[id_] for hand in emoji.images if (id_ := f"emoji/{hand}/{emoji.code}") in sides}:
             if by_concept.setdefault(emoji.concept, side) != side:
                 raise PolygraftError(f"Images of {emoji.concept!r} stand on two sides of the split; make it again.")
-            dealt[side].append(emoji)
-    return VoiceSet(emoji=dealt)
+            assigned[side].append(emoji)
+    return VoiceSet(emoji=assigned)
 
 
 def voice_of(user: str) -> str:

@@ -25,7 +25,7 @@ _TAG = re.compile(r"(?=.*[^\W\d_])\w[\w\s'’.&-]*")
 
 
 def spaced(words: list[str]) -> str:
-    """Words between blanks."""
+    """Words between spaces."""
     return " ".join(words)
 
 
@@ -40,7 +40,7 @@ def colons(words: list[str]) -> str:
 
 
 def hashtags(words: Iterable[str]) -> str:
-    """The first `MAX_WORDS` words as hashtags, which hold neither blanks nor marks.
+    """The first `MAX_WORDS` words as hashtags, which hold neither spaces nor marks.
 
     What has no letter ("100"), or marks that words do not have (":D", "on!"), cannot be one and falls out.
     """
@@ -57,7 +57,7 @@ def tagged(words: list[str]) -> str:
 
 
 def emoji_code(name: str) -> str:
-    """Code points as `pictures.emoji` writes them, from code points in any case or from the characters themselves."""
+    """Code points as `images.emoji` writes them, from code points in any case or from the characters themselves."""
     points = name.lower().split("-") if name.isascii() else [f"{ord(character):04x}" for character in name]
     return "-".join(point for point in points if point != "fe0f")
 

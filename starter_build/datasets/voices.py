@@ -89,7 +89,7 @@ class Spoken:
 
 
 def spoken(root: Path) -> list[Spoken]:
-    """The emoji of `pictures.emoji` with the words of all voices; missing packages are fetched under `root`."""
+    """The emoji of `images.emoji` with the words of all voices; missing packages are fetched under `root`."""
     names, fluent, twitter = (fetch(package, root) for package in (EMOJI_NAMES, EMOJI_FLUENT, EMOJI_TWITTER))
     return gather(emoji(names, fluent, twitter, read_wordnet(fetch(WORDNET, root))), voice_texts(root))
 

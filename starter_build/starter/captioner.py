@@ -10,7 +10,7 @@ from scripts._app.cli import remark
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from multimodal.batches import CaptionSet
-    from multimodal.training.train import Trained
+    from multimodal.training.train import TrainedCaptioner
 
 STARTER = "starter"
 SPLITS = ("train", "validation", "test")
@@ -51,7 +51,9 @@ def caption_data(data: Path, work: Path, encoder: "ImageEncoder") -> dict[str, C
     return result
 
 
-def starter_run(data: dict[str, CaptionData], work: Path, *, mapper: str, seed: int, device: str = "auto") -> "Trained":
+def starter_run(
+    data: dict[str, CaptionData], work: Path, *, mapper: str, seed: int, device: str = "auto"
+) -> "TrainedCaptioner":
     """Train one captioner on the training images; the validation images choose the weights that are kept.
 
     The run is kept in ``work``: called again, it goes on, or is read if it is finished.

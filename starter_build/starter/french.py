@@ -24,10 +24,10 @@ def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from backbone.training.config import TrainConfig
     from crosslingual.language_model.bits_per_byte import score_text
     from crosslingual.language_model.train import Tuning, train_language_model
-    from starter_build.datasets.transfer_texts import Material
+    from starter_build.datasets.transfer_texts import TransferMaterial
     from starter_build.starter.transfer_starts import begin
 
-    material = Material(code="fr", data=data, work=work / "transfer")
+    material = TransferMaterial(code="fr", data=data, work=work / "transfer")
     begun = begin(_METHOD, material, seed)
     model, tokenizer = begun.backbone.model, material.tokenizer
 

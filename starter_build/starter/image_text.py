@@ -29,7 +29,7 @@ from starter_build.starter.image_text_data import (
     CONTEXT,
     TOWER,
     VOCABULARY,
-    Captioned,
+    CaptionedImages,
     load_teacher,
     model_config,
     select,
@@ -66,10 +66,10 @@ _MEMBERS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ImageTextMaterial:
     """Everything that is learnt from."""
 
-    splits: dict[str, Captioned]
+    splits: dict[str, CaptionedImages]
     texts: list[str]
     """What the text tower reads: dictionary entries, the training captions, repeated, and captions composed of both."""
     vectors: Tensor
@@ -90,23 +90,23 @@ def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_s
         seed: of the model that ships; the figures are for this one and the two that follow.
         text_steps: how long the text tower is trained on all texts; three fifths of it follow on short ones.
     """
-    blank = work / "blank"
-    material = _gather(data, work, blank)
-    encoder = ImageEncoder.untrained(blank, seed=seed)
+    untrained = work / "untrained"
+    material = _gather(data, work, untrained)
+    encoder = ImageEncoder.untrained(untrained, seed=seed)
     text_run = _fit_text(encoder, material, work / "text", seed=seed, steps=text_steps)
-    heads = [fit_head(blank, material, work / f"head-{s}", seed=s) for s in range(seed, seed + SEEDS)]
+    heads = [fit_head(untrained, material, work / f"head-{s}", seed=s) for s in range(seed, seed + SEEDS)]
     encoder.model.visual.head.load_state_dict(heads[0].head)
     encoder.model.logit_scale.data.copy_(heads[0].scale)
     record = {"seed": seed, "text": text_run, "head_seconds": [round(head.seconds) for head in heads]}
     record |= {"counts": _counts(material), "scores": _scores(encoder, heads, material)}
-    _save(encoder, blank, out, record)
+    _save(encoder, untrained, out, record)
     return out
 
 
 # 1. What is learnt from
 
 
-def _gather(data: Path, work: Path, blank: Path) -> Material:
+def _gather(data: Path, work: Path, untrained: Path) -> ImageTextMaterial:
     """Encode images and texts with the frozen models, and make the folder of the untrained model."""
     sides = load_splits()
     found = [image for image in images(data) if image.id in sides]
@@ -115,23 +115,23 @@ def _gather(data: Path, work: Path, blank: Path) -> Material:
     lexicon = read_wordnet(fetch(WORDNET, data))
     dictionary = dictionary_texts(fetch(WORDNET, data), held_out)
     captions = sorted({found[row].text for row in rows["train"]})
-    if not blank.exists():
-        with atomic_folder(blank) as folder:
+    if not untrained.exists():
+        with atomic_folder(untrained) as folder:
             train_tokenizer(dictionary + captions, VOCABULARY, folder, context=CONTEXT)
             write_json(folder / CONFIG, model_config())
     composed = composed_captions(captions, dictionary, lexicon, held_out)
     groups = [teach(lambda: load_teacher(data, work), own, work) for own in (dictionary + captions, composed)]
     learnt = torch.cat(groups)
-    told = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
-    center = told[rows["train"]].mean(0)
+    taught = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
+    center = taught[rows["train"]].mean(0)
     classes = class_names(lexicon, held_out, {concept for concept, side, _ in read_rows() if side != "train"})
     named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
-    features = tower_features(ImageEncoder.untrained(blank), [image.image for image in found], work)
+    features = tower_features(ImageEncoder.untrained(untrained), [image.image for image in found], work)
     texts = dictionary + captions + composed
     repeats = torch.tensor([1] * len(dictionary) + [_CAPTION_REPEATS] * len(captions) + [1] * len(composed))
     numbers = torch.arange(len(texts)).repeat_interleave(repeats)
-    return Material(
-        splits={side: select(found, own, features, told - center) for side, own in rows.items()},
+    return ImageTextMaterial(
+        splits={side: select(found, own, features, taught - center) for side, own in rows.items()},
         texts=[texts[number] for number in numbers],
         vectors=(learnt.float() - center).half()[numbers],
         class_weights=classifier_weights(TOWER)[list(classes)],
@@ -151,17 +151,17 @@ class TrainedHead:
     seconds: float
 
 
-def fit_head(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
+def fit_head(untrained: Path, material: ImageTextMaterial, work: Path, *, seed: int) -> TrainedHead:
     """Train several heads from one start and average their weights (a soup, Wortsman et al. 2022).
 
     Args:
-        blank: folder of the untrained model.
+        untrained: folder of the untrained model.
         material: images and classes; texts are not read.
         work: where unfinished runs are kept.
         seed: of the head; its members have seeds of their own.
     """
     seeds = range(seed * _MEMBERS, (seed + 1) * _MEMBERS)
-    members = [_fit_member(blank, material, work / str(own), seed=own) for own in seeds]
+    members = [_fit_member(untrained, material, work / str(own), seed=own) for own in seeds]
     return TrainedHead(
         head={name: _mean_in_half([member.head[name] for member in members]) for name in members[0].head},
         scale=_mean_in_half([member.scale for member in members]),
@@ -173,9 +173,9 @@ def _mean_in_half(tensors: list[Tensor]) -> Tensor:
     return torch.stack(tensors).mean(0).half().float()
 
 
-def _fit_member(blank: Path, material: Material, work: Path, *, seed: int) -> TrainedHead:
+def _fit_member(untrained: Path, material: ImageTextMaterial, work: Path, *, seed: int) -> TrainedHead:
     train, validation = material.splits["train"], material.splits["validation"]
-    model = ImageEncoder.untrained(blank, seed=seed).model
+    model = ImageEncoder.untrained(untrained, seed=seed).model
     # distinct texts stand in the bank once; those that are equal once normalised are right answers for one another
     texts = {text: row for row, text in reversed(list(enumerate(train.texts)))}
     numbers = {text: number for number, text in enumerate(texts)}
@@ -197,14 +197,14 @@ def _fit_member(blank: Path, material: Material, work: Path, *, seed: int) -> Tr
     return TrainedHead(head=tensors, scale=model.logit_scale.detach().clone(), seconds=result.seconds)
 
 
-def _first_ridge(features: Tensor, material: Material) -> tuple[Tensor, Tensor]:
+def _first_ridge(features: Tensor, material: ImageTextMaterial) -> tuple[Tensor, Tensor]:
     """Return the ridge that heads start as, from standardised features of the training images and class rows."""
     classes = _CLASS_LENGTH * class_features(material.class_weights, features)
     targets = torch.cat([material.splits["train"].vectors, material.class_vectors])
     return ridge(torch.cat([features, classes]), targets, _START_RIDGE)
 
 
-def _mean_rank(placed: Tensor, group: Captioned) -> float:
+def _mean_rank(placed: Tensor, group: CaptionedImages) -> float:
     """Return the mean reciprocal rank among the teacher's vectors, averaged over the sets and all of them together."""
     tables = retrieval_by_set(placed, F.normalize(group.vectors, dim=-1), group.captions, group.sets).values()
     return sum(table["mrr"] for table in tables) / len(tables)
@@ -213,7 +213,9 @@ def _mean_rank(placed: Tensor, group: Captioned) -> float:
 # 3. The text tower
 
 
-def _fit_text(encoder: ImageEncoder, material: Material, work: Path, *, seed: int, steps: int) -> dict[str, Any]:
+def _fit_text(
+    encoder: ImageEncoder, material: ImageTextMaterial, work: Path, *, seed: int, steps: int
+) -> dict[str, Any]:
     """Train the text tower in place, on all texts and then on those as short as captions; return what to record."""
     tower = encoder.model.text
     ids, vectors = encoder.tokenize(material.texts), material.vectors
@@ -241,14 +243,14 @@ def _fit_text(encoder: ImageEncoder, material: Material, work: Path, *, seed: in
 # What came of it
 
 
-def _counts(material: Material) -> dict[str, dict[str, int]]:
+def _counts(material: ImageTextMaterial) -> dict[str, dict[str, int]]:
     return {
-        side: {"pictures": len(group.texts), "captions": len(set(group.captions))}
+        side: {"images": len(group.texts), "captions": len(set(group.captions))}
         for side, group in material.splits.items()
     }
 
 
-def _scores(encoder: ImageEncoder, heads: list[TrainedHead], material: Material) -> dict[str, Any]:
+def _scores(encoder: ImageEncoder, heads: list[TrainedHead], material: ImageTextMaterial) -> dict[str, Any]:
     """Score the test images: the shipped text tower, the teacher in its place, and the ridge to the teacher."""
     test = material.splits["test"]
     texts = {"shipped": encoder.encode_text(test.texts), "teacher": F.normalize(test.vectors, dim=-1)}
@@ -263,7 +265,7 @@ def _scores(encoder: ImageEncoder, heads: list[TrainedHead], material: Material)
     return table | {"ridge": _ridge_scores(material)}
 
 
-def _ridge_scores(material: Material) -> dict[str, Any]:
+def _ridge_scores(material: ImageTextMaterial) -> dict[str, Any]:
     """Score ridges from the same features to the teacher, trained on all sets and on the stamps alone."""
     train, validation, test = (material.splits[side] for side in ("train", "validation", "test"))
     result: dict[str, Any] = {}
@@ -277,19 +279,19 @@ def _ridge_scores(material: Material) -> dict[str, Any]:
     return result
 
 
-def _ridge_retrieval(fitted: tuple[Tensor, Tensor], group: Captioned) -> dict[str, dict[str, float]]:
+def _ridge_retrieval(fitted: tuple[Tensor, Tensor], group: CaptionedImages) -> dict[str, dict[str, float]]:
     placed = apply_ridge(F.normalize(group.features, dim=-1), fitted)
     return retrieval_by_set(placed, F.normalize(group.vectors, dim=-1), group.captions, group.sets)
 
 
-def _save(encoder: ImageEncoder, blank: Path, out: Path, record: dict[str, Any]) -> None:
+def _save(encoder: ImageEncoder, untrained: Path, out: Path, record: dict[str, Any]) -> None:
     """Write the folder: config and tokenizer, the trained tensors in half precision, card and record."""
     state = encoder.model.state_dict()
     trained = {name: tensor.half().contiguous() for name, tensor in state.items() if is_trained(name, TOWER)}
     record |= {"parameters": sum(tensor.numel() for tensor in trained.values()), "digest": encoder.digest}
     with atomic_folder(out) as folder:
         for name in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
-            (folder / name).write_bytes((blank / name).read_bytes())
+            (folder / name).write_bytes((untrained / name).read_bytes())
         save_file(trained, folder / WEIGHTS, metadata={"format": "pt"})
         write_json(folder / "training.json", record)
         (folder / "README.md").write_text(render_card(record, TOWER), encoding="utf-8")

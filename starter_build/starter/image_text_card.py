@@ -13,13 +13,13 @@ _SETS = ("stamps", "emoji", "clipart", "all")
 def render_card(record: dict[str, Any], tower: str) -> str:
     """Return the README.md of the model that ``record`` tells of."""
     counts = record["counts"]
-    told = ", ".join(f"{c['pictures']:,} {side} images ({c['captions']:,} captions)" for side, c in counts.items())
+    amounts = ", ".join(f"{c['images']:,} {side} images ({c['captions']:,} captions)" for side, c in counts.items())
     text = record["text"]
     card = ModelCard(
         title="polygraft starter: images and English words in one space",
         summary="An open_clip model: the image tower EfficientNet-Lite0 as others trained it, an MLP head and a text "
         "transformer of two layers (width 256, its own WordPiece) trained here. Pooled features have width 384.",
-        data=f"{told}: emoji (Fluent, MIT; Twemoji, CC-BY-4.0), Tux Paint's stamps (GPL-2.0), Openclipart (public "
+        data=f"{amounts}: emoji (Fluent, MIT; Twemoji, CC-BY-4.0), Tux Paint's stamps (GPL-2.0), Openclipart (public "
         "domain), split by concept in `scripts/starter/splits.tsv`. Only training images and their captions were "
         "trained on; validation images chose when to stop. The head starts as a ridge to the vectors of "
         "all-MiniLM-L6-v2 (Apache-2.0), from the images and from those classes of the tower's own ImageNet "
@@ -70,7 +70,7 @@ def _chance(own: str, table: dict[str, float]) -> str:
 
 
 def _counts(table: dict[str, float]) -> str:
-    return f"{table['pictures']:.0f} / {table['captions']:.0f}"
+    return f"{table['images']:.0f} / {table['captions']:.0f}"
 
 
 def _range(values: list[float]) -> str:

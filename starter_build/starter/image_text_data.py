@@ -29,8 +29,8 @@ TEACHER_WIDTH, _TEACHER_CONTEXT = 384, 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Captioned:
-    """Images of one split with what is known of them, row by row."""
+class CaptionedImages:
+    """Images of one split with their labels, row by row."""
 
     features: Tensor
     """(N, f) float32, the frozen tower's."""
@@ -42,10 +42,10 @@ class Captioned:
     sets: tuple[str, ...]
 
 
-def select(found: Sequence[ImageRecord], rows: Sequence[int], features: Tensor, vectors: Tensor) -> Captioned:
+def select(found: Sequence[ImageRecord], rows: Sequence[int], features: Tensor, vectors: Tensor) -> CaptionedImages:
     """Return the images ``found`` at ``rows``; ``features`` and ``vectors`` have a row for each of ``found``."""
     chosen = [found[row] for row in rows]
-    return Captioned(
+    return CaptionedImages(
         features=features[list(rows)],
         vectors=vectors[list(rows)],
         texts=tuple(image.text for image in chosen),

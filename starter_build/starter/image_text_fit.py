@@ -43,7 +43,7 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionBank:
-    """The distinct captions that images are told from."""
+    """The distinct captions that images are distinguished from."""
 
     vectors: Tensor
     """(M, d) float32, the teacher's, centred."""

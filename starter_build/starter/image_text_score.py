@@ -29,7 +29,7 @@ def retrieval(images: Tensor, texts: Tensor, captions: Sequence[str]) -> dict[st
     rank = (scores >= own).sum(1)  # the true caption counts itself
     found = {f"recall_{k}": float((rank <= k).float().mean()) for k in DEPTHS}
     chance = {f"chance_{k}": min(1.0, k / len(numbers)) for k in DEPTHS}
-    counts = {"pictures": float(len(captions)), "captions": float(len(numbers))}
+    counts = {"images": float(len(captions)), "captions": float(len(numbers))}
     return found | {"mrr": float((1 / rank).mean())} | chance | counts
 
 

@@ -18,7 +18,7 @@ END_ID = 2
 
 _NAME = re.compile(r"[a-z][a-z' -]*")
 _MAX_NAME_WORDS, _MAX_GLOSS_WORDS = 3, 14
-_TOLD = 2
+_LEAST = 2
 """A word is common that this many explanations use."""
 # Lexicographer files whose names no caption uses: top concepts, motives, relations and processes.
 _SKIPPED_FILES = frozenset({3, 16, 22, 24})
@@ -32,11 +32,11 @@ def dictionary_texts(wordnet: Path, forbidden: Collection[str]) -> list[str]:
         forbidden: normalised captions; a text that consists of one of them is left out.
     """
     entries = list(_entries(wordnet / "usr/share/wordnet/data.noun"))
-    told = Counter(word for _, explanation in entries for word in set(re.findall("[a-z]+", explanation)))
+    frequency = Counter(word for _, explanation in entries for word in set(re.findall("[a-z]+", explanation)))
     texts: dict[str, None] = {}
     for names, explanation in entries:
         # names of rare words (most are of plants and animals) would only take room in the vocabulary
-        names = [name for name in names if all(told[word] >= _TOLD for word in re.findall("[a-z]+", name))]
+        names = [name for name in names if all(frequency[word] >= _LEAST for word in re.findall("[a-z]+", name))]
         gloss = re.split(r"[;(]", explanation)[0].strip()
         if not names or not gloss.isascii():
             continue
@@ -83,7 +83,7 @@ def composed_captions(
 
 
 def _frame(caption: str, lexicon: Lexicon) -> tuple[str, str] | None:
-    """Return what stands before and after the thing that a caption is about, or None where that cannot be told."""
+    """Return what stands before and after the thing that a caption is about, or None where that cannot be reported."""
     thing = re.escape(concept(caption, lexicon))
     found = re.search(rf"\b{thing}\b", caption) if thing else None
     frame = (caption[: found.start()], caption[found.end() :]) if found else ("", "")

@@ -64,14 +64,14 @@ def build_vocabulary(data: Path, out: Path) -> Path:
     """
     from backbone.clip import ImageEncoder
     from starter_build.datasets.voices import spoken
-    from video.vocabulary.narrations import Row, collect
+    from video.vocabulary.narrations import NarrationRow, collect
     from video.vocabulary.text_encoder import TextEncoder
     from video.vocabulary.vocabulary import NarrationVocabulary
 
     lines = map(json.loads, _EVERYDAY.read_text(encoding="utf-8").splitlines())
-    rows = [Row(line["text"], scenario=line["scenario"]) for line in lines]
+    rows = [NarrationRow(line["text"], scenario=line["scenario"]) for line in lines]
     rows += [
-        Row(emoji.texts["cldr-name"], scenario=" / ".join(emoji.texts.get("charts", "").split(" / ")[:2]))
+        NarrationRow(emoji.texts["cldr-name"], scenario=" / ".join(emoji.texts.get("charts", "").split(" / ")[:2]))
         for emoji in spoken(data)
         if "cldr-name" in emoji.texts
     ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scripts._app.cli import remark
-from starter_build.starter.personal_captioners import OURS, SYSTEMS, Schedule, train_system
+from starter_build.starter.personal_captioners import OURS, SYSTEMS, CaptionSchedule, train_system
 
 STARTER = "starter"
 
@@ -28,7 +28,7 @@ def build_personal(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     voices = load_voices(data, FeatureCache(work / "features", frozen[0]))
     remark(f"training the personal captioner, seed {seed}")
     trained = train_system(
-        SYSTEMS[OURS], voices.data, frozen, work / f"personal-{seed}", schedule=Schedule(), seed=seed
+        SYSTEMS[OURS], voices.data, frozen, work / f"personal-{seed}", schedule=CaptionSchedule(), seed=seed
     )
     card = describe(trained, title="polygraft starter: a captioner that knows users", source="voices of communities")
     card = replace(card, command="python -m starter_build --only personal")

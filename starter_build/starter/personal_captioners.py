@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from multimodal.captioner import Captioner
-    from multimodal.training.train import Trained
+    from multimodal.training.train import TrainedCaptioner
     from multimodal.users.history import UserPosts
     from starter_build.datasets.post_sets import PersonalSet
 
@@ -20,7 +20,7 @@ MLP, TRANSFORMER = "ClipCap MLP", "ClipCap transformer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class System:
+class CaptionSystem:
     """A captioner to train."""
 
     preset: Preset
@@ -41,11 +41,11 @@ class System:
 _OURS: dict[str, Any] = {"words": 30, "past_posts": 5, "past_tokens": 32, "prefix_length": 10}
 
 SYSTEMS = {
-    MLP: System(preset="clipcap", settings={}),
-    TRANSFORMER: System(preset="clipcap", settings={"mapper": "transformer"}),
-    PAPER: System(preset="paper", settings={}),
-    OURS: System(preset="default", settings=_OURS),
-    BLIND: System(preset="default", settings=_OURS, sees=False),
+    MLP: CaptionSystem(preset="clipcap", settings={}),
+    TRANSFORMER: CaptionSystem(preset="clipcap", settings={"mapper": "transformer"}),
+    PAPER: CaptionSystem(preset="paper", settings={}),
+    OURS: CaptionSystem(preset="default", settings=_OURS),
+    BLIND: CaptionSystem(preset="default", settings=_OURS, sees=False),
 }
 COMPARED: dict[str, tuple[str, ...]] = {
     "voices": (MLP, TRANSFORMER, PAPER, BLIND, OURS),
@@ -68,14 +68,14 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "grid features": {"features": "grid"},
 }
 ABLATIONS = {
-    "own past alone": System(preset="default", settings=_OURS, borrows=False),
-    **{name: System(preset="default", settings={**_OURS, **changes}) for name, changes in _CHANGES.items()},
+    "own past alone": CaptionSystem(preset="default", settings=_OURS, borrows=False),
+    **{name: CaptionSystem(preset="default", settings={**_OURS, **changes}) for name, changes in _CHANGES.items()},
 }
 SYSTEMS |= {f"ours, {name}": system for name, system in ABLATIONS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class CaptionSchedule:
     """How long a captioner is trained."""
 
     steps: int = 200
@@ -89,14 +89,14 @@ class Schedule:
 
 
 def train_system(
-    system: System,
+    system: CaptionSystem,
     data: "PersonalSet",
     frozen: "tuple[ImageEncoder, Backbone]",
     folder: Path,
     *,
-    schedule: Schedule,
+    schedule: CaptionSchedule,
     seed: int,
-) -> "Trained":
+) -> "TrainedCaptioner":
     """Train one captioner; called again, it goes on, or reads what was trained.
 
     Args:
@@ -121,9 +121,9 @@ def train_system(
     if config.knows_users:
         past = pasts_for(system, data.past)
         groups = data.groups("train")
-        lent = data.community if system.borrows else None
-        shown = contexts(train, past, data.table, fresh.limits, groups=groups, vary=seed, community=lent)
-        shown_validation = contexts(validation, past, data.table, fresh.limits, community=lent)
+        borrowed = data.community if system.borrows else None
+        shown = contexts(train, past, data.table, fresh.limits, groups=groups, vary=seed, community=borrowed)
+        shown_validation = contexts(validation, past, data.table, fresh.limits, community=borrowed)
     training = TrainConfig(
         steps=schedule.steps, batch_size=schedule.batch_size, weight_decay=0.05, ema=0.99,
         optimizer="muon" if config.knows_users else "adamw",
@@ -135,19 +135,19 @@ def train_system(
     )
 
 
-def seen_by(system: System, data: Any) -> Any:
-    """Return posts as the system sees them: a blank in place of each image where it sees none."""
+def seen_by(system: CaptionSystem, data: Any) -> Any:
+    """Return posts as the system sees them: a space in place of each image where it sees none."""
     import numpy as np
 
     if system.sees:
         return data
     features = data.features
-    blank = np.full((1, features.pooled_table.shape[1]), features.pooled_table.shape[1] ** -0.5, dtype=np.float16)
+    constant = np.full((1, features.pooled_table.shape[1]), features.pooled_table.shape[1] ** -0.5, dtype=np.float16)
     rows = np.zeros_like(features.rows)
-    return replace(data, features=replace(features, rows=rows, pooled_table=blank, grid_table=None))
+    return replace(data, features=replace(features, rows=rows, pooled_table=constant, grid_table=None))
 
 
-def pasts_for(system: System, pasts: "dict[str, UserPosts]") -> "dict[str, UserPosts]":
+def pasts_for(system: CaptionSystem, pasts: "dict[str, UserPosts]") -> "dict[str, UserPosts]":
     """Return the pasts as the system sees them: texts alone where it sees no images."""
     if system.sees:
         return pasts

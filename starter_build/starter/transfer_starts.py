@@ -9,7 +9,7 @@ from crosslingual.options import AlignmentOptions, TransferOptions
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
     from crosslingual.vocabulary_transfer.transfer import Evidence
-    from starter_build.datasets.transfer_texts import Material
+    from starter_build.datasets.transfer_texts import TransferMaterial
 
 SCRATCH = "from scratch"
 
@@ -59,7 +59,7 @@ class Begun:
     """Rows by origin, matches, precision of the alignment."""
 
 
-def begin(name: str, material: "Material", seed: int) -> Begun:
+def begin(name: str, material: "TransferMaterial", seed: int) -> Begun:
     """Make the model that a method begins with.
 
     Args:
@@ -81,7 +81,7 @@ def begin(name: str, material: "Material", seed: int) -> Begun:
     return Begun(backbone=backbone, seconds=report.seconds, facts=facts)
 
 
-def _evidence(start: Start, material: "Material") -> "Evidence":
+def _evidence(start: Start, material: "TransferMaterial") -> "Evidence":
     from crosslingual.vocabulary_transfer.transfer import Evidence
 
     makers: dict[str, Callable[[], Any]] = {
@@ -94,7 +94,7 @@ def _evidence(start: Start, material: "Material") -> "Evidence":
     return Evidence(**{name: makers[name]() for name in start.needs})
 
 
-def _blank(english: "Backbone", material: "Material", seed: int) -> "Backbone":
+def _blank(english: "Backbone", material: "TransferMaterial", seed: int) -> "Backbone":
     """Return an untrained model of the same shape."""
     from backbone.device import seed_everything
     from backbone.gpt2 import Backbone

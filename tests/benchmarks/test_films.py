@@ -1,4 +1,4 @@
-"""`python -m benchmarks.films`: cuts that are compared, videos that are composed, and what is told at the right time."""
+"""`python -m benchmarks.films`: cuts, composed videos, and narrations at the right time."""
 
 from types import SimpleNamespace
 

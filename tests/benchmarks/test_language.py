@@ -27,51 +27,12 @@ def measure(polygraft, tmp_path):
     return call
 
 
-def test_tokenizers_are_compared_on_the_same_documents_and_runs_are_kept(measure, tmp_path):
-    called = measure("--parts", "tokenizers", "--json")
-    assert called.code == 0
-    rows = {row["name"]: row for row in map(json.loads, called.out)}
-    assert list(rows) == ["default", "marks", "char"]
-    assert set(rows["default"]["figures"]) == {"mean", "en", "ru"}
-    assert rows["default"]["figures"]["mean"][1] is not None  # several seeds
-    assert rows["char"]["figures"]["mean"][1] is None
-    assert rows["char"]["bytes_per_token"] < rows["default"]["bytes_per_token"]
-    kept = sorted((tmp_path / "work" / "runs").iterdir())
-    assert len(kept) == 5 and all(path.suffix == ".json" for path in kept)
-    again = measure("--parts", "tokenizers", "--json")
-    assert again.out == called.out and not any("seed" in line for line in again.err)
-
-
 def test_mixtures_are_a_table(measure, monkeypatch):
     monkeypatch.setattr("benchmarks.language._SHOWN", {"mixtures": ("ru",)})
     called = measure("--parts", "mixtures")
     table = [line for line in called.out if line.startswith("|")]
     assert called.code == 0 and len(table) == 5
     assert all("±" in line for line in table[2:])
-
-
-def test_an_optimizer_is_measured_at_the_rate_that_was_best_on_other_documents(measure, monkeypatch):
-    monkeypatch.setattr("benchmarks.language._SHOWN", {"optimizers": ("ru",)})
-    called = measure("--parts", "optimizers")
-    names = [line.split("|")[1].strip() for line in called.out if line.startswith("|")]
-    assert names[2:] == ["adamw 0.001", "muon 0.006"]  # 1e-6 learns nothing
-
-
-def test_loops_are_timed_in_turn_on_one_model(measure):
-    called = measure("--parts", "speed", "--steps", 1, "--batch", 2, "--micro-batch", 1, "--repeats", 1, "--json")
-    rows = [json.loads(line) for line in called.out]
-    assert called.code == 0
-    assert [row["name"] for row in rows] == ["polygraft", "plain loop", "transformers' Trainer"]
-    assert all(row["tokens_per_second"] > 0 and 0 < row["share_of_peak"] < 1 for row in rows)
-
-
-def test_corpora_are_built_of_a_quarter_and_the_whole_of_a_stream(measure, tmp_path):
-    called = measure("--parts", "corpus", "--stream-gb", 2e-3, "--json")
-    rows = [json.loads(line) for line in called.out]
-    assert [row["workers"] for row in rows] == [2, 1, 2]
-    assert rows[0]["bytes"] == pytest.approx(5e5, rel=0.5)
-    assert rows[1]["bytes"] == rows[2]["bytes"] == pytest.approx(2e6, rel=0.15)
-    assert not list((tmp_path / "work").glob(".stream-*"))
 
 
 @pytest.mark.parametrize(

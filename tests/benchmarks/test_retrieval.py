@@ -101,12 +101,6 @@ def test_it_prints_the_time_of_a_clip_and_how_many_times_generation_takes(polygr
     assert [row["queries"] for row in rows if "queries" in row] == [1, 5]
 
 
-def test_it_prints_tables(polygraft):
-    called = polygraft("benchmark", "retrieval", *FLAGS, "--body", "low-rank")
-    lines = [line for line in called.out if line.startswith("| encoded frames | 3 | retrieval, 40 entries")]
-    assert called.code == 0 and len(lines) == 2 and "times" in lines[0]
-
-
 @pytest.mark.parametrize(
     ("flags", "told"), [(("--entries", 7), "entries is 7"), (("--repeats", 0), "repeats is 0"), (("--tokens",), "")]
 )

@@ -12,7 +12,7 @@ from benchmarks.captioning.export import write_posts
 from multimodal.data.posts import load_posts
 from starter_build.datasets import post_sets as sets
 from starter_build.datasets.authors import MIN_POSTS, author_posts, post_text
-from starter_build.datasets.clipart import Clip, clips, read_keywords
+from starter_build.datasets.clipart import ClipArt, clips, read_keywords
 from starter_build.datasets.voice_posts import HELD_OUT, on_sides, voice_of
 from starter_build.datasets.voices import VOICES, Spoken
 from tests.multimodal.tiny_captioner import paint as coloured_blocks
@@ -131,8 +131,8 @@ def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(t
         neighbours = community.neighbours(told[user].profile)
         trust = dict(zip(community.users, neighbours.trust(), strict=True))
         assert trust[user] == 0 and max(trust, key=trust.get).startswith("github/")
-        lent = neighbours.lent(neighbours.similarity(query[None])[0], neighbours.trust(), 4)
-        assert all(one.text.startswith("github says") for one in lent)
+        borrowed = neighbours.borrowed(neighbours.similarity(query[None])[0], neighbours.trust(), 4)
+        assert all(one.text.startswith("github says") for one in borrowed)
 
 
 def test_a_voice_that_does_not_exist_and_no_users_are_refused(voices):
@@ -151,7 +151,9 @@ def test_posts_are_read_back_as_they_were_written(tmp_path, voices):
 
 
 def clip(author, number, keywords=()):
-    return Clip(id=f"{author}/{number}", image=Path("x.png"), title=f"hat {number}", author=author, keywords=keywords)
+    return ClipArt(
+        id=f"{author}/{number}", image=Path("x.png"), title=f"hat {number}", author=author, keywords=keywords
+    )
 
 
 def test_authors_need_enough_posts_and_those_held_out_are_unseen_users():

@@ -19,7 +19,7 @@ from benchmarks.video.step_data import (
 from benchmarks.video.step_models import accuracy, difference, interval
 from benchmarks.video.step_tasks import (
     WRONG,
-    Pair,
+    StepPair,
     answer_choices,
     answer_pairs,
     chance,
@@ -193,7 +193,7 @@ def test_cosines_say_nothing_of_order(some, table):
 def test_an_order_is_right_if_either_question_speaks_for_it():
     one = procedure("x", "a", "b")
     table = StepTable(rows={"a": 0, "b": 1}, vectors=torch.eye(2).half(), encoder="e")
-    pair = [Pair(task="order", procedure=one, first=0, second=1)]
+    pair = [StepPair(task="order", procedure=one, first=0, second=1)]
 
     def only(wanted):
         def read(shown, asked):

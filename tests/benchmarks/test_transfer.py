@@ -55,14 +55,6 @@ def test_tables_are_printed_and_one_seed_has_no_deviation(measure):
     assert called.code == 0 and len(table) == 4 and "±" not in table[2]
 
 
-def test_what_rows_cost_is_measured_for_each_method(measure, work):
-    assert measure("--languages", "sw", "--methods", "mean", "--seeds", 0).code == 0  # makes the tokenizer
-    called = measure("--languages", "sw", "--methods", "fvt", "from scratch", "--costs", "--json")
-    (row,) = map(json.loads, called.out)
-    assert called.code == 0 and row["method"] == "fvt"
-    assert row["seconds"] > 0 and 100 < row["mebibytes"] < 10_000
-
-
 def test_rates_are_tried_on_documents_that_no_model_reads(measure, work):
     called = measure("--languages", "sw", "--methods", "fvt", "--rates", 0.001, 0.01)
     figures = json.loads(called.out[0])["bits_per_byte"]
@@ -70,7 +62,7 @@ def test_rates_are_tried_on_documents_that_no_model_reads(measure, work):
 
 
 def test_the_documents_of_each_part_are_apart(root, work):
-    made = material.Material(code="sw", data=root, work=work)
+    made = material.TransferMaterial(code="sw", data=root, work=work)
     assert made.test and made.validation
     assert not set(made.test) & set(made.training)
     read = made.tokenizer.decode(made.rows(16).tokens.tolist())

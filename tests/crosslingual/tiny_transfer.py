@@ -65,7 +65,7 @@ def roberta_bpe(text: list[str], size: int) -> PreTrainedTokenizerFast:
 
 
 def unigram(text: list[str]) -> PreTrainedTokenizerFast:
-    """Return a tokenizer like sentencepiece's: every word behind a blank, every letter, and bytes for the rest."""
+    """Return a tokenizer like sentencepiece's: every word behind a space, every letter, and bytes for the rest."""
     words = sorted({word for line in text for word in line.split()})
     letters = sorted({letter for word in words for letter in word})
     specials = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]

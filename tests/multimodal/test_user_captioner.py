@@ -18,7 +18,7 @@ from multimodal.profile.tensors import UserTensors, word_vectors
 from multimodal.profile.tfidf import WordTable
 from multimodal.training.objective import CaptionObjective
 from multimodal.training.train import describe, train_captioner
-from multimodal.training.validation import Validation
+from multimodal.training.validation import CaptionValidation
 from multimodal.users.contexts import contexts
 from multimodal.users.history import collect
 from multimodal.users.neighbors import Community
@@ -246,7 +246,7 @@ def test_the_digest_of_the_batches_names_what_is_shown(data, shown, table):
 
 
 def test_validation_takes_each_caption_with_its_own_user(trained, data, shown):
-    own, swapped = (Validation(trained, data, users=users)() for users in (shown, [*shown[16:], *shown[:16]]))
+    own, swapped = (CaptionValidation(trained, data, users=users)() for users in (shown, [*shown[16:], *shown[:16]]))
     assert own["bleu_4"] > 0.9 > swapped["bleu_4"]
     assert own["loss"] < swapped["loss"]
     batch = batches(trained, data, shown).collate(range(32))
@@ -292,21 +292,21 @@ def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     known = past["ann"].profile
     profile = replace(known, user="new", texts=known.texts[:1], pooled=known.pooled[:1])
     neighbours, images = Community.of(past).neighbours(profile), random_rows(5)
-    alone, lent, more = (
+    alone, borrowed, more = (
         captioner.contexts(profile, images, **options)
         for options in ({}, {"neighbours": neighbours}, {"neighbours": neighbours, "voters": 7})
     )
-    assert [{len(context.posts) for context in found} for found in (alone, lent, more)] == [{1}, {2}, {2}]
-    assert [context.posts for context in more] == [context.posts for context in lent]
-    assert {(len(context.own), len(context.lent)) for context in more} == {(1, 7)}
-    assert not any(context.voters for context in (*alone, *lent))
-    assert all(one.text.endswith("!") for context in more for one in context.lent)  # as ann writes, who lends
-    assert captioner.users(more, images).past.tolist() == captioner.users(lent, images).past.tolist()
+    assert [{len(context.posts) for context in found} for found in (alone, borrowed, more)] == [{1}, {2}, {2}]
+    assert [context.posts for context in more] == [context.posts for context in borrowed]
+    assert {(len(context.own), len(context.borrowed)) for context in more} == {(1, 7)}
+    assert not any(context.voters for context in (*alone, *borrowed))
+    assert all(one.text.endswith("!") for context in more for one in context.borrowed)  # as ann writes, who shares
+    assert captioner.users(more, images).past.tolist() == captioner.users(borrowed, images).past.tolist()
 
 
 def test_what_only_the_choice_reads_is_no_other_data_to_learn_from():
     captioner, voter = user_captioner(), PastCaption("a dog", 0.5)
-    more = [replace(context, own=(voter,), lent=(voter,), seen=9) for context in CONTEXTS]
+    more = [replace(context, own=(voter,), borrowed=(voter,), seen=9) for context in CONTEXTS]
     digests = {UserTensors(contexts, captioner.backbone, 4).digest for contexts in (CONTEXTS, more)}
     assert len(digests) == 1 and UserTensors(CONTEXTS[1:], captioner.backbone, 4).digest not in digests
 

@@ -26,7 +26,7 @@ TEXTS = tuple(f"a {color} {animal}!" for animal in ANIMALS for color in COLORS)
 
 @cache
 def reading_backbone(texts: tuple[str, ...] = TEXTS) -> Backbone:
-    """Return a tiny language model that knows ``texts`` and has learned to be told by a prefix which of them to say.
+    """Return a tiny language model that knows ``texts`` and says the one that a prefix names.
 
     Only so can a mapper learn them in a few steps; the prefixes that it was taught with are thrown away.
     """

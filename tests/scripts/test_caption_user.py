@@ -233,8 +233,10 @@ def test_others_who_write_alike_lend_past_captions(caption, past, others, seen):
     keep_one(past)
     assert caption("--user", past).code == 0
     assert caption("--user", past, "--others", others).code == 0
-    alone, lent = map(shown_texts, seen)
-    assert alone == {"my #0 😀"} and lent <= {"my #0 😀", "my #20 😀", "my #23 😀", "my #26 😀"} and len(lent) == 2
+    alone, borrowed = map(shown_texts, seen)
+    assert (
+        alone == {"my #0 😀"} and borrowed <= {"my #0 😀", "my #20 😀", "my #23 😀", "my #26 😀"} and len(borrowed) == 2
+    )
 
 
 def test_who_writes_otherwise_lends_after_all_of_the_users_own(caption, past, others, seen):
@@ -274,7 +276,7 @@ def test_more_vote_than_the_captioner_reads(caption, past, others, seen):
     caption(*flags, "--consensus", 4)
     alone, agreed = (call["users"][0] for call in seen)
     assert len(alone.posts) == 2 and alone.posts == agreed.posts
-    assert not alone.voters and len(agreed.voters) > 5 and agreed.lent
+    assert not alone.voters and len(agreed.voters) > 5 and agreed.borrowed
 
 
 def test_without_images_of_the_user_nobody_can_be_compared(caption, tmp_path, others):
@@ -291,7 +293,7 @@ def test_others_without_a_user_are_refused(caption, others):
     [
         ("gone.jsonl", None, "gone.jsonl is missing"),
         ("posts.jsonl", b"", "holds no post"),
-        ("posts.jsonl", b'{"image": "new.png", "text": "x"}', "names its user: only known users can lend captions"),
+        ("posts.jsonl", b'{"image": "new.png", "text": "x"}', "names its user: only known users can share captions"),
         ("posts.jsonl", b'{"image": "a.png", "text": "x", "user": "u"}', "none of the 1 images"),
         ("posts.jsonl", b'{"text": "x", "user": "u"}', "line 1 has no 'image'"),
         ("posts.jsonl", b'{"image": "new.png", "text": "x"}\n\xff\xfe', "line 2 is not UTF-8"),

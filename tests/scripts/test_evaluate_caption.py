@@ -63,7 +63,7 @@ def shown(monkeypatch):
 
 @pytest.fixture
 def lenders(monkeypatch):
-    """The ids of the posts that each call lends."""
+    """The ids of the posts that each call shares."""
     calls = []
     of = Community.of
 
@@ -120,7 +120,7 @@ def test_a_table_has_a_line_for_each_figure(evaluate):
 def test_fewer_users_than_asked_for_are_told(evaluate):
     called = evaluate()
     assert [called.code, len(called.err)] == [0, 1]
-    assert "told among 4 users, not 10" in called.err[0]
+    assert "reported among 4 users, not 10" in called.err[0]
 
 
 def test_a_captioner_that_knows_none_is_measured_without_users(evaluate):
@@ -292,8 +292,8 @@ def test_others_lend_unless_it_is_switched_off(evaluate, posts, asked):
     longer = ("--identify", 0, "--consensus", 2)  # all of the own past is among those who vote
     assert [evaluate(*longer, *flags).code for flags in ((), ("--no-lend",))] == [0, 0]
     # for either the captions themselves, then the strangers' and nobody's
-    lent, _, _, alone, _, _ = (lent_to(call["users"], posts) for call in asked)
-    assert all(lent) and not any(alone)
+    borrowed, _, _, alone, _, _ = (lent_to(call["users"], posts) for call in asked)
+    assert all(borrowed) and not any(alone)
 
 
 def test_without_lending_authors_are_shown_what_they_wrote(evaluate, posts, lenders, asked):

@@ -318,9 +318,9 @@ def test_others_lend_in_training_and_validation_unless_it_is_switched_off(train_
         assert train_users(source, *flags, out=tmp_path / name).code == 0
         record = json.loads((tmp_path / name / "training.json").read_text(encoding="utf-8"))
         assert record["options"]["lend"] == (name == "lent")
-    lent, alone = ([lent_in(users, data, source) for users, data in call] for call in shown)
+    borrowed, alone = ([lent_in(users, data, source) for users, data in call] for call in shown)
     # of two posts of a user the other one alone is known, or none: room for what others wrote
-    assert [any(texts) for texts in lent] == [True, True]
+    assert [any(texts) for texts in borrowed] == [True, True]
     assert [any(texts) for texts in alone] == [False, False]
     assert [len(one.posts) for one in shown[0][1][0]] == [2, 2] != [len(one.posts) for one in shown[1][1][0]]
 
@@ -329,11 +329,11 @@ def test_posts_for_tests_and_validation_are_never_lent(train_users, tmp_path, mo
     source = write_users_posts(tmp_path / "posts", ann="test1", bob="test2", eve="validation")
     rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     rows = [row | ({"split": "validation"} if row["user"] == "eve" else {}) for row in rows]  # known by these alone
-    lent, of = [], Community.of
-    monkeypatch.setattr(Community, "of", lambda pasts: lent.append(pasts) or of(pasts))
+    borrowed, of = [], Community.of
+    monkeypatch.setattr(Community, "of", lambda pasts: borrowed.append(pasts) or of(pasts))
     assert train_users(write_lines(source, rows)).code == 0
-    texts = [text for past in lent[0].values() for text in past.profile.texts]
-    assert len(lent) == 1 and sorted(texts) == sorted(row["text"] for row in rows if row["split"] == "train")
+    texts = [text for past in borrowed[0].values() for text in past.profile.texts]
+    assert len(borrowed) == 1 and sorted(texts) == sorted(row["text"] for row in rows if row["split"] == "train")
     assert len(texts) == 10
 
 

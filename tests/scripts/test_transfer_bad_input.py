@@ -37,7 +37,7 @@ VECTORS = ("--source-vectors", "en.bin", "--target-vectors", "de.bin", "--dictio
 
 @pytest.fixture
 def refused(polygraft, work):
-    """Call the command and check that it fails with one sentence, which holds ``told``, and leaves nothing."""
+    """Call the command and check that it fails with one sentence, which holds ``reported``, and leaves nothing."""
 
     def call(told, *arguments, code=1, tokenizer="german"):
         before = everything(work.parent)

@@ -125,7 +125,7 @@ def test_a_model_file_of_sentencepiece_is_read_as_sentencepiece_reads_it(transfe
     )  # fmt: skip
     assert transfer(tokenizer=f"{prefix}.model").code == 0
     ours, theirs = AutoTokenizer.from_pretrained(tmp_path / "out"), SentencePieceProcessor(model_file=f"{prefix}.model")
-    for text in (*GERMAN, "  zwei  blanks ", "漢字 👍", ""):
+    for text in (*GERMAN, "  zwei  spaces ", "漢字 👍", ""):
         assert ours(text, add_special_tokens=False)["input_ids"] == theirs.encode(text)
     assert ours.eos_token_id == theirs.eos_id() and len(ours) == 330
 

@@ -256,15 +256,13 @@ def test_the_text_tower_learns_the_teachers_vectors(tmp_path):
 
 def test_the_card_holds_every_figure():
     row = {f"{kind}_{k}": 0.1 * k / 2 for kind in ("recall", "chance") for k in (1, 5, 10)}
-    table = {
-        name: row | {"pictures": 9.0, "captions": 7.0, "mrr": 0.3} for name in ("stamps", "emoji", "clipart", "all")
-    }
+    table = {name: row | {"images": 9.0, "captions": 7.0, "mrr": 0.3} for name in ("stamps", "emoji", "clipart", "all")}
     record = {
         "seed": 3,
         "head_seconds": [11, 12, 13],
         "parameters": 1_234_567,
         "text": {"texts": 70_000, "short_texts": 50_000, "steps": 20, "seconds": 5, "loss": 0.25},
-        "counts": {"train": {"pictures": 4000, "captions": 2500}},
+        "counts": {"train": {"images": 4000, "captions": 2500}},
         "scores": {"shipped": [table] * 3, "teacher": [table] * 3, "ridge": {"all sets": table}},
     }
     card = render_card(record, "efficientnet-lite0")

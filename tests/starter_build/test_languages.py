@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from benchmarks.languages.training import Learned
+from benchmarks.languages.training import LearningCurve
 from starter_build.datasets import languages
 from starter_build.datasets.bible import chapters, verses
 from starter_build.datasets.documents import Document, held_out, is_written
@@ -81,7 +81,7 @@ def test_the_longest_word_wins_and_unknown_characters_stand_alone():
 
 
 def test_training_saved_is_read_between_measurements():
-    run = Learned(
+    run = LearningCurve(
         method="m", language="sw", seed=0, steps=(0, 2, 20, 200), bits=(5.0, 4.0, 3.0, 2.0), making=1.0, facts={}
     )
     assert run.steps_to(3.5) == pytest.approx(11) and run.steps_to(6) == 0 and run.steps_to(1) is None

@@ -14,7 +14,7 @@ from video.data.clips import Clip
 from video.data.feature_cache import VideoCache
 from video.evaluation import Examiner, hit_ranks, truths
 from video.vocabulary.exact_search import Hits
-from video.vocabulary.narrations import Row, collect
+from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 
@@ -60,7 +60,7 @@ def test_what_is_said_is_the_text_nearest_to_the_query(narrator):
 
 def test_a_vocabulary_of_the_same_texts_finds_the_same(narrator):
     data = planted_set()
-    vocabulary = NarrationVocabulary.build(collect(Row(text) for text in TEXTS), encoder=narrator.text_encoder)
+    vocabulary = NarrationVocabulary.build(collect(NarrationRow(text) for text in TEXTS), encoder=narrator.text_encoder)
     one, other = (Examiner(narrator, data, vocabulary=each).measure() for each in (None, vocabulary))
     assert one.said == other.said
     assert other.figures["coverage"] == 1.0

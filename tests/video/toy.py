@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from video.vocabulary.narrations import Narrations, Row, collect
+from video.vocabulary.narrations import NarrationRow, Narrations, collect
 from video.vocabulary.pair_encoding import CodingOptions
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
@@ -35,9 +35,9 @@ WORKSHOP = ["cut a plank", "cut a plank with a saw", "open the door", "sweep the
 
 
 def toy_narrations() -> Narrations:
-    rows = [Row(text, video=f"k{index % 2}", scenario="Cooking") for index, text in enumerate(KITCHEN)]
-    rows += [Row(text, video="w", scenario="Working with wood") for text in WORKSHOP]
-    return collect([*rows, Row("sit down", video="x")])
+    rows = [NarrationRow(text, video=f"k{index % 2}", scenario="Cooking") for index, text in enumerate(KITCHEN)]
+    rows += [NarrationRow(text, video="w", scenario="Working with wood") for text in WORKSHOP]
+    return collect([*rows, NarrationRow("sit down", video="x")])
 
 
 def toy_vocabulary(options: CodingOptions | None = None) -> NarrationVocabulary:

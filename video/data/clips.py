@@ -226,8 +226,8 @@ def _seconds(record: dict[str, Any], key: str, place: str) -> float | None:
 def _made_id(clip: Clip, video: str) -> str:
     """Return an id that says which moment it is, and stays the same on another machine and in another order."""
     name = Path(video).name if Path(video).is_absolute() else video
-    told = "\0".join(map(str, (clip.start, clip.stop, clip.question, clip.text, clip.scenario, clip.split)))
-    return f"{name}#{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    identity = "\0".join(map(str, (clip.start, clip.stop, clip.question, clip.text, clip.scenario, clip.split)))
+    return f"{name}#{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
 def _check_videos(clips: Sequence[Clip], places: dict[str, str]) -> None:
@@ -262,8 +262,8 @@ def mark_splits(
 
     Marks that were given are kept, and clips without one are for training. Marks may put a video on several sides: its
     clips on the highest (tests, then validation) stay, and the others are left out. Where no clip is marked
-    ``validation``, videos for it are drawn from those for training, by a hash of the seed and the video's name and texts,
-    so that a draw depends neither on the folder nor on the order of the clips.
+    ``validation``, videos for it are drawn from those for training, by a hash of the seed and the video's name and
+    texts, so that a draw depends neither on the folder nor on the order of the clips.
 
     Args:
         clips: all clips.
@@ -304,9 +304,9 @@ def _name(clip: Clip) -> str:
 
 def _rank(group: Sequence[Clip], seed: int) -> bytes:
     """Return a number drawn for a video."""
-    told = sorted({f"{clip.video.name}\0{clip.text}" for clip in group})
+    names = sorted({f"{clip.video.name}\0{clip.text}" for clip in group})
     # surrogates stand for bytes of file names that are not UTF-8
-    return hashlib.sha256("\0".join([str(seed), *told]).encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256("\0".join([str(seed), *names]).encode("utf-8", "surrogatepass")).digest()
 
 
 def _count(number: int, noun: str) -> str:

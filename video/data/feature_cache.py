@@ -1,8 +1,9 @@
 """What an image encoder says of videos at regular times, so that each look at a video is decoded and encoded once.
 
 All spans of a video are looked at on one grid of times, 0, 1 / fps, 2 / fps and so on (VLog takes 2 a second, section
-4.1), so that spans that overlap share their frames. The cache is a `backbone.feature_cache.RowStore`: a row a look, its key
-made of the video's contents and the time. Looks beyond the end are kept too, so that an end need not be found again.
+4.1), so that spans that overlap share their frames. The cache is a `backbone.feature_cache.RowStore`: a row a look, its
+key made of the video's contents and the time. Looks beyond the end are kept too, so that an end need not be found
+again.
 """
 
 import hashlib
@@ -74,7 +75,7 @@ class VideoCache:
     def __init__(self, folder: Path | str, encoder: ImageEncoder) -> None:
         self.encoder = encoder
         self.store = RowStore(
-            Path(folder) / f"{encoder.digest[:16]}-films", encoder, {"pooled": (encoder.width,), "shown": (1,)}
+            Path(folder) / f"{encoder.digest[:16]}-videos", encoder, {"pooled": (encoder.width,), "shown": (1,)}
         )
 
     def features(
@@ -89,8 +90,8 @@ class VideoCache:
     ) -> SpanFeatures:
         """Return the features of spans, encoding the looks that are not cached.
 
-        A span with no time of the grid in it is looked at in its middle; one whose times lie all beyond the video's end,
-        at its start. An interrupted call has cached every batch it finished.
+        A span with no time of the grid in it is looked at in its middle; one whose times lie all beyond the video's
+        end, at its start. An interrupted call has cached every batch it finished.
 
         Args:
             spans: any number of a video.

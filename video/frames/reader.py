@@ -8,8 +8,8 @@ apart. decord fetches a handful of frames. It has three faults. It decodes ahead
 video's end stops it: a ten minute video of 720p grew by a gigabyte in three idle seconds. It counts frames from key
 frames, which goes wrong unseen where they are shown out of order. And it takes one and a half to three times as long as
 PyAV. So it is asked first for a handful of frames of a video that fits into memory whole and whose timestamps prove its
-counting right (`video.frames.decord_check`), and it is stopped as soon as it has answered. All else is PyAV's, with the same
-frames to the pixel. Animated images are read by Pillow.
+counting right (`video.frames.decord_check`), and it is stopped as soon as it has answered. All else is PyAV's, with the
+same frames to the pixel. Animated images are read by Pillow.
 """
 
 import os

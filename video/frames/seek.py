@@ -1,4 +1,4 @@
-"""Walking through an opened video from one asked time to the next: step by step, in leaps, and back where it must be."""
+"""Position in an opened video: from one requested time to the next by decoding, by seeking, and back where needed."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

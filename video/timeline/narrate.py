@@ -1,8 +1,8 @@
 """A video's list of narrations: what happens when, without flicker and without repeats.
 
-VLog narrates clip by clip (Section 4.3: a video is cut into seconds, and each is narrated alone). Here the moments of a
-video are told together: the best path through their candidates, which changes freely where the video is cut and at a cost
-elsewhere (`video.timeline.viterbi`), gives spans, and each span is narrated by all that was seen of it.
+VLog narrates clip by clip (Section 4.3: a video is cut into seconds, and each is narrated alone). Here the
+moments of a video are narrated together: the best path through their candidates, which changes freely where the video
+is cut and at a cost elsewhere (`video.timeline.viterbi`), gives spans, and each is narrated by all of its frames.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from video.timeline.query import Watched
-from video.timeline.viterbi import Run, Scores, runs_of, steady_path, without_short
+from video.timeline.viterbi import CandidateRun, Scores, runs_of, steady_path, without_short
 from video.vocabulary.compose import Joins, retrieve_joined
 from video.vocabulary.novelty import Novelty
 from video.vocabulary.scene_prior import ScenePrior
@@ -40,7 +40,7 @@ class Narrated:
     novel: bool
     """Whether the vocabulary seems to have no words for most of the span."""
     narrations: tuple[Retrieved, ...]
-    """As many as were asked for, the one that is told first."""
+    """As many as were asked for, the best first."""
 
 
 def tell(
@@ -67,14 +67,14 @@ def tell(
         PolygraftError: the vocabulary has no vectors, holds nothing, or is damaged.
     """
     story = _Story(watched, vocabulary, scale, encoder)
-    told: list[_Told] = []
+    spans: list[_Narration] = []
     for run in story.runs():
-        found = story.told(run)
-        if told and told[-1].text == found.text and story.follows(run.moments.start):
-            moments = range(told[-1].run.moments.start, run.moments.stop)
-            found = story.told(Run(moments=moments, candidate=run.candidate))
-            told.pop()
-        told.append(found)
+        found = story.narration(run)
+        if spans and spans[-1].text == found.text and story.follows(run.moments.start):
+            moments = range(spans[-1].run.moments.start, run.moments.stop)
+            found = story.narration(CandidateRun(moments=moments, candidate=run.candidate))
+            spans.pop()
+        spans.append(found)
     novel = watched.novel(vocabulary, novelty).float()
     return [
         Narrated(
@@ -86,13 +86,13 @@ def tell(
             novel=bool(novel[one.run.moments.start : one.run.moments.stop].mean() > 0.5),
             narrations=one.narrations,
         )
-        for one in told
+        for one in spans
     ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
-    run: Run
+class _Narration:
+    run: CandidateRun
     narrations: tuple[Retrieved, ...]
     confidence: float
 
@@ -123,8 +123,8 @@ class _Story:
         moments = self._watched.moments
         return 0 < at < len(moments) and moments[at].start - moments[at - 1].stop < _TICK
 
-    def runs(self) -> list[Run]:
-        """Return which candidate is told when."""
+    def runs(self) -> list[CandidateRun]:
+        """Return the runs of candidates."""
         options, moments = self._watched.options, self._watched.moments
         # where the video itself breaks off, so may the story
         costs = [0.0 if moment.opens else options.steady for moment in moments]
@@ -143,7 +143,7 @@ class _Story:
     def _scores_of(self, moments: range, candidate: int) -> Scores:
         return (self._queries[moments.start : moments.stop] @ self._vectors[candidate]).numpy()
 
-    def told(self, run: Run) -> _Told:
+    def narration(self, run: CandidateRun) -> _Narration:
         """Narrate a run by the mean direction of its moments: its own candidate first, or what is joined if closer."""
         options = self._watched.options
         query = F.normalize(self._queries[run.moments.start : run.moments.stop].mean(dim=0), dim=0)
@@ -155,7 +155,7 @@ class _Story:
             rivals = torch.cat([scores, torch.tensor([one.score for one in joined])])
             found = [*joined, *(one for one in found if one.text not in {other.text for other in joined})]
         probability = (self._scale * (found[0].score - rivals)).exp().sum().reciprocal()
-        return _Told(run=run, narrations=tuple(found[: options.top]), confidence=float(probability))
+        return _Narration(run=run, narrations=tuple(found[: options.top]), confidence=float(probability))
 
     def _joined(self, query: Tensor) -> list[Retrieved]:
         """Return the sentences that nobody wrote among the best ones, while they come before any that somebody did."""
@@ -172,7 +172,7 @@ class _Story:
         written = next((at for at, one in enumerate(best) if one.row is not None), len(best))
         return best[:written]
 
-    def span(self, run: Run) -> tuple[float, float]:
+    def span(self, run: CandidateRun) -> tuple[float, float]:
         """Return start and stop of a run."""
         moments = self._watched.moments
         return moments[run.moments.start].start, moments[run.moments.stop - 1].stop

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 
-class Spoken(Protocol):
+class SubtitleSpan(Protocol):
     """A span of a video with a text."""
 
     @property
@@ -28,7 +28,7 @@ def clock(seconds: float, separator: str = ".") -> str:
     return f"{hours:02}:{minutes:02}:{rest // 1000:02}{separator}{rest % 1000:03}"
 
 
-def to_srt(spans: Iterable[Spoken]) -> str:
+def to_srt(spans: Iterable[SubtitleSpan]) -> str:
     """Return spans in SubRip's format."""
     blocks = (
         f"{number}\n{clock(span.start, ',')} --> {clock(span.stop, ',')}\n{_one_line(span.text)}\n"
@@ -37,7 +37,7 @@ def to_srt(spans: Iterable[Spoken]) -> str:
     return "\n".join(blocks)
 
 
-def to_vtt(spans: Iterable[Spoken]) -> str:
+def to_vtt(spans: Iterable[SubtitleSpan]) -> str:
     """Return spans in WebVTT's format (W3C), in which < and & begin marks and an arrow would be taken for times."""
     cues = (
         f"{clock(span.start)} --> {clock(span.stop)}\n"

@@ -35,7 +35,7 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class CandidateRun:
     """Consecutive moments with the same candidate."""
 
     moments: range
@@ -130,25 +130,25 @@ def steady_path(scores: Iterable[Scores], costs: Sequence[float]) -> list[int]:
     return path[::-1]
 
 
-def runs_of(path: Sequence[int], follows: Callable[[int], bool]) -> list[Run]:
+def runs_of(path: Sequence[int], follows: Callable[[int], bool]) -> list[CandidateRun]:
     """Return the runs of a path; ``follows`` says whether a moment begins where the one before it ends."""
-    found: list[Run] = []
+    found: list[CandidateRun] = []
     for at, candidate in enumerate(path):
         if found and found[-1].candidate == candidate and follows(at):
-            found[-1] = Run(moments=range(found[-1].moments.start, at + 1), candidate=candidate)
+            found[-1] = CandidateRun(moments=range(found[-1].moments.start, at + 1), candidate=candidate)
         else:
-            found.append(Run(moments=range(at, at + 1), candidate=candidate))
+            found.append(CandidateRun(moments=range(at, at + 1), candidate=candidate))
     return found
 
 
 def without_short(
-    runs: Sequence[Run],
+    runs: Sequence[CandidateRun],
     *,
     length: Callable[[range], float],
     least: float,
     score: Callable[[range, int], Scores],
     follows: Callable[[int], bool],
-) -> list[Run]:
+) -> list[CandidateRun]:
     """Give the moments of runs that are too short to their neighbours, the shortest first.
 
     Between two neighbours the moments are parted where the scores of both come to the most. A run without a neighbour
@@ -177,15 +177,17 @@ def without_short(
         cut = _part(run.moments, left, right, score)
         kept[at : at + 1] = []
         if left is not None and cut > run.moments.start:
-            kept[at - 1] = Run(moments=range(left.moments.start, cut), candidate=left.candidate)
+            kept[at - 1] = CandidateRun(moments=range(left.moments.start, cut), candidate=left.candidate)
         if right is not None and cut < run.moments.stop:
-            kept[at] = Run(moments=range(cut, right.moments.stop), candidate=right.candidate)
+            kept[at] = CandidateRun(moments=range(cut, right.moments.stop), candidate=right.candidate)
         if left is not None and right is not None and left.candidate == right.candidate:
             joined = range(kept[at - 1].moments.start, kept[at].moments.stop)
-            kept[at - 1 : at + 1] = [Run(moments=joined, candidate=left.candidate)]
+            kept[at - 1 : at + 1] = [CandidateRun(moments=joined, candidate=left.candidate)]
 
 
-def _part(moments: range, left: Run | None, right: Run | None, score: Callable[[range, int], Scores]) -> int:
+def _part(
+    moments: range, left: CandidateRun | None, right: CandidateRun | None, score: Callable[[range, int], Scores]
+) -> int:
     """Return the first of the moments that goes to the right."""
     if left is None or right is None:
         return moments.start if left is None else moments.stop

@@ -11,7 +11,7 @@ from video.data.clip_features import ClipSet
 from video.model.projection import Projection
 from video.narrator import Narrator
 from video.training.objective import NarrationBatches, NarrationObjective
-from video.training.validation import LEAST, Validation, draw_line
+from video.training.validation import LEAST, NarrationValidation, draw_line
 
 _BODIES = {
     "frozen": "a frozen language model",
@@ -26,7 +26,7 @@ _LIMITS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedNarrator:
     """A trained narrator and how it came about."""
 
     narrator: Narrator
@@ -47,7 +47,7 @@ def train_narrator(
     *,
     validation: ClipSet | None = None,
     folder: Path | None = None,
-) -> Trained:
+) -> TrainedNarrator:
     """Train the projection of ``narrator``, and what it changes in the language model; all else stays frozen.
 
     Args:
@@ -62,14 +62,14 @@ def train_narrator(
         PolygraftError: see `backbone.training.loop.fit`.
     """
     batches = NarrationBatches(data, narrator)
-    evaluate = Validation(narrator, validation) if validation else None
+    evaluate = NarrationValidation(narrator, validation) if validation else None
     result = fit(NarrationObjective(narrator, batches.vectors()), batches, config, folder=folder, evaluate=evaluate)
     # a fresh one: under FSDP2 the one that was trained stays in shards, while the result is whole on every process
     projection = Projection(narrator.config, narrator.backbone)
     learned = {name.removeprefix("projection."): tensor for name, tensor in result.tensors.items()}
     load_strict(projection, projection.state_dict() | learned)
     trained = Narrator(narrator.encoder, narrator.backbone, projection.eval(), narrator.config)
-    return Trained(
+    return TrainedNarrator(
         narrator=_calibrated(trained, batches.texts, validation),
         result=result,
         clips=len(data),
@@ -88,7 +88,7 @@ def _calibrated(narrator: Narrator, texts: tuple[str, ...], held: ClipSet | None
     return Narrator(narrator.encoder, narrator.backbone, narrator.projection, config)
 
 
-def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
+def describe(trained: TrainedNarrator, *, title: str, source: str) -> ModelCard:
     """Return the card of a trained narrator.
 
     Args:
@@ -101,9 +101,13 @@ def describe(trained: Trained, *, title: str, source: str) -> ModelCard:
     return ModelCard(
         title=title,
         summary=_summary(config),
-        data=f"{trained.clips} clips of {trained.videos} videos with {trained.texts} narrations, from `{source}`{held}.",
+        data=(
+            f"{trained.clips} clips of {trained.videos} videos with {trained.texts} narrations, from `{source}`{held}."
+        ),
         use="`polygraft narrate VIDEO --model FOLDER --vocabulary DIR`, or `Narrator.from_pretrained(FOLDER)`.",
-        limits=f"It knows the kind of video and of narration it was trained on, and no others. {_LIMITS[config.answer]}",
+        limits=(
+            f"It knows the kind of video and of narration it was trained on, and no others. {_LIMITS[config.answer]}"
+        ),
         metrics=_metrics(trained) + f"\n\nTrained in {result.steps} steps, {result.seconds:.0f} seconds.",
     )
 
@@ -118,7 +122,7 @@ def _summary(config: NarratorConfig) -> str:
     )
 
 
-def _metrics(trained: Trained) -> str:
+def _metrics(trained: TrainedNarrator) -> str:
     if not trained.validation:
         return "Not measured: nothing was held out."
     rows = [f"| {name} | {value:.4f} |" for name, value in trained.result.metrics.items() if name != "score"]

@@ -19,7 +19,7 @@ _TIE = 1e-4
 _MOST_LOSS = 100.0
 
 
-class Validation:
+class NarrationValidation:
     """Measures a narrator in training: the ``evaluate`` of `backbone.training.loop.fit`.
 
     The figures are ``loss`` and ``score``, by which the best weights are kept. Where narrations are retrieved, the

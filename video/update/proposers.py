@@ -201,19 +201,23 @@ class ShellCommand:
 
     def _run(self, question: str) -> str:
         """Talk through files: whatever the command does not read or writes too much of cannot block us."""
-        with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as remarks:
+        with (
+            tempfile.TemporaryFile() as asked,
+            tempfile.TemporaryFile() as answered,
+            tempfile.TemporaryFile() as remarks,
+        ):
             asked.write(question.encode())
             asked.seek(0)
             process = subprocess.Popen(  # the user's own command, in a group of its own so that all of it can be ended
-                self.command, shell=True, stdin=asked, stdout=told, stderr=remarks, start_new_session=True
+                self.command, shell=True, stdin=asked, stdout=answered, stderr=remarks, start_new_session=True
             )
             try:
-                self._wait(process, told)
+                self._wait(process, answered)
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-            answer, complaint = _all_of(told), _all_of(remarks).decode(errors="replace").split("\n")
+            answer, complaint = _all_of(answered), _all_of(remarks).decode(errors="replace").split("\n")
         if process.returncode:
             said = next((line.strip() for line in reversed(complaint) if line.strip()), "it said nothing")
             raise PolygraftError(f"{self._called} failed with exit code {process.returncode}: {said[:300]}")
@@ -222,10 +226,10 @@ class ShellCommand:
         except UnicodeDecodeError:
             raise PolygraftError(f"{self._called} wrote what is not UTF-8: let it write lines of text") from None
 
-    def _wait(self, process: subprocess.Popen[bytes], told: IO[bytes]) -> None:
+    def _wait(self, process: subprocess.Popen[bytes], answered: IO[bytes]) -> None:
         deadline = time.monotonic() + self.timeout
         while True:
-            if os.fstat(told.fileno()).st_size > _MAX_ANSWER:
+            if os.fstat(answered.fileno()).st_size > _MAX_ANSWER:
                 raise PolygraftError(
                     f"{self._called} wrote more than a megabyte and was stopped: let it write a few lines"
                 )

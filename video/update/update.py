@@ -262,7 +262,7 @@ def _stamp(clock: Clock) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a vocabulary; another is told at once."""
+    """Let one process at a time change a vocabulary; another fails at once."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:

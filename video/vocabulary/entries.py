@@ -76,7 +76,7 @@ class Entry:
     text: str
     kind: Kind
     prefix: str = ""
-    """Of a pair; what follows it and a blank is the postfix."""
+    """Of a pair; the text after it and a space is the postfix."""
     count: int = 1
     """How often a narration was said; how many narrations a postfix ends."""
     videos: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class EntryFile:
         counts: what its lines should be.
 
     Raises:
-        PolygraftError: it cannot be read, was cut off, or has another number of lines. A line that is damaged is told
+        PolygraftError: it cannot be read, was cut off, or has another number of lines. A damaged line is reported
             when it is asked for.
     """
 
@@ -158,7 +158,7 @@ _TYPES = {"kind": str, "text": str, "prefix": str, "count": int, "videos": list,
 
 
 def _parse(line: bytes, place: str, kind: Kind) -> Entry:
-    """Check a line by hand: `backbone.checkpoint.schema.config_from_dict` would take a minute for a large vocabulary."""
+    """Check a line by hand: `config_from_dict` would take a minute for a large vocabulary."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -52,7 +52,7 @@ class Narrations:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class NarrationRow:
     """One line of a file of narrations, as it was written."""
 
     text: str
@@ -60,7 +60,7 @@ class Row:
     scenario: str = ""
 
 
-Watch = Callable[[Iterable[Row]], Iterable[Row]]
+Watch = Callable[[Iterable[NarrationRow]], Iterable[NarrationRow]]
 
 
 def read_narrations(data: bytes, source: str, *, watch: Watch = iter) -> Narrations:
@@ -85,7 +85,7 @@ def read_narrations(data: bytes, source: str, *, watch: Watch = iter) -> Narrati
     return found
 
 
-def collect(rows: Iterable[Row]) -> Narrations:
+def collect(rows: Iterable[NarrationRow]) -> Narrations:
     """Clean rows and count them by their text."""
     entries: dict[str, _Entry] = {}
     scenes: dict[str, set[str]] = {}
@@ -132,7 +132,7 @@ class _Entry:
 
 # Cleaning
 
-_UNSEEN = re.compile("[\u200b\ufeff]")  # zero-width blank, and the byte order mark of a file that was appended
+_UNSEEN = re.compile("[\u200b\ufeff]")  # zero-width space, and the byte order mark of a file that was appended
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _UNSURE = re.compile(r"[\[(<{]\s*(?:#?\s*unsure|uncertain|\?+)\s*[\])>}]")
 # Ego4D writes "#C C" for the camera wearer, "#O" before other people, "#unsure" and "#summary", with slips of the hand
@@ -141,7 +141,7 @@ _ENDS = " .,;:!?…"
 
 
 def clean(text: str) -> str:
-    """Return a narration in its one form: lower case, single blanks, without annotators' tags or a stop at the end.
+    """Return a narration in its one form: lower case, single spaces, without annotators' tags or a stop at the end.
 
     Cleaning again changes nothing.
     """
@@ -161,16 +161,18 @@ def _clean_once(text: str) -> str:
 # Reading
 
 
-def _text_rows(data: bytes, source: str) -> Iterator[Row]:
+def _text_rows(data: bytes, source: str) -> Iterator[NarrationRow]:
     for place, line in read_lines(data, source):
-        yield Row(_checked(line.rstrip("\r"), place))
+        yield NarrationRow(_checked(line.rstrip("\r"), place))
 
 
-def _json_rows(data: bytes, source: str) -> Iterator[Row]:
+def _json_rows(data: bytes, source: str) -> Iterator[NarrationRow]:
     for place, record in read_objects(data, source, _SHAPE):
         if not isinstance(record.get("text"), str):
             raise PolygraftError(f"{place} has no text under 'text': {_SHAPE}")
-        yield Row(_checked(record["text"], place), _label(record, "video", place), _label(record, "scenario", place))
+        yield NarrationRow(
+            _checked(record["text"], place), _label(record, "video", place), _label(record, "scenario", place)
+        )
 
 
 def _label(record: dict[str, Any], key: str, place: str) -> str:

@@ -1,6 +1,6 @@
 """Narration pair encoding (VLog, Section 3.2 and Appendix A.2): a narration becomes a prefix and, or not, a postfix.
 
-A prefix is itself a narration; a postfix is what a longer narration says after it. Words are what blanks separate.
+A prefix is itself a narration; a postfix is what a longer narration says after it. Words are separated by spaces.
 The paper gives two readings that contradict each other and both lose narrations; the default here loses none.
 """
 
@@ -35,7 +35,7 @@ class CodingOptions:
     min_base_words: int = 2
     """A prefix that takes a postfix has this many words, so that "open" does not make a postfix of each thing."""
     function_word_guard: bool = True
-    """Whether a postfix must begin with a function word, such as with, on or into."""
+    """Require that a postfix begins with a function word, such as with, on or into."""
 
     def __post_init__(self) -> None:
         for name in ("min_share", "min_base_words"):
@@ -69,7 +69,7 @@ class Coding:
 
 
 def encode(narrations: Iterable[str], options: CodingOptions | None = None) -> Coding:
-    """Code narrations. Order, repeats and the number of blanks between words do not matter.
+    """Code narrations. Order, repeats and the number of spaces between words do not matter.
 
     Takes time in proportion to the number of words, once the narrations are sorted.
     """

@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
+class NarrationsHeader:
     """The ``config.json`` of a vocabulary."""
 
     format: int

@@ -27,7 +27,7 @@ from video.vocabulary.storage import (
     FORMAT,
     KIND,
     UPDATES,
-    Header,
+    NarrationsHeader,
     Table,
     Update,
     load_table,
@@ -149,7 +149,7 @@ class NarrationVocabulary:
             PolygraftError: there is none, or it is damaged.
         """
         folder, place = Path(folder), pick_device(device)
-        header = read_config(folder, Header, KIND)
+        header = read_config(folder, NarrationsHeader, KIND)
         base = load_table(folder, header.counts, header.width, scenes=header.counts.scenes)
         updates = load_updates(folder)
         for update in updates:
@@ -167,7 +167,7 @@ class NarrationVocabulary:
             PolygraftError: the folder holds something, or cannot be written.
         """
         folder = Path(folder)
-        header = Header(
+        header = NarrationsHeader(
             format=FORMAT,
             kind=KIND,
             coding=self.coding,

@@ -131,7 +131,7 @@ def _cosines(x: Array, y: Array) -> Array:
 
 
 def token_texts(tokenizer: Any, texts: Iterable[str]) -> Iterator[str]:
-    """Yield texts as tokens with blanks between: what FOCUS trains its auxiliary vectors on."""
+    """Yield texts as tokens with spaces between: what FOCUS trains its auxiliary vectors on."""
     for text in texts:
         yield " ".join(tokenizer.tokenize(text))
 

@@ -9,7 +9,7 @@ from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 def fvt(source: Vocabulary, target: Vocabulary) -> Mixing:
     """Return each token as the mean of the source's tokens of its text (Gee et al., 2022, "Fast Vocabulary Transfer").
 
-    A token that begins a word is read behind a blank. Parts of characters, and what the source can only call unknown,
+    A token that begins a word is read behind a space. Parts of characters, and what the source can only call unknown,
     have no row.
     """
     rows = [

@@ -159,7 +159,7 @@ def _alike(source: Vocabulary, target: Vocabulary) -> csr_array:
         if piece is not None and text.isdecimal() and len(text) <= _DIGITS
     ]
     read = source.read([" " * bool(target.starts[row]) + target.texts[row] for row in rows]) if rows else []
-    # sentencepiece may write the blank as a token of its own
+    # sentencepiece may write the space as a token of its own
     firsts = [next((token for token in ids if source.texts[token]), -1) for ids in read]
     numbers = {row: first for row, first in zip(rows, firsts, strict=True) if first >= 0}
     shape = (len(target), len(source))

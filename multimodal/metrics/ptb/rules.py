@@ -1,4 +1,4 @@
-"""The rules by which English is split as in the Penn Treebank, with web text in mind; `multimodal.metrics.ptb.tokenizer` applies them.
+"""Rules of the Penn Treebank tokenization of English, extended for web text; applied by the module `tokenizer`.
 
 They describe what the Stanford tokenizer 3.4.1 does, which coco-caption calls: which strings are one token, how far
 each looks ahead, and what is rewritten. It knows characters below U+10000 only, and Unicode up to 6.2.
@@ -87,14 +87,14 @@ def round_brackets(text: str) -> str:
     return text.replace("(", "-LRB-").replace(")", "-RRB-")
 
 
-def firm_blanks(text: str) -> str:
-    """Blanks inside a token must not break it."""
+def firm_spaces(text: str) -> str:
+    """Spaces inside a token must not break it."""
     return text.replace(" ", "\u00a0")
 
 
 def telephone(text: str) -> str:
-    """A number with blanks and brackets in it."""
-    return round_brackets(firm_blanks(text))
+    """A number with spaces and brackets in it."""
+    return round_brackets(firm_spaces(text))
 
 
 def fraction(text: str) -> str:
@@ -152,7 +152,7 @@ def _words(text: str) -> str:
     return "|".join(text.split())
 
 
-_BLANK = r" \t\u00A0\u2000-\u200A\u3000"
+_SPACE = r" \t\u00A0\u2000-\u200A\u3000"
 
 # The word pieces that Unicode 6.2 does not call letters: soft hyphen, modifiers, combining marks of many scripts.
 _MARK = (
@@ -179,8 +179,8 @@ NAMES = {
     "letter": _ranges("L", _LATER_LETTERS) + r"\u1885\u1886",
     "digit": _ranges("Nd", _LATER_DIGITS),
     "mark": _MARK,
-    "blank": _BLANK,
-    "break": _BLANK + r"\n\u0085",
+    "space": _SPACE,
+    "break": _SPACE + r"\n\u0085",
     "sign": _SIGN,
     "stop": r",;:\u3001",
     "APOSTROPHE": r"['\u0092\u2019]|&apos;",
@@ -236,7 +236,7 @@ RULES = (
     Rule(plain, "gon|wan", "na"),
     Rule(plain, "got", "ta"),
     Rule(plain, "lem|gim", "me"),
-    Rule(firm_blanks, "{TAG}"),
+    Rule(firm_spaces, "{TAG}"),
     Rule(dash, "{DASH}"),
     Rule(ampersand, "&amp;"),
     Rule(plain, "&(HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+);"),
@@ -270,7 +270,7 @@ RULES = (
     Rule(plain, r"[{digit}]{1,2}[\-\/][{digit}]{1,2}[\-\/][{digit}]{2,4}"),
     Rule(no_soft_hyphens, "{NUMBER}"),
     Rule(plain, r"[\u207A\u207B\u208A\u208B]?([\u2070\u00B9\u00B2\u00B3\u2074-\u2079]+|[\u2080-\u2089]+)"),
-    Rule(firm_blanks, r"([{digit}]{1,4}[ \u00A0\-])?[{digit}]{1,4}(\\?\/|\u2044)[{digit}]{1,4}"),
+    Rule(firm_spaces, r"([{digit}]{1,4}[ \u00A0\-])?[{digit}]{1,4}(\\?\/|\u2044)[{digit}]{1,4}"),
     Rule(fraction, r"[\u00BC\u00BD\u00BE\u2153-\u215E]"),
     Rule(
         ampersand,
@@ -282,10 +282,10 @@ RULES = (
     Rule(currency, r"[\u00A2-\u00A5\u0080\u20A0\u20A4\u20AC\u060B\u0E3F\uFFE0\uFFE1\uFFE5\uFFE6]"),
     Rule(initials, r"([A-Za-z]|{INITIALS})\.", "[{break}]+{OPENER}[{break}]"),
     Rule(plain, r"{COUNTED}\.", "[{break}]?[{digit}]"),
-    Rule(plain, r"(pt[eyEY]|co)\.", "[{blank}](ltd|lim)"),
+    Rule(plain, r"(pt[eyEY]|co)\.", "[{space}](ltd|lim)"),
     Rule(plain, r"{ENDING}\.", r"[\s\S]{2}|[{break}]{TAG}"),
     Rule(plain, r"{ENDING}\.|{LEADING}\."),
-    Rule(plain, "{LEADING}", "[{blank}]"),
+    Rule(plain, "{LEADING}", "[{space}]"),
     Rule(plain, "[A-Za-z]|{INITIALS}", "[{break}]"),
     Rule(plain, "{APOSTROPHE}[0-9][0-9]", "[{break}]"),
     Rule(plain, r"([{digit}]|{LETTER})+(\.([{digit}]|{LETTER})+)*\.{EXTENSION}", "[{break}.?!,]"),
@@ -327,6 +327,6 @@ RULES = (
     ),
     Rule(plain, "<<|>>"),
     Rule(plain, "[{sign}]"),
-    Rule(nothing, r"[\u0000{blank}\u200B\u200E\u200F\uFEFF]|[{blank}]+|&nbsp;"),
+    Rule(nothing, r"[\u0000{space}\u200B\u200E\u200F\uFEFF]|[{space}]+|&nbsp;"),
     Rule(line_break, r"\n"),
 )

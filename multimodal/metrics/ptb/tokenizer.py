@@ -5,7 +5,7 @@ there, all captions of a call are one text, so a caption's last word may depend 
 C." ends in `c.` unless a sentence follows). Two habits of the original are kept because scores depend on them: brackets
 survive as `-lrb-` and `-rrb-`, and `!!` survives though `!` does not.
 
-One thing differs on purpose: a carriage return, form feed, vertical tab or Unicode line separator is a blank here. In
+One thing differs on purpose: a carriage return, form feed, vertical tab or Unicode line separator is a space here. In
 the original it adds a line and shifts every caption behind it.
 """
 
@@ -42,7 +42,7 @@ def _from_pairs(text: str) -> str:
 
 
 def _split_lines(text: str) -> str:
-    """All Penn Treebank tokens of `text`, punctuation included and case kept, one blank between them, line by line."""
+    """All Penn Treebank tokens of `text`, punctuation included and case kept, one space between them, line by line."""
     lines: list[list[str]] = [[]]
     scanner = _scanner()
     units = _as_pairs(text)
@@ -56,7 +56,7 @@ def _split_lines(text: str) -> str:
 
 
 def tokenize(captions: Sequence[str]) -> list[str]:
-    """Each caption as its tokens joined by single blanks; "" where nothing is left."""
+    """Each caption as its tokens joined by single spaces; "" where nothing is left."""
     text = "\n".join(_LINE_BREAK.sub(" ", caption) for caption in captions)
     lines = _split_lines(text).lower().split("\n") if captions else []
     return [" ".join(word for word in line.rstrip().split(" ") if word not in PUNCTUATION) for line in lines]

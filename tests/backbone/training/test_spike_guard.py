@@ -1,4 +1,4 @@
-"""Spikes of the loss: told from noise, rewound, left out; and the run that was killed meanwhile ends the same."""
+"""Loss spikes: distinguished from noise, rewound, left out; a run that was killed meanwhile ends the same."""
 
 import math
 from itertools import pairwise

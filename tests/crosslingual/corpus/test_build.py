@@ -1,4 +1,4 @@
-"""A corpus from end to end: nothing is lost, workers and kills change nothing, and damage is told."""
+"""A corpus from end to end: nothing is lost, workers and kills change nothing, and damage is reported."""
 
 import json
 import multiprocessing

@@ -105,7 +105,7 @@ BAD = [
     ("xnli", '{"premise": "\\ud800", "hypothesis": "b", "label": 0}', "surrogate"),
     ("xnli", XNLI | {"language": "tlh"}, "XNLI has published prompts in ar, bg"),
     ("xcopa", XCOPA | {"question": "why"}, "the question 'why', allowed is 0 to 1 or cause, effect"),
-    ("xwino", XWINO | {"sentence": "no blank"}, "no blank in its sentence"),
+    ("xwino", XWINO | {"sentence": "no space"}, "no space in its sentence"),
     ("xwino", XWINO | {"answer": 0}, "the answer 0, allowed is 1 to 2"),
     ("mlama", MLAMA | {"obj_label": "Spain"}, "'Spain', which is none of its candidates"),
     ("mlama", MLAMA | {"template": "[X] lies"}, "needs [X] and [Y]"),

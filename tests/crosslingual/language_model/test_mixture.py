@@ -19,7 +19,7 @@ tg 4.03 sw 3.31 tt 1.64 ba .885 jv .821 tk .737 sah .513 cv .42 yo .307 os .289 
 SIZES = dict(zip(_SIZES[::2], map(float, _SIZES[1::2]), strict=True))
 BUDGET = 1600.0
 LANGUAGES = ("ru", "hi", "ka", "tt", "sah", "tyv", "xal")
-# percent of the stream and passes over the data, None where too small to be told
+# percent of the stream and passes over the data, None where too small to be given
 TABLE = {
     "proportional": (
         MixtureOptions(mixture="proportional"),

@@ -19,7 +19,7 @@ def written(tmp_path, name, data):
         ("cat\tkatze\ndog\thund\n", [("cat", "katze"), ("dog", "hund")]),
         ("cat katze\r\ndog  hund\n", [("cat", "katze"), ("dog", "hund")]),
         ("\ufeff# a remark\nice cream\tspeise eis\n\n", [("ice cream", "speise eis")]),
-        # cut at the tab first: more than one makes no two parts, so blanks decide
+        # cut at the tab first: more than one makes no two parts, so spaces decide
         ("a\tb c\nx y\n", [("a", "b c"), ("x", "y")]),
     ],
 )

@@ -49,7 +49,7 @@ def test_tokens_that_begin_words_are_made_of_such_tokens_alone():
     starts = np.array([True, False, True])
     source = TokenVectors(vectors=SOURCE.vectors, starts=starts, reasons=("", "", ""))
     target = TokenVectors(
-        vectors=np.array([[1, 0.1], [1, 0.1], [0, 0]], np.float32), starts=starts, reasons=("", "", "blank")
+        vectors=np.array([[1, 0.1], [1, 0.1], [0, 0]], np.float32), starts=starts, reasons=("", "", "whitespace")
     )
     mixing = wechsel(source, target, boundary=True)
     assert [source for source, _ in mixing.neighbours(0)] == [0, 2]

@@ -57,7 +57,7 @@ def test_reasons(vectors, tmp_path):
     vocabulary = Vocabulary.of(byte_bpe(GERMAN, 400))
     long_ngrams = tiny_fasttext(tmp_path / "long.bin", GERMAN, shortest=5)
     reasons = dict(zip(vocabulary.pieces, token_vectors(vocabulary, long_ngrams).reasons, strict=True))
-    assert reasons["Ã"] == "part of a character" and reasons["!"] == "too short" and reasons["Ġ"] == "blank"
+    assert reasons["Ã"] == "part of a character" and reasons["!"] == "too short" and reasons["Ġ"] == "whitespace"
     assert reasons["und"] == reasons["Ġund"] == ""
 
 

@@ -123,7 +123,7 @@ def test_redcaps_is_read_with_the_captions_as_they_were_written(redcaps):
     assert (cat.text, cat.user, cat.time, cat.id) == ("My Cat", "anna", "2017-07-14T02:40:00+00:00", "x1")
     assert (dog.text, dog.user, dog.time, dog.id) == ("my cat", "", "", "x1~2")
     assert cat.image == redcaps / "images/cats/x1.jpg"
-    assert remarks == ["1 id shared by posts, told apart by ~2, ~3 and so on: x1"]
+    assert remarks == ["1 id shared by posts, distinguished by ~2, ~3 and so on: x1"]
 
 
 def test_redcaps_is_read_from_one_file_by_how_it_begins(redcaps):

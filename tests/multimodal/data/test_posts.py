@@ -143,7 +143,7 @@ def test_posts_that_share_an_id_are_kept_and_told_apart(posts_file):
     lines = [row(text=str(number), id=id_) for number, id_ in enumerate(["x", "x", "x~2", "x", 7, "7"])]
     posts = load_posts(posts_file(*lines), report=remarks.append)
     assert [post.id for post in posts] == ["x", "x~3", "x~2", "x~4", "7", "7~2"]
-    assert remarks == ["2 ids shared by posts, told apart by ~2, ~3 and so on: x, 7"]
+    assert remarks == ["2 ids shared by posts, distinguished by ~2, ~3 and so on: x, 7"]
 
 
 def test_a_missing_image_changes_no_id(posts_file, tmp_path):

@@ -67,7 +67,7 @@ def copied_by_hand(head, own, step, memory):
     query = head.to_queries(step[:width])
     same = [torch.cosine_similarity(step[width:], memory.before[0, at], dim=0) for at in kept]
     scores = [
-        query @ memory.keys[0, at] / 8 + head.match * alike + head.similarity * memory.similarity[0, at]
+        query @ memory.keys[0, at] / 8 + head.match * alike + head.likeness * memory.similarity[0, at]
         for at, alike in zip(kept, same, strict=True)
     ]
     weights = torch.cat(scores).softmax(dim=0)

@@ -45,7 +45,7 @@ def written_out(head, logits, step, tokens, row):
     both = [torch.cat([tokens.embeds[row, at], tokens.before[row, at]]) for at in kept]
     keys = torch.stack([head.to_keys(x) + head.rank[tokens.rank[row, at]] for x, at in zip(both, kept, strict=True)])
     same = torch.stack([torch.cosine_similarity(before, tokens.before[row, at], dim=0) for at in kept])
-    scores = keys @ head.to_queries(hidden) / 8 + head.match * same + head.similarity * tokens.similarity[row, kept]
+    scores = keys @ head.to_queries(hidden) / 8 + head.match * same + head.likeness * tokens.similarity[row, kept]
     weights = scores.softmax(dim=0)
     gate = head.gate(torch.cat([hidden, weights @ keys, (weights @ same)[None]])).sigmoid()
     mixed = (1 - gate) * own
@@ -104,7 +104,7 @@ def bare(match=0.0, similarity=0.0, gate=20.0):
             layer.bias.zero_()
         head.gate.bias.fill_(gate)
         head.match.fill_(match)
-        head.similarity.fill_(similarity)
+        head.likeness.fill_(similarity)
     return head
 
 

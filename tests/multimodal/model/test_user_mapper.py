@@ -203,7 +203,7 @@ def test_a_past_caption_is_the_mean_of_its_tokens():
     past = users.past
     for row, rank, tokens in ((0, 0, range(3)), (0, 1, range(3, 5)), (1, 0, range(2))):
         made = slots.past(past.embeds[row, list(tokens)].mean(dim=0)) + slots.past_rank[rank] + slots.kinds[1]
-        made = made + slots.similarity(past.similarity[row, list(tokens)].mean(dim=0, keepdim=True))
+        made = made + slots.likeness(past.similarity[row, list(tokens)].mean(dim=0, keepdim=True))
         torch.testing.assert_close(rows[row, 2 + WORDS + rank], made)
     assert mask[:, 2 + WORDS :].tolist() == [[True, True], [True, False]]
 

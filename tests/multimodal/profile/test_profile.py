@@ -184,12 +184,12 @@ def test_a_profile_may_be_asked_with_one_table_after_another():
         del table
 
 
-def merged(texts, lent, posts=3, voters=0, **options):
-    """Return what is shown of a user whose images are alike by 0.9, 0.8 and so on, beside what others lend."""
+def merged(texts, borrowed, posts=3, voters=0, **options):
+    """Return what is shown of a user whose images are alike by 0.9, 0.8 and so on, beside what others share."""
     query = 0.9 - 0.1 * np.arange(6, dtype=np.float32)
-    worth = [PastCaption(text, worth + 0.5, 0.5, worth) for text, worth in lent]
+    worth = [PastCaption(text, worth + 0.5, 0.5, worth) for text, worth in borrowed]
     limits = ContextLimits(posts=posts, voters=voters)
-    return axes_profile(texts).context(query, TABLE, limits, lent=worth, **options)
+    return axes_profile(texts).context(query, TABLE, limits, borrowed=worth, **options)
 
 
 def test_what_is_lent_stands_among_the_users_own_by_similarity():
@@ -223,12 +223,12 @@ def test_nothing_is_lent_to_nobody_or_beyond_the_limit():
 
 
 def test_own_and_lent_captions_vote_in_lists_of_their_own():
-    lent = [("dog", 0.95), ("red", 0.85), ("blue", 0.1)]
-    found = merged(["cat", "dog", "sea"], lent, posts=1, voters=2)
-    assert [one.text for one in found.own] == ["cat", "dog"] and [one.text for one in found.lent] == ["dog", "red"]
+    borrowed = [("dog", 0.95), ("red", 0.85), ("blue", 0.1)]
+    found = merged(["cat", "dog", "sea"], borrowed, posts=1, voters=2)
+    assert [one.text for one in found.own] == ["cat", "dog"] and [one.text for one in found.borrowed] == ["dog", "red"]
     assert [one.similarity for one in found.voters] == pytest.approx([0.9, 0.8, 1.45, 1.35])
     assert [one.trust for one in found.voters] == [1, 1, 0.5, 0.5]
-    assert (found.posts, found.seen) == ((("dog", 0.95),), 3) and not merged(["cat"], lent).voters
+    assert (found.posts, found.seen) == ((("dog", 0.95),), 3) and not merged(["cat"], borrowed).voters
 
 
 # Folders and limits

@@ -1,4 +1,4 @@
-"""The words of users: weights equal scikit-learn's, order is the same on every machine, damaged tables are told."""
+"""The words of users: weights equal scikit-learn's, order is the same on every machine, damaged tables are reported."""
 
 import math
 from collections import Counter

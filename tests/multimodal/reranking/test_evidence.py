@@ -15,20 +15,20 @@ from multimodal.reranking.rerank import NAMES, compared_form, evidence, similari
 KNOWN = ("#cat #pet", "#dog #pet", "#car #road", "#sun #sky", "a house")
 DRAWN = ("#cat #dog", "a big house", "#cat #pet")
 PAST = (("#cat #pet", 0.9), ("#dog #pet", 0.8), ("#car #road", 0.1))
-LENT = (("#cat", 0.7, 0.9), ("#dog #pet", 0.95, 0.3), ("a house", 0.2, 0.6))
+BORROWED = (("#cat", 0.7, 0.9), ("#dog #pet", 0.95, 0.3), ("a house", 0.2, 0.6))
 
 
 def own(*posts):
     return tuple(PastCaption(text, cosine, worth=cosine) for text, cosine in posts)
 
 
-def lent(*posts):
+def borrowed(*posts):
     return tuple(PastCaption(text, cosine, trust, cosine + trust - 1) for text, cosine, trust in posts)
 
 
 STYLE = tuple(Style.of(KNOWN).as_vector())
 SHOWN = Context(own=own(*PAST), style=STYLE, known=True, seen=3)
-BOTH = replace(SHOWN, lent=lent(*LENT))
+BOTH = replace(SHOWN, borrowed=borrowed(*BORROWED))
 
 
 def column(name, drawn=DRAWN, shown=SHOWN, known=KNOWN):
@@ -37,7 +37,7 @@ def column(name, drawn=DRAWN, shown=SHOWN, known=KNOWN):
 
 def slow_votes(weights):
     """Return the weighed mean CIDEr-D of each caption with the past ones, one pair at a time."""
-    utility, past, found = utility_of(KNOWN), [text for text, *_ in (*PAST, *LENT)], []
+    utility, past, found = utility_of(KNOWN), [text for text, *_ in (*PAST, *BORROWED)], []
     for at, text in enumerate([*DRAWN, *past]):
         total = gained = 0.0
         for number, (other, weight) in enumerate(zip(past, weights, strict=True)):
@@ -52,8 +52,8 @@ NONE = [0.0] * 3
 WEIGHTS = {
     "own": [*(exp(5 * (cosine - 0.9)) for _, cosine in PAST), *NONE],
     "own flat": [1.0, 1.0, 1.0, *NONE],
-    "lent": [*NONE, *(trust * exp(5 * (cosine - 0.95)) for _, cosine, trust in LENT)],
-    "lent flat": [*NONE, *(trust for _, _, trust in LENT)],
+    "borrowed": [*NONE, *(trust * exp(5 * (cosine - 0.95)) for _, cosine, trust in BORROWED)],
+    "borrowed flat": [*NONE, *(trust for _, _, trust in BORROWED)],
     "votes": [exp(5 * (worth - 0.9)) for worth in (0.9, 0.8, 0.1, 0.6, 0.25, -0.2)],
 }
 
@@ -72,9 +72,9 @@ def test_some_evidence_grows_with_the_past(name, seen, share):
 
 
 def test_whose_a_caption_is_and_how_like_its_image():
-    assert column("is lent", shown=BOTH).tolist() == [0] * 6 + [1] * 3
-    assert column("likeness", shown=BOTH) == pytest.approx([*NONE, 0.9, 0.8, 0.1, *NONE])
-    assert column("lent similarity", shown=BOTH) == pytest.approx([*NONE, *NONE, 0.7, 0.95, 0.2])
+    assert column("is borrowed", shown=BOTH).tolist() == [0] * 6 + [1] * 3
+    assert column("similarity", shown=BOTH) == pytest.approx([*NONE, 0.9, 0.8, 0.1, *NONE])
+    assert column("borrowed similarity", shown=BOTH) == pytest.approx([*NONE, *NONE, 0.7, 0.95, 0.2])
     assert column("trust", shown=BOTH) == pytest.approx([*NONE, *NONE, 0.9, 0.3, 0.6])
 
 
@@ -85,7 +85,7 @@ def test_captions_drawn_vouch_for_others_and_not_for_themselves():
 
 def test_what_was_drawn_is_told_from_what_was_written_before():
     assert column("made").tolist() == [1, 1, 1, 0, 0, 0]
-    assert column("likeness") == pytest.approx([0, 0, 0, 0.9, 0.8, 0.1])
+    assert column("similarity") == pytest.approx([0, 0, 0, 0.9, 0.8, 0.1])
 
 
 def test_captions_as_the_user_writes_are_near_in_style():
@@ -98,7 +98,7 @@ def test_words_are_counted_among_the_nearest():
     assert column("length") == pytest.approx([0.2, 0.3, 0.2, 0.2, 0.2, 0.2])
     words = ("#pet", "#pet #never", "#never")
     assert column("shared", drawn=words)[:3] == pytest.approx([2 / 3, 1 / 3, 0])
-    assert column("lent shared", drawn=words, shown=BOTH)[:3] == pytest.approx([1 / 3, 1 / 6, 0])
+    assert column("borrowed shared", drawn=words, shown=BOTH)[:3] == pytest.approx([1 / 3, 1 / 6, 0])
 
 
 def test_the_nearest_are_the_first_five():
@@ -108,7 +108,7 @@ def test_the_nearest_are_the_first_five():
 
 def test_of_nobody_nothing_is_known_but_what_was_drawn():
     found = evidence(("#cat #pet", "#cat"), NOBODY, ())
-    zero = [NAMES.index(name) for name in ("votes", "own", "lent", "lent flat", "shared", "lent shared")]
+    zero = [NAMES.index(name) for name in ("votes", "own", "borrowed", "borrowed flat", "shared", "borrowed shared")]
     assert found.shape == (2, len(NAMES)) and not found[:, zero].any()
 
 
@@ -125,6 +125,8 @@ TEXTS = st.lists(st.text(max_size=20), max_size=3)
 @given(TEXTS, TEXTS, TEXTS, st.booleans())
 def test_evidence_is_finite_for_any_text(drawn, past, others, knows):
     if drawn or past or others:
-        shown = Context(own=own(*((text, 0.5) for text in past)), lent=lent(*((text, 0.4, 0.0) for text in others)))
+        shown = Context(
+            own=own(*((text, 0.5) for text in past)), borrowed=borrowed(*((text, 0.4, 0.0) for text in others))
+        )
         found = evidence(drawn, shown, tuple(past) if knows else ())
         assert found.shape == (len(drawn) + len(past) + len(others), len(NAMES)) and np.isfinite(found).all()

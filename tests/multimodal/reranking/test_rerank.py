@@ -14,8 +14,8 @@ def shown(*posts: tuple[str, float]) -> Context:
 
 
 def borrowing(*posts: tuple[str, float, float]) -> Context:
-    """Return a user of no own past captions, with lent ones: text, similarity, trust."""
-    return Context(lent=tuple(PastCaption(*post, worth=post[1] + post[2] - 1) for post in posts), known=True)
+    """Return a user of no own past captions, with borrowed ones: text, similarity, trust."""
+    return Context(borrowed=tuple(PastCaption(*post, worth=post[1] + post[2] - 1) for post in posts), known=True)
 
 
 def test_the_caption_that_others_resemble_is_chosen():
@@ -61,7 +61,7 @@ def test_the_more_similar_image_has_more_votes():
 
 
 def test_who_is_trusted_more_has_more_votes():
-    votes = Agreement(weights={"lent": 1.0, "made": 9.0})
+    votes = Agreement(weights={"borrowed": 1.0, "made": 9.0})
     for trusts, expected in {(1.0, 0.2): 0, (0.2, 1.0): 1}.items():
         past = borrowing(("#cat #pet", 0.8, trusts[0]), ("#car #road", 0.8, trusts[1]))
         assert votes.choose(["#cat", "#car"], past, KNOWN) == expected
@@ -77,7 +77,7 @@ def test_the_weights_decide():
     assert Agreement(weights={"drawn": 1.0}).choose(drawn, past, KNOWN) < 2
     assert Agreement(weights={"votes": 1.0}).choose(drawn, past, KNOWN) >= 2
     assert Agreement(weights={"length": 1.0}).pick(drawn, past, KNOWN) == "#sun #sky #day"
-    assert Agreement(weights={"likeness": 1.0}).pick(drawn, past, KNOWN) == "#car #road"
+    assert Agreement(weights={"similarity": 1.0}).pick(drawn, past, KNOWN) == "#car #road"
 
 
 def test_weights_are_of_evidence_that_there_is():

@@ -10,7 +10,7 @@ from backbone.training.loop import TrainConfig
 from multimodal.batches import gather
 from multimodal.data.posts import Post
 from multimodal.training.train import describe, train_captioner
-from multimodal.training.validation import CollapseError, CollapseGuard, Validation, distinct_share
+from multimodal.training.validation import CaptionValidation, CollapseError, CollapseGuard, distinct_share
 from tests.multimodal.tiny_captioner import TEXTS, tiny_captioner, tiny_set
 
 
@@ -74,13 +74,13 @@ def test_a_healthy_training_passes_the_guard_and_improves(data, tmp_path):
 
 def test_the_validation_loss_is_the_mean_over_all_tokens(data):
     captioner = tiny_captioner()
-    figures = Validation(captioner, data, batch_size=5)()
-    assert figures["loss"] == pytest.approx(Validation(captioner, data, batch_size=32)()["loss"], rel=1e-5)
+    figures = CaptionValidation(captioner, data, batch_size=5)()
+    assert figures["loss"] == pytest.approx(CaptionValidation(captioner, data, batch_size=32)()["loss"], rel=1e-5)
 
 
 def test_equal_captions_are_ranked_by_their_loss(data):
     captioner = tiny_captioner()
-    validation = Validation(captioner, data, grace=9)
+    validation = CaptionValidation(captioner, data, grace=9)
     before = validation()
     with torch.no_grad():
         captioner.mapper.calibration.gain.mul_(1.001)
@@ -90,7 +90,7 @@ def test_equal_captions_are_ranked_by_their_loss(data):
 
 
 def test_texts_are_compared_on_images_spread_over_the_data(data):
-    validation = Validation(tiny_captioner(), data, images=8)
+    validation = CaptionValidation(tiny_captioner(), data, images=8)
     assert validation._references == [[TEXTS[i]] for i in range(0, 32, 4)]
 
 

@@ -57,7 +57,7 @@ def test_what_is_shown_is_what_a_profile_without_the_post_is_lent():
             pooled=whole.profile.pooled[kept], encoder="e",
         )  # fmt: skip
         query = POOLED[row].numpy()
-        expected = rest.context(query, NO_WORDS, LIMITS, lent=borrowed(community, rest, query, LIMITS.posts))
+        expected = rest.context(query, NO_WORDS, LIMITS, borrowed=borrowed(community, rest, query, LIMITS.posts))
         assert [text for text, _ in context.posts] == [text for text, _ in expected.posts]
         assert dict(context.posts) == pytest.approx(dict(expected.posts), abs=2e-4)
 

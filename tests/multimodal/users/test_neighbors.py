@@ -1,4 +1,4 @@
-"""Past captions that users lend one another: whom one trusts, what is lent, and what never is."""
+"""Past captions that users share with one another: whom one trusts, what is borrowed, and what never is."""
 
 from collections import Counter
 from dataclasses import replace
@@ -40,14 +40,14 @@ def alike(rows, seed):
     return normalised((rows + 0.1 * noise).astype(np.float32))
 
 
-def lent(community, profile, query, limit=3, **options):
-    """Return the captions that are lent, each with its worth."""
+def shared_by_others(community, profile, query, limit=3, **options):
+    """Return the captions that are borrowed, each with its worth."""
     return [(one.text, one.worth) for one in borrowed(community, profile, query, limit, **options)]
 
 
 def borrowed(community, profile, query, limit=3, **options):
     neighbours = community.neighbours(profile)
-    return neighbours.lent(neighbours.similarity(query[None])[0], neighbours.trust(), limit, **options)
+    return neighbours.borrowed(neighbours.similarity(query[None])[0], neighbours.trust(), limit, **options)
 
 
 def angled(*cosines):
@@ -89,7 +89,7 @@ def test_three_posts_tell_who_writes_alike(planted, way):
     right, wrong = ([trust[user] for user in trust if user.startswith(way) == so] for so in (True, False))
     assert max(right) == 1 and min(right) > 0.9 and max(wrong) < 0.5
     for at in range(3, 24):
-        found = lent(community, new, alike(images, 8)[at], limit=5)
+        found = shared_by_others(community, new, alike(images, 8)[at], limit=5)
         assert found[0][0] == WAYS[way](THINGS[at])
         assert all(text in [WAYS[way](thing) for thing in THINGS] for text, _ in found)
 
@@ -125,7 +125,7 @@ def test_similarity_in_writing_is_of_signs_and_case_too():
 
 
 def runs(text):
-    """Return the runs of 1 to 4 characters of each word between blanks, with their counts."""
+    """Return the runs of 1 to 4 characters of each word between spaces, with their counts."""
     found = Counter()
     for word in text.split():
         spaced = f" {word} "
@@ -155,7 +155,7 @@ def slow_trust(members, profile, visible):
     return {user: float(np.round(value / most, 4)) for user, value in found.items()}
 
 
-def slow_lent(members, profile, trust, query, limit, group):
+def slow_borrowed(members, profile, trust, query, limit, group):
     found = []
     for user in sorted(members):
         past = members[user]
@@ -197,60 +197,64 @@ def test_trust_and_rank_are_those_of_plain_loops(seed):
         trust, expected = neighbours.trust(visible), slow_trust(members, me, visible)
         assert trust == pytest.approx([expected[user] for user in community.users], abs=1e-9)
         found, wanted = (
-            neighbours.lent(similarity, trust, 4, group=group), slow_lent(members, me, expected, query, 4, group)
+            neighbours.borrowed(similarity, trust, 4, group=group), slow_borrowed(members, me, expected, query, 4,
+            group)
         )  # fmt: skip
         assert [one.text for one in found] == [one.text for one in wanted]
         assert [one[1:] for one in found] == [pytest.approx(one[1:]) for one in wanted]
 
 
-# What is lent, and what never is
+# What is borrowed, and what never is
 
 
 def test_the_nearest_images_of_the_trusted_come_first():
     community = community_of(
         friend("al", ["far", "near"], angled(0.3, 0.9)), past_of("bo", ["nearest"], angled(0.95)),
     )  # fmt: skip
-    found = lent(community, ME, HERE, limit=2)
+    found = shared_by_others(community, ME, HERE, limit=2)
     assert found == [("near", pytest.approx(0.9)), ("far", pytest.approx(0.3))]
-    alone = dict(lent(community, ME, HERE, limit=9))
-    assert -2.1 < alone["nearest"] < 0.3  # who writes otherwise lends last
-    assert [text for text, _ in lent(replace(community, distrust=0.0), ME, HERE, limit=2)] == ["nearest", "near"]
+    alone = dict(shared_by_others(community, ME, HERE, limit=9))
+    assert -2.1 < alone["nearest"] < 0.3  # who writes otherwise shares last
+    assert [text for text, _ in shared_by_others(replace(community, distrust=0.0), ME, HERE, limit=2)] == [
+        "nearest",
+        "near",
+    ]
 
 
 def test_nobody_is_lent_what_they_wrote():
     members = [friend("al", ["theirs"], angled(0.5)), friend("me", ["mine"], angled(0.9))]
-    assert "mine" not in dict(lent(community_of(*members), ME, HERE, limit=9))
-    assert "mine" in dict(lent(community_of(*members), replace(ME, user="joe"), HERE, limit=9))
-    assert lent(community_of(members[1]), ME, HERE) == []
+    assert "mine" not in dict(shared_by_others(community_of(*members), ME, HERE, limit=9))
+    assert "mine" in dict(shared_by_others(community_of(*members), replace(ME, user="joe"), HERE, limit=9))
+    assert shared_by_others(community_of(members[1]), ME, HERE) == []
 
 
 def test_captions_of_the_very_same_image_are_not_lent():
     community = community_of(friend("al", ["same", "as good as the same", "another"], angled(1.0, 0.9991, 0.9988)))
-    assert lent(community, ME, HERE, limit=1) == [("another", pytest.approx(0.9988, abs=1e-4))]
-    assert {"same", "as good as the same"}.isdisjoint(dict(lent(community, ME, HERE, limit=9)))
+    assert shared_by_others(community, ME, HERE, limit=1) == [("another", pytest.approx(0.9988, abs=1e-4))]
+    assert {"same", "as good as the same"}.isdisjoint(dict(shared_by_others(community, ME, HERE, limit=9)))
 
 
 def test_near_duplicates_are_not_lent():
     groups = ["a", "b", "", ""]
     community = community_of(friend("al", ["one", "two", "three"], angled(0.9, 0.8, 0.7), groups=groups))
-    assert [[text for text, _ in lent(community, ME, HERE, group=group)][:2] for group in ("a", "b", "c", "")] == [
-        ["two", "three"], ["one", "three"], ["one", "two"], ["one", "two"],
+    assert [[text for text, _ in shared_by_others(community, ME, HERE, group=group)][:2] for group in ("a", "b", "c",
+        "")] == [ ["two", "three"], ["one", "three"], ["one", "two"], ["one", "two"],
     ]  # fmt: skip
 
 
 def test_what_was_posted_at_that_time_or_later_or_nobody_knows_when_is_not_lent():
     times = ["2020", "2021", "", "2022", ""]
     community = community_of(friend("al", ["old", "then", "ever", "new"], angled(0.6, 0.7, 0.8, 0.9), times=times))
-    assert [[text for text, _ in lent(community, ME, HERE, before=before)] for before in ("2021", "2022", "2020")] == [
-        ["old"], ["then", "old"], [],
+    assert [[text for text, _ in shared_by_others(community, ME, HERE, before=before)] for before in ("2021", "2022",
+        "2020")] == [ ["old"], ["then", "old"], [],
     ]  # fmt: skip
-    assert [text for text, _ in lent(community, ME, HERE)] == ["new", "ever", "then"]
+    assert [text for text, _ in shared_by_others(community, ME, HERE)] == ["new", "ever", "then"]
 
 
 def test_each_text_is_lent_once_where_it_is_nearest():
     rows = angled(*np.linspace(0.8, 0.9, 12), 0.1)
     community = community_of(friend("al", ["often"] * 12 + ["once"], rows), friend("bo", ["often"], angled(0.7)))
-    assert lent(community, ME, HERE) == [
+    assert shared_by_others(community, ME, HERE) == [
         ("often", pytest.approx(0.9)), ("once", pytest.approx(0.1)), ("so a dog!", 0.0)
     ]  # fmt: skip
 
@@ -260,12 +264,18 @@ def test_of_equals_the_order_of_names_and_posts_decides():
     first, second = (community_of(*some) for some in (members, members[::-1]))
     assert first.users == second.users == ("al", "cy", "di")
     for community in (first, second):
-        assert [text for text, _ in lent(community, ME, HERE, limit=5)] == ["al0", "al1", "al2", "al3", "cy0"]
+        assert [text for text, _ in shared_by_others(community, ME, HERE, limit=5)] == [
+            "al0",
+            "al1",
+            "al2",
+            "al3",
+            "cy0",
+        ]
 
 
 def test_no_more_are_lent_than_are_asked_for():
     community = community_of(friend("al", list("abcdef"), angled(*np.linspace(0.1, 0.6, 6))))
-    assert [len(lent(community, ME, HERE, limit=limit)) for limit in (0, 1, 5, 50)] == [0, 1, 5, 7]
+    assert [len(shared_by_others(community, ME, HERE, limit=limit)) for limit in (0, 1, 5, 50)] == [0, 1, 5, 7]
 
 
 def test_without_images_nothing_is_compared_and_nothing_lent():
@@ -277,7 +287,7 @@ def test_without_images_nothing_is_compared_and_nothing_lent():
         replace(ME, texts=(), pooled=HERE[None][:0]),
     ):
         assert not community.neighbours(profile).trust().any()
-        assert lent(community, profile, HERE) == []
+        assert shared_by_others(community, profile, HERE) == []
 
 
 def test_an_empty_community_lends_nothing():
@@ -285,14 +295,14 @@ def test_an_empty_community_lends_nothing():
         neighbours = community.neighbours(ME)
         assert (len(community), community.users, neighbours.trust().shape) == (0, (), (0,))
         assert neighbours.similarity(angled(1.0, 0.5)).shape == (2, 0)
-        assert lent(community, ME, HERE) == []
+        assert shared_by_others(community, ME, HERE) == []
 
 
 def test_images_of_different_encoders_are_one_sentence():
     community = community_of(friend("al", ["near"], angled(0.9)))
     with pytest.raises(PolygraftError, match="the profile of 'me' was made with another image encoder than the others"):
         community.neighbours(replace(ME, encoder="other"))
-    assert lent(community, replace(ME, encoder="other", pooled=None), HERE) == []
+    assert shared_by_others(community, replace(ME, encoder="other", pooled=None), HERE) == []
     with pytest.raises(PolygraftError, match="seen by different image encoders: make their pasts again"):
         community_of(friend("al", ["near"], angled(0.9)), friend("bo", ["near"], angled(0.9), encoder="other"))
 

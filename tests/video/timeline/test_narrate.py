@@ -10,7 +10,7 @@ from tests.video.tiny_narrator import moved, parts, tiny_narrator, write_video
 from video.options import NarrateOptions
 from video.timeline import viterbi as timeline
 from video.timeline.narrate import tell
-from video.vocabulary.narrations import Row, collect
+from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.novelty import CalibratedMargin, FixedThreshold
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
@@ -43,7 +43,7 @@ def encoder(narrator):
 
 @pytest.fixture(scope="module")
 def vocabulary(encoder):
-    return NarrationVocabulary.build(collect(Row(text) for text in SAYS.values()), encoder=encoder)
+    return NarrationVocabulary.build(collect(NarrationRow(text) for text in SAYS.values()), encoder=encoder)
 
 
 def said(told):
@@ -97,7 +97,7 @@ def test_more_narrations_of_a_span_are_in_the_order_of_their_scores(narrator, vo
 
 
 def test_the_scene_of_the_whole_video_tips_the_balance(narrator, encoder, tmp_path):
-    both = collect([Row("snow", scenario="night"), Row("snow again", scenario="snow")])
+    both = collect([NarrationRow("snow", scenario="night"), NarrationRow("snow again", scenario="snow")])
     vocabulary = NarrationVocabulary.build(both, encoder=encoder)
     video = write_video(tmp_path / "film.gif", ["white"] * 3)
     assert narrator.narrate(video, vocabulary, NarrateOptions(scene_weight=0))[0].text == "snow"
@@ -120,7 +120,7 @@ def test_a_sentence_that_nobody_wrote_is_joined_where_it_comes_closer(narrator, 
 
     texts = ["paint a wall", "paint a wall with a brush", "cut a wall", "cut a wall with red"]
     vocabulary = NarrationVocabulary.build(
-        collect(Row(text) for text in texts), encoder=TextEncoder(encode, name=own.name, digest=own.digest)
+        collect(NarrationRow(text) for text in texts), encoder=TextEncoder(encode, name=own.name, digest=own.digest)
     )
     video = write_video(tmp_path / "film.gif", ["red"] * 3)
     watched = narrator.watch(video, NarrateOptions(joins=2, scene_weight=0))
@@ -133,7 +133,9 @@ def test_a_sentence_that_nobody_wrote_is_joined_where_it_comes_closer(narrator, 
 
 
 def test_what_there_are_no_words_for_is_known_and_a_segment(narrator, encoder, vocabulary, tmp_path):
-    few = NarrationVocabulary.build(collect(Row(t) for t in [*list(SAYS.values())[1:], "fog"]), encoder=encoder)
+    few = NarrationVocabulary.build(
+        collect(NarrationRow(t) for t in [*list(SAYS.values())[1:], "fog"]), encoder=encoder
+    )
     video = write_video(tmp_path / "film.gif", ["lime"] * 3 + ["red"] * 3 + ["blue"] * 3)
     watched = narrator.watch(video, NarrateOptions(window=1.0))
     line = CalibratedMargin(weights=(-100.0, 0.0), bias=99.0)  # new below a cosine of .99
@@ -178,7 +180,7 @@ def test_a_video_that_cannot_be_read_and_a_strange_vocabulary_are_one_sentence(n
     with pytest.raises(PolygraftError, match="does not exist"):
         narrator.watch(tmp_path / "none.mp4")
     strange = TextEncoder(encoder.encode, name="other", digest="0" * 64)
-    other = NarrationVocabulary.build(collect([Row("snow")]), encoder=strange)
+    other = NarrationVocabulary.build(collect([NarrationRow("snow")]), encoder=strange)
     with pytest.raises(PolygraftError, match="made with the text encoder 'other'"):
         narrator.narrate(tmp_path / "none.mp4", other)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video.timeline.viterbi import Run, find_cuts, moments, runs_of, steady_path, without_short
+from video.timeline.viterbi import CandidateRun, find_cuts, moments, runs_of, steady_path, without_short
 
 ALWAYS = lambda at: True  # noqa: E731
 
@@ -84,9 +84,9 @@ def test_a_flicker_does_not_break_off():
 
 def test_a_gap_ends_a_run():
     assert runs_of([0, 0, 0, 1], lambda at: at != 2) == [
-        Run(moments=range(0, 2), candidate=0),
-        Run(moments=range(2, 3), candidate=0),
-        Run(moments=range(3, 4), candidate=1),
+        CandidateRun(moments=range(0, 2), candidate=0),
+        CandidateRun(moments=range(2, 3), candidate=0),
+        CandidateRun(moments=range(3, 4), candidate=1),
     ]
 
 

@@ -12,7 +12,7 @@ from video.metrics import ranks, recall
 from video.narrator import Narrator
 from video.training.objective import NarrationBatches, NarrationObjective
 from video.training.train import describe, train_narrator
-from video.training.validation import Validation
+from video.training.validation import NarrationValidation
 
 CHANCE = 1 / len(TEXTS)
 
@@ -53,7 +53,7 @@ def asked_set(*, copies, seed):
 )
 def test_a_planted_turn_is_learned_by_every_body(data, held, changes):
     narrator = tiny_narrator(**changes)
-    before = Validation(narrator, held)()
+    before = NarrationValidation(narrator, held)()
     trained = train_narrator(narrator, data, config(), validation=held)
     assert before["recall_1"] < 3 * CHANCE
     assert trained.result.metrics["recall_1"] > 12 * CHANCE
@@ -79,7 +79,7 @@ def test_the_question_is_understood_where_there_is_a_language_model():
 @pytest.mark.parametrize("body", ["frozen", "low-rank", "full"])
 def test_the_generative_baseline_learns_to_write(data, held, body):
     narrator = tiny_narrator(answer="generate", body=body)
-    before = Validation(narrator, held)()
+    before = NarrationValidation(narrator, held)()
     trained = train_narrator(narrator, data, config(steps=30), validation=held)
     assert set(before) == {"loss", "score"} and before["score"] == -before["loss"]
     assert trained.result.metrics["loss"] < before["loss"] - 0.2
@@ -177,7 +177,7 @@ def test_a_digest_names_what_is_learned(data):
 def test_the_validation_loss_is_the_entropy_among_the_distinct_texts(held):
     data = held.take([0, 1, 2, 0, 35])
     narrator = moved(tiny_narrator())
-    found = Validation(narrator, data, batch_size=2)()
+    found = NarrationValidation(narrator, data, batch_size=2)()
     batches = NarrationBatches(data, narrator)
     assert batches.texts == (TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[35])
     queries = narrator.query(batches.collate(range(5)).clips).detach()
@@ -215,6 +215,6 @@ def test_a_trained_narrator_is_saved_loaded_and_trained_on(data, held, tmp_path)
     trained.narrator.save_pretrained(tmp_path / "folder")
     encoder, backbone = parts()
     loaded = Narrator.from_pretrained(tmp_path / "folder", backbone=backbone, encoder=encoder)
-    assert Validation(loaded, held)()["recall_1"] == trained.result.metrics["recall_1"]
+    assert NarrationValidation(loaded, held)()["recall_1"] == trained.result.metrics["recall_1"]
     again = train_narrator(loaded, data, config(steps=30, lr=3e-3), validation=held)
     assert again.result.metrics["loss"] < trained.result.metrics["loss"]

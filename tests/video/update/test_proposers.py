@@ -13,7 +13,7 @@ from tests.backbone.tiny_describer import write_captioner
 from tests.video.toy import embed, toy_encoder, toy_vocabulary
 from video.timeline.segments import Segment
 from video.update.proposers import Composition, Library, ModelProposer, ShellCommand, parse_proposals
-from video.vocabulary.narrations import Row, clean, collect
+from video.vocabulary.narrations import NarrationRow, clean, collect
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 
@@ -56,7 +56,7 @@ def test_whatever_the_answer_sentences_are_clean_and_different(answer):
 
 def test_another_vocabulary_proposes_its_closest_narrations():
     said = ["paint the floor", "paint the floor with a brush", "open the door"]
-    library = NarrationVocabulary.build(collect(Row(text) for text in said), encoder=toy_encoder())
+    library = NarrationVocabulary.build(collect(NarrationRow(text) for text in said), encoder=toy_encoder())
     assert Library(library, keep=2).propose(segment()) == ["paint the floor with a brush", "paint the floor"]
     assert len(Library(library).propose(segment())) == 3
 
@@ -68,7 +68,7 @@ def test_parts_of_the_vocabulary_make_new_sentences():
 
 
 def test_composition_takes_verbs_with_their_particles():
-    rows = [Row(text) for text in ("turn on the light", "walk", "open the tap", "put down a cup in the sink")]
+    rows = [NarrationRow(text) for text in ("turn on the light", "walk", "open the tap", "put down a cup in the sink")]
     vocabulary = NarrationVocabulary.build(collect(rows), encoder=toy_encoder())
     composed = Composition(vocabulary, toy_encoder(), keep=20).propose(segment("turn on the tap"))
     assert composed[0] == "turn on the tap"
@@ -76,7 +76,7 @@ def test_composition_takes_verbs_with_their_particles():
 
 
 def test_composition_of_a_vocabulary_without_parts_is_empty():
-    vocabulary = NarrationVocabulary.build(collect([Row("walk")]), encoder=toy_encoder())
+    vocabulary = NarrationVocabulary.build(collect([NarrationRow("walk")]), encoder=toy_encoder())
     assert Composition(vocabulary, toy_encoder()).propose(segment()) == []
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
-from video.vocabulary.narrations import MAX_CHARACTERS, Narration, Row, Scene, clean, collect, read_narrations
+from video.vocabulary.narrations import MAX_CHARACTERS, Narration, NarrationRow, Scene, clean, collect, read_narrations
 
 
 def lines(*records: object) -> bytes:
@@ -70,7 +70,9 @@ def test_repeats_within_a_video_are_one_and_the_sources_are_kept():
     assert found.repeats == 1
 
 
-@given(st.permutations([Row(t, v, s) for t in ("a b", "A b.", "c") for v in ("", "x", "y") for s in ("", "S")]))
+@given(
+    st.permutations([NarrationRow(t, v, s) for t in ("a b", "A b.", "c") for v in ("", "x", "y") for s in ("", "S")])
+)
 def test_the_order_of_the_lines_does_not_matter(rows):
     assert collect(rows) == collect(sorted(rows, key=repr))
 

@@ -11,7 +11,7 @@ import video.vocabulary.storage
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import KITCHEN, WIDTH, WORKSHOP, embed, toy_encoder, toy_narrations, toy_vocabulary
 from video.vocabulary.compose import Joins, retrieve_joined
-from video.vocabulary.narrations import Row, collect
+from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.pair_encoding import CodingOptions, Pair
 from video.vocabulary.scene_prior import ScenePrior
 from video.vocabulary.text_encoder import TextEncoder
@@ -53,7 +53,7 @@ def test_rows_are_told_by_number():
 
 
 def test_the_order_of_the_file_does_not_matter(tmp_path):
-    rows = [Row(text, scenario=text[0]) for text in TEXTS]
+    rows = [NarrationRow(text, scenario=text[0]) for text in TEXTS]
     for name, ordered in (("a", rows), ("b", rows[::-1])):
         NarrationVocabulary.build(collect(ordered), encoder=toy_encoder()).save_pretrained(tmp_path / name)
     for file in ("narrations.jsonl", "vectors.safetensors", "config.json"):
@@ -62,7 +62,7 @@ def test_the_order_of_the_file_does_not_matter(tmp_path):
 
 def test_a_coding_that_says_nothing_is_refused():
     with pytest.raises(PolygraftError, match="main-text makes no prefix"):
-        NarrationVocabulary.build(collect([Row("sit down")]), CodingOptions(coding="main-text"))
+        NarrationVocabulary.build(collect([NarrationRow("sit down")]), CodingOptions(coding="main-text"))
 
 
 # Search
@@ -114,7 +114,7 @@ def test_a_filter_leaves_out_what_belongs_to_other_scenes_only():
 
 
 def test_without_scenes_a_prior_changes_nothing():
-    vocabulary = NarrationVocabulary.build(collect([Row("a b"), Row("c d")]), encoder=toy_encoder())
+    vocabulary = NarrationVocabulary.build(collect([NarrationRow("a b"), NarrationRow("c d")]), encoder=toy_encoder())
     found = vocabulary.search(embed(["a"]), 2, scene_queries=embed(["x"]))
     assert torch.equal(found.scores, vocabulary.search(embed(["a"]), 2).scores)
 
@@ -166,7 +166,7 @@ def test_a_query_in_a_batch_is_joined_as_alone_and_no_sentence_comes_twice():
 
 
 def test_no_postfixes_and_another_encoder():
-    vocabulary = NarrationVocabulary.build(collect([Row("a b")]), encoder=toy_encoder())
+    vocabulary = NarrationVocabulary.build(collect([NarrationRow("a b")]), encoder=toy_encoder())
     assert retrieve_joined(vocabulary, toy_encoder(), embed(["a"]), 3)[0][0].text == "a b"
     with pytest.raises(PolygraftError, match="made with the text encoder 'toy' .* does not fit 'other'"):
         retrieve_joined(vocabulary, TextEncoder(embed, "other", "ff" * 32), embed(["a"]))
@@ -358,7 +358,7 @@ def test_large_files_are_checked_where_they_are_used(folder, monkeypatch):
 def test_opening_maps_the_vectors_and_leaves_the_lines_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(video.vocabulary.storage, "_SMALL_VECTORS", 0)
     monkeypatch.setattr(video.vocabulary.storage, "_FEW_LINES", 0)
-    rows = [Row(f"open {index}", video=str(index % 50), scenario=str(index % 9)) for index in range(2_000)]
+    rows = [NarrationRow(f"open {index}", video=str(index % 50), scenario=str(index % 9)) for index in range(2_000)]
     spread = TextEncoder(lambda texts: F.one_hot(torch.arange(len(texts)) % WIDTH, WIDTH).float(), "spread", "0" * 64)
     NarrationVocabulary.build(collect(rows), encoder=spread).save_pretrained(tmp_path / "v")
     parsed = []
