@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_file, read_json, write_json
+from backbone.io.files import atomic_file, read_json, write_json
 from backbone.io.images import open_image, read_image_file
 
 FORMAT = 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from backbone.device import pick_device, pick_dtype
@@ -21,12 +21,11 @@ from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import LanguageModel, flush_right, positions_from_mask
 from backbone.generation.sampling import search
 from backbone.hf.fingerprint import body_digest_of, digest_of
-from backbone.hf.loading import cache_argument, new_cache, save_model
-from backbone.hf.tokenization import Tokens as Tokens
-from backbone.hf.tokenization import encode, special_ids
+from backbone.hf.loading import Tokens as Tokens
+from backbone.hf.loading import cache_argument, encode, new_cache, save_model, special_ids
 from backbone.hf.vocabulary import is_tied, replace_vocabulary
 from backbone.hf.vocabulary_checkpoint import read_stored
-from backbone.io.atomic_files import atomic_folder
+from backbone.io.files import atomic_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,3 +332,24 @@ class Backbone:
         """
         with atomic_folder(folder) as partial:
             save_model(self.model, self.tokenizer, partial)
+
+
+class Calibration(nn.Module):
+    """Bring prefix vectors to the length of word embeddings: LayerNorm, then one learned gain.
+
+    Without it the first steps of a training are spent on finding the scale that the language model reads.
+
+    Args:
+        width: width of the prefix vectors.
+        norm: mean length of the language model's word embeddings, the length that the vectors start with.
+    """
+
+    def __init__(self, width: int, norm: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.gain = nn.Parameter(torch.tensor([norm / width**0.5]))  # FSDP2 takes no scalars
+
+    def forward(self, prefix: Tensor) -> Tensor:
+        """Map (B, k, d) to (B, k, d)."""
+        calibrated: Tensor = self.norm(prefix) * self.gain
+        return calibrated

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import read_json
+from backbone.io.files import read_json
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 TRUNK = "visual.trunk."

@@ -25,7 +25,7 @@ from backbone.errors import PolygraftError
 from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_name
 from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone, Generation
-from backbone.io.atomic_files import atomic_folder
+from backbone.io.files import atomic_folder
 from backbone.io.images import open_image
 from backbone.starter import starter_path
 from multimodal.batches import CaptionBatch

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from backbone.clip import Features
 from backbone.generation.config import Decoding
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from multimodal.batches import CaptionSet
 from multimodal.captioner import Captioner
 from multimodal.data.normalization import natural

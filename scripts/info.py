@@ -17,7 +17,7 @@ import tyro
 
 from backbone.checkpoint.folder import CARD, CONFIG, RECORD, read_header
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import read_json
+from backbone.io.files import read_json
 from backbone.training.logger import read_log
 from scripts._app.cli import Json, emit, run_file
 from scripts._transfer.options import TRANSFER

@@ -153,7 +153,7 @@ def _plain(span: "Narrated", options: Options) -> dict[str, Any]:
 
 
 def _lines(video: Path, spans: "Sequence[Narrated]") -> None:
-    from video.timeline.subtitles import clock
+    from video.timeline.narrate import clock
 
     for span in spans:
         others = "".join(f"\t{one.text}" for one in span.narrations[1:])
@@ -161,8 +161,8 @@ def _lines(video: Path, spans: "Sequence[Narrated]") -> None:
 
 
 def _subtitles(options: Options, video: Path, spans: "Sequence[Narrated]") -> None:
-    from backbone.io.atomic_files import write_text
-    from video.timeline.subtitles import to_srt, to_vtt
+    from backbone.io.files import write_text
+    from video.timeline.narrate import to_srt, to_vtt
 
     text = to_srt(spans) if options.srt else to_vtt(spans)
     if not options.write:

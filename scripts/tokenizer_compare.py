@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from scripts._app.cli import Json, emit, progress, run_file
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.atomic_files import atomic_folder, write_json
+from backbone.io.files import atomic_folder, write_json
 from crosslingual.tokenization.options import TokenizerOptions
 from scripts._app.cli import Json, Seed, check_free, emit, progress, run_file, stage
 

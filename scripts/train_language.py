@@ -118,7 +118,7 @@ def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _
     from backbone.gpt2 import Backbone
     from backbone.hf.fingerprint import write_kin
     from backbone.hf.loading import save_model
-    from scripts._language.card import write_training
+    from scripts._language.plan import write_training
 
     trained = Backbone(backbone.model, backbone.tokenizer, name=options.out.name)  # its digests are other ones now
     same_body = origin is not None and trained.body_digest == origin.body

@@ -75,7 +75,7 @@ def train_language(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "most"), [(caption, 33), (caption_user, 52), (narrate, 51), (transfer, 40), (train_language, 39)]
+    ("command", "most"), [(caption, 29), (caption_user, 46), (narrate, 43), (transfer, 38), (train_language, 34)]
 )
 def test_a_command_passes_through_few_files(tmp_path, command, most):
     environment = {name: value for name, value in os.environ.items() if name != "POLYGRAFT_STARTER"}

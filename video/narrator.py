@@ -32,13 +32,11 @@ from backbone.gpt2 import Backbone, Generation
 from backbone.lora import Adapted
 from backbone.starter import starter_path
 from video.config import NarratorConfig as NarratorConfig
-from video.data.batches import ClipBatch as ClipBatch
-from video.data.batches import NarrationBatch
+from video.data.clip_features import ClipBatch as ClipBatch
+from video.data.clip_features import NarrationBatch
 from video.data.clips import Report
 from video.data.feature_cache import VideoCache
-from video.model.losses import batch_loss, vocabulary_loss
-from video.model.prefix_cache import Questions
-from video.model.projection import Projection, Prompt, masked_mean
+from video.model.projection import Projection, Prompt, Questions, batch_loss, masked_mean, vocabulary_loss
 from video.options import NarrateOptions
 from video.timeline.narrate import Narrated, tell
 from video.timeline.query import Watched, watch
@@ -310,8 +308,8 @@ class Narrator:
     def loss(self, batch: NarrationBatch, vocabulary: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch (nats) summed over what is predicted, and how much that is.
 
-        Where narrations are retrieved a clip is predicted, see `video.model.losses`; where they are written, a token,
-        the end of text included.
+        Where narrations are retrieved a clip is predicted, see `video.model.projection`; where they are written, a
+        token, the end of text included.
 
         Args:
             batch: clips with their narrations.

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backbone.errors import PolygraftError
-from backbone.io.find_files import FileKind
+from backbone.io.files import FileKind
 
 MAX_PIXELS = 100_000_000
 """Images with more pixels are refused: far above any camera, far below what fills the memory."""
@@ -72,7 +72,7 @@ def read_image_file(path: Path | str) -> bytes:
 
 
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the image files that ``paths`` name, see `backbone.io.find_files.FileKind.find`."""
+    """Return the image files that ``paths`` name, see `backbone.io.files.FileKind.find`."""
     return _IMAGES.find(paths)
 
 

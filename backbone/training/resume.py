@@ -28,7 +28,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import sync, write_text
+from backbone.io.files import sync, write_text
 from backbone.training.distributed import World
 
 FORMAT = 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbone.generation.config import Decoding
-from backbone.io.atomic_files import atomic_file, write_json
+from backbone.io.files import atomic_file, write_json
 from benchmarks.captioning.choice import Choices, gather_choices
 from benchmarks.captioning.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
 from benchmarks.captioning.tables import CaptionRun, counterfactual_accuracy

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from multimodal.data.posts import Post
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from crosslingual.vectors.fasttext_bin import MAGIC
 from scripts._app.cli import emit, remark
 from starter_build.datasets.languages import language_documents, parallel_verses

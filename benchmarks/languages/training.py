@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from backbone.io.atomic_files import read_json, write_text
+from backbone.io.files import read_json, write_text
 from benchmarks.common import file_name
 from scripts._app.cli import remark
 from starter_build.starter.transfer_starts import SCRATCH, begin

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backbone.io.atomic_files import read_json, write_text
+from backbone.io.files import read_json, write_text
 from benchmarks.common import file_name
 from scripts._app.cli import remark
 from starter_build.datasets.multilingual_texts import MultilingualMaterial

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from starter_build.datasets.packages import data_root
 from video.frames.reader import read_frames
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from backbone.clip import ImageEncoder
 from backbone.image_towers import CONFIG, WEIGHTS
-from backbone.io.atomic_files import atomic_folder, write_json
+from backbone.io.files import atomic_folder, write_json
 from backbone.starter import starter_path
 from scripts._app.cli import remark
 from starter_build.datasets.captions import normalise

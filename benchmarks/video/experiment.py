@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, read_json, write_json
 from benchmarks.common import file_name
 from benchmarks.video.distractors import cut, distractors, fill
 from benchmarks.video.systems import SYSTEMS, NarrationSchedule, NarrationSystem, train_system, untrained

@@ -19,8 +19,8 @@ from video.frames.reader import read_frames
 from video.narrator import Narrator
 from video.vocabulary.compose import Joins, retrieve_joined
 from video.vocabulary.entries import Counts, Entry
+from video.vocabulary.exact_search import Membership
 from video.vocabulary.pair_encoding import CodingOptions
-from video.vocabulary.scene_prior import Membership
 from video.vocabulary.storage import Table
 from video.vocabulary.vocabulary import NarrationVocabulary
 

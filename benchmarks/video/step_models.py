@@ -14,7 +14,7 @@ import torch
 from backbone.clip import ImageEncoder
 from backbone.device import seed_everything
 from backbone.gpt2 import Backbone
-from backbone.io.atomic_files import atomic_file, write_json
+from backbone.io.files import atomic_file, write_json
 from backbone.training.config import TrainConfig
 from backbone.training.loop import fit
 from benchmarks.common import file_name

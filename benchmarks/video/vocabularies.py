@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from benchmarks.video.distractors import COMPOSED
 from scripts._app.cli import progress
 

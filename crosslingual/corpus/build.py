@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.atomic_files import atomic_folder, read_json, write_text
+from backbone.io.files import atomic_folder, read_json, write_text
 from crosslingual.corpus.clean import clean_unit, read_counts
 from crosslingual.corpus.compression import Tail
 from crosslingual.corpus.corpus import Corpus

@@ -18,7 +18,7 @@ import numpy as np
 from ftfy import fix_encoding
 from ftfy.chardata import UTF8_CLUES
 
-from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, read_json, write_json
 from crosslingual.corpus.compressed_io import LineWriter, open_unpacked, read_objects, read_through
 from crosslingual.corpus.compression import compression_ratio
 from crosslingual.corpus.exact_dedup import text_key

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import read_json, write_json
+from backbone.io.files import read_json, write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1

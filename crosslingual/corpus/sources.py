@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import read_json
+from backbone.io.files import read_json
 from crosslingual.corpus.compressed_io import PACKED
 from crosslingual.corpus.quality_filters import Rules
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, read_json, write_json
 from crosslingual.corpus.clean import delete_texts, read_drops, read_facts, read_text_lines
 from crosslingual.corpus.compressed_io import LineWriter, to_line
 from crosslingual.corpus.manifest import Amount

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from backbone.errors import PolygraftError
-from backbone.io.jsonl import read_objects
+from backbone.io.files import read_objects
 from crosslingual.tokenization.training_text import check_unicode
 
 T = TypeVar("T")

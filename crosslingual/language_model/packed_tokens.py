@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from backbone.training.mfu import Work
 from backbone.training.optim import repeated_blocks
 from crosslingual.language_model.sparse_attention import SparseAttention

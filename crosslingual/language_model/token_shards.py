@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_folder, is_free, read_json, write_json, write_text
+from backbone.io.files import atomic_folder, is_free, read_json, write_json, write_text
 from crosslingual.corpus.corpus import Corpus, Split
 from crosslingual.language_model.packed_tokens import token_ids
 

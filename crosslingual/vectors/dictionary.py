@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from backbone.errors import PolygraftError
-from backbone.io.jsonl import read_lines
+from backbone.io.files import read_lines
 from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.word_vectors import WordVectors
 

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from tokenizers import normalizers, pre_tokenizers
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from crosslingual.options import VectorTraining as VectorTraining
 from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.fasttext_bin import FastTextFile, is_fasttext, open_fasttext

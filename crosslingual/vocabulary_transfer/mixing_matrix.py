@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.sparse import coo_array, csr_array
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, read_json, write_json
 from crosslingual.options import Drawn as Drawn
 from crosslingual.vectors.char_ngrams import Array
 

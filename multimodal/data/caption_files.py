@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from backbone.errors import PolygraftError
-from backbone.io.jsonl import read_objects
+from backbone.io.files import read_objects
 
 T = TypeVar("T")
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from backbone.errors import PolygraftError
-from backbone.io.find_files import is_file
+from backbone.io.files import is_file, read_objects
 from backbone.io.images import list_images
-from backbone.io.jsonl import read_objects
 from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, DatasetRow, Layout, read_data, read_text
 from multimodal.data.datasets import Report as Report
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbone.prefix_norm import Calibration
+from backbone.gpt2 import Calibration
 from multimodal.config import CaptionerConfig
 from multimodal.model.user_mapper import UserMapper
 

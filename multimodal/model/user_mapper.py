@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbone.prefix_norm import Calibration
+from backbone.gpt2 import Calibration
 from multimodal.config import CaptionerConfig
 from multimodal.model.pointer import CopyHead, Memory, PastTokens
 from multimodal.profile.style import Style

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_file, read_json, write_json
+from backbone.io.files import atomic_file, read_json, write_json
 from multimodal.profile.style import Style
 from multimodal.profile.tfidf import Counts, WordTable
 

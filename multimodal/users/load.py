@@ -9,7 +9,7 @@ from pathlib import Path
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.feature_cache import FeatureCache
-from backbone.io.jsonl import read_objects
+from backbone.io.files import read_objects
 from multimodal.batches import gather
 from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, read_data
 from multimodal.data.posts import MAX_TEXT, Post, Report, load_posts

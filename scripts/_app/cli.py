@@ -63,7 +63,7 @@ from typing import Annotated, Any, NoReturn, TextIO, TypeVar
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.atomic_files import is_free
+from backbone.io.files import is_free
 from scripts._app.options import help_page, options_of, with_config
 from scripts._app.registry import Command, page_width, read_command
 

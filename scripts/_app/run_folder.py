@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbone.checkpoint.folder import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, read_json, write_json
 from backbone.training.config import TrainConfig
 from scripts._app.cli import tell
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from backbone.errors import PolygraftError
-from backbone.io.jsonl import parse_object
+from backbone.io.files import parse_object
 from crosslingual.corpus.compressed_io import PACKED, open_unpacked, read_lines, read_through
 from scripts._app.cli import progress
 

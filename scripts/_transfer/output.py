@@ -14,7 +14,7 @@ from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from backbone.hf.fingerprint import write_kin
 from backbone.hf.loading import save_model
-from backbone.io.atomic_files import atomic_folder, is_free, write_json, write_text
+from backbone.io.files import atomic_folder, is_free, write_json, write_text
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 from crosslingual.vocabulary_transfer.transfer import Evidence
 from scripts._app.cli import stage

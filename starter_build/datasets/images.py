@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from starter_build.datasets.captions import concept, normalise
 from starter_build.datasets.clipart import clips
 from starter_build.datasets.lexicon import Lexicon, read_wordnet

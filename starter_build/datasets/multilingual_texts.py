@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from backbone.io.atomic_files import atomic_folder
+from backbone.io.files import atomic_folder
 from scripts._app.cli import remark
 from starter_build.datasets.documents import Document, hash_share
 from starter_build.processes import polygraft

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.io.atomic_files import atomic_folder
+from backbone.io.files import atomic_folder
 from crosslingual.options import VectorTraining
 from crosslingual.vectors.word_vectors import split_words
 from scripts._app.cli import remark

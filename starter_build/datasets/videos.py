@@ -5,7 +5,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbone.io.atomic_files import atomic_file
+from backbone.io.files import atomic_file
 from starter_build.datasets.packages import Package, fetch, member
 
 MOVIEPY = Package(registry="pypi-source", name="moviepy", version="2.2.1")

@@ -7,7 +7,7 @@ from typing import Any
 
 from backbone.checkpoint.folder import RECORD
 from backbone.checkpoint.model_card import ModelCard, write_card
-from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, read_json, write_json
 from starter_build.processes import polygraft
 
 VOCABULARY, CONTEXT = 8192, 256

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from backbone.checkpoint.model_card import ModelCard, write_card
-from backbone.io.atomic_files import atomic_folder, write_json
+from backbone.io.files import atomic_folder, write_json
 from scripts._app.cli import remark
 
 _METHOD = "auto"

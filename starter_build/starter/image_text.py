@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backbone.clip import ImageEncoder
 from backbone.image_towers import CONFIG, WEIGHTS, is_trained
-from backbone.io.atomic_files import atomic_folder, write_json
+from backbone.io.files import atomic_folder, write_json
 from starter_build.datasets.captions import normalise
 from starter_build.datasets.images import WORDNET, images
 from starter_build.datasets.lexicon import read_wordnet

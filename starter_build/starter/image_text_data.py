@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backbone.clip import ImageEncoder
-from backbone.io.atomic_files import atomic_file, atomic_folder, write_json
+from backbone.io.files import atomic_file, atomic_folder, write_json
 from backbone.io.images import open_image
 from scripts._app.cli import progress
 from starter_build.datasets.captions import normalise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from backbone.io.atomic_files import write_json
+from backbone.io.files import write_json
 from starter_build.datasets.captions import concept, normalise
 from starter_build.datasets.lexicon import Lexicon
 

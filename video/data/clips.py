@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.find_files import is_file
-from backbone.io.jsonl import read_objects
+from backbone.io.files import is_file, read_objects
 from video.config import QUESTIONS
 from video.vocabulary.narrations import MAX_CHARACTERS, clean
 

@@ -1,19 +1,21 @@
-"""What there is to know of a video and its frames, and the checks that come before anything is opened."""
+"""Properties of a video and its frames, orientation, and the checks that come before anything is opened."""
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from PIL import Image
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.find_files import FileKind
+from backbone.io.files import FileKind
 from backbone.io.images import MAX_PIXELS
 from video.frames.timestamps import AskedTimes, Ending
 
 Report = Callable[[str], None]
+
 Reader = Literal["auto", "decord", "pyav"]
 
 _CHUNK_BYTES = 128 << 20  # Pillow keeps four bytes of a pixel
@@ -24,6 +26,7 @@ _SUFFIXES = frozenset(
         ".asf", ".ogv", ".3gp", ".3g2", ".mxf", ".vob", ".gif", ".webp", ".apng",
     }
 )  # fmt: skip
+
 _VIDEOS = FileKind(name="video", suffixes=_SUFFIXES, pattern="films/*.mp4", examples=".mp4 or .mkv")
 
 _said: set[str] = set()
@@ -130,7 +133,7 @@ class Request:
 
 
 def list_videos(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the videos that ``paths`` name, animated images among them, see `backbone.io.find_files.FileKind.find`."""
+    """Return the videos that ``paths`` name, animated images among them, see `backbone.io.files.FileKind.find`."""
     return _VIDEOS.find(paths)
 
 
@@ -170,3 +173,31 @@ def check_size(name: str, width: int, height: int) -> None:
         raise PolygraftError(
             f"{name} has frames of {width} x {height} pixels, allowed are {MAX_PIXELS} in all: make it smaller first"
         )
+
+
+# What a display matrix does to an image, by the signs of its a, b, c and d, and what Pillow calls that.
+_TURNS = {
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+}
+
+_SIDEWAYS = frozenset(turn for (a, *_), turn in _TURNS.items() if not a)
+
+
+def turn_of(side_data: Iterable[Any]) -> Image.Transpose | None:
+    """Return how a frame with this side data of PyAV is to be turned; None: it is upright."""
+    for data in side_data:
+        if data.type.name == "DISPLAYMATRIX":  # nine 32-bit numbers, the first two rows of it with 16 binary places
+            a, b, _, c, d = (round(number / 65536) for number in np.frombuffer(data, dtype=np.int32)[:5].tolist())
+            return _TURNS.get((a, b, c, d))
+    return None
+
+
+def turned_size(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
+    """Return the size of an image after it was turned."""
+    return size[::-1] if turn in _SIDEWAYS else size

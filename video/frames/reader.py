@@ -34,8 +34,7 @@ from PIL import Image
 from backbone.errors import PolygraftError
 from video.frames.animated_images import open_still, probe_image, read_image
 from video.frames.decord_check import DecordCannotError, TooMuchForDecordError, prove_countable
-from video.frames.files import Frame, Reader, Report, Request, Video, check_size, check_video
-from video.frames.rotation import turn_of, turned_size
+from video.frames.files import Frame, Reader, Report, Request, Video, check_size, check_video, turn_of, turned_size
 from video.frames.seek import Decoded, Seen, Walk, mark_seen
 from video.frames.timestamps import AskedTimes, Leaps, look_up, parse_clock
 

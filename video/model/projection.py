@@ -1,20 +1,24 @@
-"""The trained part of a narrator: frames into the language model, and its answer out into the space of texts.
+"""The trained part of a narrator: frames into the language model, its output into the space of text vectors.
 
-Shapes: B clips, T frames, L tokens of a question, dv width of frames, d of the language model, D of text vectors.
+With the contrastive losses that train it, and a cache of the language model's states for repeated questions.
+
+Shapes: B clips, T frames, L tokens of a question, N distinct texts, dv width of frames, d of the language model, D of
+text vectors. All text and query vectors have length 1.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from backbone.generation.kv_cache import positions_from_mask
-from backbone.gpt2 import Backbone
-from backbone.lora import FullCopy, LowRank, Untouched, build_tuning
-from backbone.prefix_norm import Calibration
+from backbone.generation.kv_cache import LanguageModel, branched, positions_from_mask
+from backbone.gpt2 import Backbone, Calibration
+from backbone.lora import Adapted, FullCopy, LowRank, Untouched, build_tuning
 from video.config import LEAST_TEMPERATURE, NarratorConfig
+from video.data.clip_features import ClipBatch
 
 _ADAPTER_HEADS = 4
 
@@ -159,3 +163,90 @@ def _times(frames: int, width: int) -> nn.Embedding:
     times = nn.Embedding(frames, width)
     nn.init.normal_(times.weight, std=0.2)
     return times
+
+
+def batch_loss(queries: Tensor, texts: Tensor, rows: Tensor, scale: Tensor) -> Tensor:
+    """Return the symmetric InfoNCE of a batch, summed over its clips, as the release of VLog takes it.
+
+    Two clips with one narration are right answers to each other, where the release has them as wrong ones: the target
+    is spread over all of them, and its own entropy taken off, so that a perfect batch has a loss of 0.
+
+    Args:
+        queries: (B, D).
+        texts: (B, D) of each clip's narration.
+        rows: (B,) which narration it is.
+        scale: one over the temperature.
+    """
+    logits = queries @ texts.T * scale
+    same = (rows[:, None] == rows[None]).to(logits)
+    shared = same.sum(dim=1, keepdim=True)
+    forward, backward = (F.cross_entropy(each, same / shared, reduction="sum") for each in (logits, logits.T))
+    return forward + backward - 2 * shared.log().sum()
+
+
+def vocabulary_loss(queries: Tensor, vocabulary: Tensor, rows: Tensor, scale: Tensor, *, chunk: int = 65_536) -> Tensor:
+    """Return the cross-entropy of each clip's narration among all N texts, summed over the clips.
+
+    The texts are frozen, so that they can be gone through piece by piece. The logits of a piece are made again for the
+    gradient, so that memory holds B times ``chunk`` of them, however many texts there are.
+
+    Args:
+        queries: (B, D).
+        vocabulary: (N, D), any precision.
+        rows: (B,) the narration of each clip.
+        scale: one over the temperature.
+        chunk: texts at a time.
+    """
+    own = (queries * vocabulary[rows].to(queries)).sum(dim=1) * scale
+    parts = [vocabulary[start : start + chunk] for start in range(0, len(vocabulary), chunk)]
+    pieces = [
+        checkpoint(_log_sum, queries, part, scale, use_reentrant=False)
+        if len(parts) > 1
+        else _log_sum(queries, part, scale)
+        for part in parts
+    ]
+    return (torch.logsumexp(torch.stack(pieces), dim=0) - own).sum()
+
+
+def _log_sum(queries: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    return torch.logsumexp(queries @ texts.to(queries).T * scale, dim=1)
+
+
+class Questions:
+    """Runs a language model over prompts; where these begin with the question, its keys and values are kept.
+
+    A video's clips are all asked the same, so that only the first of them pays for the question: of some fifteen
+    positions of a clip of four frames five remain. Kept are the questions of one batch, while the weights stay.
+    """
+
+    def __init__(self) -> None:
+        self._weights: dict[str, Tensor] | None = None
+        self._asked = torch.empty(0, 0, dtype=torch.int64)
+        self._cache: Any = None
+
+    def hidden(self, model: LanguageModel, prompt: Prompt, batch: ClipBatch) -> Tensor:
+        """Return the last hidden states of the prompts' ends, (B, n, d); with gradients where they are wanted.
+
+        Args:
+            model: the language model.
+            prompt: of B clips.
+            batch: the clips that it was made of.
+        """
+        if torch.is_grad_enabled() or not prompt.asked:
+            return model.hidden(prompt.embeds, prompt.mask)
+        cache = self._states(model, prompt, batch)
+        positions = positions_from_mask(prompt.mask)[:, prompt.asked :]
+        return model.hidden(prompt.embeds[:, prompt.asked :], prompt.mask, positions=positions, cache=cache)
+
+    def _states(self, model: LanguageModel, prompt: Prompt, batch: ClipBatch) -> Any:
+        """Return a cache with each clip's question, computed once for all that ask the same."""
+        # with one column more, that all share, since a batch of which nothing is asked has none
+        words = F.pad(batch.question.masked_fill(~batch.asked, -1), (1, 0))
+        asked, rows = torch.unique(words, dim=0, return_inverse=True)
+        weights = model.weights if isinstance(model, Adapted) else None
+        if self._cache is None or weights is not self._weights or not torch.equal(asked, self._asked):
+            first = torch.stack([(rows == row).nonzero()[0, 0] for row in range(len(asked))])
+            cache = model.new_cache()
+            model.hidden(prompt.embeds[first, : prompt.asked], prompt.mask[first, : prompt.asked], cache=cache)
+            self._weights, self._asked, self._cache = weights, asked, cache
+        return branched(self._cache, rows)

@@ -1,12 +1,14 @@
-"""A video's list of narrations: what happens when, without flicker and without repeats.
+"""Narration of a video: spans of time with a narration each, without flicker and without repeats.
 
-VLog narrates clip by clip (Section 4.3: a video is cut into seconds, and each is narrated alone). Here the
-moments of a video are narrated together: the best path through their candidates, which changes freely where the video
-is cut and at a cost elsewhere (`video.timeline.viterbi`), gives spans, and each is narrated by all of its frames.
+VLog narrates clip by clip (Section 4.3: a video is cut into seconds, and each is narrated alone). Here all moments of a
+video are narrated jointly: the best path through their candidates (`video.timeline.viterbi`), which changes freely at
+cuts and at a cost elsewhere, gives spans, and each span is narrated by all of its frames. Spans are written as SubRip
+(.srt) and WebVTT (.vtt) subtitles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +17,15 @@ from torch import Tensor
 from video.timeline.query import Watched
 from video.timeline.viterbi import CandidateRun, Scores, runs_of, steady_path, without_short
 from video.vocabulary.compose import Joins, retrieve_joined
+from video.vocabulary.exact_search import ScenePrior
 from video.vocabulary.novelty import Novelty
-from video.vocabulary.scene_prior import ScenePrior
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary, Retrieved
 
 _CANDIDATES = 4  # best narrations of a moment that compete for all moments
+
 _BLOCK = 256  # moments whose scores are held at a time
+
 _TICK = 1e-6
 
 
@@ -176,3 +180,52 @@ class _Story:
         """Return start and stop of a run."""
         moments = self._watched.moments
         return moments[run.moments.start].start, moments[run.moments.stop - 1].stop
+
+
+class SubtitleSpan(Protocol):
+    """A span of a video with a text."""
+
+    @property
+    def start(self) -> float:
+        """Seconds."""
+
+    @property
+    def stop(self) -> float:
+        """Seconds."""
+
+    @property
+    def text(self) -> str:
+        """What is shown, a line."""
+
+
+def clock(seconds: float, separator: str = ".") -> str:
+    """Return a time as hours:minutes:seconds with milliseconds, 00:01:02.500."""
+    thousandths = max(0, round(seconds * 1000))
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{separator}{rest % 1000:03}"
+
+
+def to_srt(spans: Iterable[SubtitleSpan]) -> str:
+    """Return spans in SubRip's format."""
+    blocks = (
+        f"{number}\n{clock(span.start, ',')} --> {clock(span.stop, ',')}\n{_one_line(span.text)}\n"
+        for number, span in enumerate(spans, 1)
+    )
+    return "\n".join(blocks)
+
+
+def to_vtt(spans: Iterable[SubtitleSpan]) -> str:
+    """Return spans in WebVTT's format (W3C), in which < and & begin marks and an arrow would be taken for times."""
+    cues = (
+        f"{clock(span.start)} --> {clock(span.stop)}\n"
+        + _one_line(span.text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        + "\n"
+        for span in spans
+    )
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def _one_line(text: str) -> str:
+    """Return a text without line ends, since an empty line ends a subtitle."""
+    return " ".join(text.split())

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from video.data.batches import NarrationBatch
-from video.data.clip_features import ClipSet
+from video.data.clip_features import ClipSet, NarrationBatch
 from video.narrator import Narrator
 
 

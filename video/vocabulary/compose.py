@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbone.errors import UsageError
-from video.vocabulary.scene_prior import ScenePrior
+from video.vocabulary.exact_search import ScenePrior
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import Level, NarrationVocabulary, Retrieved
 

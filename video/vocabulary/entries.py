@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from backbone.checkpoint.schema import config_from_dict
+from backbone.checkpoint.folder import config_from_dict
 from backbone.errors import PolygraftError
 
 Kind = Literal["prefix", "pair", "postfix", "scene"]

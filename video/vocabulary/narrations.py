@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backbone.errors import PolygraftError
-from backbone.io.jsonl import read_lines, read_objects
+from backbone.io.files import read_lines, read_objects
 
 MAX_CHARACTERS = 2000
 """Longest narration that is read: one sentence, never a file that lost its line ends."""

@@ -17,15 +17,13 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from backbone.checkpoint.folder import load_tensors
+from backbone.checkpoint.folder import config_from_dict, load_tensors
 from backbone.checkpoint.model_card import FrozenPart
-from backbone.checkpoint.schema import config_from_dict
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, read_json, write_json
 from video.vocabulary.entries import Counts, Entries, Entry, EntryFile
-from video.vocabulary.exact_search import check_all
+from video.vocabulary.exact_search import Membership, check_all
 from video.vocabulary.pair_encoding import CodingOptions
-from video.vocabulary.scene_prior import Membership
 
 FORMAT = 1
 

@@ -17,12 +17,11 @@ from torch import Tensor
 from backbone.checkpoint.model_card import FrozenPart
 from backbone.device import pick_device
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_folder
+from backbone.io.files import atomic_folder
 from video.vocabulary.entries import Entry
-from video.vocabulary.exact_search import Bonus, Hits, join, search
+from video.vocabulary.exact_search import Bonus, Hits, ScenePrior, join, search
 from video.vocabulary.narrations import Narrations
 from video.vocabulary.pair_encoding import Coding, CodingOptions, Pair, encode
-from video.vocabulary.scene_prior import ScenePrior
 from video.vocabulary.storage import (
     FORMAT,
     KIND,

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import backbone.io.atomic_files
+import backbone.io.files
 from backbone.checkpoint.folder import (
     Checkpoint,
     FrozenPart,
@@ -260,7 +260,7 @@ def test_a_limit_on_file_size_leaves_nothing_half_written(tmp_path):
 
 KILLED = """
 import os, sys, signal
-from backbone.io.atomic_files import atomic_folder
+from backbone.io.files import atomic_folder
 with atomic_folder(sys.argv[1], replace=True) as partial:
     (partial / "half").write_text("x")
     print("ready", flush=True)
@@ -296,7 +296,7 @@ def test_a_save_of_a_living_process_is_not_cleared_up(tmp_path):
 
 
 def test_two_renames_do_where_folders_cannot_change_places(saved, monkeypatch):
-    monkeypatch.setattr(backbone.io.atomic_files, "_exchange", lambda *_: False)
+    monkeypatch.setattr(backbone.io.files, "_exchange", lambda *_: False)
     save_checkpoint(saved, a_checkpoint(2.0), card=CARD)
     assert load_checkpoint(saved, kind="captioner").tensors["mapper.weight"].mean() == 2
     assert only(saved.parent) == ["run"]

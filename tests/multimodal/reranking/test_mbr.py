@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
 from multimodal.metrics.bleu_cider import CiderD
-from multimodal.reranking.mbr import consensus, expected_utility
+from multimodal.reranking.rerank import consensus, expected_utility
 
 KNOWN = ["a dog runs", "a cat", "the dog sleeps in the sun", "a bus", ""]
 UTILITY = CiderD([[text] for text in KNOWN])

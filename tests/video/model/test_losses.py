@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from video.model.losses import batch_loss, vocabulary_loss
+from video.model.projection import batch_loss, vocabulary_loss
 
 ROWS = torch.tensor([3, 0, 3, 8, 1, 3])
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import av
 import pytest
 
-from video.timeline.subtitles import clock, to_srt, to_vtt
+from video.timeline.narrate import clock, to_srt, to_vtt
 
 SPANS = [
     SimpleNamespace(start=0.0, stop=1.25, text="a red wall"),

@@ -4,8 +4,7 @@ import torch.nn.functional as F
 
 import video.vocabulary.exact_search
 from backbone.errors import PolygraftError
-from video.vocabulary.exact_search import join, search
-from video.vocabulary.scene_prior import Membership, ScenePrior
+from video.vocabulary.exact_search import Membership, ScenePrior, join, search
 
 
 def table(rows, width=16, seed=0):

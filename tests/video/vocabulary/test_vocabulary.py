@@ -11,9 +11,9 @@ import video.vocabulary.storage
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import KITCHEN, WIDTH, WORKSHOP, embed, toy_encoder, toy_narrations, toy_vocabulary
 from video.vocabulary.compose import Joins, retrieve_joined
+from video.vocabulary.exact_search import ScenePrior
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.pair_encoding import CodingOptions, Pair
-from video.vocabulary.scene_prior import ScenePrior
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary, VocabularyCounts
 

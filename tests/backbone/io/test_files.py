@@ -3,8 +3,7 @@
 import pytest
 
 from backbone.errors import PolygraftError
-from backbone.io.atomic_files import atomic_file, write_text
-from backbone.io.find_files import is_file
+from backbone.io.files import atomic_file, is_file, write_text
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):

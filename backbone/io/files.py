@@ -1,4 +1,7 @@
-"""Files and folders that are either whole or not there: written beside their place, made durable, then renamed."""
+"""Files: atomic writes, search by names and patterns, and strict reading of lines and JSON objects.
+
+A file or folder is written beside its place, made durable, then renamed, so that it is either whole or not there.
+"""
 
 import contextlib
 import ctypes
@@ -8,17 +11,20 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError
 
 _MARK = ".saving-"
+
 _ASIDE = ".old"
 
 # renameat2(2): both paths relative to the working directory, and the two swapped in one step
 _AT_FDCWD = -100
+
 _RENAME_EXCHANGE = 2
 
 
@@ -161,3 +167,126 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileKind:
+    """What is looked for."""
+
+    name: str
+    """Of one, such as ``image``."""
+    suffixes: Set[str]
+    """Endings by which it is known in folders, in small letters."""
+    pattern: str
+    """A pattern that a message may give as an example."""
+    examples: str
+    """Endings that a message may name."""
+
+    def find(self, paths: Sequence[str | Path]) -> list[Path]:
+        """Return the files that ``paths`` name, in order and each once.
+
+        A path is a file (taken whatever its name), a folder (searched at every depth for names that end right, hidden
+        ones left out, in alphabetical order) or a glob pattern.
+
+        Raises:
+            PolygraftError: a path does not exist, a pattern matches nothing, or there is none in any of them.
+        """
+        found: dict[Path, None] = {}
+        for path in map(Path, paths):
+            found.update(dict.fromkeys(self._expand(path)))
+        if not found:
+            shown = ", ".join(str(path) for path in paths) or "nothing"
+            raise PolygraftError(
+                f"no {self.name}s in {shown}: give {self.name} files, or folders with files like {self.examples}"
+            )
+        return list(found)
+
+    def _expand(self, path: Path) -> list[Path]:
+        if path.is_dir():
+            return self._walk(path)
+        if path.exists() or path.is_symlink():  # a broken link is one unreadable file, reported when it is opened
+            return [path]
+        if not glob.has_magic(str(path)):
+            raise PolygraftError(
+                f"{path} does not exist: give a {self.name} file, a folder or a pattern like '{self.pattern}'"
+            )
+        # Path.glob takes no absolute patterns
+        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
+        files = [file for match in matches for file in (self._walk(match) if match.is_dir() else [match])]
+        right = [file for file in files if self._looks_right(file)]
+        if not right:
+            raise PolygraftError(f"the pattern {str(path)!r} matches no {self.name}")
+        return right
+
+    def _walk(self, folder: Path) -> list[Path]:
+        found: list[Path] = []
+        for root, folders, files in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
+        return [file for file in found if self._looks_right(file)]
+
+    def _looks_right(self, file: Path) -> bool:
+        return file.suffix.lower() in self.suffixes
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a path that cannot be looked at leads to none."""
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
+def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the object of each line that is not blank, with its place ("captions.jsonl, line 3") for messages.
+
+    Args:
+        data: the whole file; a byte order mark is passed over.
+        source: what the file is called in messages.
+        shape: what a line should look like, the end of a message.
+
+    Raises:
+        PolygraftError: a line is not UTF-8, not JSON, or another JSON value than an object.
+    """
+    for place, line in read_lines(data, source):
+        yield place, parse_object(line, place, shape)
+
+
+def read_lines(data: bytes, source: str) -> Iterator[tuple[str, str]]:
+    r"""Yield each line that is not blank, with its place, cut at ``\n`` alone: JSON strings may hold other line ends.
+
+    Args:
+        data: the whole file; a byte order mark is passed over.
+        source: what the file is called in messages.
+
+    Raises:
+        PolygraftError: a line is not UTF-8.
+    """
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"{source}, line {number}"
+        try:
+            yield place, line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
+
+
+def parse_object(line: str, place: str, shape: str) -> dict[str, Any]:
+    """Return the object that a line of JSON is.
+
+    Args:
+        line: without its end.
+        place: of the line, for messages.
+        shape: what a line should look like, the end of a message.
+
+    Raises:
+        PolygraftError: it is not JSON, or another JSON value than an object.
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise PolygraftError(f"{place} is not JSON ({error}): {shape}") from None
+    if not isinstance(record, dict):
+        raise PolygraftError(f"{place} is a {type(record).__name__}, not an object: {shape}")
+    return record
