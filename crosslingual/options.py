@@ -21,13 +21,13 @@ class AlignmentOptions:
     centre: bool = False
     """Subtract each language's mean vector first."""
     normalise: bool = False
-    """Divide each vector by its length first, before centring."""
+    """Normalise each vector to length 1 before centring."""
     drop_worst: float = 0.0
     """Share of the pairs, those the first fit places worst, that the second fit does without."""
     refine: int = 0
     """Times that mutual nearest neighbours among the most frequent words become the pairs of a new fit."""
     refine_words: int = 20_000
-    """How many of the most frequent words of each language `refine` looks at."""
+    """Number of most frequent words of each language that `refine` uses."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.drop_worst < 1:
@@ -45,7 +45,7 @@ class TransferOptions:
     wechsel with both vectors (else dict with a dictionary alone), omp with a donor, focus with vectors of the target
     alone, fvt, and multivariate. Others: this method alone, and ``fallback`` for what it leaves."""
     fallback: Drawn = "random"
-    """What is left to chance: random, multivariate or mean."""
+    """Rows that no method covers: random, multivariate or mean."""
     neighbors: int = 10
     """Source tokens in a row of wechsel."""
     temperature: float = 0.1
@@ -57,18 +57,18 @@ class TransferOptions:
     alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
     """How the two spaces are made one."""
     clean_dictionary: bool = False
-    """Do without the dictionary's phrases and repeats, and count each pair once, not once for each spelling."""
+    """Drop the dictionary's phrases and duplicates, and count each pair once, not once for each spelling."""
     boundary: bool = False
     """Make a token that begins a word of such tokens alone, and any other of the others, in wechsel."""
     norms: bool = False
     """Stretch each mixed row to the mean length of the rows it is made of, which a mean is shorter than."""
     least_count: float | None = None
-    """How often two words must be counted as translations, in transtoken and dict; None: transtoken once for 10,000
+    """Smallest translation count of two words, in transtoken and dict; None: transtoken once for 10,000
     sentences, from 0.5 to 10, dict 0.5."""
     atoms: int = 64
     """Shared tokens in a row of omp."""
     seed: int = 1234
-    """Of the rows that are drawn."""
+    """Seed of random rows."""
 
     def __post_init__(self) -> None:
         if self.neighbors < 1 or self.atoms < 1 or not self.temperature > 0:
@@ -84,13 +84,13 @@ class VectorTraining:
     """How word vectors are trained. The defaults are those of the WECHSEL package for small languages."""
 
     width: int = 100
-    """Numbers in a vector; a multiple of 10."""
+    """Dimension of the vectors; a multiple of 10."""
     epochs: int = 20
     """Passes over the text."""
     model: Literal["cbow", "skipgram"] = "cbow"
-    """What is learned: a word from its neighbours, or its neighbours from a word."""
+    """cbow predicts a word from its neighbours, skipgram the neighbours from a word."""
     negatives: int = 10
-    """Words drawn against each."""
+    """Negative samples per word."""
     min_count: int = 5
     """Rarer words have no vector of their own."""
     shortest: int = 5
@@ -100,7 +100,7 @@ class VectorTraining:
     buckets: int = 2_000_000
     """Rows that n-grams share; fewer make a smaller file."""
     window: int = 5
-    """Words on each side that are looked at."""
+    """Context words on each side."""
 
     def __post_init__(self) -> None:
         if self.width < 10 or self.width % 10:

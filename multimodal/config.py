@@ -44,33 +44,33 @@ class CaptionerConfig:
     calibrate: bool = True
     """Give prefix vectors the length of word embeddings, by a norm and a learned gain; off: ClipCap's own form."""
     max_tokens: int = 40
-    """Tokens of a caption that are learned, end of text included; longer ones are cut."""
+    """Tokens of a training caption, the end-of-text token included; longer ones are truncated."""
     width: int = 0
     """Width of the user mapper; 0: the language model's, 512 at most; -1: the language model's."""
     features: Literal["pooled", "grid"] = "pooled"
-    """What the user mapper sees of an image: one vector, or places in it too."""
+    """Image features of the user mapper: pooled, or pooled and grid."""
     mapping_layers: int = 2
-    """Layers in which the user mapper's queries read the image."""
+    """Layers in which the user mapper's queries attend to the image."""
     fusion_layers: int = 2
     """Layers of the fusion transformer, in which they attend to the user."""
     dropout: float = 0.1
     """Dropout in the user mapper."""
     words: int = 60
-    """Words of a user, by TF-IDF, that are shown."""
+    """Characteristic words of the user, by TF-IDF."""
     user_encoder: Literal["embedding", "hidden"] = "embedding"
     """A word's vector: the mean of its tokens' embeddings, or of the language model's hidden states on them."""
     past_posts: int = 3
-    """Past captions that are shown: those of the user's most similar images."""
+    """Past captions in the profile context: those of the user's most similar images."""
     past_tokens: int = 16
-    """Tokens of a past caption that are shown."""
+    """Tokens per past caption."""
     style: bool = True
-    """Show how the user writes: length, case, tags, emoji, punctuation."""
+    """Use style features of the user: length, case, tags, emoji, punctuation."""
     prefix: Literal["queries", "all"] = "queries"
     """What the language model reads of the fused rows: those of the queries, or all."""
     prompt_posts: int = 0
     """Past captions that the language model reads as text after the prefix, of those that are shown."""
     copy: bool = True
-    """Let tokens of past captions be copied."""
+    """Copy tokens of past captions (pointer network)."""
     deep: int = 0
     """Rows of the prefix that also give keys and values to every layer of the language model."""
     user_dropout: float = 0.3

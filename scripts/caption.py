@@ -46,39 +46,39 @@ SHOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which images, by which model, and how."""
+    """The images, the captioner and how captions are decoded."""
 
     images: tyro.conf.Positional[tuple[str, ...]]
     """Images, folders or patterns; - reads a list of them, one a line."""
     model: str = "starter"
-    """Folder of a captioner; starter: the small one that comes with the package, or with --user starter-personal, its
-    variant that knows users."""
+    """Folder of a captioner; starter: the small one that ships with the package, or with --user starter-personal, its
+    user-aware variant."""
     backbone: str = ""
-    """Where the captioner's language model lies, if not where it was when the captioner was trained."""
+    """Folder of the captioner's language model, if it has moved since the training."""
     clip: str = ""
-    """Where its image encoder lies, likewise."""
+    """Folder of its image encoder, likewise."""
     user: Path | None = None
-    """Past posts of the user in whose voice captions are, or their saved profile; without it nobody's."""
+    """Past posts of a user, or a saved profile: captions are in that user's style."""
     user_name: str = ""
-    """Whose of the posts, where they are by several users."""
+    """The user, where the posts are by several."""
     others: Path | None = None
-    """Posts of other users: those who write as the user does share past captions where the own ones say little."""
+    """Posts of other users: past captions of those who write alike complete the user's own."""
     personal: float = 1.0
-    """How much in that voice, 0 to 2: 0 like nobody, 1 as it was learned, above 1 more than that."""
+    """Strength of the style, 0 to 2: 0 without it, 1 as trained, above 1 exaggerated (classifier-free guidance)."""
     save_profile: Path | None = None
-    """Write the user's profile to this file, so that --user can read it in place of the posts."""
+    """Save the user's profile to this file, which --user reads in place of the posts."""
     consensus: int = 0
-    """Draw so many captions, at temperature 0.6 unless one is given, and give the one that is supported by the others
-    and by the user's past captions of similar images, or one of these; 0: no."""
+    """Sample this many captions, at temperature 0.6 unless one is given, and return the MBR winner among them and the
+    user's past captions of similar images; 0: off."""
     decoding: Decoding = field(default_factory=lambda: Decoding(no_repeat_ngram=3))
     batch_size: int = 32
-    """Images at a time."""
+    """Images per batch."""
     write_txt: bool = False
     """Also write the captions of photo.jpg into photo.txt."""
     overwrite: bool = False
     """Let --write-txt replace text files that are there."""
     cache: Path = Path("~/.cache/polygraft")
-    """Folder of users' profiles and features of their images, kept between calls."""
+    """Cache folder of user profiles and image features."""
     device: Device = "auto"
     json: Json = False
 

@@ -42,7 +42,7 @@ class Options:
     clip: str = "ViT-B-32:openai"
     """Image encoder that the weights were trained with: MODEL:TAG of open_clip, or a folder."""
     keep_language_model: bool = False
-    """Put the language model of the weights into the folder."""
+    """Save the tuned language model of the weights in the folder."""
     normalized: bool = False
     """The weights were trained with ClipCap's --normalize_prefix."""
     json: Json = False

@@ -55,36 +55,37 @@ class Options:
     split: Literal["test1", "test2", "validation", "all"]
     """Posts of users unseen in training; unseen posts of other users; those held out; or all, whatever they are for."""
     layout: LayoutName = "auto"
-    """How the posts lie there."""
+    """Layout of the posts; auto: detected."""
     holdout: Holdout = field(default_factory=Holdout)
     context: ContextMode = "leave-one-out"
-    """What is shown of an author: all other posts, or earlier ones; paper: the words of the very caption too."""
+    """Posts of an author that the model is given: all others, or earlier ones; paper: also the words of the caption
+    itself."""
     personal: float = 1.0
-    """How much in the user's voice, 0 to 2: 0 like nobody, 1 as it was learned, above 1 more than that."""
+    """Strength of the user's style, 0 to 2: 0 without it, 1 as trained, above 1 exaggerated."""
     lend: bool = True
-    """Show past captions of the training users too, those who write alike, as train captioner does."""
+    """Add past captions of training users who write alike, as train captioner does."""
     consensus: int = 0
-    """Draw so many captions, and take the one that has the most support, as in caption; 0: no."""
+    """Sample this many captions and take the MBR winner, as in caption; 0: off."""
     identify: int = 10
-    """Users among whom the author of a text is to be recognised by the captioner; 0: not measured."""
+    """Users among whom the captioner identifies the author of a text; 0: not measured."""
     form: Form = "written"
     """What the usual metrics compare: texts as written, or as benchmarks of personal captions write them, cut at 15
     words."""
     limit: int = 0
-    """Images at most, evenly spread; 0: all."""
+    """Largest number of images, evenly spread; 0: all."""
     meteor: bool = False
-    """Measure METEOR too, which starts Java: many seconds, up to 2 GB of memory."""
+    """Also compute METEOR, which starts Java: many seconds, up to 2 GB of memory."""
     predictions: Path | None = None
     """Write the captions to this file, a line of JSON each: id, user, text, reference."""
     backbone: str = ""
-    """Where the captioner's language model lies, if not where it was when the captioner was trained."""
+    """Folder of the captioner's language model, if it has moved since the training."""
     clip: str = ""
-    """Where its image encoder lies, likewise."""
+    """Folder of its image encoder, likewise."""
     decoding: Decoding = field(default_factory=Decoding)
     batch_size: int = 32
-    """Images at a time."""
+    """Images per batch."""
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of image features, kept between runs."""
+    """Cache folder of image features."""
     device: Device = "auto"
     json: Json = False
 

@@ -49,9 +49,9 @@ class Options:
     stride: int = 0
     """Tokens by which windows move on; 0: the context, so that they do not overlap."""
     batch_size: int = 8
-    """Windows at once."""
+    """Windows per batch."""
     by_language: bool = False
-    """Measure each language by itself."""
+    """Measure each language separately."""
     device: Device = "auto"
     json: Json = False
 

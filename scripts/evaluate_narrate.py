@@ -1,12 +1,12 @@
 """polygraft evaluate narrate runs/narrator clips.jsonl
 
-Measure a narrator on clips that it has not learned from: whether it finds the right narration, and in what time.
+Evaluate a narrator on held-out clips: retrieval recall, caption metrics and time.
 
-Clips are taken as train narrator takes them. Narrations are retrieved from those of the measured clips themselves, or
-from --vocabulary. Figures: recall at 1 and 5 in three readings (plain: among all clips' narrations, where a text that
-stands there twice counts as wrong; deduplicated: among different texts; multi_positive: every text that is given for
-the same moment and question is right); coverage, how often the vocabulary holds a right one at all; the usual metrics
-of the narration found against all right ones. A narrator that writes has the latter alone.
+Clips are read as train narrator does. Narrations are retrieved from those of the evaluated clips themselves, or from
+--vocabulary. Metrics: recall at 1 and 5 in three variants (plain: among the narrations of all clips, where a text that
+occurs twice counts as wrong; deduplicated: among distinct texts; multi_positive: every text that is given for the same
+moment and question is right); coverage, how often the vocabulary holds a right one at all; caption metrics of the
+retrieved narration against all right ones. A narrator that generates has the latter alone.
 
 seconds_per_clip is from encoded frames to a narration, --batch-size clips at a time; end to end is from the video's
 file, one clip at a time, with frames read and encoded anew.
@@ -44,19 +44,19 @@ class Options:
     vocabulary: Path | None = None
     """Folder of a vocabulary to retrieve from."""
     fps: float = 2.0
-    """Looks at a video a second, as in training."""
+    """Frames sampled per second, as in training."""
     timed: int = 8
-    """Clips that are read and encoded anew for the time end to end; 0: not taken."""
+    """Clips that are read and encoded anew to measure the time end to end; 0: not measured."""
     predictions: Path | None = None
     """Write the narrations to this file, a line of JSON each: id, video, question, text, reference."""
     backbone: str = ""
-    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
+    """Folder of the narrator's language model, if it has moved since the training."""
     clip: str = ""
-    """Where its image-text model lies, likewise."""
+    """Folder of its image-text model, likewise."""
     batch_size: int = 32
-    """Clips at a time."""
+    """Clips per batch."""
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of videos, kept between runs."""
+    """Cache folder of video features."""
     seed: Seed = 0
     device: Device = "auto"
     json: Json = False

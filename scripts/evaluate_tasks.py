@@ -38,7 +38,7 @@ class Options:
     model: tyro.conf.Positional[str]
     """Language model: starter, a folder, or a name on a hub."""
     task: Name
-    """What is asked."""
+    """The task."""
     data: Path | None = None
     """Items as JSON lines; `-`: standard input. The probe needs none."""
     examples: Path | None = None
@@ -50,7 +50,7 @@ class Options:
     """Tokens of a text at most, what exceeds them is cut from its beginning; 0: as many as the model takes, 1,024 at
     most. mGPT's evaluation has 512."""
     batch_size: int = 16
-    """Candidates at once."""
+    """Candidates per batch."""
     device: Device = "auto"
     json: Json = False
 

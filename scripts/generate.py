@@ -33,7 +33,7 @@ class Options:
     starter-multilingual."""
     decoding: Decoding = field(default_factory=Decoding)
     batch_size: int = 32
-    """Texts continued at once."""
+    """Texts per batch."""
     device: Device = "auto"
     json: Json = False
 

@@ -27,7 +27,7 @@ class Options:
     references: tyro.conf.Positional[Path]
     """JSONL file of right captions, one list for each id; - reads standard input."""
     skip_meteor: bool = False
-    """Do without METEOR, which starts Java: many seconds, up to 2 GB of memory."""
+    """Skip METEOR, which starts Java: many seconds, up to 2 GB of memory."""
     json: Json = False
 
     def __post_init__(self) -> None:

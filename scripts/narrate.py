@@ -1,16 +1,17 @@
 """polygraft narrate film.mp4
 
-Narrate videos: what happens when, one line a span: the video, from when to when, and a narration of the vocabulary.
+Narrate videos: one line per span with the video, start, stop and a narration of the vocabulary.
 
-Folders are searched at every depth for videos and animated images, patterns such as 'films/*.mp4' are expanded. A video
-is looked at --fps times a second, never held whole, and its features are kept, so that asking again takes seconds. Each
-moment is narrated by what is shown of it; next is answered from what is shown before it, before from what is shown
-after it. Neighbours that say the same are one span, and cuts are moved to where the video changes most.
+Folders are searched recursively for videos and animated images, patterns such as 'films/*.mp4' are expanded. A video is
+sampled at --fps frames a second and never held in memory as a whole; its features are cached, so that asking again
+takes seconds. Each moment is narrated from the frames around it; next is answered from the frames before it, before
+from the frames after it. Neighbouring spans with the same narration are joined, and cuts are moved to where the video
+changes most.
 
---srt and --vtt print subtitles of one video; with --write they go beside each video, as film.srt or film.vtt. With
---update the vocabulary grows first: stretches for which it has no words are described by --proposer, and what comes
-closer than anything there was is added, see vocabulary update. A video that cannot be read is named on standard error
-and the rest is done; the exit code is then 1.
+--srt and --vtt print subtitles of one video; with --write they are saved beside each video, as film.srt or film.vtt.
+With --update the vocabulary is extended first: segments without a good narration are described by --proposer, and
+sentences that match better than all existing ones are added, see vocabulary update. A video that cannot be read is
+reported on standard error and the others are narrated; the exit code is then 1.
 """
 
 import json
@@ -40,7 +41,7 @@ SHOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which videos, from which vocabulary, and how."""
+    """The videos, the vocabulary and how they are narrated."""
 
     videos: tyro.conf.Positional[tuple[str, ...]]
     """Videos, animated images, folders or patterns."""
@@ -49,14 +50,14 @@ class Options:
     watching: Watching = field(default_factory=Watching)
     narrating: NarrateOptions = field(default_factory=NarrateOptions)
     update: bool = False
-    """Let the vocabulary grow by what it cannot say, before the video is narrated."""
+    """Extend the vocabulary from each video before it is narrated."""
     growing: Growing = field(default_factory=Growing)
     srt: bool = False
     """Print subtitles in SubRip's format."""
     vtt: bool = False
     """Print subtitles in WebVTT's format."""
     write: bool = False
-    """Write the subtitles beside each video in place of printing them."""
+    """Save the subtitles beside each video instead of printing them."""
     overwrite: bool = False
     """Let --write replace files that are there."""
     device: Device = "auto"

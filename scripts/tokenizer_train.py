@@ -41,7 +41,7 @@ class Options:
     """Folder of the tokenizer; new or empty."""
     tokenizer: TokenizerOptions
     like: str = ""
-    """A model or tokenizer (name on the hub, folder, or starter) whose algorithm and special tokens the new one has."""
+    """Model or tokenizer (name on the hub, folder, or starter) whose algorithm and special tokens are taken over."""
     context: int = 1024
     """Longest sequence of the model it is for, in tokens."""
     balance: float = 1.0

@@ -57,16 +57,17 @@ class Options:
     out: Path
     """Folder: the run while it lasts, the checkpoint once it is done."""
     layout: LayoutName = "auto"
-    """How the posts lie there."""
+    """Layout of the posts; auto: detected."""
     validation: Path | None = None
     """Posts to hold out, in the same form; without it those of POSTS marked validation, or else --val-share of it."""
     holdout: Holdout = field(default_factory=Holdout)
     preset: Preset | None = None
-    """Settings by name, for options left at their usual value; without it the posts decide."""
+    """Named settings for options left at their default; without it chosen by the posts."""
     context: ContextMode = "leave-one-out"
-    """What is shown of an author: all other posts, or earlier ones; paper: the words of the very caption too."""
+    """Posts of an author that the model is given: all others, or earlier ones; paper: also the words of the caption
+    itself."""
     lend: bool = True
-    """Show past captions of other users too, those who write alike, where they are of more similar images."""
+    """Add past captions of other users who write alike, where their images are more similar."""
     backbone: str = "starter"
     """Language model: starter, a folder, or a name on a hub such as gpt2."""
     clip: str = "starter"
@@ -74,7 +75,7 @@ class Options:
     model: CaptionerConfig = field(default_factory=CaptionerConfig)
     train: Training = field(default_factory=lambda: Training(eval_every=200, patience=5))
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of image features, kept between runs."""
+    """Cache folder of image features."""
     overwrite: bool = False
     """Train again where a training is finished, or start anew where one with other settings is not."""
     device: Device = "auto"

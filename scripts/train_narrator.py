@@ -55,11 +55,11 @@ class Options:
     validation: Path | None = None
     """Clips to hold out, in the same form; without it those of CLIPS marked validation, or else --val-share of it."""
     val_share: float = 0.1
-    """Share of the videos that is held out; 0: none, and nothing chooses."""
+    """Share of the videos held out for validation; 0: none, and the last weights are kept."""
     causal: bool = False
-    """Ask of each timed clip what comes next and what was before, too, from the frames before and after it."""
+    """Also train the causal questions next and before on each timed clip, from the frames before and after it."""
     fps: float = 2.0
-    """Looks at a video a second; a clip has one at least."""
+    """Frames sampled per second; a clip has at least one."""
     backbone: str = "starter"
     """Language model: starter, a folder, or a name on a hub such as gpt2."""
     clip: str = "starter"
@@ -67,7 +67,7 @@ class Options:
     model: NarratorConfig = field(default_factory=NarratorConfig)
     train: Training = field(default_factory=lambda: Training(eval_every=200, patience=5))
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of videos, kept between runs."""
+    """Cache folder of video features."""
     overwrite: bool = False
     """Train again where a training is finished, or start anew where one with other settings is not."""
     device: Device = "auto"

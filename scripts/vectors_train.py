@@ -39,7 +39,7 @@ class Options:
     """File of vectors: .bin, .vec or .npz."""
     training: VectorTraining = field(default_factory=lambda: VectorTraining(model="skipgram", epochs=5))
     no_split: bool = False
-    """Take what stands between spaces as words: the text is cut already."""
+    """Split words at spaces only: the text is tokenized already."""
     overwrite: bool = False
     """Replace the file if it is there."""
     json: Json = False

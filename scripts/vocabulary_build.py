@@ -1,11 +1,11 @@
 """polygraft vocabulary build narrations.txt --out kitchen
 
-Make a vocabulary of narrations, from which videos are narrated.
+Build a narration vocabulary, from which videos are narrated.
 
 FILE holds a narration a line, as text or as JSON like {"text": "open the door", "video": "P01", "scenario": "cooking"},
-where video and scenario may be left out; - reads standard input. Tags of annotators (#C C, #unsure), stops at the end
-and capital letters go, repeats within a video count once. Each narration is kept as a prefix or as a prefix and a
-postfix, with a vector for search from the text encoder.
+where video and scenario are optional; - reads standard input. Annotators' tags (#C C, #unsure), full stops and capital
+letters are removed, repeats within a video count once. Each narration is stored as a prefix or as a prefix and a
+postfix, with an embedding from the text encoder for search.
 """
 
 import sys
@@ -34,7 +34,7 @@ class Options:
     """Folder of the vocabulary; new or empty."""
     coding: CodingOptions = field(default_factory=CodingOptions)
     no_vectors: bool = False
-    """Make no vectors: the vocabulary can be looked at but not searched."""
+    """Make no vectors: the vocabulary can be shown but not searched."""
     clip: str = "starter"
     """Image-text model whose text encoder makes the vectors: starter, MODEL:TAG of open_clip, or a folder."""
     device: Device = "auto"

@@ -1,9 +1,9 @@
 """polygraft vocabulary rollback kitchen
 
-Take an update of a vocabulary back, the latest or the one that is named.
+Roll back an update of a narration vocabulary, the latest or the one that is named.
 
-The narrations that it added go; its record stays, and `polygraft vocabulary show` tells it. What was built and what
-other updates added is untouched.
+The narrations that it added are removed; its record stays, and `polygraft vocabulary show` lists it. The original
+vocabulary and other updates are untouched.
 """
 
 import json
@@ -22,7 +22,7 @@ class Options:
     folder: tyro.conf.Positional[Path]
     """Folder of the vocabulary."""
     id: str = ""
-    """Update to take back, such as 0001; empty: the latest."""
+    """Update to roll back, such as 0001; empty: the latest."""
     json: Json = False
 
 

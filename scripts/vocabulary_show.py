@@ -1,9 +1,10 @@
 """polygraft vocabulary show kitchen --list prefixes
 
-Tell how much a vocabulary of narrations holds, or list it.
+Show the contents of a narration vocabulary.
 
-Without --list: the counts, how it was made, what updates added, and the narrations said most. Prefixes are narrations
-too. Pairs are listed as narration, prefix and postfix with tabs between; a narration that is a prefix has no postfix.
+Without --list: the counts, how it was made, what updates added, and the most frequent narrations. Prefixes are
+narrations, too. Pairs are listed as narration, prefix and postfix, separated by tabs; a narration that is a prefix has
+no postfix.
 """
 
 import heapq

@@ -1,12 +1,12 @@
 """polygraft vocabulary update kitchen film.mp4
 
-Let a vocabulary of narrations grow by what it cannot say of videos.
+Extend a narration vocabulary from videos; every update can be rolled back.
 
-Videos are watched as narrate watches them. Stretches for which the narrator finds no words, by the line that its
-held-out clips drew, are described by --proposer; each sentence that comes closer to its stretch than all there was is
-added, with its video, time and proposer. The folder is written after each stretch: a killed run loses nothing and goes
-on when the same command is given again. vocabulary rollback takes an update back. A video that cannot be read is named
-on standard error and the rest is done; the exit code is then 1.
+Videos are sampled as narrate does. Segments for which the novelty detector, calibrated on held-out clips, finds no good
+narration are described by --proposer; each sentence that matches its segment better than all existing narrations is
+added, with its video, time and proposer. The folder is saved after each segment: a killed run loses nothing and is
+resumed when the same command is given again. vocabulary rollback undoes an update. A video that cannot be read is
+reported on standard error and the others are used; the exit code is then 1.
 """
 
 import json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which vocabulary, by which videos, and who is asked."""
+    """The vocabulary, the videos and the proposer."""
 
     folder: tyro.conf.Positional[Path]
     """Folder of the vocabulary."""
@@ -39,9 +39,9 @@ class Options:
     every: float = 1.0
     """Seconds from one moment to the next."""
     window: float = 3.0
-    """Seconds of the video that are shown for a moment."""
+    """Seconds of video for each moment."""
     fps: float = 2.0
-    """Looks at the video a second."""
+    """Frames sampled per second."""
     device: Device = "auto"
     json: Json = False
 

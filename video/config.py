@@ -30,29 +30,29 @@ class NarratorConfig:
     retrieval: Literal["mean", "eos", "learned"] = "mean"
     """The token whose last hidden state becomes the vector: the frames' mean, the end of text, or a learned one."""
     order: Literal["question-first", "frames-first"] = "question-first"
-    """What the language model reads first: the question, which then costs time once for all clips that are asked the
-    same; or the frames, as published."""
+    """What the language model reads first: the question, which is then computed once for all clips with the same one;
+    or the frames, as published."""
     body: Literal["frozen", "low-rank", "full", "none"] = "low-rank"
-    """What becomes of the language model: frozen; changed by matrices of a low rank; tuned whole, as published; or not
-    used at all, so that the frames alone give the vector."""
+    """The language model: frozen; with trained low-rank changes (LoRA); fully tuned, as published; or not used, so that
+    the frames alone give the vector."""
     rank: int = 8
     """Rank of the changes, where body is low-rank."""
     adapter_layers: int = 0
-    """Layers of a transformer that the frames pass before the language model."""
+    """Layers of the temporal transformer between the frames and the language model; 0: none."""
     residual: bool = True
     """Add the mean of the frames to the vector, where frames and texts lie in one space."""
     visual_tokens: int = 1
-    """Vectors of the language model that a frame becomes."""
+    """Prefix vectors per frame."""
     max_frames: int = 32
-    """Frames of a clip at most; of more, as many are taken evenly."""
+    """Largest number of frames per clip; longer clips are sampled evenly."""
     max_question: int = 24
-    """Tokens of a question at most."""
+    """Largest number of tokens of a question."""
     max_tokens: int = 32
-    """Tokens of a narration that are learned, where answers are generated."""
+    """Tokens of a training narration, where answers are generated."""
     loss: Literal["vocabulary", "batch"] = "vocabulary"
     """Negatives of the contrastive loss: all training texts, or those of the batch (symmetric InfoNCE)."""
     temperature: float = 0.05
-    """Of the softmax over cosines."""
+    """Temperature of the softmax over cosine similarities."""
     learn_temperature: bool = True
     """Learn the temperature, starting from that value; off: fixed, as published."""
     novelty: tyro.conf.Suppress[tuple[float, ...]] = ()

@@ -20,30 +20,30 @@ class NarrateOptions:
     """What is asked of a video's moments, and how their answers become one list."""
 
     question: str = "now"
-    """What is asked: now, next, before, overall, or a question in its own words. Next is answered from what is shown
-    before a moment, before from what is shown after it, overall from the whole video."""
+    """The question: now, next, before, overall, or free text. next is answered from the frames before a moment, before
+    from the frames after it, overall from the whole video."""
     every: float = 1.0
     """Seconds from one moment to the next."""
     window: float = 3.0
-    """Seconds of the video that are shown for a moment: around it, or before or after it."""
+    """Seconds of video from which a moment is narrated: around it, or before or after it."""
     cuts: bool = True
-    """Let spans end where the video is cut, found by how much a look differs from the one before; no window goes beyond
-    a cut. Off: a video without cuts, or an encoder that sees them where there are none."""
+    """End spans at cuts, which are detected by the change from one frame to the next; no window crosses a cut. Off: for
+    videos without cuts, or encoders that detect false ones."""
     fps: float = 2.0
-    """Looks at the video a second."""
+    """Frames sampled per second."""
     top: int = 1
-    """Narrations given for each span, the likeliest first."""
+    """Narrations per span, the most likely first."""
     min_span: float = 1.0
-    """Seconds; shorter spans go to their neighbours."""
+    """Shortest span in seconds; shorter ones are merged into their neighbours."""
     steady: float = 0.1
-    """How much closer another narration must come, in cosine summed over moments, to break off the one before."""
+    """Cost of changing the narration between moments, in cosine similarity summed over moments."""
     scene_weight: float = 0.02
-    """What a unit of log-probability of the scene is worth in cosine; 0: the scene does not count."""
+    """Weight of the scene's log-probability, added to the cosine similarity; 0: no scene prior."""
     scene_keep: int = 0
-    """Leave out the narrations of all but this many likeliest scenes; 0: none."""
+    """Retrieve only narrations of this many most likely scenes; 0: of all."""
     joins: int = 0
-    """Also try the sentences that so many of the best prefixes and postfixes make together; 0: narrations that
-    somebody wrote alone."""
+    """Also consider sentences composed of this many best prefixes and postfixes; 0: only narrations of the
+    vocabulary."""
 
     def __post_init__(self) -> None:
         check_fps(self.fps)
@@ -68,15 +68,15 @@ GAIN, COMPOSED_GAIN = 0.06, 0.12
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateOptions:
-    """What is let into a vocabulary."""
+    """Which proposals are accepted into a vocabulary."""
 
     duplicate: float = 0.95
-    """A sentence with this cosine to another one, old or new, says nothing new."""
+    """Cosine similarity to an existing or accepted sentence from which a proposal is a duplicate."""
     gain: float | None = None
-    """By so much cosine it must fit the segment better than the best there was; by default 0.06, and 0.12 if it is
-    composed of the vocabulary's parts."""
+    """Least gain in cosine similarity to the segment over the best existing narration; default 0.06, and 0.12 for
+    sentences composed of the vocabulary's parts."""
     per_film: int = 20
-    """At most so many sentences of one video, all its updates together."""
+    """Sentences accepted per video at most, over all its updates."""
 
     def __post_init__(self) -> None:
         if not 0 < self.duplicate <= 1:

@@ -39,13 +39,13 @@ class Decoding:
     """
 
     max_tokens: int = 24
-    """Tokens of a text at most, the end-of-text token counted."""
+    """Largest number of tokens of a text, the end-of-text token counted."""
     min_tokens: int = 0
-    """Tokens of a text at least: the text does not end before."""
+    """Smallest number of tokens of a text."""
     num_return: Annotated[int, tyro.conf.arg(aliases=("--num-captions",))] = 1
     """Texts for each input; more than one needs beams or a temperature."""
     beams: int = 1
-    """Beam search with so many beams; 1: none."""
+    """Beams of beam search; 1: no beam search."""
     length_penalty: float = 1.0
     """Beams are ranked by log-probability / length ** this: above 0 favours long texts, below 0 short ones."""
     temperature: float = 0.0
@@ -61,11 +61,11 @@ class Decoding:
     repetition_penalty: float = 1.0
     """Log-probabilities of tokens already in the text are multiplied by this; 1: no penalty."""
     no_repeat_ngram: int = 0
-    """No sequence of so many tokens appears twice in a text; 0: no limit."""
+    """Size of n-grams that may not repeat in a text; 0: no limit."""
     seed: int = 0
     """Seed of sampling."""
     cache: bool = True
-    """Keep keys and values from step to step; off: recompute them each time, for comparison."""
+    """Cache keys and values from step to step."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():

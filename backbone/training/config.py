@@ -83,9 +83,9 @@ class TrainConfig:
     back to the last save and leaves out the batches since. Losses and gradients that are not finite are spikes, too.
     0: off; 6 to 10 are usual."""
     spike_rewinds: int = 3
-    """How often the run may go back."""
+    """Largest number of rewinds."""
     mfu: bool = False
-    """Measure the speed of the device at the start, and tell what share of it the training of a language model uses."""
+    """Measure the device's peak speed at the start and report the model FLOPs utilisation (MFU) of a language model."""
     eval_every: int = 0
     """Steps between evaluations; 0: never."""
     log_every: int = 10

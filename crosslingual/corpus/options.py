@@ -11,23 +11,23 @@ class BuildOptions:
     """What is dropped, and what is held out. Thresholds of quality stand in the list of sources."""
 
     exact: Literal["keep-first", "drop-all", "off"] = "keep-first"
-    """Of equal texts, in whatever language, keep the first, none, or all."""
+    """Exact duplicates, in any language: keep the first, none, or all."""
     near: Literal["drop", "keep", "off"] = "drop"
-    """Of nearly equal texts of a language keep the first; or all, on one side of the split; off: do not look."""
+    """Near duplicates of a language: keep the first; keep all, on one side of the split; or off."""
     near_similarity: float = 0.7
-    """Share of runs of five words from which two texts are nearly equal."""
+    """Jaccard similarity of 5-word shingles from which two texts are near duplicates."""
     tails: float = 0.01
     """Share of texts that compress best, and of those that compress worst, that is dropped for each length."""
     no_rules: bool = False
-    """Apply no rules of quality, nor look at the script."""
+    """Apply no quality filters and no script filter."""
     heldout: float = 0.01
     """Share of texts that is held out from training."""
     split_seed: int = 0
-    """Chooses which are held out."""
+    """Seed of the held-out split."""
     max_document_bytes: int = 10_000_000
     """Longest document that is read."""
     unit_bytes: int = 64_000_000
-    """Text that is cleaned at a time and makes one shard."""
+    """Bytes of text per shard, which is cleaned as a unit."""
 
     def __post_init__(self) -> None:
         bounds = {"near_similarity": (0.3, 1.0), "tails": (0.0, 0.4), "heldout": (0.0, 0.5)}

@@ -21,7 +21,7 @@ class TaskOptions:
     """Choose the candidate with the highest log-probability: of all its tokens (as mGPT), mean of a token, or per
     UTF-8 byte."""
     shots: int = 0
-    """Solved examples before each item, drawn anew for each."""
+    """Solved examples before each item, sampled anew for each."""
     seed: int = 0
     """Seed of the drawing of examples and of the intervals."""
 

@@ -22,9 +22,9 @@ class MixtureOptions:
     mixture: Literal["proportional", "temperature", "unimax", "weights"] = "unimax"
     """By size; by size to the power 1 / temperature; evenly, with a bound on the passes; or by weights."""
     temperature: float = 2.0
-    """Of temperature: 1 is proportional, a great one is even."""
+    """For --mixture temperature: 1 is proportional, large values approach uniform."""
     max_passes: float = 4.0
-    """Of unimax: how often the text of a language is read at most."""
+    """For --mixture unimax: largest number of passes over a language's text."""
     count: Literal["tokens", "bytes", "content"] = "tokens"
     """What sizes and shares count. A language that its tokenizer cuts finely has many tokens, one of a script with long
     codes many bytes; content: bytes divided by how many say what one English byte says, where that was measured."""

@@ -69,7 +69,7 @@ class AttentionOptions:
     """dense: everywhere back; alternating: every other layer looks back within windows and at one block of each earlier
     window, as in mGPT's trainer; sliding: three layers in four look back a window's length only."""
     dense_tail: float = 0.1
-    """Share of the run, at its end, in which attention is dense again, so that the model learns to look everywhere."""
+    """Share of the run, at its end, in which attention is dense, so that the model learns to attend everywhere."""
     block: int = 16
     """Tokens in a block of alternating attention."""
     window: int = 128

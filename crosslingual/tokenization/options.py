@@ -20,8 +20,7 @@ class TokenizerOptions:
     vocab_size: int
     """Tokens in all, special ones included; an upper bound for the strategy char."""
     algorithm: Algorithm = "bbpe"
-    """bbpe: byte-level BPE as GPT-2 has it; sentencepiece-bpe and unigram: sentencepiece's own, with bytes where no
-    token is left."""
+    """bbpe: byte-level BPE as in GPT-2; sentencepiece-bpe and unigram: sentencepiece's, with byte fallback."""
     strategy: Strategy = "default"
     """Of mGPT. case: a capital is a marker and its small letter; arithmetic: each digit and sign is a token; combined:
     both of these; char: each character is a token."""

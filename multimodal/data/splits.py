@@ -213,9 +213,9 @@ class Holdout:
     test_posts: float = 0.0
     """Share of the other users' images held out for tests (test2)."""
     val_share: float = 0.1
-    """Share of the images (or users) that is then held out for validation; 0: none, and nothing chooses or guards."""
+    """Share of the images (or users) then held out for validation; 0: none, and the last weights are kept."""
     split_by: Literal["post", "user"] = "post"
-    """Whether an image or a user is never both in training and in validation."""
+    """Unit of the split: no image, or no user, is in both training and validation."""
 
     def __post_init__(self) -> None:
         for name in ("test_users", "test_posts", "val_share"):

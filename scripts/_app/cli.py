@@ -71,7 +71,7 @@ T = TypeVar("T")
 
 Device = Annotated[str, tyro.conf.arg(help="Where to compute: auto (CUDA, Metal or CPU), cpu, cuda, cuda:N, mps.")]
 """``device: Device = "auto"``, the same option in every command."""
-Seed = Annotated[int, tyro.conf.arg(help="Seed of everything that is drawn at random.")]
+Seed = Annotated[int, tyro.conf.arg(help="Random seed.")]
 """``seed: Seed = 0``, for commands that have neither ``Decoding`` nor ``TrainConfig``."""
 Json = Annotated[bool, tyro.conf.arg(help="Print JSON, one object a line, instead of text.")]
 """``json: Json = False``, the same option in every command that prints results."""

@@ -64,7 +64,7 @@ class Option:
         text = " ".join(self.help.split())
         if self.negated:
             return f"Do not {text[:1].lower()}{text[1:]}"
-        if self.positional or self.default is REQUIRED or self.default in (None, "", False, ()):
+        if self.positional or self.default in (REQUIRED, None, "", ()) or self.default is False:
             return text
         shown = " ".join(map(str, self.default)) if isinstance(self.default, tuple) else self.default
         return f"{text} (default: {shown})"
@@ -146,7 +146,14 @@ def help_page(program: str, options: Sequence[Option], shown: Sequence[str], wid
         width: Of the page, in characters.
     """
     arguments = [option for option in options if option.positional]
-    flags = [option for option in options if not option.positional and (not shown or option.name in shown)]
+    # a switch that shares its name with an option that takes a value would read as its negation
+    named = [option.name for option in options]
+    flags = [
+        option
+        for option in options
+        if not option.positional
+        and (not shown or (option.name in shown and not (option.hint is bool and named.count(option.name) > 1)))
+    ]
     required = "".join(f" {one.flag} {one.metavar}" for one in flags if one.default is REQUIRED)
     usage = f"usage: {program}{''.join(' ' + _argument(one) for one in arguments)}{required} [OPTIONS]"
     lines = [
@@ -154,7 +161,11 @@ def help_page(program: str, options: Sequence[Option], shown: Sequence[str], wid
         "",
         *(_entry(_argument(one), one.description, width) for one in arguments),
     ]
-    lines += ["", "options:", *(_entry(f"{one.flag} {one.metavar}".rstrip(), one.description, width) for one in flags)]
+    lines += [
+        *([""] if arguments else []),
+        "options:",
+        *(_entry(f"{one.flag} {one.metavar}".rstrip(), one.description, width) for one in flags),
+    ]
     lines.append(_entry("--config FILE", "Read options from a TOML file; those on the command line win.", width))
     lines.append(_entry("-h, --help", "Show this page.", width))
     if hidden := len(options) - len(arguments) - len(flags):
@@ -190,22 +201,26 @@ def with_config(options: Sequence[Option], argv: Sequence[str]) -> list[str]:
     given = {word.split("=")[0].replace("_", "-") for word in rest if word.startswith("--")}
     added: list[str] = []
     for key, value in _read_config(Path(file)).items():
-        option = _find(options, key, file, is_switch=isinstance(value, bool))
+        option, inverted = _find(options, key, file, is_switch=isinstance(value, bool))
         if given.isdisjoint({option.flag, *option.aliases}):
-            added += _words(option, value, file)
+            added += _words(option, not value if inverted else value, file)
     return [*rest, *added]
 
 
 def _without_config(argv: Sequence[str]) -> tuple[list[str], str | None]:
-    words = list(argv)
-    for at, word in enumerate(words):
-        if word.startswith("--config="):
-            return words[:at] + words[at + 1 :], word.partition("=")[2]
+    rest, files, words = [], [], iter(argv)
+    for word in words:
         if word == "--config":
-            if at + 1 == len(words):
-                raise UsageError("--config needs a file: --config settings.toml")
-            return words[:at] + words[at + 2 :], words[at + 1]
-    return words, None
+            files.append(next(words, ""))
+        elif word.startswith("--config="):
+            files.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    if len(files) > 1:
+        raise UsageError(f"--config is given {len(files)} times: put all settings into one file")
+    if files == [""]:
+        raise UsageError("--config needs a file: --config settings.toml")
+    return rest, files[0] if files else None
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -222,27 +237,48 @@ def _read_config(file: Path) -> dict[str, Any]:
     return found
 
 
-def _find(options: Sequence[Option], key: str, file: str, *, is_switch: bool) -> Option:
-    known = [option for option in options if not option.positional]
+def _find(options: Sequence[Option], key: str, file: str, *, is_switch: bool) -> tuple[Option, bool]:
+    """Return the option that a key names, by its name or one of its flags, and whether it negates it."""
+    known: dict[str, tuple[Option, bool]] = {}
+    # two options may share a name, a folder --cache and a switch --no-cache: the value says which is meant
+    for option in sorted(options, key=lambda one: (one.hint is bool) == is_switch):
+        if not option.positional:
+            flags = [flag.removeprefix("--").replace("-", "_") for flag in (option.flag, *option.aliases)]
+            known |= dict.fromkeys(flags, (option, option.negated)) | {option.name: (option, False)}
     name = key.replace("-", "_")
-    # two options may share a name: a folder --cache and a switch --no-cache
-    if found := sorted((one for one in known if one.name == name), key=lambda one: (one.hint is bool) != is_switch):
-        return found[0]
-    close = difflib.get_close_matches(name, [one.name for one in known], n=1, cutoff=0.0)
-    raise UsageError(f"{file} sets {key}, which is no option of this command; the nearest is {close[0]}")
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        raise UsageError(
+            f"{file} sets {key}, which is no option of this command; the nearest is {close[0]}; keys stand at the top "
+            "level, not in tables"
+        )
+    return known[name]
 
 
 def _words(option: Option, value: Any, file: str) -> list[str]:
     """Return the words of a command line that set an option to a value of TOML."""
+    if not _fits(option.hint, value):
+        allowed = "true or false" if option.hint is bool else option.metavar
+        raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is {allowed}")
     if option.hint is bool:
-        if not isinstance(value, bool):
-            raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is true or false")
         return [option.flag] if value is not option.default else []
-    if get_origin(option.hint) is dict and isinstance(value, dict):
+    if isinstance(value, dict):
         value = [word for pair in value.items() for word in pair]
-    values = value if isinstance(value, list) else [value]
-    if not values or any(isinstance(one, bool | dict | list) for one in values):
-        raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is {option.metavar}")
-    if isinstance(value, list) and get_origin(option.hint) not in (tuple, dict):
-        raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is one {option.metavar}")
-    return [option.flag, *map(str, values)]
+    # in one word, so that a value may begin with a hyphen
+    return [option.flag, *map(str, value)] if isinstance(value, list) else [f"{option.flag}={value}"]
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Return whether a value of TOML has the type of an option."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(part, value) for part in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, list) and bool(value) and all(_fits(arguments[0], one) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(arguments[1], one) for one in value.values())
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, {int: int, float: int | float, str: str, Path: str}.get(hint, types.NoneType))

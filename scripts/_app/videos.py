@@ -21,11 +21,11 @@ class Watching:
     model: str = "starter"
     """Folder of a narrator; starter: the one that comes with the package."""
     backbone: str = ""
-    """Where the narrator's language model lies, if not where it was when the narrator was trained."""
+    """Folder of the narrator's language model, if it has moved since the training."""
     clip: str = ""
-    """Where its image-text model lies, likewise."""
+    """Folder of its image-text model, likewise."""
     cache: Path = Path("~/.cache/polygraft/features")
-    """Folder of features of videos, kept between calls."""
+    """Cache folder of video features."""
 
     def open(self, folder: Path, device: str) -> "tuple[Narrator, NarrationVocabulary]":
         """Load the narrator, and the vocabulary in a folder, which must be of its text encoder.

@@ -23,28 +23,28 @@ COMPOSITION = "composition"
 
 @dataclass(frozen=True, kw_only=True)
 class Growing:
-    """Who is asked for what a vocabulary cannot say, and what of it is let in."""
+    """The proposer of new narrations, and which of them are accepted."""
 
     proposer: str = COMPOSITION
     """composition: sentences of the vocabulary's own verbs, nouns and postfixes; or a model of transformers that
     describes images, by folder or name on a hub."""
     proposer_command: str = ""
-    """Ask this shell command instead: it reads one line of JSON (video, start, stop, scene, image) and writes
+    """Use this shell command instead: it reads a line of JSON ("film", "start", "stop", "scene", "picture") and writes
     sentences."""
     proposer_vocabulary: Path | None = None
-    """Take the closest narrations of this vocabulary instead, a large one that vocabulary build made."""
+    """Use the nearest narrations of this larger vocabulary instead."""
     scene: str = ""
-    """What the videos are about: the scene of what is added."""
+    """Scene of the videos, for the narrations that are added."""
     let_in: UpdateOptions = field(default_factory=UpdateOptions)
 
     def __post_init__(self) -> None:
         others = [self.proposer != COMPOSITION, bool(self.proposer_command), self.proposer_vocabulary is not None]
         if sum(others) > 1:
-            raise UsageError("more than one of --proposer, -command and -vocabulary is given: who is to be asked?")
+            raise UsageError("more than one of --proposer, -command and -vocabulary is given: choose one")
 
     @property
     def needs_images(self) -> bool:
-        """Whether who is asked looks at the video, and does not know its vector alone."""
+        """Whether the proposer needs a frame of the segment, and not its query vector alone."""
         return self.proposer != COMPOSITION or bool(self.proposer_command)
 
 
@@ -61,12 +61,12 @@ def check_own(folder: Path) -> None:
 
 
 class Grower:
-    """Lets a vocabulary grow, video by video; models are loaded once.
+    """Extends a vocabulary, video by video; models are loaded once.
 
     Args:
-        growing: who is asked.
-        narrator: in whose eyes something is new.
-        device: where a describing model runs.
+        growing: The proposer and what is accepted.
+        narrator: The narrator whose novelty detector decides what is new.
+        device: Device of a model that describes images.
     """
 
     def __init__(self, growing: Growing, narrator: "Narrator", device: str) -> None:

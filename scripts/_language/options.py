@@ -34,12 +34,12 @@ class Options:
     corpus: str = ""
     """Folder of a corpus of many languages, instead of files: see corpus build."""
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
-    """Model to train on: a folder, a name on a hub, starter or starter-multilingual. Without it, one begins from
-    nothing."""
+    """Model to train on: a folder, a name on a hub, starter or starter-multilingual. Without it, training starts from
+    scratch."""
     tokenizer: str = ""
-    """Tokenizer of a model from nothing: a folder, a tokenizer.json, or a name on a hub."""
+    """Tokenizer of a model from scratch: a folder, a tokenizer.json, or a name on a hub."""
     size: str = "mini"
-    """Of a model from nothing: a name, or layers,width,heads such as 4,256,4."""
+    """Size of a model from scratch: a name, or layers,width,heads such as 4,256,4."""
     context: int = 256
     """Tokens in a row of training; of a model from nothing, its positions."""
     tokens: int = 0
@@ -47,17 +47,17 @@ class Options:
     validation: tuple[Path, ...] = ()
     """Files of text to hold out; without them --val-share of the documents."""
     val_share: float = 0.01
-    """Share of the documents that is held out; 0: none, and nothing chooses. A corpus has its own."""
+    """Share of the documents held out for validation; 0: none, and the last weights are kept. A corpus has its own."""
     mixture: MixtureOptions = field(default_factory=MixtureOptions)
     weights: dict[str, float] = field(default_factory=dict)
-    """Of --mixture weights: languages, each with its weight behind it."""
+    """For --mixture weights: languages, each followed by its weight."""
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     tuning: Tuning = field(default_factory=Tuning)
     training: LanguageTraining = field(
         default_factory=lambda: LanguageTraining(batch_size=32, micro_batch=8, lr=1e-3, eval_every=200, save_every=100)
     )
     dry_run: bool = False
-    """Tell what the training would read, how long it would be and what memory it would need, and train nothing."""
+    """Print the data, the number of steps and the memory that the training would need, and stop."""
     devices: int = 1
     """Of a dry run: the processes, each with a device of its own."""
     overwrite: bool = False

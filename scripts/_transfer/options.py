@@ -50,15 +50,15 @@ class Options:
     reverse: bool = False
     """The dictionary's headwords are of the new language, as CC-CEDICT's are for English to Chinese."""
     align: Literal["dictionary", "identical", "none"] = "dictionary"
-    """By what the vectors are brought into one space; identical: words both write alike; none: they are in one."""
+    """How the vectors are aligned to one space: by the dictionary, by identically spelled words, or not at all."""
     parallel: tuple[Path, Path] | None = None
     """Two files of text, line by line translations: the model's language, the new one."""
     donor: str | None = None
     """Model of the new language that has the new tokenizer."""
     mixing: Path | None = None
-    """Rows as an earlier transfer has kept them with --save-mixing, for another size of the same family."""
+    """Mixing matrix that an earlier transfer saved with --save-mixing, for another size of the same family."""
     save_mixing: Path | None = None
-    """Folder in which to keep how the rows are made."""
+    """Folder in which the mixing matrix is saved."""
     method: TransferOptions = field(default_factory=TransferOptions)
     report: Path | None = None
     """HTML file: the report as a page, with plots."""

@@ -77,10 +77,11 @@ def test_a_help_page_counts_what_it_leaves_out():
 def test_a_configuration_sets_options_and_the_command_line_wins(tmp_path):
     text = 'out = "runs/a"\nbeams = 3\ncache = false\nfast = true\nsizes = [1, 2]\nfrom = "x"\nrate = 1e-3\n'
     assert words(tmp_path, text, "a.jpg", "--beams", "4") == [
-        "a.jpg", "--beams", "4", "--out", "runs/a", "--no-cache", "--fast", "--sizes", "1", "2", "--from", "x",
-        "--rate", "0.001",
+        "a.jpg", "--beams", "4", "--out=runs/a", "--no-cache", "--fast", "--sizes", "1", "2", "--from=x",
+        "--rate=0.001",
     ]  # fmt: skip
-    assert words(tmp_path, "fast = false\ncache = true") == []
+    assert words(tmp_path, "fast = false\ncache = true") == words(tmp_path, "no_cache = false") == []
+    assert words(tmp_path, "no-cache = true\nout = '--x'") == ["--no-cache", "--out=--x"]
     assert with_config(TABLE, ["a.jpg"]) == ["a.jpg"]
 
 
@@ -91,7 +92,12 @@ def test_a_configuration_sets_options_and_the_command_line_wins(tmp_path):
         ("images = ['a']", ["images"]),
         ("hidden = 4", ["hidden"]),
         ("beams = true", ["beams", "True", "INT"]),
-        ("beams = [1, 2]", ["beams", "one INT"]),
+        ("beams = [1, 2]", ["beams", "INT"]),
+        ("beams = 2.5", ["beams", "2.5", "INT"]),
+        ("mode = 'c'", ["mode", "'c'", "{a,b}"]),
+        ("sizes = ['x']", ["sizes", "INT ..."]),
+        ("rate = 'fast'", ["rate", "FLOAT"]),
+        ("[search]\nbeams = 1", ["search", "tables"]),
         ("fast = 1", ["fast", "true or false"]),
         ("[beams]\nx = 1", ["beams", "INT"]),
         ("beams = ", ["settings.toml", "not TOML"]),
@@ -109,6 +115,8 @@ def test_a_configuration_that_cannot_be_read_is_one_sentence(tmp_path):
     for file in (tmp_path / "gone.toml", tmp_path):
         with pytest.raises(UsageError, match="cannot be read"):
             with_config(TABLE, [f"--config={file}"])
+    with pytest.raises(UsageError, match="2 times"):
+        with_config(TABLE, ["--config", "a", "--config=b"])
     with pytest.raises(UsageError, match="--config needs a file"):
         with_config(TABLE, ["--config"])
     (tmp_path / "huge.toml").write_bytes(b"#" * (1 << 21))
