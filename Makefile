@@ -33,7 +33,7 @@ check: $(STAMP) ## Lint, format and types
 test: check ## Checks, then all tests (6 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8
 
-demo: $(STAMP) ## Caption the example pictures, narrate the example films, move the language model to Swahili (fetches 80 MB)
+demo: $(STAMP) ## Caption the example images, narrate the example videos, transfer the language model to Swahili (fetches 80 MB)
 	$(BIN)/polygraft caption examples/pictures
 	$(BIN)/polygraft narrate examples/films
 	$(BIN)/python -m starter_build.demo

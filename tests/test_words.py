@@ -13,6 +13,8 @@ PLACES = (
     "docs/training.md",
     "docs/glossary.md",
     "docs/architecture.md",
+    "pyproject.toml",
+    "Makefile",
     "docs/cli.md",
     "docs/config.md",
     "backbone",

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from backbone.checkpoint.model_card import FrozenPart
-from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
 
 _BATCH = 256
 _ROUNDED = 1e-2  # how far from 1 a length may be after half precision, and no further
@@ -28,7 +30,7 @@ class TextEncoder:
     """SHA-256: equal digests give equal vectors."""
 
     @classmethod
-    def of(cls, encoder: ImageEncoder) -> "TextEncoder":
+    def of(cls, encoder: "ImageEncoder") -> "TextEncoder":
         """Return the text side of an image-text model."""
         return cls(encoder.encode_text, name=encoder.name, digest=encoder.text_digest)
 
