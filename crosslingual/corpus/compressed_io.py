@@ -25,7 +25,7 @@ _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.Zs
 
 
 def open_unpacked(path: Path) -> IO[bytes]:
-    """Open a file for reading bytes, unpacked as its ending says. What is read is checked by `damage_told`."""
+    """Open a file for reading decompressed bytes, by its suffix; `read_through` reports damage in what is read."""
     match path.suffix.lower():
         case ".gz":
             return cast(IO[bytes], gzip.open(path))

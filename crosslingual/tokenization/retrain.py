@@ -101,12 +101,6 @@ def _types(part: dict[str, Any] | None) -> set[str]:
     return {part["type"], *(name for inner in part.get("pretokenizers", []) for name in _types(inner))}
 
 
-def _prefixes_blank(part: dict[str, Any] | None) -> bool:
-    """Return whether a pre-tokenizer of sentencepiece's kind puts a space before a text."""
-    parts = [part or {}, *(part or {}).get("pretokenizers", [])]
-    return any(inner.get("prepend_scheme", "never") != "never" for inner in parts)
-
-
 def _check_size(options: TokenizerOptions, least: int, kind: str) -> None:
     if options.vocab_size < least:
         raise UsageError(

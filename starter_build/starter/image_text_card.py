@@ -20,8 +20,8 @@ def render_card(record: dict[str, Any], tower: str) -> str:
         summary="An open_clip model: the image tower EfficientNet-Lite0 as others trained it, an MLP head and a text "
         "transformer of two layers (width 256, its own WordPiece) trained here. Pooled features have width 384.",
         data=f"{amounts}: emoji (Fluent, MIT; Twemoji, CC-BY-4.0), Tux Paint's stamps (GPL-2.0), Openclipart (public "
-        "domain), split by concept in `starter_build/datasets/splits.tsv`. Only training images and their captions were "
-        "trained on; validation images chose when to stop. The head starts as a ridge to the vectors of "
+        "domain), split by concept in `starter_build/datasets/splits.tsv`. Only training images and their captions "
+        "were trained on; validation images chose when to stop. The head starts as a ridge to the vectors of "
         "all-MiniLM-L6-v2 (Apache-2.0), from the images and from those classes of the tower's own ImageNet "
         "classifier whose names and concepts no validation or test image has; it is the mean of several heads "
         f"trained from there. The text tower learnt from {text['texts']:,} texts: names and explanations of WordNet "
