@@ -4,7 +4,7 @@ Narrate long videos with the starter and measure how near its spans end to the t
 
 Big Buck Bunny (ten minutes) has the cuts that PySceneDetect finds in its colours, frame by frame. Videos composed of
 moving emoji of concepts that the starter has never seen have known parts; there the share of the time at which the
-right narration is reported is measured, too. Beside it stands the plain way: every second narrated alone. Needs
+right narration is given is measured, too. Beside it stands the plain way: every second narrated alone. Needs
 `pip install ".[bench]"`; fetches some 800 MB of packages the first time.
 """
 
@@ -152,7 +152,7 @@ def _cuts(narrated: "Sequence[Narrated]") -> list[float]:
 
 
 def _right(narrated: "Sequence[Narrated]", parts: "Sequence[Part]") -> float:
-    """Return the share of the time at which the right narration is reported."""
+    """Return the share of the time at which the right narration is given."""
     both = sum(
         max(0.0, min(span.stop, part.stop) - max(span.start, part.start))
         for span in narrated

@@ -125,7 +125,7 @@ def _ablations(laboratory: "NarrationExperiment", options: Options) -> None:
 
 
 def _novelty(laboratory: "NarrationExperiment", options: Options) -> None:
-    """Print how well new videos are reported."""
+    """Print how well new videos are detected."""
     from benchmarks.video.growth import Noticed, gap, noticed, rules
 
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")

@@ -1,4 +1,4 @@
-"""What a captioner is: the record that builds it, is saved with it and gives its command its flags (torch-free)."""
+"""CaptionerConfig: arguments, checkpoint config and command-line flags of a captioner; imports no torch."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal

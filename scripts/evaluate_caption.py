@@ -200,7 +200,7 @@ def _known(
 
 
 def _lends(options: Options, captioner: "Captioner", post: "Post") -> bool:
-    """Return whether a post is borrowed to users who write alike: those that the captioner has learned from are."""
+    """Return whether a post is shared with users who write alike: those that the captioner has learned from are."""
     reads = options.lend and captioner.config.knows_users and (captioner.config.past_posts or options.consensus)
     return bool(reads and post.user and (post.split == "train" or options.split == "all"))
 
@@ -229,7 +229,7 @@ def _personal(
     found: Figures = {}
     if options.identify and any(context.known for context in shown):
         if len(known.past) < options.identify:
-            remark(f"authors are reported among {len(known.past)} users, not {options.identify}: there are no more")
+            remark(f"authors are identified among {len(known.past)} users, not {options.identify}: there are no more")
         found |= identified(speaker, samples, known, shown, among=options.identify, seed=seed)
     controls = {"stranger": strangers(samples, known, seed=seed), "nobody": [NOBODY] * len(samples)}
     for name, users in controls.items():

@@ -1,4 +1,4 @@
-"""What a narrator is: the record that builds it, is saved with it and gives its command its flags (torch-free)."""
+"""NarratorConfig: arguments, checkpoint config and command-line flags of a narrator; imports no torch."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,4 @@
-"""How a video is narrated: what is asked of it, how often, and how steady the answer is (torch-free).
-
-What an update lets into a vocabulary (torch-free).
-"""
+"""Options of narration and of vocabulary updates; imports no torch."""
 
 import math
 from dataclasses import dataclass

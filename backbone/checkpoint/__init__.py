@@ -1,1 +1,1 @@
-"""checkpoint."""
+"""Checkpoint folders and model cards."""

@@ -1,1 +1,1 @@
-"""generation."""
+"""Text generation: options, sampling, beam search, cache."""

@@ -1,4 +1,4 @@
-"""The options of decoding: how texts are drawn from a language model. Torch-free, so that help is quick."""
+"""Decoding: the options of text generation; imports no torch."""
 
 from dataclasses import dataclass
 from math import inf

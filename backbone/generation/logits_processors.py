@@ -1,4 +1,4 @@
-"""What may come next: penalties and bans on token scores, and the narrowing of the choice before sampling.
+"""Logits processors: penalties and bans on token scores, and top-k and top-p filtering before sampling.
 
 Shapes: R sequences, V tokens of the vocabulary, t tokens generated so far.
 """

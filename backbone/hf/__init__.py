@@ -1,1 +1,1 @@
-"""hf."""
+"""Models and tokenizers of transformers."""

@@ -1,9 +1,7 @@
-"""One number for a frozen language model: which weights, which vocabulary; and one for its body alone.
-
-Models that share one body: what was grafted onto one of them fits the others, whatever their vocabularies.
+"""Fingerprints (SHA-256) of a frozen language model and of its body, and which models share one body.
 
 A model that was made from another by changing nothing but its vocabulary keeps ``body.json`` beside its weights: the
-digest of the body, and those of the models it was made from.
+digest of the body, and those of the models it was made from. What was grafted onto one of them fits the others.
 """
 
 import hashlib

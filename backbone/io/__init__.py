@@ -1,1 +1,1 @@
-"""io."""
+"""Files and images."""

@@ -1,1 +1,1 @@
-"""training."""
+"""The training loop and what it needs: resume, optimizers, distribution, logging."""

@@ -1,7 +1,4 @@
-"""A part in training as it is measured: a whole copy with the weights of now, the same figures on every process.
-
-Losses by group (language, source) over some steps and all processes, summed where they arise: no wait, no copy.
-"""
+"""Unsharded copy of the module for evaluation during training, and losses by group (language, source)."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence

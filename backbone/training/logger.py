@@ -1,4 +1,4 @@
-"""What a training run tells: a bar on the terminal, one JSON line per report in ``log.jsonl``, TensorBoard."""
+"""Logging of a training run: a progress bar, one JSON line per report in ``log.jsonl``, TensorBoard."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
-"""Loss spikes: how one is distinguished from noise, and which samples are left out because of them.
+"""Detection of loss spikes, and the ledger of skipped samples.
 
-PaLM's remedy: go back to a state from before the spike and leave out the batches that led to it (Chowdhery et al.,
-2022, section 5.1). What was left out stays in a ledger of the run, so a resumed run leaves out the same.
+PaLM's remedy: go back to a state from before the spike and skip the batches that led to it (Chowdhery et al., 2022,
+section 5.1). Skipped samples stay in a ledger of the run, so that a resumed run skips the same.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What a training changes, by the names it is saved under: weights, their average, the best of them, optimisers."""
+"""Training state: parameters, EMA, best weights, optimizer state."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

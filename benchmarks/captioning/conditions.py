@@ -1,4 +1,4 @@
-"""What a captioner is reported of its user when it is tested: the conditions and controls of the benchmark."""
+"""What a captioner is given of its user when it is tested: the conditions and controls of the benchmark."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal

@@ -78,7 +78,7 @@ def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
     """Return the speed of each loop, ours first.
 
     Each has a process of its own, which waits while the others run: what one does to its process, such as settings of
-    the allocator, is neither borrowed to the others nor kept from it.
+    the allocator, is neither given to the others nor kept from it.
 
     Args:
         setup: model and text.

@@ -1,1 +1,1 @@
-"""alignment."""
+"""Word alignment of parallel text."""

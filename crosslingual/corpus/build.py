@@ -1,10 +1,7 @@
-"""Building a corpus: two passes over the text and a decision between them; a kill undoes no unit that is done.
+"""Builds a corpus in two passes over the text with a selection between them; a killed build loses no finished unit.
 
-What makes two builds the same, and the folder of a build while it lasts.
-
-The end of a build: the shards of all units get their names, and each language its record.
-
-The same jobs in this process or in several, and what a killed one leaves.
+Holds the identity of a build (what makes two builds the same), its working folder, the worker processes, and the final
+step that names the shards and writes the statistics of each language.
 """
 
 import json

@@ -1,9 +1,7 @@
-"""The first pass of a build: the documents of a unit, repaired and judged each by itself, put down as a part.
+"""Stage 1: documents of a unit are repaired (encoding, normalization, control characters) and filtered one by one.
 
-A part is a folder: the texts that are left, what was dropped and why, and for each text the facts that the build then
-decides by: its hash, size and compression ratio, and a signature if near duplicates are looked for.
-
-Text as it should have been: decoded wrongly, unnormalised or full of control characters before.
+The result is a part, a folder with the remaining texts, the log of drops, and the statistics of each text that stage 2
+decides by: hash, size, compression ratio and, for near-duplicate search, a MinHash signature.
 """
 
 import re

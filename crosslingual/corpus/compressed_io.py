@@ -1,4 +1,4 @@
-"""Files of bytes, packed or not: read in constant memory, strict about files that were cut off."""
+"""Plain and compressed files of bytes, read in constant memory; truncated files are an error."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""A corpus as it is read: documents by language and split, from shards that are checked."""
+"""Corpus: documents by language and split, read from checked shards."""
 
 import hashlib
 from collections.abc import Iterator, Mapping

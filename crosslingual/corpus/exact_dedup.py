@@ -1,7 +1,4 @@
-"""Equal texts, and a choice among texts, by 64-bit hashes of what they are after repair.
-
-64-bit hashes: of a text, and of all runs of words or letters of many texts at once.
-"""
+"""Exact deduplication by 64-bit hashes of repaired texts, and hashes of all word or character n-grams of many texts."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Telling the language of texts with a classifier of fastText's (Joulin et al., 2017), such as lid.176 or GlotLID."""
+"""Language identification with a fastText classifier (Joulin et al., 2017), such as lid.176 or GlotLID."""
 
 import multiprocessing
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The manifest of a corpus: what was read, what was dropped and why, what is there, sealed against edits."""
+"""The manifest of a corpus: sources, drops by reason, contents, and a seal against edits."""
 
 import hashlib
 import json

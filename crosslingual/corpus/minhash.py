@@ -1,10 +1,9 @@
-"""Nearly equal texts: MinHash signatures (Broder, 1997) of runs of five words, compared where a band of them agrees.
+"""Near-duplicate detection: MinHash signatures (Broder, 1997) of 5-word shingles, compared where a band agrees (LSH).
 
-14 bands of 8 hashes, as FineWeb (Penedo et al., 2024) has them: texts that share three quarters of their runs meet in
-a band with a probability of 77 %, those that share nine tenths almost surely. Pairs that meet are compared over all 112
-numbers.
-
-How often a text is repeated that stood for a cluster of near duplicates (FineWeb-2, Penedo et al., 2025).
+14 bands of 8 hashes, as in FineWeb (Penedo et al., 2024): texts that share three quarters of their shingles collide in
+a band with a probability of 77 %, those that share nine tenths almost surely. Colliding pairs are compared over all 112
+hashes. A text that stands for a cluster may be repeated by the cluster's size (rehydration, FineWeb-2, Penedo et al.,
+2025).
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How a corpus is built: what is dropped, what is held out."""
+"""Options of a corpus build: filters, deduplication, held-out share."""
 
 from dataclasses import dataclass
 from typing import Literal

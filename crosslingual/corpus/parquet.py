@@ -1,4 +1,4 @@
-"""Texts in columns: parquet files, and data sets streamed by `datasets`. The only door to both libraries."""
+"""Parquet files, and data sets streamed by `datasets`: the only door to both libraries."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a build reads, cut into units of about equal size: the same units however many workers share them."""
+"""Splits the sources of a build into units of about equal size, independently of the number of workers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Applying the rules of quality: which texts break one, and which.
-
-Rules of quality: what a text must look like to be kept, after Gopher, FineWeb and FineWeb-2.
-"""
+"""Quality filters after Gopher, FineWeb and FineWeb-2: their thresholds, and which texts fail which of them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields

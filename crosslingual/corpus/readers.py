@@ -1,4 +1,4 @@
-"""Documents of a unit, one at a time: a document that is too long is passed over without being held."""
+"""Reads the documents of a unit one at a time; too long ones are skipped without being held in memory."""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
-"""What of a whole language is kept: decided between the passes, by the facts of its texts and not by the texts.
+"""Stage 2: deduplication and filter decisions from per-document statistics, one language at a time.
 
-Held in memory are one bit for each text, and some six bytes for those of one language at a time; where near duplicates
-are looked for some forty more of these. Facts, signatures and what was decided lie on the disk.
+Memory: one bit for each text, about six bytes for each text of the current language, forty more with near-duplicate
+search. Statistics, signatures and decisions are on disk.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

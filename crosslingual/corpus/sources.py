@@ -1,7 +1,4 @@
-"""The list of sources that a corpus is built from: a TOML file, read strictly.
-
-Thresholds by language that others have published: those of FineWeb-2 (Penedo et al., 2025).
-"""
+"""The sources of a corpus: a TOML file, read strictly, and the published thresholds by language of FineWeb-2."""
 
 import re
 import tomllib

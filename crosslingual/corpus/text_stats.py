@@ -1,4 +1,4 @@
-"""What texts are like in numbers, taken of many at once: one text at a time would take three times as long."""
+"""Statistics of texts for the quality filters, vectorised over many texts: three times as fast as one by one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""What kinds of characters texts are made of.
-
-How languages are written, as far as cleaning must know it.
-"""
+"""Kinds of characters, and the scripts and word separation of languages, as far as cleaning needs them."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The second pass of a build: the texts of a part go to training, to the held-out split or to the log of drops."""
+"""Stage 3: writes the texts of a part to the training split, to the held-out split or to the log of drops."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How often a model was right: accuracy with its interval, and beside it what needs no model."""
+"""Accuracy with its confidence interval, beside baselines that need no model."""
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence

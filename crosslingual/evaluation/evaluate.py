@@ -1,4 +1,4 @@
-"""A model put to a task: items scored, words tagged, and a report of it."""
+"""Evaluates a model on a task: scores items or tags words, and makes the report."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,7 @@
-"""Rows of task files: JSON objects whose fields are asked for by name, with one sentence for what is wrong.
+"""Items of tasks and the rows of task files that they are read from, and the few-shot examples before an item.
 
-What a task asks: items with candidates to choose from, and sentences whose words are tagged.
-
-Examples before an item: drawn for each item anew, by a seed, and never the item itself.
+Rows are JSON objects whose fields are read by name, with one sentence for what is wrong. Examples are sampled anew for
+each item from a seed, and never the item itself.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""How a language model is put to a task: the options, which import nothing heavy."""
+"""Options of a task evaluation; imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Candidates as token ids: what they share, which is computed once, and how each goes on from there."""
+"""Candidates as a tree of token ids: shared prefixes are computed once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,9 +1,7 @@
-"""The probability of candidates: what they share is computed once, and many candidates are read at once.
+"""Log-probabilities of candidates: shared prefixes are computed once, and many continuations are scored in one pass.
 
-The sums are those of scoring each whole text by itself (tested), for a fraction of the tokens: mGPT's own evaluation
+The sums equal those of scoring each whole text separately (tested), for a fraction of the tokens: mGPT's own evaluation
 feeds every text anew, examples included, and pads it to 512 tokens.
-
-What follows a sequence that is computed already: the probabilities of several continuations in one pass.
 
 Shapes: B sequences in the cache, P positions of each, n continuations, T tokens of the longest, d width of the model.
 """

@@ -1,7 +1,4 @@
-"""Sentences to tag, and mGPT's way of writing them: ``word_TAG word_TAG``, one after the other.
-
-Tagging word by word: a text that grows, whose keys and values are kept from word to word.
-"""
+"""Sentence tagging in mGPT's format, ``word_TAG word_TAG``: word by word, with a cache of keys and values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

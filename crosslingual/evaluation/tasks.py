@@ -1,9 +1,8 @@
-"""Tasks in which one of some texts is right: from the rows of public data sets to items, in mGPT's wording.
+"""Multiple-choice tasks: from rows of public data sets to items, in mGPT's wording, and a small probe of our own.
 
-The wording follows the authors' ``mgpt_classification.py`` where it is the published one (Shliazhko et al., 2022,
-arXiv 2204.07580): every candidate is a whole text, and its probability that of all its tokens.
-
-A small probe of our own, which needs no data: agreement, translation of words, and endings of verses.
+The published wording follows the authors' ``mgpt_classification.py`` (Shliazhko et al., 2022, arXiv 2204.07580): every
+candidate is a whole text, scored by all its tokens. The probe needs no data: agreement, word translation and endings of
+verses.
 """
 
 from collections.abc import Callable, Mapping

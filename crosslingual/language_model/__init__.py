@@ -1,1 +1,1 @@
-"""language_model."""
+"""Language model training: data, mixtures, objectives, memory plans, bits per byte."""

@@ -1,4 +1,4 @@
-"""How well a language model predicts text: bits per byte and per character, perplexity of its tokens.
+"""Bits per byte and per character, and token perplexity, of a language model on text.
 
 Perplexities compare models with one tokenizer; bits per UTF-8 byte compare any. Sums are divided once: no mean of
 ratios of documents or windows.

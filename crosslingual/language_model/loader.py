@@ -1,7 +1,4 @@
-"""Packed rows of tokens as `fit` takes them: a batch is a pure function of row numbers, whatever was read before.
-
-Rows of several languages, mixed to a budget of tokens.
-"""
+"""Loader of packed rows, also of several languages mixed to a token budget: a batch depends only on its row numbers."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a training would take, reported without its memory: operations on tensors that have a shape and no content."""
+"""Memory that a training would need, computed on meta tensors, which have a shape and no data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

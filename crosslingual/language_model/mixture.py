@@ -1,4 +1,4 @@
-"""How much of each language a model reads: shares of the stream, and passes over the text that there is."""
+"""Mixtures of languages: shares of the token stream, and passes over the available text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

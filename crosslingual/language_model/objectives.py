@@ -1,7 +1,4 @@
-"""Training low-rank changes to a language model's body beside its embeddings (Hu et al., 2021, "LoRA").
-
-Next-token prediction on rows of whole documents of several languages, with a loss for each language.
-"""
+"""Training objectives: LoRA beside the embeddings (Hu et al., 2021), and loss by language on whole documents."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

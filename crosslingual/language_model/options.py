@@ -1,7 +1,4 @@
-"""Which weights of a language model are trained, and the sizes of new ones: options, which import no torch.
-
-How a model looks back while it is trained: options, which import no torch.
-"""
+"""Options of language model training: trained weights, sizes of new models, attention patterns; imports no torch."""
 
 from dataclasses import dataclass
 from typing import Literal

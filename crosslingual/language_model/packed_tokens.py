@@ -1,7 +1,4 @@
-"""What language models are trained on: packed tokens, and the objective that `backbone.fit` trains.
-
-Floating-point operations that training a language model takes for a token (Chowdhery et al., 2022, appendix B).
-"""
+"""Packed tokens, the next-token objective, and training FLOPs per token (Chowdhery et al., 2022, appendix B)."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A corpus as token ids on the disk: files that are mapped and not read, one for each shard of text."""
+"""Token shards: a corpus as memory-mapped files of token ids, one for each shard of text."""
 
 import hashlib
 import json

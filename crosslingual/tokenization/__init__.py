@@ -1,1 +1,1 @@
-"""tokenization."""
+"""Tokenizers: training, fertility, and vocabularies in one spelling."""

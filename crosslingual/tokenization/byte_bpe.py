@@ -1,12 +1,9 @@
-"""Byte-level BPE trained with any strategy, and single tokens for characters that must have one.
+"""Byte-level BPE with mGPT's tokenization strategies and with combining marks kept at their letters.
 
-Sennrich et al. (2016) on the bytes of words (Radford et al., 2019, section 2.2), in the tokenizers library.
-
-mGPT's tokenization strategies and mark-aware words, as parts of a fast tokenizer.
-
-Shliazhko et al. (2024), "mGPT: Few-Shot Learners Go Multilingual", section on tokenization. Everything is said with
-normalizers, pre-tokenizers and decoders of the tokenizers library, so it is in ``tokenizer.json`` and holds wherever
-that file is loaded. Each strategy can be undone: decoding gives the text back, bit by bit.
+Sennrich et al. (2016) on the bytes of words (Radford et al., 2019, section 2.2); strategies of Shliazhko et al. (2024),
+"mGPT: Few-Shot Learners Go Multilingual", section on tokenization. All of it is expressed as normalizers,
+pre-tokenizers and decoders of the tokenizers library, so that ``tokenizer.json`` contains it. Each strategy is
+lossless: decoding returns the text exactly.
 """
 
 import json

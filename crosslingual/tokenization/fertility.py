@@ -1,7 +1,7 @@
-"""How a tokenizer cuts a language: bytes per token, fertility, unknown tokens, words cut at a combining mark.
+"""Fertility and related metrics of tokenizers: bytes per token, unknown tokens, words split at a combining mark.
 
-Measured without a model. Perplexities of tokens cannot be compared between tokenizers; these figures can (Rust et al.,
-2021; Petrov et al., 2023).
+Measured without a model. Perplexities per token cannot be compared between tokenizers; these can (Rust et al., 2021;
+Petrov et al., 2023).
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How a tokenizer is trained: its options, which import nothing heavy."""
+"""Options of tokenizer training; imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Literal

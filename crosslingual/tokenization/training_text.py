@@ -1,7 +1,4 @@
-"""The text that a tokenizer is trained on: checked, and remembered for the characters it has.
-
-How often the text of each language is read, so that small languages have their share of a vocabulary.
-"""
+"""The training text of a tokenizer: validation, character coverage, and balancing of languages."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping

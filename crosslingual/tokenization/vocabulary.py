@@ -1,4 +1,4 @@
-"""Vocabulary: a tokenizer's tokens, read once for all methods: as pieces, as text, in one spelling for all tokenizers.
+"""Vocabulary: the tokens of a tokenizer as pieces, as text, and in one canonical form for all tokenizers.
 
 Shapes: V ids of a tokenizer, one more than the highest.
 """

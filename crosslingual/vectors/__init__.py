@@ -1,1 +1,1 @@
-"""vectors."""
+"""Word vectors: file formats, alignment, dictionaries."""

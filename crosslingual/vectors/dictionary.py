@@ -1,9 +1,4 @@
-"""Dictionary: pairs of words of two languages, cleaned and matched with two sets of word vectors.
-
-Files of bilingual dictionaries: pairs of words in columns, FreeDict (TEI and dictd), CC-CEDICT.
-
-Each reader yields (headword, translation) as they stand in the file, phrases and repeats included.
-"""
+"""Bilingual dictionaries: word pairs read from columns, FreeDict (TEI and dictd) or CC-CEDICT, cleaned and matched."""
 
 import gzip
 import hashlib

@@ -70,7 +70,7 @@ class FastTextFile:
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
             try:
-                if hasattr(os, "posix_fadvise"):  # the disk is reported of all of them before it is waited for
+                if hasattr(os, "posix_fadvise"):  # all reads are announced before the first is waited for
                     for start, stop, place in zip(bounds, bounds[1:], places, strict=False):
                         os.posix_fadvise(descriptor, place, stop - start, os.POSIX_FADV_WILLNEED)
                 for start, stop, place in zip(bounds, bounds[1:], places, strict=False):

@@ -1,4 +1,4 @@
-"""From pairs of words to a rotation between two vector spaces: orthogonal Procrustes, and how good it is.
+"""Orthogonal Procrustes alignment of two vector spaces from word pairs, and its accuracy.
 
 Shapes: n matches, a width of the source vectors, b width of the target vectors, S and T words.
 """

@@ -1,8 +1,6 @@
-"""WordVectors: the static word vectors of one language, whatever file they lie in; and training them with fastText.
+"""WordVectors: static word vectors of one language from any file format, and their training with fastText.
 
 Shapes: W words of the file, n strings asked for, a numbers in a vector.
-
-Running text cut into words, as word vectors are trained on it.
 """
 
 import tempfile

@@ -1,1 +1,1 @@
-"""transfer."""
+"""Transfer of a language model to a new vocabulary."""

@@ -1,7 +1,4 @@
-"""Parallel: sentences of two languages that say the same, line by line.
-
-Evidence: what a transfer may know of two languages.
-"""
+"""Inputs of a transfer: vectors, dictionaries and parallel text of two languages."""
 
 import hashlib
 from dataclasses import dataclass

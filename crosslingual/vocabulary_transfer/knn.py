@@ -132,7 +132,7 @@ class _Finder:
 
     @cached_property
     def finer(self) -> "_Finder":
-        """Finds in float32 what cannot be reported in bfloat16."""
+        """Resolves in float32 what bfloat16 cannot distinguish."""
         return _Finder(self.vectors, self.count, torch.float32, lengths=self.lengths)
 
     def find(self, targets: Array) -> tuple[Array, Array]:

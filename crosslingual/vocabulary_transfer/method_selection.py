@@ -1,4 +1,4 @@
-"""Which methods make the rows of a transfer, by what is asked and what there is."""
+"""Selects the methods that make the rows of a transfer, by the options and the available inputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

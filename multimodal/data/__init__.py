@@ -1,1 +1,1 @@
-"""data."""
+"""Posts and data sets: reading, normalization, splits."""

@@ -1,1 +1,1 @@
-"""metrics."""
+"""Caption metrics."""

@@ -1,1 +1,1 @@
-"""model."""
+"""Mappers, copying and guidance: from features and users to the frozen language model."""

@@ -1,1 +1,1 @@
-"""profile."""
+"""User profiles."""

@@ -1,4 +1,4 @@
-"""How texts are written, whatever they say: length, case, emoji, hashtags, punctuation, shortcodes, first person."""
+"""Style features of texts: length, case, emoji, hashtags, punctuation, shortcodes, first person."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""What is shown of users, as tensors: words, past captions, style.
+"""Batches of user contexts as tensors: words, past captions, style.
 
 Shapes: B images, m words, S tokens of past captions, the most similar post's first.
 """

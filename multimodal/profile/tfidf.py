@@ -1,4 +1,4 @@
-"""The words of users: which ones a user writes that others do not (TF-IDF over users)."""
+"""Characteristic words of users: TF-IDF over users."""
 
 import re
 from collections import Counter

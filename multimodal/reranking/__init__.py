@@ -1,1 +1,1 @@
-"""reranking."""
+"""Reranking of captions."""

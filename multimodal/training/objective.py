@@ -1,4 +1,4 @@
-"""What `fit` trains in a captioner: the mapper, judged by the frozen language model."""
+"""Training objective of a captioner: the mapper, with the loss of the frozen language model."""
 
 import torch
 import torch.nn.functional as F

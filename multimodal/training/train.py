@@ -1,4 +1,4 @@
-"""From images and captions to a trained captioner, its figures and its card."""
+"""Trains a captioner on images and captions, and writes its metrics and model card."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

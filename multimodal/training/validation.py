@@ -1,7 +1,4 @@
-"""What is measured on held-out images while a captioner is trained, and when it is done.
-
-The collapse guard: stops a training whose captioner says the same about every image.
-"""
+"""Validation of a captioner during training, and the guard that stops a training with one caption for all."""
 
 import math
 from collections.abc import Sequence

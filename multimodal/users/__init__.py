@@ -1,1 +1,1 @@
-"""users."""
+"""Past posts of users and of their neighbours."""

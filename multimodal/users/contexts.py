@@ -1,7 +1,4 @@
-"""From posts to what is shown of their authors: profiles of users, and the context of each post without itself.
-
-Contexts of a set of captions: for each, the past posts and words of its author that the captioner is given.
-"""
+"""User contexts for a set of captions: the past posts and words of each author, the caption itself left out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

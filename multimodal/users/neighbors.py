@@ -1,6 +1,6 @@
 """Past captions of other users who write alike, borrowed where a user's own past says little of an image.
 
-Who writes alike is reported as in collaborative filtering by neighbours (Resnick et al., 1994, "GroupLens"): what a
+Similar users are found as in collaborative filtering by neighbours (Resnick et al., 1994, "GroupLens"): what a
 user wrote of their images is compared with what each other user wrote of the most similar ones. A few posts tell it.
 """
 

@@ -1,1 +1,1 @@
-"""_app."""
+"""What commands share: parsing, help, registry, run folders."""

@@ -1,4 +1,4 @@
-"""What --consensus means to the commands that draw several captions and give one."""
+"""The option --consensus of the commands that sample several captions and return the MBR winner."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The door to matplotlib: figures that need no screen, and figures as a piece of a page."""
+"""The door to matplotlib: plots that need no screen, as files or inline SVG."""
 
 import io
 import warnings

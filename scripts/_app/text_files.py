@@ -1,9 +1,4 @@
-"""Files of plain text, read line by line in constant memory.
-
-Documents of running text from files: what language models are trained on and measured with.
-
-Texts of many languages from files and corpora, one by one and as often as they are needed.
-"""
+"""Text files read line by line in constant memory: lines, documents, and texts of many languages."""
 
 import random
 import sys

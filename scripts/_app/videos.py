@@ -1,4 +1,4 @@
-"""Videos on behalf of a command: found one by one, and watched with a bar that shows how far it is."""
+"""Videos of a command: listing, and narration with a progress bar."""
 
 import sys
 from dataclasses import dataclass

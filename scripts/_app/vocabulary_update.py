@@ -1,4 +1,4 @@
-"""What the two commands that let a vocabulary grow share: who proposes sentences, and one video's update."""
+"""Options and update step of the two commands that extend a vocabulary."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""_language."""
+"""The parts of `polygraft train language`."""

@@ -1,4 +1,4 @@
-"""What a language model is trained on and measured with: files of text, or a corpus of many languages."""
+"""Training and evaluation text of a language model: files, or a corpus of many languages."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence

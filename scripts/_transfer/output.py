@@ -1,7 +1,4 @@
-"""The folder of a transferred model: transformers' files, transfer.json, its kin and a card, all or nothing.
-
-Where a transfer writes: checked before the work, so that an hour is not lost on a folder that is taken.
-"""
+"""The output folder of a transfer: transformers' files, transfer.json, digests and a card, written all or nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

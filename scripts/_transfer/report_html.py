@@ -1,7 +1,4 @@
-"""The report of a transfer as one HTML page, which loads nothing from anywhere.
-
-The plots of a transfer's report, each an inline SVG.
-"""
+"""The report of a transfer as a self-contained HTML page with inline SVG plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

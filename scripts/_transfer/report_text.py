@@ -1,7 +1,4 @@
-"""The report of a transfer on the terminal: aligned tables, or one JSON object.
-
-How well each script of the new vocabulary is covered: which rows were copied, made by a method, or drawn.
-"""
+"""The report of a transfer on the terminal: tables with the coverage by script, or one JSON object."""
 
 import unicodedata
 from collections import Counter

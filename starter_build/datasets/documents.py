@@ -64,7 +64,7 @@ def is_prose(line: str) -> bool:
 
 
 def is_written(line: str) -> bool:
-    """True for a line of running text in any script, reported without looking at case and spaces."""
+    """True for a line of running text in any script, decided without looking at case and spaces."""
     letters = sum(character.isalpha() or unicodedata.category(character).startswith("M") for character in line)
     return letters >= max(MIN_LETTERS, MIN_LETTER_SHARE * len(line)) and not _NEVER_IN_PROSE.search(line)
 

@@ -83,7 +83,7 @@ def composed_captions(
 
 
 def _frame(caption: str, lexicon: Lexicon) -> tuple[str, str] | None:
-    """Return what stands before and after the thing that a caption is about, or None where that cannot be reported."""
+    """Return what stands before and after the thing that a caption is about, or None if it cannot be determined."""
     thing = re.escape(concept(caption, lexicon))
     found = re.search(rf"\b{thing}\b", caption) if thing else None
     frame = (caption[: found.start()], caption[found.end() :]) if found else ("", "")

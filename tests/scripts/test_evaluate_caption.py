@@ -120,7 +120,7 @@ def test_a_table_has_a_line_for_each_figure(evaluate):
 def test_fewer_users_than_asked_for_are_told(evaluate):
     called = evaluate()
     assert [called.code, len(called.err)] == [0, 1]
-    assert "reported among 4 users, not 10" in called.err[0]
+    assert "identified among 4 users, not 10" in called.err[0]
 
 
 def test_a_captioner_that_knows_none_is_measured_without_users(evaluate):

@@ -282,8 +282,8 @@ def test_another_models_vocabulary_and_a_narrator_that_writes(polygraft, narrate
         (("--write",), "--write needs --srt or --vtt"),
         (("--overwrite",), "nothing to overwrite"),
         (("--scene", "house"), "means nothing without --update"),
-        (("--update", "--proposer", "m", "--proposer-command", "c"), "who is to be asked"),
-        (("--update", "--proposer-vocabulary", "m", "--proposer-command", "c"), "who is to be asked"),
+        (("--update", "--proposer", "m", "--proposer-command", "c"), "choose one"),
+        (("--update", "--proposer-vocabulary", "m", "--proposer-command", "c"), "choose one"),
     ],
 )
 def test_wrong_usage_is_one_sentence(narrate, video, flags, told):

@@ -1,1 +1,1 @@
-"""data."""
+"""Clips and their features."""

@@ -141,7 +141,7 @@ class _UnreadableError(Exception):
 
 
 class _Work:
-    """One call of `FilmCache.features`: which looks are known, and frames that wait to be encoded together."""
+    """One call of `VideoCache.features`: which looks are known, and frames that wait to be encoded together."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""frames."""
+"""Frames of videos at exact times."""

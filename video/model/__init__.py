@@ -1,1 +1,1 @@
-"""model."""
+"""The trained part of a narrator."""

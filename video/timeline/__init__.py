@@ -1,1 +1,1 @@
-"""timeline."""
+"""From query vectors of moments to narrated spans."""

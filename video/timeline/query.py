@@ -1,4 +1,4 @@
-"""A video as the query vectors of its moments: what narrating it takes, and finding what is new in it."""
+"""Query vectors for the moments of a video, and the detection of novel segments."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

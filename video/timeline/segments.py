@@ -1,4 +1,4 @@
-"""Segments: stretches of a video for which the vocabulary has no words, each asked about once."""
+"""Segments of a video without a good narration in the vocabulary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The samples of a training: clips with the rows, and perhaps the tokens, of their narrations.
-
-What `fit` trains in a narrator: the projection, judged by frozen texts or by the frozen language model.
-"""
+"""Training batches and objective of a narrator: the projection, with contrastive or language model loss."""
 
 import hashlib
 from collections.abc import Sequence

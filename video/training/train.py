@@ -1,4 +1,4 @@
-"""From clips to a trained narrator, its figures and its card."""
+"""Trains a narrator on clips, and writes its metrics and model card."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

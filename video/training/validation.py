@@ -1,7 +1,4 @@
-"""What is measured on held-out clips while a narrator is trained.
-
-The line between what a vocabulary can say and what it cannot, drawn for one narrator from its held-out clips.
-"""
+"""Validation of a narrator during training, and calibration of its novelty detector on held-out clips."""
 
 import torch
 

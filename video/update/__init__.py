@@ -1,1 +1,1 @@
-"""update."""
+"""Extension of a vocabulary from videos."""

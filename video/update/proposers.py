@@ -1,9 +1,6 @@
-"""Sentences for what a vocabulary cannot say: asked of a proposer, a segment at a time, and read from its answer.
+"""Proposers of sentences for a segment: from the vocabulary's own parts, another vocabulary, a command, or a model.
 
-VLog asks a vision-language model for the activity and a language model for actions (Section 3.4 and Appendix A.3). Here
-whatever can be called is a proposer; this file has two that need no model and one that is any command.
-
-Proposals by a model that sees: a captioner, or a chat model that is asked for actions.
+VLog asks a vision-language model for the activity and a language model for actions (section 3.4 and appendix A.3).
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Growth of a vocabulary: sentences for what it could not say, admitted by test, recorded, and removable.
+"""Updates of a vocabulary from new videos: proposals are accepted by test, recorded, and can be rolled back.
 
-After VLog, Section 3.4, whose update appends whatever a model says. Here a sentence is admitted only if it fits the
-segment that asked for it clearly better than anything there was, and every update can be taken back.
+After VLog, section 3.4, whose update appends every answer of a model. Here a sentence is accepted only if it matches
+its segment clearly better than all existing narrations.
 """
 
 import errno

@@ -1,1 +1,1 @@
-"""vocabulary."""
+"""The narration vocabulary."""
