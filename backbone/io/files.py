@@ -208,7 +208,7 @@ class FileKind:
             return [path]
         if not glob.has_magic(str(path)):
             raise PolygraftError(
-                f"{path} does not exist: give a {self.name} file, a folder or a pattern like '{self.pattern}'"
+                f"{path} does not exist: give {self.name} files, a folder or a pattern like '{self.pattern}'"
             )
         # Path.glob takes no absolute patterns
         matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207

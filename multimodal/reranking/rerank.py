@@ -102,7 +102,7 @@ NAMES = (
 """The columns of `evidence`."""
 
 SHARPNESS = 5.0
-"""How fast the votes of past captions fall with the similarity of their images, see `likeness_votes`."""
+"""How fast the votes of past captions fall with the similarity of their images, see `similarity_votes`."""
 
 _GROWS = ("own", "own flat", "borrowed", "borrowed flat", "is borrowed")
 """Evidence that counts otherwise for a user with many past posts than for one with few."""
