@@ -46,7 +46,7 @@ ImageSource = Path | str | bytes | Image.Image
 Images = Sequence[ImageSource] | Features | Tensor
 """Images; or their features, or pooled features (N, dv) as `Captioner.image` takes them."""
 Users = Profile | Sequence[Context] | None
-"""Whose captions: one user's for all images, or what is shown of a user for each image; None: nobody's."""
+"""Whose captions: one user's for all images, or what is shown of a user for each image; None: no user."""
 
 
 class Captioner:

@@ -4,7 +4,7 @@ One sub-folder per saved step holds sharded safetensors (written by every proces
 ``torch.distributed.checkpoint``) and a ``state.json``. Nothing in it is pickled. A step folder appears under its
 final name only when it is complete, so a run killed at any moment finds the last complete one.
 
-Saves the states of a run: at once or behind its back, into its resume folder or, where it has none, in memory.
+States are written synchronously or asynchronously, into the resume folder or, without one, into memory.
 """
 
 import json

@@ -149,7 +149,7 @@ def pasts(data: CaptionSet, encoder: str) -> dict[str, UserPosts]:
 
 
 def learned_words(data: CaptionSet) -> WordTable:
-    """Return the words of the authors of ``data``; posts without a user are nobody's."""
+    """Return the words of the authors of ``data``; posts without a user have no author."""
     texts: dict[str, list[str]] = {}
     for post in data.posts:
         if post.user:

@@ -161,12 +161,14 @@ def run(command: Command, argv: Sequence[str]) -> int:
 def parse(command: Command, argv: Sequence[str]) -> Any:
     """Return the command's ``Options`` for ``argv``; prints and leaves on ``--help`` (0) and on wrong usage (2)."""
     module = import_module(command.module)
-    options = options_of(module.Options)
-    if {"-h", "--help"} & set(argv):
+    words = list(argv)
+    if {"-h", "--help"} & set(words):
         emit(describe(command))
-        emit(help_page(command.program, options, getattr(module, "SHOWN", ()), page_width()))
+        emit(help_page(command.program, options_of(module.Options), getattr(module, "SHOWN", ()), page_width()))
         raise SystemExit(0)
-    words = with_config(options, argv)
+    # the table of options is read from source files, which a plain call need not wait for
+    if any(word.startswith("--config") for word in words):
+        words = with_config(options_of(module.Options), words)
     return tyro.cli(module.Options, prog=command.program, description="", args=words, config=_STYLE)
 
 
