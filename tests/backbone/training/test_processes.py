@@ -1,4 +1,4 @@
-"""Runs of `fit` in processes of their own: several of them, killed ones, and both."""
+"""Runs of `fit` on several processes, with a changing number of them, killed, interrupted, and going back from a spike."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.backbone.training.forked import finish, start
+
 # generous, since on a busy machine starting two processes alone takes long
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -18,28 +20,12 @@ TOY = Path(__file__).with_name("toy_training.py")
 OPTIONS = {"steps": 12, "batch_size": 8, "lr": 1e-2, "save_every": 2, "schedule": "constant"}
 
 
-def command(folder, processes=1, **options):
-    settings = OPTIONS | {"out": str(folder), "report": str(folder / "report.json")} | options
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    return [sys.executable, *launcher, str(TOY), json.dumps(settings)]
-
-
-def environment():
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+def begin(folder, processes=1, **options):
+    return start(folder, processes, **(OPTIONS | options))
 
 
 def run(folder, processes=1, **options):
-    folder.mkdir(exist_ok=True)
-    started = subprocess.Popen(
-        command(folder, processes, **options), env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    try:
-        _, errors = started.communicate(timeout=250)
-    except subprocess.TimeoutExpired:
-        started.terminate()  # torchrun then ends the processes it has started; a kill would leave them behind
-        raise
-    assert started.returncode == 0, errors
-    return json.loads((folder / "report.json").read_text())
+    return finish(begin(folder, processes, **options), folder)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +33,21 @@ def alone(tmp_path_factory):
     return run(tmp_path_factory.mktemp("alone"))
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_give_the_losses_of_one(tmp_path, alone, parallel):
-    both = run(tmp_path, 2, parallel=parallel, micro_batch=2)
+def test_torchrun_gives_the_losses_of_one_process(tmp_path, alone):
+    options = OPTIONS | {"parallel": "fsdp", "micro_batch": 2, "out": str(tmp_path), "report": str(tmp_path / "r.json")}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run(
+        [*command, TOY, json.dumps(options)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, timeout=250, check=True,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    both = json.loads((tmp_path / "r.json").read_text())
+    assert both["losses"] == pytest.approx(alone["losses"], abs=1e-5)
+    assert both["weights"] == pytest.approx(alone["weights"], abs=1e-3)
+
+
+def test_two_replicas_give_the_losses_of_one_process(tmp_path, alone):
+    both = run(tmp_path, 2, parallel="ddp", micro_batch=2)
     assert both["losses"] == pytest.approx(alone["losses"], abs=1e-5)
     assert both["weights"] == pytest.approx(alone["weights"], abs=1e-3)
 
@@ -59,9 +57,21 @@ def test_one_process_continues_what_two_shards_began(tmp_path, alone):
     assert run(tmp_path)["losses"] == pytest.approx(alone["losses"][6:], abs=1e-5)
 
 
-def test_two_shards_continue_what_one_process_began(tmp_path, alone):
-    run(tmp_path, steps=6)
-    assert run(tmp_path, 2, parallel="fsdp")["losses"] == pytest.approx(alone["losses"][6:], abs=1e-5)
+@pytest.mark.parametrize("options", [{"parallel": "ddp"}, {"parallel": "fsdp", "background_save": True}])
+def test_one_process_two_and_one_again_give_the_losses_of_one(tmp_path, alone, options):
+    first = run(tmp_path, steps=4, **options)
+    second = run(tmp_path, 2, steps=8, **options)
+    third = run(tmp_path, **options)
+    losses = [*first["losses"], *second["losses"], *third["losses"]]
+    assert losses == pytest.approx(alone["losses"], abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"parallel": "ddp"}, {"parallel": "fsdp", "background_save": True}])
+def test_two_processes_go_back_from_a_spike_like_one(tmp_path, options):
+    given = {"batch_size": 8, "steps": 9, "spike": 5, "spike_guard": 6.0}
+    one = run(tmp_path / "one", **given)
+    two = run(tmp_path / "two", 2, **given, **options)
+    assert two["losses"] == pytest.approx(one["losses"], abs=1e-5) and len(one["losses"]) == 9
 
 
 def test_muon_shards_its_state_too(tmp_path):
@@ -76,13 +86,12 @@ def test_muon_shards_its_state_too(tmp_path):
 def test_a_killed_run_ends_bit_identical(tmp_path, processes):
     unbroken = run(tmp_path / "unbroken", processes, dropout=0.1)
     broken = tmp_path / "broken"
-    broken.mkdir()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    killed = subprocess.Popen(command(broken, processes, dropout=0.1, slow=0.1), env=environment(), **quiet)
+    killed = begin(broken, processes, dropout=0.1, slow=0.1)
     wait_for_step(broken / "resume", 4, killed)
-    for file in broken.glob("pid-*"):
-        os.kill(int(file.read_text()), signal.SIGKILL)
-    killed.wait()
+    for process in killed:
+        process.kill()
+    for process in killed:
+        process.join()
     (broken / "resume" / ".partial-000000099").mkdir()  # what a kill while saving leaves behind
     resumed = run(broken, processes, dropout=0.1)
     assert 0 < len(resumed["losses"]) < OPTIONS["steps"]
@@ -90,22 +99,20 @@ def test_a_killed_run_ends_bit_identical(tmp_path, processes):
     assert resumed["losses"] == unbroken["losses"][-len(resumed["losses"]) :]
 
 
-def wait_for_step(folder, step, process):
+def wait_for_step(folder, step, processes):
     deadline = time.monotonic() + 200
     while not any(int(path.name[-9:]) >= step for path in folder.glob("step-*")):
-        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
+        assert all(process.is_alive() for process in processes) and time.monotonic() < deadline, "the run ended early"
         time.sleep(0.02)
 
 
 def test_an_interrupted_run_saves_before_it_leaves(tmp_path):
-    process = subprocess.Popen(
-        command(tmp_path, slow=0.1, save_every=0), env=environment(), stderr=subprocess.PIPE, text=True
-    )
+    (process,) = begin(tmp_path, slow=0.1, save_every=0, steps=600)
     deadline = time.monotonic() + 60
     while not (tmp_path / "log.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.4)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and "KeyboardInterrupt" in errors
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 1  # of KeyboardInterrupt
     assert list((tmp_path / "resume").glob("step-*"))
