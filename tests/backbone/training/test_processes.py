@@ -1,4 +1,4 @@
-"""Runs of `fit` on several processes, with a changing number of them, killed, interrupted, and going back from a spike."""
+"""Runs of `fit` on several processes, whose number may change, killed, interrupted, and back from a spike."""
 
 import json
 import os

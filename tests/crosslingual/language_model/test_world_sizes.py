@@ -1,20 +1,16 @@
 """`train language` on two processes: the model that is kept is whole, measured on the way, and that of one process."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.crosslingual.tiny_corpus import build, prose, source, write_jsonl
+from tests.forked import finish, program, start
 from tests.starter_build.tiny_languages import write_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).parents[3]
 FLAGS = (
     "--context", 16, "--batch-size", 4, "--micro-batch", 2, "--lr", "1e-2", "--steps", 6, "--eval-every", 3,
     "--device", "cpu", "--json",
@@ -33,13 +29,10 @@ def folder(tmp_path_factory):
 
 
 def train(folder, out, *flags, processes=1):
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     begin = ("train", "language", "--corpus", folder / "corpus", "--from", folder / "model", "--out", out, *FLAGS)
-    command = [sys.executable, *launcher, "-m", "scripts", *map(str, (*begin, *flags))]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), load_file(out / "model.safetensors")
+    printed = out.with_suffix(".jsonl")
+    finish(start(program, [*map(str, (*begin, *flags))], printed, processes=processes))
+    return json.loads(printed.read_text().splitlines()[-1]), load_file(out / "model.safetensors")
 
 
 @pytest.mark.parametrize("part", ["all", "embeddings"])
