@@ -144,7 +144,7 @@ def test_texts_and_images_share_a_space(images):
 def test_without_a_tokenizer_there_is_no_text_side(images):
     encoder = ImageEncoder.from_parts(tiny_clip(), tiny_image_encoder()._preprocess, name="silent")
     assert encoder.encode(images).pooled.shape == (5, WIDTH)
-    with pytest.raises(PolygraftError, match="silent was made without a tokenizer"):
+    with pytest.raises(PolygraftError, match="silent .*tokenizer"):
         encoder.encode_text(["a dog"])
 
 
@@ -259,7 +259,7 @@ def test_unknown_names_are_refused_with_what_there_is(small_model, name, words):
 def test_without_a_network_the_hub_is_one_sentence(name, monkeypatch, capfd):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     handlers = list(logging.getLogger().handlers)
-    with pytest.raises(PolygraftError, match="with no network give a local file or `starter`") as caught:
+    with pytest.raises(PolygraftError, match="`starter`") as caught:
         ImageEncoder.from_pretrained(name, device="cpu")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
@@ -269,7 +269,7 @@ def test_without_a_network_the_hub_is_one_sentence(name, monkeypatch, capfd):
 def test_damaged_and_foreign_folders_are_refused(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(PolygraftError, match=r"it has no open_clip_config\.json"):
+    with pytest.raises(PolygraftError, match=r"open_clip_config\.json"):
         ImageEncoder.from_pretrained(empty, device="cpu")
     folder = write_folder(tmp_path / "model", tiny_clip())
     weights = folder / "open_clip_model.safetensors"
@@ -333,7 +333,7 @@ def test_another_file_in_the_package_is_not_read(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PolygraftError, match="is not the file we know"):
         tower_tensors("odd", {})
-    with pytest.raises(PolygraftError, match="there is no image tower 'none'"):
+    with pytest.raises(PolygraftError, match="'none'"):
         tower_tensors("none", {})
 
 

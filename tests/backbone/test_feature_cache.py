@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_a_valid_cache(tmp_path, encoder, images):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (24 * 2 * 6 + 7, hard))  # six rows and a bit
     try:
-        with pytest.raises(PolygraftError, match=r"cannot be written .*; what it held before is kept"):
+        with pytest.raises(PolygraftError, match="cannot be written"):
             cache.features(images, batch_size=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

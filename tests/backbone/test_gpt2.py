@@ -87,7 +87,7 @@ def test_special_ids_come_from_the_tokenizer_then_the_model_then_the_end():
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused():
-    with pytest.raises(PolygraftError, match="goes up to id 298, but the model knows 200"):
+    with pytest.raises(PolygraftError, match="298.* 200"):
         Backbone.from_parts(tiny_model(200), tiny_tokenizer(), name="x")
 
 
@@ -174,7 +174,7 @@ def test_padding_of_the_prefix_changes_nothing(build, prefix):
 def test_more_than_the_context_is_one_sentence(backbone, prefix):
     ids = torch.zeros(3, 62, dtype=torch.int64)
     backbone.logits(prefix, ids[:, :61])
-    with pytest.raises(PolygraftError, match="4 positions of prefix and 62 tokens do not fit into the 64"):
+    with pytest.raises(PolygraftError, match="4 .* 62 .* 64"):
         backbone.logits(prefix, ids)
     with pytest.raises(PolygraftError, match="do not fit"):
         backbone.generate(prefix, Decoding(max_tokens=62))
@@ -365,9 +365,9 @@ def test_a_model_that_is_nowhere_is_one_sentence(tmp_path):
     with pytest.raises(PolygraftError, match="there is no model folder"):
         Backbone.from_pretrained(str(tmp_path / "nothing"))
     (tmp_path / "file").touch()
-    with pytest.raises(PolygraftError, match="is a file, but a model is a folder"):
+    with pytest.raises(PolygraftError, match="is a file"):
         Backbone.from_pretrained(str(tmp_path / "file"))
-    with pytest.raises(PolygraftError, match=r"hub is out of reach.*local folder, or `starter`"):
+    with pytest.raises(PolygraftError, match="`starter`"):
         Backbone.from_pretrained("someone/some-model")
 
 

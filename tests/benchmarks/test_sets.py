@@ -136,7 +136,7 @@ def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(t
 
 
 def test_a_voice_that_does_not_exist_and_no_users_are_refused(voices):
-    with pytest.raises(PolygraftError, match="There is no voice 'klingon'; the voices are cldr-name, "):
+    with pytest.raises(PolygraftError, match="'klingon'.*cldr-name"):
         voices.history("klingon", 3)
     with pytest.raises(PolygraftError, match="users_per_voice is 0"):
         voices.posts(users_per_voice=0)

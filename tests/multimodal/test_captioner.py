@@ -213,7 +213,7 @@ def test_a_frozen_folder_that_moved_is_named_with_the_option_that_helps(starter,
     monkeypatch.chdir(starter)
     saved_on_folders(starter, tmp_path / "folder")
     (starter / "gpt2").rename(starter / "moved")
-    with pytest.raises(PolygraftError, match=r"needs the language_model .*gpt2.*--backbone \(Python: backbone=\)"):
+    with pytest.raises(PolygraftError, match="gpt2.*--backbone"):
         Captioner.from_pretrained(tmp_path / "folder", device="cpu")
     moved = Captioner.from_pretrained(tmp_path / "folder", device="cpu", backbone=str(starter / "moved"))
     assert moved.backbone.name == str(starter / "moved")
@@ -253,12 +253,12 @@ def test_a_config_that_does_not_fit_is_one_sentence(captioner, tmp_path, changes
 
 def test_a_mapper_of_other_widths_is_refused(captioner):
     config = CaptionerConfig(image_width=99, text_width=32)
-    with pytest.raises(PolygraftError, match="image encoder of width 99, but 'tiny-0' has 24"):
+    with pytest.raises(PolygraftError, match="99, but 'tiny-0' has 24"):
         Captioner(captioner.encoder, captioner.backbone, captioner.mapper, config)
 
 
 def test_a_prefix_longer_than_the_language_model_reads_is_refused():
-    with pytest.raises(PolygraftError, match="need 96 positions, but the language model 'tiny' has 64"):
+    with pytest.raises(PolygraftError, match="96 positions.* 64"):
         tiny_captioner(prefix_length=80)
 
 

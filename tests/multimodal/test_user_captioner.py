@@ -359,14 +359,14 @@ def test_a_damaged_table_is_one_sentence(tmp_path, content):
     captioner.save_pretrained(tmp_path / "folder")
     file = tmp_path / "folder" / "tables.json"
     file.unlink() if content is None else file.write_text(content)
-    with pytest.raises(PolygraftError, match=r"tables\.json (is damaged|holds list)|table of users' words is damaged"):
+    with pytest.raises(PolygraftError, match=r"tables\.json|users' words"):
         load(captioner, tmp_path / "folder")
 
 
 def test_a_captioner_that_knows_no_users_says_so_in_one_sentence(tmp_path):
     captioner, profile = tiny_captioner(), Profile(user="ann", texts=("a red cat!",))
     for users in (profile, [Context(known=True)] * 2):
-        with pytest.raises(PolygraftError, match="this captioner knows no users: train one with --preset default"):
+        with pytest.raises(PolygraftError, match="--preset default"):
             captioner.caption(random_rows(2), users=users)
     captioner.save_pretrained(tmp_path / "folder")
     assert not (tmp_path / "folder" / "tables.json").exists()
@@ -374,13 +374,13 @@ def test_a_captioner_that_knows_no_users_says_so_in_one_sentence(tmp_path):
 
 def test_a_captioner_that_reads_grids_wants_the_images():
     captioner = user_captioner(features="grid")
-    with pytest.raises(PolygraftError, match="reads grid features: give it the images"):
+    with pytest.raises(PolygraftError, match="grid features"):
         captioner.caption(random_rows(2))
     assert captioner.config.grid_width == 32
 
 
 def test_a_prompt_too_long_for_the_language_model_is_refused():
-    with pytest.raises(PolygraftError, match="need 69 positions, but the language model 'tiny' has 64"):
+    with pytest.raises(PolygraftError, match="69 positions.* 64"):
         user_captioner(prompt_posts=2, past_tokens=25)
 
 

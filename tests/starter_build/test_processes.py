@@ -19,6 +19,6 @@ def test_a_command_is_called_from_anywhere(tmp_path, monkeypatch, capfd):
 
 
 def test_a_command_that_fails_is_named_after_its_own_sentence(capfd):
-    with pytest.raises(PolygraftError, match="polygraft metrics nowhere.jsonl ended with code"):
+    with pytest.raises(PolygraftError, match=r"metrics nowhere\.jsonl"):
         polygraft("metrics", "nowhere.jsonl", "nowhere.jsonl", threads=1)
     assert "nowhere.jsonl" in capfd.readouterr().err

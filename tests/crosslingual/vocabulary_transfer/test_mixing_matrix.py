@@ -70,7 +70,7 @@ def test_rows_are_filled_in_order_and_keep_their_origin():
 
 
 def test_too_few_rows_and_rows_without_origin_are_one_sentence():
-    with pytest.raises(PolygraftError, match="2 embedding rows, but its tokenizer has 3"):
+    with pytest.raises(PolygraftError, match="2 .*tokenizer has 3"):
         SOME.apply(random_rows(2))
     with pytest.raises(PolygraftError, match="2 rows have no origin"):
         SOME.apply(random_rows(3))
@@ -116,6 +116,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("crosslingual.vocabulary_transfer.mixing_matrix.write_json", full)
-    with pytest.raises(PolygraftError, match="could not be saved: No space left"):
+    with pytest.raises(PolygraftError, match="No space left"):
         SOME.save_pretrained(tmp_path / "m")
     assert list(tmp_path.iterdir()) == []

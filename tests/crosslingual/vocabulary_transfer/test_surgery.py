@@ -95,14 +95,14 @@ def test_an_encoder_decoder_starts_with_the_new_padding():
 def test_a_padding_id_that_would_move_robertas_positions_is_one_sentence():
     source, target = roberta_bpe(ENGLISH, SOURCE_SIZE), wordpiece(GERMAN, 200)
     mixing, _ = make_mixing(source, target, Evidence())
-    with pytest.raises(PolygraftError, match="counts positions from its padding id 1, but the new tokenizer's is 0"):
+    with pytest.raises(PolygraftError, match="padding id 1, .* 0"):
         with_mixed_vocabulary(roberta(SOURCE_SIZE), target, mixing, source=source)
 
 
 def test_too_few_rows_and_no_head_are_one_sentence():
     source = roberta_bpe(ENGLISH, SOURCE_SIZE)
     mixing, _ = make_mixing(source, source, Evidence())
-    with pytest.raises(PolygraftError, match="embedding rows, but its tokenizer has"):
+    with pytest.raises(PolygraftError, match="embedding rows"):
         with_mixed_vocabulary(roberta(SOURCE_SIZE - 5), source, mixing, source=source)
     headless = RobertaModel(RobertaConfig(vocab_size=SOURCE_SIZE, max_position_embeddings=66, pad_token_id=1, **SIZES))
     with pytest.raises(PolygraftError, match="has no output layer"):

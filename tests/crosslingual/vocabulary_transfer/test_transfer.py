@@ -131,7 +131,7 @@ def test_what_a_method_lacks_is_one_sentence(english, german):
 
 def test_ofa_needs_one_space(tmp_path, english, german, both):
     wide = tiny_fasttext(tmp_path / "wide.bin", GERMAN, width=30)
-    with pytest.raises(PolygraftError, match="widths 20 and 30 are not in one space: give vectors that are aligned"):
+    with pytest.raises(PolygraftError, match="20 and 30"):
         transfer(english, german, both[0], wide, PAIRS, TransferOptions(init="ofa"))
 
 
@@ -181,7 +181,7 @@ def test_refinement_looks_at_frequent_words_too(english, german, both):
 
 
 def test_what_is_missing_is_one_sentence(english, german, both):
-    with pytest.raises(PolygraftError, match="wechsel needs word vectors of both"):
+    with pytest.raises(PolygraftError, match="wechsel needs"):
         transfer(english, german, both[0], options=TransferOptions(init="wechsel"))
     with pytest.raises(PolygraftError, match="focus needs vectors"):
         transfer(english, german, options=TransferOptions(init="focus"))

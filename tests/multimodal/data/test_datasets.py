@@ -50,7 +50,7 @@ def test_instapic_is_read_from_its_files_and_their_folder(instapic):
 
 def test_a_file_by_another_name_needs_its_layout_named_and_has_no_split(instapic):
     file = (instapic / "json/insta-caption-train.json").rename(instapic / "json/mine.json")
-    with pytest.raises(PolygraftError, match="line 1 has no 'image', only anna"):
+    with pytest.raises(PolygraftError, match="line 1 has no 'image'"):
         load_posts(file)
     assert [post.split for post in load_posts(file, "instapic")] == [""]
 
@@ -173,7 +173,7 @@ def test_a_folder_in_another_layout_is_refused(tmp_path, layout):
 
 
 def test_a_layout_that_there_is_not_is_refused_with_those_there_are(tmp_path):
-    with pytest.raises(PolygraftError, match="no layout 'coco' of posts: choose one of auto, instapic, yfcc"):
+    with pytest.raises(PolygraftError, match="'coco' .*instapic"):
         load_posts(tmp_path, "coco")
 
 

@@ -185,7 +185,7 @@ def test_what_cannot_be_drawn_is_refused(options, told):
 
 
 def test_a_mark_that_there_is_not_is_refused():
-    with pytest.raises(PolygraftError, match="marked 'dev': a split is one of train, validation, test1, test2"):
+    with pytest.raises(PolygraftError, match="'dev'.*validation"):
         mark_splits(marked(("a", "dev")))
 
 

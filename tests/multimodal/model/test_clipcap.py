@@ -207,7 +207,7 @@ def test_a_head_that_was_not_saved_is_the_embedding():
 
 def test_another_language_model_is_named():
     tensors = read_clipcap(old_state_dict(official()), expected()).language_model
-    with pytest.raises(PolygraftError, match=r"'tiny'.*in transformer\.h\.1.* and 9 more"):
+    with pytest.raises(PolygraftError, match=r"transformer\.h\.1.* 9 more"):
         tuned_backbone(tiny_backbone(n_layer=1), tensors)
 
 

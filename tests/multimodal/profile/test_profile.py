@@ -104,7 +104,7 @@ def test_history_of_posts_at_one_time_does_not_see_the_others():
 
 
 def test_history_without_times_is_one_sentence():
-    with pytest.raises(PolygraftError, match="the history of 'ann' needs a time on every post"):
+    with pytest.raises(PolygraftError, match="'ann' needs a time"):
         shown("history", posts=[replace(p, time="") for p in POSTS])
 
 
@@ -301,14 +301,14 @@ def test_a_file_that_is_no_profile_is_one_sentence(tmp_path, content, told):
 
 
 def test_features_of_other_posts_are_refused():
-    with pytest.raises(PolygraftError, match="the profile of 'ann' has 2 texts, and features of others"):
+    with pytest.raises(PolygraftError, match="'ann' has 2 texts"):
         axes_profile(["cat", "dog"], pooled=np.eye(3, dtype=np.float32))
 
 
 def test_a_profile_of_another_encoder_is_refused_by_a_captioner():
     captioner, rows = user_captioner(), random_rows(2)
     profile = axes_profile(["cat"], pooled=rows.numpy()[:1])
-    with pytest.raises(PolygraftError, match="the profile of 'ann' was made with another image encoder"):
+    with pytest.raises(PolygraftError, match="'ann' .*image encoder"):
         captioner.users(profile, rows)
     assert captioner.users(replace(profile, encoder=captioner.encoder.digest), rows).known.tolist() == [False, True]
     assert captioner.users(Profile(texts=("cat",)), rows).known.all()

@@ -300,10 +300,10 @@ def test_an_empty_community_lends_nothing():
 
 def test_images_of_different_encoders_are_one_sentence():
     community = community_of(friend("al", ["near"], angled(0.9)))
-    with pytest.raises(PolygraftError, match="the profile of 'me' was made with another image encoder than the others"):
+    with pytest.raises(PolygraftError, match="'me' .*image encoder"):
         community.neighbours(replace(ME, encoder="other"))
     assert shared_by_others(community, replace(ME, encoder="other", pooled=None), HERE) == []
-    with pytest.raises(PolygraftError, match="seen by different image encoders: make their pasts again"):
+    with pytest.raises(PolygraftError, match="different image encoders"):
         community_of(friend("al", ["near"], angled(0.9)), friend("bo", ["near"], angled(0.9), encoder="other"))
 
 

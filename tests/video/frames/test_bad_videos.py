@@ -65,7 +65,7 @@ def test_a_video_cut_short_gives_what_can_be_read_and_a_warning(tmp_path, form, 
         assert looks
         assert all(look.time < end and number_of(look.image) == round(look.time * 30) for look in looks)
     assert len(said) == 4 if form in ("mp4", "mkv") else said
-    with pytest.raises(PolygraftError, match=r"there is no frame at 9\.00 s: ask for earlier times"):
+    with pytest.raises(PolygraftError, match=r"9\.00 s"):
         frames(video, at=[9.0])
 
 
@@ -84,7 +84,7 @@ def test_times_beyond_the_end_are_left_out_and_said(video):
     assert said[1:] == [f"video {video} ends at 2.00 s"]
     assert numbers(video, at=[2.0]) == [59]  # durations are rounded
     for nothing in ({"at": [9.0]}, {"every": 1.0, "start": 9.0}, {"start": 9.0}):
-        with pytest.raises(PolygraftError, match=r"ends at 2\.00 s; there is no frame at 9\.00 s: ask for earlier"):
+        with pytest.raises(PolygraftError, match=r"2\.00 s; .* 9\.00 s"):
             frames(video, **nothing)
 
 
@@ -111,7 +111,7 @@ def test_damage_inside_is_passed_over(tmp_path, capfd, video, seed):
 def test_a_video_without_images_is_one_sentence(tmp_path):
     write_video(tmp_path / "sound.mp4", [], codec="", sound=1.0)
     for read in (frames, probe):
-        with pytest.raises(PolygraftError, match="holds sound only, so it has no frames: give a video with images"):
+        with pytest.raises(PolygraftError, match="sound only"):
             read(tmp_path / "sound.mp4")
 
 
@@ -119,7 +119,7 @@ def test_a_video_of_no_frames_is_one_sentence(tmp_path, video):
     header = video.read_bytes().index(b"mdat") + 8
     (tmp_path / "header.mp4").write_bytes(video.read_bytes()[:header])
     for read in (frames, probe):
-        with pytest.raises(PolygraftError, match="has no frame that can be decoded: it is empty or damaged, fetch it"):
+        with pytest.raises(PolygraftError, match="no frame that can be decoded"):
             read(tmp_path / "header.mp4")
 
 

@@ -277,7 +277,7 @@ def test_large_frames_are_made_smaller_as_they_are_decoded(tmp_path):
 
 def test_frames_beyond_all_bounds_are_refused(tmp_path, video, monkeypatch):
     monkeypatch.setattr("video.frames.files.MAX_PIXELS", 1000)
-    with pytest.raises(PolygraftError, match="frames of 64 x 32 pixels, allowed are 1000 in all"):
+    with pytest.raises(PolygraftError, match="64 x 32 .*1000"):
         frames(video)
 
 

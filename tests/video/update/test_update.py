@@ -284,9 +284,9 @@ def test_ids_are_not_given_twice(folder):
     rollback(folder)
     grown = update(folder, [segment("peel a carrot")], Script("peel a carrot"))
     assert grown.update.header.id == "0002"
-    with pytest.raises(PolygraftError, match="was rolled back before: 0001; there are 0002"):
+    with pytest.raises(PolygraftError, match="0001; .*0002"):
         rollback(folder, "0001")
-    with pytest.raises(PolygraftError, match="does not exist: 7; there are 0002"):
+    with pytest.raises(PolygraftError, match="7; .*0002"):
         rollback(folder, "7")
 
 
@@ -303,7 +303,7 @@ def test_nothing_happens_to_a_folder_that_is_no_vocabulary(tmp_path):
 def test_one_process_at_a_time_changes_a_vocabulary(folder):
     descriptor = os.open(folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(PolygraftError, match="being updated by another process"):
+    with pytest.raises(PolygraftError, match="another process"):
         rollback(folder)
     os.close(descriptor)
     with pytest.raises(PolygraftError, match="no update"):

@@ -168,7 +168,7 @@ def test_a_query_in_a_batch_is_joined_as_alone_and_no_sentence_comes_twice():
 def test_no_postfixes_and_another_encoder():
     vocabulary = NarrationVocabulary.build(collect([NarrationRow("a b")]), encoder=toy_encoder())
     assert retrieve_joined(vocabulary, toy_encoder(), embed(["a"]), 3)[0][0].text == "a b"
-    with pytest.raises(PolygraftError, match="made with the text encoder 'toy' .* does not fit 'other'"):
+    with pytest.raises(PolygraftError, match="'toy' .*'other'"):
         retrieve_joined(vocabulary, TextEncoder(embed, "other", "ff" * 32), embed(["a"]))
 
 
@@ -349,7 +349,7 @@ def test_large_files_are_checked_where_they_are_used(folder, monkeypatch):
     lines(lambda rows: [*rows[:3], "{\n", *rows[4:]])(folder)
     loaded = NarrationVocabulary.from_pretrained(folder)
     assert loaded.entry("narrations", 2).text == "open the door"
-    with pytest.raises(PolygraftError, match=r"narrations\.jsonl, line 4 is damaged"):
+    with pytest.raises(PolygraftError, match=r"narrations\.jsonl, line 4"):
         loaded.entry("narrations", 3)
     with pytest.raises(PolygraftError, match="row 5 of the matrix"):
         loaded.search(embed(["open"]))
