@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from benchmarks.captioning.experiment import CaptioningExperiment
     from benchmarks.captioning.tables import CaptionRun
 
-Part = Literal["table", "controls", "curve", "ablations", "steps", "images", "choice"]
-PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "steps", "images", "choice")
+Part = Literal["table", "controls", "curve", "ablations", "steps", "images"]
+PARTS: tuple[Part, ...] = ("table", "controls", "curve", "ablations", "steps", "images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Options:
     parts: tuple[Part, ...] = PARTS
     """table: systems and baselines; controls: ours with wrong users and images; curve: by number of past posts;
     ablations: ours without each part, or with one more, on the validation posts; steps: trained for longer; images:
-    a grid of examples; choice: learn anew by what one of several captions is chosen."""
+    a grid of examples."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training; the curve, the images and what tells users apart use the first."""
     train: CaptionSchedule = field(default_factory=CaptionSchedule)
@@ -76,7 +76,7 @@ def main(options: Options) -> int:
             write_posts(laboratory.posts, options.export / f"{name}.jsonl")
             remark(f"wrote {options.export / name}.jsonl")
         parts = {"table": _table, "controls": _controls, "curve": _curve, "ablations": _ablations}
-        parts |= {"steps": _steps, "images": _grid, "choice": _choice}
+        parts |= {"steps": _steps, "images": _grid}
         for part in options.parts:
             if name == "voices" or part in ("table", "controls"):
                 parts[part](laboratory, options)
@@ -171,24 +171,6 @@ def _grid(laboratory: "CaptioningExperiment", options: Options) -> None:
     if options.out:
         run = laboratory.run(OURS, options.seeds[0], MAIN)
         remark(f"wrote {draw_grid(run, options.out, seed=options.seeds[0])}")
-
-
-def _choice(laboratory: "CaptioningExperiment", options: Options) -> None:
-    """Print how well past captions are chosen by learned weights, the weights, and what captions drawn may weigh."""
-    from benchmarks.captioning.choice import drawn_weights, learned_choice
-    from benchmarks.captioning.conditions import VALIDATION
-
-    tables, weights = learned_choice(laboratory.bench)
-    for (past, alone), rows in tables.items():
-        title = f"{laboratory.name}, choice among past captions, {'whole past' if past is None else f'{past} posts'}"
-        title += ", no lender of the voice" if alone else ""
-        _print(
-            options, title, {name: {key: (value, None) for key, value in row.items()} for name, row in rows.items()}, {}
-        )
-    conditions = [VALIDATION, replace(VALIDATION, name="validation 30", past=30)]
-    found = [laboratory.choices(OURS, options.seeds[0], condition) for condition in conditions]
-    weights |= drawn_weights(found, weights)
-    emit(json.dumps({"weights": weights, "validation": [one.chosen(weights).mean().round(4) for one in found]}))
 
 
 def _print_runs(

@@ -32,7 +32,7 @@ from multimodal.metrics.personalization import copy_rate, diversity, identificat
 from multimodal.metrics.ptb import tokenizer as ptb
 from multimodal.profile.profile import NOBODY, Context, ContextMode
 from multimodal.profile.style import emoji_words, style_distance
-from multimodal.reranking.rerank import Agreement
+from multimodal.reranking.rerank import rerank
 from multimodal.users.contexts import Known
 from multimodal.users.history import UserPosts
 
@@ -98,8 +98,8 @@ class Speaker:
     captioner: Captioner
     decoding: Decoding
     personal: float = 1.0
-    agreement: Agreement | None = None
-    """How one of several captions drawn, or a past one, is agreed on; None: the first is taken."""
+    consensus: bool = False
+    """Take the MBR winner among the captions drawn and past ones; else the first is taken."""
     known: tuple[str, ...] = ()
     """Captions by which rare words are distinguished from common ones then."""
     batch_size: int = 32
@@ -121,9 +121,7 @@ class Speaker:
         return found
 
     def _chosen(self, drawn: list[str], shown: Context) -> str:
-        if self.agreement is None:
-            return drawn[0]
-        return self.agreement.pick(drawn, shown, self.known)
+        return rerank(drawn, shown, self.known) if self.consensus else drawn[0]
 
     def log_likelihoods(self, samples: Samples, users: Sequence[Context], label: str) -> list[float]:
         """Return the log-probability of each sample's first truth, given the user that is shown."""

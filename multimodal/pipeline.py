@@ -18,7 +18,7 @@ from backbone.gpt2 import Generation
 from backbone.io.images import open_image
 from multimodal.captioner import Captioner
 from multimodal.profile.profile import NOBODY, Context, Profile
-from multimodal.reranking.rerank import KNOWN, VOTERS, Agreement
+from multimodal.reranking.rerank import KNOWN, VOTERS, choose
 from multimodal.users.neighbors import Neighbours
 
 _THREADS = 4  # that open files; each holds one image in full, the rest of the batch is prepared pixels
@@ -45,8 +45,8 @@ class UserSettings:
     """How much so, see `Captioner.generate`."""
     neighbours: Neighbours | None = None
     """Who shares past captions to that user; None: nobody."""
-    agreement: Agreement | None = None
-    """How one of several captions, or a past one, is agreed on; None: all captions are given."""
+    consensus: bool = False
+    """Give one of the captions or of the past ones, by MBR; else all captions are given."""
 
 
 NOBODYS = UserSettings()
@@ -84,13 +84,13 @@ def _caption_batch(
         features = captioner.encoder.encode_pixels(torch.stack(pixels), grid=captioner.config.features == "grid")
         users = None
         if voice.profile is not None:
-            voters = VOTERS if voice.agreement else 0
+            voters = VOTERS if voice.consensus else 0
             users = captioner.contexts(voice.profile, features, neighbours=voice.neighbours, voters=voters)
         made = captioner.generate(features, decoding, users=users, personal=voice.personal, batch_size=len(pixels))
-        if voice.agreement is not None:
+        if voice.consensus:
             known = voice.profile.texts[-KNOWN:] if voice.profile else ()
             shown = users or [NOBODY] * len(made)
-            made = [[_agreed(*row, known, voice.agreement)] for row in zip(made, shown, strict=True)]
+            made = [[_reranked(*row, known)] for row in zip(made, shown, strict=True)]
         captions = iter(made)
     for path, opened in batch:
         if isinstance(opened, Tensor):
@@ -99,11 +99,11 @@ def _caption_batch(
             yield Captioned(path=path, error=opened)
 
 
-def _agreed(drawn: Sequence[Generation], shown: Context, known: Sequence[str], agreement: Agreement) -> Generation:
-    """Return the caption that is agreed on; a past one has no tokens and no score."""
-    chosen = agreement.choose([one.text for one in drawn], shown, known)
+def _reranked(drawn: Sequence[Generation], shown: Context, known: Sequence[str]) -> Generation:
+    chosen = choose([one.text for one in drawn], shown, known)
     if chosen < len(drawn):
         return drawn[chosen]
+    # a past caption has no tokens and no score
     return Generation(text=shown.voters[chosen - len(drawn)].text, ids=(), score=math.nan)
 
 

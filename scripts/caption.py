@@ -16,7 +16,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ import tyro
 from backbone.errors import PolygraftError, UsageError
 from backbone.generation.config import Decoding
 from scripts._app.cli import Device, Json, emit, progress, remark, run_file
-from scripts._app.mbr_options import check_consensus, drawn
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
@@ -42,6 +41,8 @@ SHOWN = (
     "beams", "temperature", "batch_size", "write_txt", "overwrite", "cache", "device", "seed", "json",
 )  # fmt: skip
 """Options of the help page; --config and the command line take all."""
+
+_TEMPERATURE = 0.6  # of the samples of --consensus, unless another one is given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,33 @@ class Options:
         for name, given in idle.items():
             if given and self.user is None:
                 raise UsageError(f"{name} {getattr(self, name)} does nothing without --user")
+
+
+def check_consensus(count: int, decoding: Decoding) -> None:
+    """Refuse what contradicts it; 0 is none.
+
+    Raises:
+        UsageError: one caption is to be agreed on, or other options ask for other captions.
+    """
+    if count == 0:
+        return
+    if count < 2:
+        raise UsageError(f"consensus is {count}, allowed is 0, or 2 or more")
+    for name, given in {
+        "beams": decoding.beams > 1,
+        "contrastive": decoding.contrastive is not None,
+        "num_return": decoding.num_return > 1,
+    }.items():
+        if given:
+            value = getattr(decoding, name)
+            raise UsageError(f"consensus draws captions and gives one, so {name} {value} contradicts it")
+
+
+def drawn(count: int, decoding: Decoding) -> Decoding:
+    """Return how captions are searched for: as asked, or so many samples."""
+    if not count:
+        return decoding
+    return replace(decoding, temperature=decoding.temperature or _TEMPERATURE, num_return=count)
 
 
 def main(options: Options) -> int:
@@ -195,14 +223,13 @@ def _past(options: Options) -> "Past | None":
 def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "UserSettings":
     """Return whose voice it is, and which of several captions is given."""
     from multimodal.pipeline import UserSettings
-    from multimodal.reranking.rerank import Agreement
 
     profile = _profile(options, captioner, past) if past else None
     return UserSettings(
         profile=profile,
         personal=options.personal,
         neighbours=_neighbours(options, captioner, profile) if profile and options.others else None,
-        agreement=Agreement() if options.consensus else None,
+        consensus=bool(options.consensus),
     )
 
 

@@ -27,7 +27,7 @@ from multimodal.data.posts import SPLITS, LayoutName
 from multimodal.data.splits import Holdout
 from multimodal.profile.profile import ContextMode
 from scripts._app.cli import Device, Json, emit, remark, run_file, watch_batches
-from scripts._app.mbr_options import check_consensus, drawn
+from scripts.caption import check_consensus, drawn
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
@@ -106,7 +106,7 @@ def main(options: Options) -> int:
     """Print the figures."""
     from multimodal.captioner import Captioner
     from multimodal.evaluation import Speaker, copying, quality, write_predictions
-    from multimodal.reranking.rerank import KNOWN, Agreement
+    from multimodal.reranking.rerank import KNOWN
 
     posts, chosen = _posts(options)
     captioner = Captioner.from_pretrained(
@@ -123,7 +123,7 @@ def main(options: Options) -> int:
         captioner=captioner,
         decoding=drawn(options.consensus, options.decoding),
         personal=options.personal,
-        agreement=Agreement() if options.consensus else None,
+        consensus=bool(options.consensus),
         known=tuple(training[:: max(1, -(-len(training) // KNOWN))]),
         batch_size=options.batch_size,
         watch=watch_batches,

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbone.generation.config import Decoding
 from backbone.io.files import atomic_file, write_json
-from benchmarks.captioning.choice import Choices, gather_choices
 from benchmarks.captioning.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
 from benchmarks.captioning.tables import CaptionRun, counterfactual_accuracy
 from benchmarks.common import file_name
 from multimodal.data.posts import Post
 from multimodal.profile.profile import NOBODY, Context
-from multimodal.reranking.rerank import KNOWN, LEARNED, VOTERS, VOTES, Agreement
+from multimodal.reranking.rerank import KNOWN, VOTERS, rerank
 from scripts._app.cli import remark
 from starter_build.datasets.post_sets import Benchmark, load_authors, load_voices
 from starter_build.datasets.voice_posts import voice_of
@@ -37,14 +36,12 @@ USERS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How captions are found: by default of twelve samples the one that is agreed on."""
+    """How captions are found: by default the MBR winner of twelve samples."""
 
     decoding: Decoding = DRAWN
     personal: float = 1.0
-    votes: int = 0
-    """Past captions that vote on it, see `Agreement`."""
-    learned: bool = True
-    """Whether what counts how much is learned; else votes alone count."""
+    votes: bool = False
+    """Whether past captions vote, see `multimodal.reranking.rerank`."""
 
 
 @dataclass(kw_only=True)
@@ -62,10 +59,9 @@ class CaptioningExperiment:
 
     DECODINGS: ClassVar[Mapping[str, Search]] = {
         "no votes of past captions": Search(),
-        "votes alone": Search(votes=VOTERS, learned=False),
         "greedy decoding": Search(decoding=GREEDY),
         "beams 5": Search(decoding=replace(GREEDY, beams=5)),
-        "guidance 1.5": Search(personal=1.5, votes=VOTERS),
+        "guidance 1.5": Search(personal=1.5, votes=True),
     }
 
     @classmethod
@@ -130,15 +126,12 @@ class CaptioningExperiment:
 
     def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> CaptionRun:
         """Return the captions of a system under a condition, agreed on where several are drawn."""
-        search = decoding or Search(votes=VOTERS if SYSTEMS[system].preset == "default" else 0)
+        search = decoding or Search(votes=SYSTEMS[system].preset == "default")
         posts = self.bench.data.splits[condition.split].posts
         drawn = self.drawn(system, seed, condition, search)
         if search.decoding.num_return == 1 or search.decoding.beams > 1:
             return CaptionRun(posts=posts, captions=[texts[0] for texts in drawn])
-        agreement = Agreement(weights=LEARNED if search.learned else VOTES)
-        return CaptionRun(
-            posts=posts, captions=list(map(agreement.pick, drawn, *self._voters(system, condition, search)))
-        )
+        return CaptionRun(posts=posts, captions=list(map(rerank, drawn, *self._voters(system, condition, search))))
 
     def runs(
         self, system: str, seeds: Sequence[int], condition: Condition, *, decoding: Search | None = None
@@ -146,20 +139,11 @@ class CaptioningExperiment:
         """Return `run` of each seed."""
         return [self.run(system, seed, condition, decoding=decoding) for seed in seeds]
 
-    def choices(self, system: str, seed: int, condition: Condition) -> Choices:
-        """Return what a system's captions of a condition are chosen from, with what each would gain."""
-        posts, search = self.bench.data.splits[condition.split].posts, Search(votes=VOTERS)
-        drawn = self.drawn(system, seed, condition, search)
-        truths, concepts = [post.text for post in posts], self.bench.data.groups(condition.split)
-        return gather_choices(drawn, *self._voters(system, condition, search), truths, concepts)
-
     def drawn(self, system: str, seed: int, condition: Condition, search: Search) -> list[list[str]]:
         """Return all captions that a system makes of each image; they are kept."""
         if not SYSTEMS[system].config.knows_users:
             condition = Condition(name="", split=condition.split, image=condition.image)  # all else is no matter
-        key = hashlib.sha256(
-            repr((system, seed, condition, replace(search, votes=0, learned=True))).encode()
-        ).hexdigest()[:16]
+        key = hashlib.sha256(repr((system, seed, condition, replace(search, votes=False))).encode()).hexdigest()[:16]
         file = self.folder / "captions" / f"{file_name(system, seed)}-{key}.json"
         if not file.exists():
             captioner = self.trained(system, seed).captioner
@@ -189,9 +173,7 @@ class CaptioningExperiment:
         shown = self._contexts(system, condition) or [NOBODY] * len(posts)
         history = pasts(condition, self.bench) if search.votes and condition.history == "own" and condition.past else {}
         known = [history[post.user].profile.texts[-KNOWN:] if post.user in history else () for post in posts]
-        return [
-            replace(one, own=one.own[: search.votes], borrowed=one.borrowed[: search.votes]) for one in shown
-        ], known
+        return [one if search.votes else replace(one, voters=()) for one in shown], known
 
     def baselines(self, split: str, history: "dict[str, UserPosts]") -> dict[str, list[str]]:
         """Return the captions of the baselines that copy."""

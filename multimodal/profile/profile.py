@@ -39,10 +39,8 @@ class PastCaption(NamedTuple):
     text: str
     similarity: float
     """Of its image to another one, from -1 to 1."""
-    trust: float = 1.0
-    """In who wrote it: 1 for the user, from 0 to 1 for one who writes alike."""
     worth: float = 0.0
-    """The similarity less what it loses by distrust."""
+    """The similarity, less what it loses by distrust of who wrote it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +77,10 @@ class Context:
     # The mapper reads what stands above. What follows is not recognised by repr, which names the data that it learns
     # from.
 
-    own: tuple[PastCaption, ...] = field(default=(), repr=False)
-    """Past captions of the user that vote in reranking, see `multimodal.reranking.rerank`, the most similar first."""
-    borrowed: tuple[PastCaption, ...] = field(default=(), repr=False)
-    """Those of other users that do, the most worth first."""
-    seen: int = field(default=0, repr=False)
-    """How many of the user's past posts these were taken from."""
+    voters: tuple[PastCaption, ...] = field(default=(), repr=False)
+    """Past captions that vote in reranking: the user's own, the most similar first, then borrowed ones."""
     user: str = field(default="", repr=False)
     """Who it is: it tells users apart in training."""
-
-    @property
-    def voters(self) -> tuple[PastCaption, ...]:
-        """The past captions that speak for one of several."""
-        return self.own + self.borrowed
 
 
 NOBODY = Context()
@@ -197,11 +186,9 @@ class Profile:
         return Context(
             words=tuple(table.top(numbers, limits.words)) if limits.words else (),
             posts=tuple((one.text, one.worth) for one in _worthiest(own[: limits.posts], borrowed, limits.posts)),
-            own=tuple(own[: limits.voters]),
-            borrowed=tuple(borrowed[: limits.voters]),
+            voters=(*own[: limits.voters], *borrowed[: limits.voters]),
             style=tuple(Style.of([self.texts[at] for at in sampled]).as_vector()),
             known=True,
-            seen=len(kept),
             user=self.user,
         )
 

@@ -198,8 +198,8 @@ class Neighbours:
         near = np.flatnonzero((scores >= least) & ~barred)
         best: dict[str, PastCaption] = {}
         for at in near[np.argsort(-scores[near], kind="stable")].tolist():
-            text, lender = community.texts[at], community.authors[at]
-            best.setdefault(text, PastCaption(text, float(cosines[at]), float(trust[lender]), float(scores[at])))
+            text = community.texts[at]
+            best.setdefault(text, PastCaption(text, float(cosines[at]), float(scores[at])))
         return list(best.values())[:limit]
 
 

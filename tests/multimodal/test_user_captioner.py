@@ -298,15 +298,15 @@ def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     )
     assert [{len(context.posts) for context in found} for found in (alone, borrowed, more)] == [{1}, {2}, {2}]
     assert [context.posts for context in more] == [context.posts for context in borrowed]
-    assert {(len(context.own), len(context.borrowed)) for context in more} == {(1, 7)}
+    assert {len(context.voters) for context in more} == {8}
     assert not any(context.voters for context in (*alone, *borrowed))
-    assert all(one.text.endswith("!") for context in more for one in context.borrowed)  # as ann writes, who shares
+    assert all(one.text.endswith("!") for context in more for one in context.voters[1:])  # as ann writes, who shares
     assert captioner.users(more, images).past.tolist() == captioner.users(borrowed, images).past.tolist()
 
 
 def test_what_only_the_choice_reads_is_no_other_data_to_learn_from():
     captioner, voter = user_captioner(), PastCaption("a dog", 0.5)
-    more = [replace(context, own=(voter,), borrowed=(voter,), seen=9) for context in CONTEXTS]
+    more = [replace(context, voters=(voter, voter)) for context in CONTEXTS]
     digests = {UserTensors(contexts, captioner.backbone, 4).digest for contexts in (CONTEXTS, more)}
     assert len(digests) == 1 and UserTensors(CONTEXTS[1:], captioner.backbone, 4).digest not in digests
 

@@ -8,7 +8,6 @@ import pytest
 from backbone.gpt2 import Generation
 from multimodal.captioner import Captioner
 from multimodal.profile.profile import Profile
-from multimodal.reranking import rerank as agreement
 from tests.multimodal.tiny_captioner import paint
 from tests.scripts.tiny_users import write_lines, write_user_captioner, write_users_posts
 
@@ -263,7 +262,6 @@ def test_a_saved_profile_borrows_what_the_posts_do(caption, past, others, tmp_pa
 def test_captions_that_are_lent_vote_too(caption, past, others, monkeypatch):
     found = [Generation(text=text, ids=(), score=0.0) for text in ("the sky", "the sky", "sea")]
     monkeypatch.setattr(Captioner, "generate", lambda *_, **__: [found])
-    monkeypatch.setattr(agreement, "LEARNED", agreement.VOTES)
     keep_one(past)
     flags = ("--consensus", 3, "--user", past)
     assert caption(*flags).out[0].endswith("\tthe sky")
@@ -276,7 +274,7 @@ def test_more_vote_than_the_captioner_reads(caption, past, others, seen):
     caption(*flags, "--consensus", 4)
     alone, agreed = (call["users"][0] for call in seen)
     assert len(alone.posts) == 2 and alone.posts == agreed.posts
-    assert not alone.voters and len(agreed.voters) > 5 and agreed.borrowed
+    assert not alone.voters and len(agreed.voters) > 5 and any(one.worth < one.similarity for one in agreed.voters)
 
 
 def test_without_images_of_the_user_nobody_can_be_compared(caption, tmp_path, others):

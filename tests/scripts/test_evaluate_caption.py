@@ -332,9 +332,7 @@ def test_a_past_caption_may_be_the_consensus(evaluate, monkeypatch, tmp_path):
 def test_rare_words_are_told_by_few_training_texts(evaluate, monkeypatch):
     told = []
     monkeypatch.setattr("multimodal.reranking.rerank.KNOWN", 5)
-    monkeypatch.setattr(
-        "multimodal.reranking.rerank.Agreement.pick", lambda _, drawn, __, known: told.append(known) or drawn[0]
-    )
+    monkeypatch.setattr("multimodal.evaluation.rerank", lambda drawn, _, known: told.append(known) or drawn[0])
     assert evaluate("--identify", 0, "--consensus", 2).code == 0
     assert {len(known) for known in told} == {5}
 

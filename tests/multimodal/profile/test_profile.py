@@ -187,7 +187,7 @@ def test_a_profile_may_be_asked_with_one_table_after_another():
 def merged(texts, borrowed, posts=3, voters=0, **options):
     """Return what is shown of a user whose images are alike by 0.9, 0.8 and so on, beside what others share."""
     query = 0.9 - 0.1 * np.arange(6, dtype=np.float32)
-    worth = [PastCaption(text, worth + 0.5, 0.5, worth) for text, worth in borrowed]
+    worth = [PastCaption(text, worth + 0.5, worth) for text, worth in borrowed]
     limits = ContextLimits(posts=posts, voters=voters)
     return axes_profile(texts).context(query, TABLE, limits, borrowed=worth, **options)
 
@@ -222,13 +222,13 @@ def test_nothing_is_lent_to_nobody_or_beyond_the_limit():
     assert merged(["cat"], [("red", 0.95)], posts=1).posts == (("red", 0.95),)
 
 
-def test_own_and_lent_captions_vote_in_lists_of_their_own():
+def test_own_and_then_lent_captions_vote_as_many_of_each():
     borrowed = [("dog", 0.95), ("red", 0.85), ("blue", 0.1)]
     found = merged(["cat", "dog", "sea"], borrowed, posts=1, voters=2)
-    assert [one.text for one in found.own] == ["cat", "dog"] and [one.text for one in found.borrowed] == ["dog", "red"]
+    assert [one.text for one in found.voters] == ["cat", "dog", "dog", "red"]
     assert [one.similarity for one in found.voters] == pytest.approx([0.9, 0.8, 1.45, 1.35])
-    assert [one.trust for one in found.voters] == [1, 1, 0.5, 0.5]
-    assert (found.posts, found.seen) == ((("dog", 0.95),), 3) and not merged(["cat"], borrowed).voters
+    assert [one.worth for one in found.voters] == pytest.approx([0.9, 0.8, 0.95, 0.85])
+    assert found.posts == (("dog", 0.95),) and not merged(["cat"], borrowed).voters
 
 
 # Folders and limits

@@ -162,7 +162,7 @@ def slow_borrowed(members, profile, trust, query, limit, group):
         for text, row, of in zip(past.profile.texts, past.profile.pooled, past.groups, strict=True):
             cosine = float(row @ query)
             if user != profile.user and cosine < 0.999 and not (group and of == group):
-                found.append(PastCaption(text, cosine, trust[user], cosine + 3.0 * (trust[user] - 1.0)))
+                found.append(PastCaption(text, cosine, cosine + 3.0 * (trust[user] - 1.0)))
     best = {}
     for one in sorted(found, key=lambda one: -one.worth):
         best.setdefault(one.text, one)
