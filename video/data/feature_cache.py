@@ -75,7 +75,7 @@ class VideoCache:
     def __init__(self, folder: Path | str, encoder: ImageEncoder) -> None:
         self.encoder = encoder
         self.store = RowStore(
-            Path(folder) / f"{encoder.digest[:16]}-videos", encoder, {"pooled": (encoder.width,), "shown": (1,)}
+            Path(folder) / f"{encoder.digest[:16]}-videos", encoder, {"pooled": (encoder.width,), "shown": ()}
         )
 
     def features(
@@ -154,8 +154,9 @@ class _Work:
     ) -> None:
         self.encoder, self.store, self.fps, self.batch_size, self.report = encoder, store, fps, batch_size, report
         self.looked = looked
-        self.known = store.repair()
-        self.beyond = set(np.flatnonzero(store.table("shown", len(self.known))[:, 0] == 0).tolist())
+        self.known = store.known
+        shown = store.table("shown")
+        self.beyond = set(np.flatnonzero(shown[np.arange(shown.shape[0])] == 0).tolist())
         """Rows of looks beyond a video's end."""
         self.encoded = 0
         self._waiting: dict[bytes, Tensor] = {}
@@ -260,14 +261,13 @@ class _Work:
             self.encoded += len(self._waiting)
             self._waiting.clear()
         if self._over:
-            self.beyond |= set(range(len(self.known), len(self.known) + len(self._over)))
+            before = len(self.known)
             self._append(torch.zeros(len(self._over), self.encoder.width), list(self._over), shown=False)
+            self.beyond |= set(range(before, len(self.known)))
             self._over.clear()
 
     def _append(self, rows: Tensor, keys: list[bytes], *, shown: bool) -> None:
-        self.store.append({"pooled": rows, "shown": torch.full((len(keys), 1), float(shown))}, keys)
-        for key in keys:
-            self.known[key] = len(self.known)
+        self.store.append({"pooled": rows, "shown": torch.full((len(keys),), float(shown))}, keys)
 
     def rows(self, digest: str, times: Looks) -> Numbers:
         """Return the row of each look."""
@@ -314,5 +314,5 @@ def _collect(spans: Sequence[Span], found: dict[Path, _Looked], work: _Work) -> 
         videos=videos,
         unreadable={video: looked.problem for video, looked in found.items() if looked.problem},
         encoded=work.encoded,
-        table=work.store.table("pooled", len(work.known)),
+        table=work.store.table("pooled"),
     )
