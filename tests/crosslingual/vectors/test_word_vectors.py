@@ -1,6 +1,5 @@
 import gzip
 import struct
-import time
 
 import fasttext
 import numpy as np
@@ -164,15 +163,14 @@ WRITERS = {
 }
 
 
-def test_a_word_without_an_end_is_told_at_once(binary, tmp_path):
+@pytest.mark.timeout(20)
+def test_a_word_without_an_end_is_reported_at_once(binary, tmp_path):
     path = tmp_path / "endless.bin"
     head = binary.read_bytes()[: binary.read_bytes().index(b"</s>\0")]
     for rest in (b"a" * 30_000_000, b"a" * 30_000_000 + b"\0" + b"b" * 8):
         path.write_bytes(head + rest)
-        began = time.perf_counter()
         with pytest.raises(PolygraftError, match="truncated"):
             WordVectors.open(path)
-        assert time.perf_counter() - began < 5
 
 
 @pytest.mark.parametrize("name", WRITERS)

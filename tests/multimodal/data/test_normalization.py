@@ -2,7 +2,6 @@
 
 import re
 import string
-import time
 import unicodedata
 
 import pytest
@@ -115,9 +114,8 @@ def test_the_form_of_yfcc_stays_as_it_is_where_it_makes_nothing_new(text):
     assert paper_yfcc(once) == once
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("piece", ["a.", '<a href="', "<a b>", "</a>", "www.", "-", "_", "@", "#@", "1", "%", "(", "é"])
 def test_no_text_takes_long(piece):
     text = piece * (300_000 // len(piece))
-    begin = time.monotonic()
     paper_yfcc(text), paper_instagram(text), natural(text)
-    assert time.monotonic() - begin < 10

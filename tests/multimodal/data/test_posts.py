@@ -1,7 +1,6 @@
 """Posts from files and folders as people have them, odd and hostile ones among them."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -174,9 +173,8 @@ def test_a_lone_surrogate_in_a_name_is_a_image_that_is_missing(posts_file):
     assert [post.text for post in posts] == ["a dog"]
 
 
+@pytest.mark.timeout(60)
 def test_one_user_may_have_a_hundred_thousand_posts(posts_file):
     file = posts_file(*(row(["a.png", "sub/b.png"][n % 2], f"post {n}", user="anna") for n in range(100_000)))
-    begin = time.monotonic()
     posts = load_posts(file)
     assert len({post.id for post in posts}) == 100_000
-    assert time.monotonic() - begin < 30

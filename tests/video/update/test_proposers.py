@@ -1,6 +1,5 @@
 import shlex
 import sys
-import time
 
 import pytest
 from hypothesis import given
@@ -118,15 +117,14 @@ def test_a_command_that_fails_is_one_sentence(command, told):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.timeout(40)
 @pytest.mark.parametrize(
     ("command", "told"), [("sleep 60 | cat", "took longer than 0.3 s"), ("yes", "more than a megabyte")]
 )
 def test_a_command_without_end_is_stopped(command, told):
-    start = time.monotonic()
     timeout = 0.3 if "sleep" in command else 60
     with pytest.raises(PolygraftError, match=told):
         ShellCommand(command=command, timeout=timeout).propose(segment())
-    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize("wrong", [{"command": " "}, {"command": "echo", "timeout": 0}])
