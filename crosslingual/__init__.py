@@ -5,7 +5,7 @@ Names are imported on first use, so that reading an options dataclass does not i
 
 from typing import TYPE_CHECKING
 
-from backbone.lazy import lazy
+from backbone import lazy
 
 if TYPE_CHECKING:
     from crosslingual.tokenization.options import TokenizerOptions as TokenizerOptions
@@ -14,13 +14,4 @@ if TYPE_CHECKING:
     from crosslingual.vocabulary_transfer.transfer import TransferReport as TransferReport
     from crosslingual.vocabulary_transfer.transfer import transfer as transfer
 
-_HOME = {
-    "TokenizerOptions": "crosslingual.tokenization.options",
-    "TransferReport": "crosslingual.vocabulary_transfer.transfer",
-    "WordVectors": "crosslingual.vectors.word_vectors",
-    "train_tokenizer": "crosslingual.tokenization.train",
-    "transfer": "crosslingual.vocabulary_transfer.transfer",
-}
-__all__ = ["TokenizerOptions", "TransferReport", "WordVectors", "train_tokenizer", "transfer"]
-
-__getattr__ = lazy(__name__, _HOME)
+__getattr__, __all__ = lazy(__name__)

@@ -5,7 +5,7 @@ Names are imported on first use, so that reading an options dataclass does not i
 
 from typing import TYPE_CHECKING
 
-from backbone.lazy import lazy
+from backbone import lazy
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner as Captioner
@@ -13,12 +13,4 @@ if TYPE_CHECKING:
     from multimodal.data.posts import Post as Post
     from multimodal.profile.profile import Profile as Profile
 
-_HOME = {
-    "Captioner": "multimodal.captioner",
-    "CaptionerConfig": "multimodal.captioner",
-    "Post": "multimodal.data.posts",
-    "Profile": "multimodal.profile.profile",
-}
-__all__ = ["Captioner", "CaptionerConfig", "Post", "Profile"]
-
-__getattr__ = lazy(__name__, _HOME)
+__getattr__, __all__ = lazy(__name__)

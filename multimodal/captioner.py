@@ -15,7 +15,6 @@ from backbone.checkpoint.folder import (
     Checkpoint,
     FrozenPart,
     ModelCard,
-    config_from_dict,
     load_checkpoint,
     load_strict,
     save_checkpoint,
@@ -27,6 +26,7 @@ from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone, Generation
 from backbone.io.files import atomic_folder
 from backbone.io.images import open_image
+from backbone.io.settings import config_from_dict
 from backbone.starter import starter_path
 from multimodal.batches import CaptionBatch
 from multimodal.config import CaptionerConfig as CaptionerConfig

@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
+from backbone.checkpoint.folder import own_version
 from scripts._app.cli import emit, guard, run
 from scripts._app.registry import find_commands, listing, split_words
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: Sequence[str]) -> int:
     if list(argv) == ["--version"]:
-        emit(f"polygraft {_version()}")
+        emit(f"polygraft {own_version()}")
         return 0
     commands = find_commands()
     name, rest = split_words(commands, argv)
@@ -26,13 +26,6 @@ def _dispatch(argv: Sequence[str]) -> int:
         return run(commands[name], rest)
     emit(listing(commands, name) if name else f"{TITLE}\n\n{listing(commands)}")
     return 0
-
-
-def _version() -> str:
-    try:
-        return version("polygraft")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Names are imported on first use, so that reading an options dataclass does not i
 
 from typing import TYPE_CHECKING
 
-from backbone.lazy import lazy
+from backbone import lazy
 
 if TYPE_CHECKING:
     from video.config import NarratorConfig as NarratorConfig
@@ -13,12 +13,4 @@ if TYPE_CHECKING:
     from video.narrator import Narrator as Narrator
     from video.vocabulary.vocabulary import NarrationVocabulary as NarrationVocabulary
 
-_HOME = {
-    "NarrationVocabulary": "video.vocabulary.vocabulary",
-    "Narrator": "video.narrator",
-    "NarratorConfig": "video.config",
-    "read_frames": "video.frames.reader",
-}
-__all__ = ["NarrationVocabulary", "Narrator", "NarratorConfig", "read_frames"]
-
-__getattr__ = lazy(__name__, _HOME)
+__getattr__, __all__ = lazy(__name__)

@@ -18,7 +18,6 @@ from backbone.checkpoint.folder import (
     Checkpoint,
     FrozenPart,
     ModelCard,
-    config_from_dict,
     load_checkpoint,
     load_strict,
     save_checkpoint,
@@ -29,6 +28,7 @@ from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_n
 from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import LanguageModel
 from backbone.gpt2 import Backbone, Generation
+from backbone.io.settings import config_from_dict
 from backbone.lora import Adapted
 from backbone.starter import starter_path
 from video.config import NarratorConfig as NarratorConfig

@@ -1,116 +1,32 @@
 """The checkpoint folder: trained weights, their config, the frozen models they need, and a card.
 
 ``config.json``, ``model.safetensors``, ``README.md`` and ``training.json``, described in ``docs/checkpoint.md``.
-A folder appears whole or not at all, is loaded strictly, and nothing in it is ever unpickled. Configs are read back
-into the dataclasses that wrote them, with no key too many, too few or of another type.
+A folder appears whole or not at all, is loaded strictly, and nothing in it is ever unpickled.
 """
 
 import platform
-import sys
-import types
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from json import dumps, loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from backbone.checkpoint.model_card import FrozenPart as FrozenPart
 from backbone.checkpoint.model_card import ModelCard as ModelCard
 from backbone.checkpoint.model_card import write_card as write_card
 from backbone.errors import PolygraftError
-from backbone.io.files import atomic_folder as atomic_folder
-from backbone.io.files import read_json
-from backbone.io.files import write_json as write_json
+from backbone.io.files import atomic_folder, read_json, write_json
+from backbone.io.settings import config_from_dict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-T = TypeVar("T")
-
-
-def config_from_dict(cls: type[T], mapping: Mapping[str, Any]) -> T:
-    """Build the dataclass ``cls`` from ``mapping``, the inverse of ``dataclasses.asdict`` after a trip through JSON.
-
-    Lists become tuples where the field is a tuple, objects become dataclasses where it is one.
-
-    Raises:
-        PolygraftError: an unknown key (the known ones are listed), a missing key, a value of another type, or a value
-            that the class itself refuses.
-    """
-    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # T is any dataclass
-    _check_keys(cls.__name__, set(mapping), known)
-    hints = get_type_hints(cls)
-    values = {name: _convert(f"{cls.__name__}.{name}", mapping[name], hints[name]) for name in known}
-    try:
-        return cls(**values)
-    except (ValueError, PolygraftError) as error:  # a UsageError as well: the fault is in a file, not in the call
-        raise PolygraftError(f"{cls.__name__} refuses its settings: {error}") from error
-
-
-def _check_keys(owner: str, found: set[str], known: list[str]) -> None:
-    if unknown := sorted(found - set(known)):
-        raise PolygraftError(f"{owner} has no {', '.join(unknown)}: it knows {', '.join(known)}")
-    if missing := [name for name in known if name not in found]:
-        raise PolygraftError(f"{owner} lacks {', '.join(missing)}: the file is damaged or of another version")
-
-
-def _convert(place: str, value: Any, hint: Any) -> Any:
-    """Return ``value`` as the annotation ``hint`` wants it, or raise a `PolygraftError` that names ``place``."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return _convert_union(place, value, get_args(hint))
-    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return config_from_dict(hint, value)
-    if get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return _convert_tuple(place, value, get_args(hint))
-    if get_origin(hint) is list and isinstance(value, list):
-        return [_convert(place, item, get_args(hint)[0]) for item in value]
-    if get_origin(hint) is dict and isinstance(value, Mapping):
-        return {key: _convert(f"{place}.{key}", item, get_args(hint)[1]) for key, item in value.items()}
-    if not _fits(value, hint):
-        wanted = " or ".join(map(repr, get_args(hint))) if get_origin(hint) is Literal else _name(hint)
-        raise PolygraftError(f"{place} is {value!r}, but must be {wanted}")
-    return float(value) if hint is float else value
-
-
-def _convert_union(place: str, value: Any, options: tuple[Any, ...]) -> Any:
-    for option in options:
-        try:
-            return _convert(place, value, option)
-        except PolygraftError:
-            continue
-    raise PolygraftError(f"{place} is {value!r}, but must be {' or '.join(map(_name, options))}")
-
-
-def _convert_tuple(place: str, value: list[Any] | tuple[Any, ...], items: tuple[Any, ...]) -> tuple[Any, ...]:
-    if items[1:] == (...,):
-        return tuple(_convert(place, item, items[0]) for item in value)
-    if len(value) != len(items):
-        raise PolygraftError(f"{place} is {value!r}, but must have {len(items)} values")
-    return tuple(_convert(place, item, hint) for item, hint in zip(value, items, strict=True))
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if get_origin(hint) is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
-    if hint is float:
-        return isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
-    if hint is int:
-        return type(value) is int  # True is an int to isinstance
-    return hint is Any or isinstance(value, get_origin(hint) or hint)
-
-
-def _name(hint: Any) -> str:
-    return "null" if hint is type(None) else getattr(hint, "__name__", str(hint))
-
-
 FORMAT = 1
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "model.safetensors", "README.md", "training.json"
-
 TABLES = "tables.json"
-
 INSIDE = "./"  # begins the name of a frozen model that lies in the checkpoint folder itself
 
 
@@ -159,11 +75,11 @@ def save_checkpoint(
 
     folder = Path(folder)
     _check_finite(checkpoint.tensors)
-    replace = _is_ours(folder)
+    replaces = _is_ours(folder)
     header = Header(format=FORMAT, kind=checkpoint.kind, config=checkpoint.config, frozen=checkpoint.frozen)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.tensors.items()}
     try:
-        with atomic_folder(folder, replace=replace) as partial:
+        with atomic_folder(folder, replace=replaces) as partial:
             write_json(partial / CONFIG, asdict(header))
             (partial / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
             text = card.render(checkpoint.kind, checkpoint.frozen, _weights_line(tensors))
@@ -172,7 +88,7 @@ def save_checkpoint(
             if checkpoint.tables:
                 write_json(partial / TABLES, checkpoint.tables)
     except OSError as error:
-        kept = "; the older checkpoint is untouched" if replace else ""
+        kept = "; the older checkpoint is untouched" if replaces else ""
         raise PolygraftError(f"the checkpoint {folder} could not be saved: {error.strerror}{kept}") from error
     return folder
 
@@ -205,17 +121,18 @@ def _weights_line(tensors: "Mapping[str, Tensor]") -> str:
 
 def made_with(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record with the versions at work, as plain JSON; NaN and infinity become null."""
-    versions = {"python": platform.python_version(), "torch": version("torch"), "polygraft": _own_version()}
+    versions = {"python": platform.python_version(), "torch": version("torch"), "polygraft": own_version()}
     text = dumps({"made_with": versions, **record}, default=str)
     plain: dict[str, Any] = loads(text, parse_constant=lambda _: None)
     return plain
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of the installed package."""
     try:
         return version("polygraft")
     except PackageNotFoundError:
-        return "not installed"
+        return "(not installed)"
 
 
 def read_header(folder: str | Path) -> Header:
@@ -252,7 +169,10 @@ def load_checkpoint(folder: str | Path, *, kind: str) -> Checkpoint:
     header = read_header(folder)
     if header.kind != kind:
         raise PolygraftError(f"{folder} holds a {header.kind}, but a {kind} is asked for")
-    frozen = {role: _found_inside(folder, part) for role, part in header.frozen.items()}
+    frozen = {
+        role: replace(part, name=str(folder / part.name)) if part.name.startswith(INSIDE) else part
+        for role, part in header.frozen.items()
+    }
     return Checkpoint(
         kind=kind,
         config=header.config,
@@ -260,11 +180,6 @@ def load_checkpoint(folder: str | Path, *, kind: str) -> Checkpoint:
         tensors=load_tensors(folder / WEIGHTS),
         tables=read_json(folder / TABLES) if (folder / TABLES).is_file() else {},
     )
-
-
-def _found_inside(folder: Path, part: FrozenPart) -> FrozenPart:
-    inside = part.name.startswith(INSIDE)
-    return FrozenPart(name=str(folder / part.name), sha256=part.sha256) if inside else part
 
 
 def load_tensors(path: Path) -> "dict[str, Tensor]":
@@ -322,19 +237,13 @@ def load_strict(module: "nn.Module", tensors: "Mapping[str, Tensor]") -> None:
         PolygraftError: lists what is missing, unexpected or of another shape; the module is then unchanged.
     """
     own = module.state_dict()
-    complaints = [
-        ("missing", [name for name in own if name not in tensors]),
-        ("unexpected", [name for name in tensors if name not in own]),
-        (
-            "of another shape",
-            [
-                f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
-                for name in own
-                if name in tensors and tensors[name].shape != own[name].shape
-            ],
-        ),
-    ]
-    found = [f"{label}: {', '.join(sorted(names))}" for label, names in complaints if names]
+    odd = [name for name in own if name in tensors and tensors[name].shape != own[name].shape]
+    complaints = {
+        "missing": own.keys() - tensors.keys(),
+        "unexpected": tensors.keys() - own.keys(),
+        "of another shape": {f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}" for name in odd},
+    }
+    found = [f"{label}: {', '.join(sorted(names))}" for label, names in complaints.items() if names]
     if found:
         raise PolygraftError(f"the weights do not fit the model ({'; '.join(found)})")
     module.load_state_dict(tensors)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbone.checkpoint.folder import config_from_dict
 from backbone.io.files import read_json, write_json
+from backbone.io.settings import config_from_dict
 
 
 def model_digest(tensors: Mapping[str, Tensor], vocabulary: Mapping[str, int], heads: int = 0) -> str:

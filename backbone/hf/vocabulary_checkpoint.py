@@ -12,12 +12,13 @@ from typing import Any, Protocol
 import torch
 from safetensors.torch import save_file
 
-from backbone.checkpoint.folder import config_from_dict, load_tensors
+from backbone.checkpoint.folder import load_tensors
 from backbone.errors import PolygraftError
 from backbone.hf.fingerprint import body_digest_of, digest_of, read_kin
 from backbone.hf.loading import load_model, load_tokenizer
 from backbone.hf.vocabulary import is_tied, replace_vocabulary
 from backbone.io.files import read_json, write_json
+from backbone.io.settings import config_from_dict
 from backbone.starter import language_model_place
 
 HEADER, ROWS = "vocabulary.json", "rows.safetensors"

@@ -1,7 +1,6 @@
 """The sources of a corpus: a TOML file, read strictly, and the published thresholds by language of FineWeb-2."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -10,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from backbone.errors import PolygraftError
 from backbone.io.files import read_json
+from backbone.io.settings import check_keys, read_toml
 from crosslingual.corpus.compressed_io import PACKED
 from crosslingual.corpus.quality_filters import Rules
 
@@ -176,12 +176,7 @@ def read_sources(path: Path) -> SourceList:
     Raises:
         PolygraftError: the file cannot be read, or a key or value in it is wrong.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PolygraftError(f"{path} cannot be read ({error.strerror}): give a TOML file of sources") from error
-    except ValueError as error:  # bad TOML and bad UTF-8
-        raise PolygraftError(f"{path} is no TOML file ({error})") from None
+    table = read_toml(path)
     try:
         return _parse(table, path.parent)
     except PolygraftError as error:
@@ -189,7 +184,7 @@ def read_sources(path: Path) -> SourceList:
 
 
 def _parse(table: dict[str, Any], folder: Path) -> SourceList:
-    _known(table, {"source", "rules", "language"}, "the list")
+    check_keys("the list", table, ("language", "rules", "source"))
     entries = table.get("source", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries) or not entries:
         raise PolygraftError("there is no [[source]] in it")
@@ -199,21 +194,21 @@ def _parse(table: dict[str, Any], folder: Path) -> SourceList:
         raise PolygraftError(f"two sources are called {repeated!r}: give each a name of its own")
     common, special = _tables(table, "rules"), _tables(table, "language")
     languages = dict.fromkeys(source.language for source in sources)
-    _known(special, set(languages), "[language]")
+    check_keys("[language]", special, languages)
     rules = {language: _rules(language, {**common, **_tables(special, language)}) for language in languages}
     return SourceList(sources=sources, rules=rules, folder=folder)
 
 
 def _source(entry: dict[str, Any]) -> Source:
     label = f"source {entry.get('name', '')!r}"
-    _known(entry, {item.name for item in fields(Source)}, label)
+    check_keys(label, entry, [item.name for item in fields(Source)])
     if missing := [name for name in ("name", "language", "licence") if not entry.get(name)]:
         raise PolygraftError(f"{label} has no {missing[0]}")
     return Source(**entry)
 
 
 def _rules(language: str, given: Mapping[str, Any]) -> Rules:
-    _known(given, {"preset", *(item.name for item in fields(Rules))}, f"the rules of {language}")
+    check_keys(f"the rules of {language}", given, ["preset", *(item.name for item in fields(Rules))])
     if given.get("identifier") and not given.get("label"):
         given = {**given, "label": re.split("[-_]", language)[0].lower()}
     try:
@@ -233,8 +228,3 @@ def _tables(table: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PolygraftError(f"{name} is {value!r} where a table [{name}] is expected")
     return value
-
-
-def _known(table: Mapping[str, Any], names: set[str], where: str) -> None:
-    if unknown := sorted(table.keys() - names):
-        raise PolygraftError(f"{where} has no {unknown[0]!r}: it knows {', '.join(sorted(names))}")

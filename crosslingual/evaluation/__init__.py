@@ -6,7 +6,7 @@ on first use, so that reading an options dataclass is quick.
 
 from typing import TYPE_CHECKING
 
-from backbone.lazy import lazy
+from backbone import lazy
 
 if TYPE_CHECKING:
     from crosslingual.evaluation.evaluate import TaskReport as TaskReport
@@ -18,25 +18,4 @@ if TYPE_CHECKING:
     from crosslingual.evaluation.tasks import read_items as read_items
     from crosslingual.evaluation.tasks import read_probe as read_probe
 
-_HOME = {
-    "TaskOptions": "crosslingual.evaluation.options",
-    "TaskReport": "crosslingual.evaluation.evaluate",
-    "evaluate_choices": "crosslingual.evaluation.evaluate",
-    "evaluate_labelling": "crosslingual.evaluation.evaluate",
-    "harness_model": "crosslingual.evaluation.lm_eval_adapter",
-    "read_items": "crosslingual.evaluation.tasks",
-    "read_probe": "crosslingual.evaluation.tasks",
-    "read_sentences": "crosslingual.evaluation.tagging",
-}
-__all__ = [
-    "TaskOptions",
-    "TaskReport",
-    "evaluate_choices",
-    "evaluate_labelling",
-    "harness_model",
-    "read_items",
-    "read_probe",
-    "read_sentences",
-]
-
-__getattr__ = lazy(__name__, _HOME)
+__getattr__, __all__ = lazy(__name__)

@@ -1,10 +1,8 @@
 """The options of a command as a table, read from its dataclass: for the help page, for --config and for the docs."""
 
 import ast
-import difflib
 import inspect
 import sys
-import tomllib
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -16,12 +14,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import tyro
 
-from backbone.errors import UsageError
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.settings import convert, nearest, read_toml
 
 _POSITIONAL, _SUPPRESS = (get_args(marker[int])[1] for marker in (tyro.conf.Positional, tyro.conf.Suppress))
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", Path: "PATH", bool: ""}
 _COLUMN = 26  # where descriptions begin on a help page
-_MAX_CONFIG = 1 << 20  # bytes: a settings file, not data
 REQUIRED = MISSING
 """The default of an option that has none."""
 
@@ -200,7 +198,11 @@ def with_config(options: Sequence[Option], argv: Sequence[str]) -> list[str]:
         return rest
     given = {word.split("=")[0].replace("_", "-") for word in rest if word.startswith("--")}
     added: list[str] = []
-    for key, value in _read_config(Path(file)).items():
+    try:
+        settings = read_toml(Path(file))
+    except PolygraftError as error:
+        raise UsageError(str(error)) from None
+    for key, value in settings.items():
         option, inverted = _find(options, key, file, is_switch=isinstance(value, bool))
         if given.isdisjoint({option.flag, *option.aliases}):
             added += _words(option, not value if inverted else value, file)
@@ -223,20 +225,6 @@ def _without_config(argv: Sequence[str]) -> tuple[list[str], str | None]:
     return rest, files[0] if files else None
 
 
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > _MAX_CONFIG:
-            raise UsageError(f"the configuration {file} is larger than a megabyte: give a TOML file of settings")
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"the configuration {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"the configuration {file} is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the configuration {file} is not TOML: {error}") from None
-    return found
-
-
 def _find(options: Sequence[Option], key: str, file: str, *, is_switch: bool) -> tuple[Option, bool]:
     """Return the option that a key names, by its name or one of its flags, and whether it negates it."""
     known: dict[str, tuple[Option, bool]] = {}
@@ -247,38 +235,25 @@ def _find(options: Sequence[Option], key: str, file: str, *, is_switch: bool) ->
             known |= dict.fromkeys(flags, (option, option.negated)) | {option.name: (option, False)}
     name = key.replace("-", "_")
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         raise UsageError(
-            f"{file} sets {key}, which is no option of this command; the nearest is {close[0]}; keys stand at the top "
-            "level, not in tables"
+            f"{file} sets {key}, which is no option of this command; the nearest is {nearest(name, known)}; keys stand "
+            "at the top level, not in tables"
         )
     return known[name]
 
 
 def _words(option: Option, value: Any, file: str) -> list[str]:
     """Return the words of a command line that set an option to a value of TOML."""
-    if not _fits(option.hint, value):
+    try:
+        if value == []:
+            raise PolygraftError("an option takes at least one value")
+        convert(option.name, value, option.hint)
+    except PolygraftError:
         allowed = "true or false" if option.hint is bool else option.metavar
-        raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is {allowed}")
+        raise UsageError(f"{file} sets {option.name} to {value!r}, allowed is {allowed}") from None
     if option.hint is bool:
         return [option.flag] if value is not option.default else []
     if isinstance(value, dict):
         value = [word for pair in value.items() for word in pair]
     # in one word, so that a value may begin with a hyphen
     return [option.flag, *map(str, value)] if isinstance(value, list) else [f"{option.flag}={value}"]
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    """Return whether a value of TOML has the type of an option."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(part, value) for part in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is tuple:
-        return isinstance(value, list) and bool(value) and all(_fits(arguments[0], one) for one in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(_fits(arguments[1], one) for one in value.values())
-    if isinstance(value, bool) or hint is bool:
-        return isinstance(value, bool) and hint is bool
-    return isinstance(value, {int: int, float: int | float, str: str, Path: str}.get(hint, types.NoneType))

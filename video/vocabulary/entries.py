@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from backbone.checkpoint.folder import config_from_dict
 from backbone.errors import PolygraftError
+from backbone.io.settings import config_from_dict
 
 Kind = Literal["prefix", "pair", "postfix", "scene"]
 KINDS: tuple[Kind, ...] = ("prefix", "pair", "postfix", "scene")

@@ -17,10 +17,11 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from backbone.checkpoint.folder import config_from_dict, load_tensors
+from backbone.checkpoint.folder import load_tensors
 from backbone.checkpoint.model_card import FrozenPart
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, read_json, write_json
+from backbone.io.settings import config_from_dict
 from video.vocabulary.entries import Counts, Entries, Entry, EntryFile
 from video.vocabulary.exact_search import Membership, check_all
 from video.vocabulary.pair_encoding import CodingOptions

@@ -27,18 +27,17 @@ from backbone.checkpoint.folder import (
     Checkpoint,
     FrozenPart,
     ModelCard,
-    atomic_folder,
     check_frozen,
-    config_from_dict,
     load_checkpoint,
     load_strict,
     load_tensors,
     read_header,
     save_checkpoint,
     write_card,
-    write_json,
 )
 from backbone.errors import PolygraftError
+from backbone.io.files import atomic_folder, write_json
+from backbone.io.settings import config_from_dict
 
 CARD = ModelCard(title="A test", summary="Nothing of use.", data="Noise (CC0-1.0).")
 FROZEN = {
@@ -327,7 +326,7 @@ def damage(folder: Path, **changes: object) -> None:
         ({"format": None}, "no polygraft checkpoint"),
         ({"kind": "narrator"}, "holds a narrator, but a captioner"),
         ({"kind": None}, "Header lacks kind"),
-        ({"colour": "red"}, "Header has no colour: it knows format, kind, config, frozen"),
+        ({"colour": "red"}, r"Header has no 'colour' .*: it knows format, kind, config, frozen"),
         ({"config": [1]}, "Header.config is"),
         ({"frozen": {"backbone": "gpt2"}}, "must be FrozenPart"),
         ({"frozen": {"backbone": {"name": "gpt2"}}}, "FrozenPart lacks sha256"),
@@ -433,7 +432,7 @@ def test_strict_loading_names_everything_that_does_not_fit():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"widht": 3}, "no widht: it knows width, rate, kind"),
+        ({"widht": 3}, r"no 'widht' \(nearest: 'width'\): it knows width, rate, kind"),
         ({"width": "8"}, "Config.width is '8', but must be int"),
         ({"width": True}, "Config.width is True"),
         ({"width": 0}, "width 0 is below 1"),

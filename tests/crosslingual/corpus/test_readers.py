@@ -234,10 +234,10 @@ def test_a_file_that_vanishes_is_told(tmp_path):
     ("text", "told"),
     [
         ("", "there is no [[source]] in it"),
-        ("[[source", "is no TOML file"),
-        ("[sources]", "the list has no 'sources': it knows language, rules, source"),
+        ("[[source", "is not TOML"),
+        ("[sources]", "the list has no 'sources' (nearest: 'source'): it knows language, rules, source"),
         ("source = 3", "there is no [[source]] in it"),
-        (source("a", "en", "a.txt", colour="red"), "source 'a' has no 'colour': it knows"),
+        (source("a", "en", "a.txt", colour="red"), "source 'a' has no 'colour'"),
         (source("a", "en", "a.txt", licence=""), "source 'a' has no licence"),
         (source("a/b", "en", "a.txt"), "name 'a/b' is not letters, digits, dots and dashes"),
         (source("a", "../x", "a.txt"), "language '../x' is not a code"),
@@ -259,7 +259,10 @@ def test_a_file_that_vanishes_is_told(tmp_path):
         ),
         (source("a", "en", "a.txt") + "[rules]\nmax_top_ngrams = [true, 'x']", "values like"),
         (source("a", "en", "a.txt") + '[language.en]\nscripts = ["LATEIN"]', "scripts names 'LATEIN'"),
-        (source("a", "en", "a.txt") + "[language.de]\nmin_words = 3", "[language] has no 'de': it knows en"),
+        (
+            source("a", "en", "a.txt") + "[language.de]\nmin_words = 3",
+            "[language] has no 'de' (nearest: 'en'): it knows en",
+        ),
     ],
 )
 def test_a_wrong_list_is_one_sentence(tmp_path, text, told):
