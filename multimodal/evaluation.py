@@ -33,8 +33,7 @@ from multimodal.metrics.ptb import tokenizer as ptb
 from multimodal.profile.profile import NOBODY, Context, ContextMode
 from multimodal.profile.style import emoji_words, style_distance
 from multimodal.reranking.rerank import rerank
-from multimodal.users.contexts import Known
-from multimodal.users.history import UserPosts
+from multimodal.users.contexts import ContextBuilder
 
 Watch = Callable[[Sequence[range], str], Iterable[range]]
 """Passes batches on and shows how far it is; the text says what is done."""
@@ -208,21 +207,29 @@ def _history(post: Post, posts: Iterable[Post], mode: ContextMode) -> list[str]:
 
 
 def identified(
-    speaker: Speaker, samples: Samples, known: Known, shown: Sequence[Context], *, among: int = 10, seed: int = 0
+    speaker: Speaker,
+    samples: Samples,
+    builder: ContextBuilder,
+    shown: Sequence[Context],
+    *,
+    among: int = 10,
+    seed: int = 0,
 ) -> Figures:
     """Return how often the true author explains a text best, among others with pasts drawn by ``seed``.
 
     Samples of whose author nothing is known do not count. Nothing is returned where there are too few users.
     """
     rows = [row for row, context in enumerate(shown) if context.known]
-    among = min(among, len(known.past))
+    among = min(among, len(builder.past))
     if among < 2 or not rows:
         return {}
     subset = replace(samples, data=samples.data.take(rows), truths=tuple(samples.truths[row] for row in rows))
-    suspects = [_others(known.past, user, among - 1, (seed, row)) for row, user in zip(rows, subset.users, strict=True)]
+    suspects = [
+        _others(builder.past, user, among - 1, (seed, row)) for row, user in zip(rows, subset.users, strict=True)
+    ]
     scores = [speaker.log_likelihoods(subset, [shown[row] for row in rows], "the author")]
     for number in range(among - 1):
-        users = known.shown(subset.data, authors=[others[number] for others in suspects])
+        users = builder.build(subset.data, authors=[others[number] for others in suspects])
         scores.append(speaker.log_likelihoods(subset, users, f"other user {number + 1}"))
     found = identification(np.array(scores).T, [0] * len(rows))
     return {
@@ -231,12 +238,12 @@ def identified(
     }
 
 
-def strangers(samples: Samples, known: Known, *, seed: int = 0) -> list[Context] | None:
+def strangers(samples: Samples, builder: ContextBuilder, *, seed: int = 0) -> list[Context] | None:
     """Return what is shown of another user for each sample, drawn by ``seed``; None if there is no other."""
-    if len(known.past) < 2:
+    if len(builder.past) < 2:
         return None
-    drawn = [_others(known.past, user, 1, (seed, row)) for row, user in enumerate(samples.users)]
-    return known.shown(samples.data, authors=[others[0] for others in drawn])
+    drawn = [_others(builder.past, user, 1, (seed, row)) for row, user in enumerate(samples.users)]
+    return builder.build(samples.data, authors=[others[0] for others in drawn])
 
 
 def write_predictions(file: Path, captions: Sequence[str], samples: Samples) -> None:
@@ -278,8 +285,8 @@ def _interval(values: Mapping[str, Sequence[float]], seed: int) -> Figure:
     return Figure(*bootstrap(values, seed=seed))
 
 
-def _others(past: Mapping[str, UserPosts], user: str, count: int, seed: tuple[int, int]) -> list[str]:
-    names = sorted(past.keys() - {user})
+def _others(past: Iterable[str], user: str, count: int, seed: tuple[int, int]) -> list[str]:
+    names = sorted({*past} - {user})
     drawn = np.random.default_rng(seed).permutation(len(names))[:count]
     return [names[at] for at in drawn]
 

@@ -29,10 +29,9 @@ from scripts._app.cli import Device, Json, emit, progress, remark, run_file
 
 if TYPE_CHECKING:
     from multimodal.captioner import Captioner
-    from multimodal.data.posts import SidecarWriter
+    from multimodal.data.posts import Post, SidecarWriter
     from multimodal.pipeline import Captioned, UserSettings
     from multimodal.profile.profile import Profile
-    from multimodal.users.load import Past
     from multimodal.users.neighbors import Neighbours
 
 
@@ -211,7 +210,7 @@ def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iter
     return progress(done, total, "caption")
 
 
-def _past(options: Options) -> "Past | None":
+def _past(options: Options) -> "Profile | list[Post] | None":
     """Return the user's past posts, before anything large is loaded."""
     from multimodal.users.load import is_replaceable, read_past
 
@@ -220,7 +219,7 @@ def _past(options: Options) -> "Past | None":
     return read_past(options.user, options.user_name, report=remark) if options.user else None
 
 
-def _voice(options: Options, captioner: "Captioner", past: "Past | None") -> "UserSettings":
+def _voice(options: Options, captioner: "Captioner", past: "Profile | list[Post] | None") -> "UserSettings":
     """Return whose voice it is, and which of several captions is given."""
     from multimodal.pipeline import UserSettings
 
@@ -244,13 +243,16 @@ def _neighbours(options: Options, captioner: "Captioner", profile: "Profile") ->
     return community.neighbours(profile)
 
 
-def _profile(options: Options, captioner: "Captioner", past: "Past") -> "Profile":
+def _profile(options: Options, captioner: "Captioner", past: "Profile | list[Post]") -> "Profile":
+    from multimodal.users.load import cached_profile
+
     if not captioner.config.knows_users:
         raise PolygraftError(
             f"the captioner {options.model} knows no users: leave --user out, take starter-personal, or train one that "
             "does with `polygraft train captioner --preset default`"
         )
-    profile = past.profile(captioner.encoder, options.cache.expanduser(), report=remark)
+    cache = options.cache.expanduser()
+    profile = cached_profile(past, captioner.encoder, cache, report=remark) if isinstance(past, list) else past
     if options.save_profile:
         profile.save(options.save_profile)
     return profile

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from multimodal.data.posts import Post
     from multimodal.evaluation import Figures, Samples, Speaker
     from multimodal.profile.profile import Context
-    from multimodal.users.contexts import Known
+    from multimodal.users.contexts import ContextBuilder
 
 
 SHOWN = (
@@ -116,8 +116,8 @@ def main(options: Options) -> int:
         raise UsageError(f"personal {options.personal} does nothing: the captioner {options.model} knows no users")
     if options.lend and not captioner.config.knows_users and any(post.user for post in chosen):
         remark(f"the captioner {options.model} knows no users: captions are nobody's, and --lend does nothing")
-    samples, known = _known(options, captioner, posts, chosen)
-    shown = known.shown(samples.data) if known else None
+    samples, builder = _samples(options, captioner, posts, chosen)
+    shown = builder.build(samples.data) if builder else None
     training = [post.text for post in posts if post.split == "train" and options.split != "all"]
     speaker = Speaker(
         captioner=captioner,
@@ -134,8 +134,8 @@ def main(options: Options) -> int:
     seed = options.decoding.seed
     figures = quality(captions, samples, form=FORMS[options.form], meteor=options.meteor, report=remark, seed=seed)
     figures |= copying(captions, samples, posts, options.context, training)
-    if known and shown:
-        figures |= _personal(options, speaker, samples, known, shown)
+    if builder and shown:
+        figures |= _personal(options, speaker, samples, builder, shown)
     _tell(options, samples, figures)
     return 0
 
@@ -160,15 +160,15 @@ def _posts(options: Options) -> "tuple[list[Post], list[Post]]":
     return posts, chosen
 
 
-def _known(
+def _samples(
     options: Options, captioner: "Captioner", posts: "list[Post]", chosen: "list[Post]"
-) -> "tuple[Samples, Known | None]":
+) -> "tuple[Samples, ContextBuilder | None]":
     """Encode the images; return the samples and the past posts of their authors."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.evaluation import Samples
     from multimodal.reranking.rerank import VOTERS
-    from multimodal.users.contexts import Known, pasts
+    from multimodal.users.contexts import ContextBuilder, pasts
     from multimodal.users.neighbors import Community
 
     cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")
@@ -189,14 +189,14 @@ def _known(
         return samples, None
     encoder = captioner.encoder.digest
     borrowed = gathered.take([at for at, post in enumerate(gathered.posts) if post.id in lenders])
-    known = Known(
+    builder = ContextBuilder(
         past=pasts(gathered.take([at for at, post in enumerate(gathered.posts) if post.user in authors]), encoder),
         table=captioner.table,
         limits=replace(captioner.limits, voters=VOTERS if options.consensus else 0),
         mode=options.context,
         community=Community.of(pasts(borrowed, encoder)) if lenders else None,
     )
-    return samples, known
+    return samples, builder
 
 
 def _lends(options: Options, captioner: "Captioner", post: "Post") -> bool:
@@ -219,7 +219,7 @@ def _authors(options: Options, posts: "list[Post]", chosen: "list[Post]") -> set
 
 
 def _personal(
-    options: Options, speaker: "Speaker", samples: "Samples", known: "Known", shown: "Sequence[Context]"
+    options: Options, speaker: "Speaker", samples: "Samples", builder: "ContextBuilder", shown: "Sequence[Context]"
 ) -> "Figures":
     """Return whether texts betray their authors, and the controls."""
     from multimodal.evaluation import identified, nearness, strangers
@@ -228,10 +228,10 @@ def _personal(
     seed = options.decoding.seed
     found: Figures = {}
     if options.identify and any(context.known for context in shown):
-        if len(known.past) < options.identify:
-            remark(f"authors are identified among {len(known.past)} users, not {options.identify}: there are no more")
-        found |= identified(speaker, samples, known, shown, among=options.identify, seed=seed)
-    controls = {"stranger": strangers(samples, known, seed=seed), "nobody": [NOBODY] * len(samples)}
+        if len(builder.past) < options.identify:
+            remark(f"authors are identified among {len(builder.past)} users, not {options.identify}: there are no more")
+        found |= identified(speaker, samples, builder, shown, among=options.identify, seed=seed)
+    controls = {"stranger": strangers(samples, builder, seed=seed), "nobody": [NOBODY] * len(samples)}
     for name, users in controls.items():
         if users is not None:
             captions = speaker.captions(samples, users, name)

@@ -203,13 +203,13 @@ def _with_users(
     Users are known by their training posts; who has none there, by their other posts that are held out.
     """
     from multimodal.captioner import Captioner
-    from multimodal.users.contexts import Known, learned_words, pasts
+    from multimodal.users.contexts import ContextBuilder, learned_words, pasts
     from multimodal.users.neighbors import Community
 
     table, encoder = learned_words(data), captioner.encoder.digest
     held = pasts(validation, encoder) if validation else {}
     learned = pasts(data, encoder)
-    known = Known(
+    builder = ContextBuilder(
         past=held | learned,
         table=table,
         limits=captioner.limits,
@@ -219,8 +219,8 @@ def _with_users(
     return (
         Captioner(captioner.encoder, captioner.backbone, captioner.mapper, captioner.config, table),
         _Shown(
-            training=known.shown(data, vary=options.train.seed),
-            validation=known.shown(validation) if validation else None,
+            training=builder.build(data, vary=options.train.seed),
+            validation=builder.build(validation) if validation else None,
         ),
     )
 

@@ -18,8 +18,7 @@ from multimodal.captioner import Captioner
 from multimodal.data.posts import Post
 from multimodal.profile.tfidf import WordTable
 from multimodal.training.train import train_captioner
-from multimodal.users.contexts import contexts
-from multimodal.users.history import collect
+from multimodal.users.contexts import ContextBuilder, pasts
 from tests.backbone.tiny import tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.backbone.training.toy_training import toy, toy_rows
@@ -120,7 +119,7 @@ def test_a_captioner_of_users_learns_its_posts(tmp_path):
     pooled = data.features.take(data.rows).pooled
     table = WordTable.fit({"ann": data.texts})
     fresh = user_captioner(on_gpu(reading_backbone(TEXTS[:16])), table, max_tokens=16, width=32, copy=True)
-    shown = contexts(data, collect(posts, pooled.numpy(), encoder.digest), table, fresh.limits)
+    shown = ContextBuilder(past=pasts(data, encoder.digest), table=table, limits=fresh.limits).build(data)
     config = TrainConfig(steps=150, batch_size=16, lr=1e-2)
     trained = train_captioner(fresh, data, config, users=shown).captioner
     found = [row[0] for row in trained.caption(pooled, users=shown)]

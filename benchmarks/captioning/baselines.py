@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from multimodal.batches import CaptionSet
-    from multimodal.users.history import UserPosts
+    from multimodal.profile.profile import Profile
     from starter_build.datasets.post_sets import Benchmark, PersonalSet
 
 _DISTRUST = 1.0  # of .25, .5, 1, 2 and 4
 
 
-def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, UserPosts]") -> dict[str, list[str]]:
+def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, Profile]") -> dict[str, list[str]]:
     """Return the captions of each baseline for the posts of a split.
 
     Args:
@@ -35,7 +35,7 @@ def baseline_captions(bench: "Benchmark", split: str, pasts: "dict[str, UserPost
 
 
 def nearest_past(
-    known: "PersonalSet", data: "CaptionSet", pasts: "dict[str, UserPosts]", *, shares: bool = False
+    known: "PersonalSet", data: "CaptionSet", pasts: "dict[str, Profile]", *, shares: bool = False
 ) -> list[str]:
     """Return for each post the caption of the user's nearest past image, never the post's own; "" without a past.
 
@@ -47,8 +47,9 @@ def nearest_past(
             posts.
     """
     from multimodal.profile.profile import ContextLimits
-    from multimodal.users.contexts import contexts
+    from multimodal.users.contexts import ContextBuilder
 
     community = replace(known.community, distrust=_DISTRUST) if shares else None
-    shown = contexts(data, pasts, known.table, ContextLimits(words=0, posts=1), community=community)
+    limits = ContextLimits(words=0, posts=1)
+    shown = ContextBuilder(past=pasts, table=known.table, limits=limits, community=community).build(data)
     return [context.posts[0][0] if context.posts else "" for context in shown]

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from multimodal.profile.profile import NOBODY, Context, ContextLimits, ContextMode
+from multimodal.profile.profile import NOBODY, Context, ContextLimits, ContextMode, Profile
 from starter_build.starter.personal_captioners import CaptionSystem, pasts_for, seen_by
 
 if TYPE_CHECKING:
     from multimodal.batches import CaptionSet
-    from multimodal.users.history import UserPosts
     from starter_build.datasets.post_sets import Benchmark
 
 History = Literal["own", "shuffled", "nobody", "popular"]
@@ -63,7 +62,7 @@ def shown_contexts(
         bench: the posts.
         voters: see `ContextLimits`.
     """
-    from multimodal.users.contexts import contexts
+    from multimodal.users.contexts import ContextBuilder
 
     config = system.config
     if not config.knows_users:
@@ -81,7 +80,10 @@ def shown_contexts(
         own = _with_tests(own, data, bench)
     borrowed = bench.data.community if system.borrows else None
     limits = ContextLimits(words=config.words, posts=config.past_posts, voters=voters)
-    return contexts(data, pasts_for(system, own), bench.data.table, limits, mode=mode, community=borrowed)
+    builder = ContextBuilder(
+        past=pasts_for(system, own), table=bench.data.table, limits=limits, mode=mode, community=borrowed
+    )
+    return builder.build(data)
 
 
 def tested(condition: Condition, system: CaptionSystem, bench: "Benchmark") -> "CaptionSet":
@@ -93,13 +95,13 @@ def tested(condition: Condition, system: CaptionSystem, bench: "Benchmark") -> "
     return replace(data, rows=(*data.rows[half:], *data.rows[:half]))
 
 
-def pasts(condition: Condition, bench: "Benchmark") -> "dict[str, UserPosts]":
+def pasts(condition: Condition, bench: "Benchmark") -> dict[str, Profile]:
     """Return the past of each user who is tested."""
     users = sorted({post.user for post in bench.data.splits[condition.split].posts})
     return bench.pasts(users, None if condition.past == WHOLE else condition.past, seed=PAST_SEED)
 
 
-def shuffled(own: "dict[str, UserPosts]") -> "dict[str, UserPosts]":
+def shuffled(own: dict[str, Profile]) -> dict[str, Profile]:
     """Give each user the past of one of another voice: that of the user half the list away."""
     users = sorted(own)
     half = len(users) // 2
@@ -111,7 +113,7 @@ def _popular(bench: "Benchmark", count: int) -> Context:
     return Context(words=tuple((number, 1.0) for number in range(min(count, len(bench.data.table)))), known=True)
 
 
-def _with_tests(own: "dict[str, UserPosts]", data: "CaptionSet", bench: "Benchmark") -> "dict[str, UserPosts]":
+def _with_tests(own: dict[str, Profile], data: "CaptionSet", bench: "Benchmark") -> dict[str, Profile]:
     """Add the tested posts of each user to the past, as the published protocol counts words."""
     import numpy as np
 
@@ -122,14 +124,10 @@ def _with_tests(own: "dict[str, UserPosts]", data: "CaptionSet", bench: "Benchma
     found = {}
     for user, rows in by_user.items():
         past = own[user]
-        profile = replace(
-            past.profile,
-            texts=past.profile.texts + tuple(data.texts[row] for row in rows),
-            pooled=None if past.profile.pooled is None else np.concatenate([past.profile.pooled, pooled[rows]]),
-        )
         found[user] = replace(
             past,
-            profile=profile,
+            texts=past.texts + tuple(data.texts[row] for row in rows),
+            pooled=None if past.pooled is None else np.concatenate([past.pooled, pooled[rows]]),
             ids=past.ids + tuple(data.posts[row].id for row in rows),
             times=past.times + ("",) * len(rows),
             groups=past.groups + tuple(bench.data.concepts[data.posts[row].id] for row in rows),

@@ -24,8 +24,8 @@ from starter_build.starter.personal_captioners import MAX_TOKENS, SYSTEMS, Capti
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
+    from multimodal.profile.profile import Profile
     from multimodal.training.train import TrainedCaptioner
-    from multimodal.users.history import UserPosts
 
 GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
 DRAWN = replace(GREEDY, temperature=0.6, num_return=12)
@@ -172,16 +172,16 @@ class CaptioningExperiment:
         posts = self.bench.data.splits[condition.split].posts
         shown = self._contexts(system, condition) or [NOBODY] * len(posts)
         history = pasts(condition, self.bench) if search.votes and condition.history == "own" and condition.past else {}
-        known = [history[post.user].profile.texts[-KNOWN:] if post.user in history else () for post in posts]
+        known = [history[post.user].texts[-KNOWN:] if post.user in history else () for post in posts]
         return [one if search.votes else replace(one, voters=()) for one in shown], known
 
-    def baselines(self, split: str, history: "dict[str, UserPosts]") -> dict[str, list[str]]:
+    def baselines(self, split: str, history: "dict[str, Profile]") -> dict[str, list[str]]:
         """Return the captions of the baselines that copy."""
         from benchmarks.captioning.baselines import baseline_captions
 
         return baseline_captions(self.bench, split, history)
 
-    def nearest_own(self, split: str, history: "dict[str, UserPosts]") -> list[str]:
+    def nearest_own(self, split: str, history: "dict[str, Profile]") -> list[str]:
         """Return the caption of the nearest image of the user's own past."""
         from benchmarks.captioning.baselines import nearest_past
 
@@ -211,7 +211,7 @@ class CaptioningExperiment:
 
     def _copied(self, run: CaptionRun) -> float:
         history = pasts(MAIN, self.bench)
-        texts = {user: set(past.profile.texts) for user, past in history.items()}
+        texts = {user: set(past.texts) for user, past in history.items()}
         return sum(c in texts[p.user] for c, p in zip(run.captions, run.posts, strict=True)) / len(run.captions)
 
     def identified(self, system: str, seed: int) -> dict[str, list[float]]:
@@ -219,7 +219,7 @@ class CaptioningExperiment:
         import numpy as np
 
         from multimodal.metrics.personalization import identification
-        from multimodal.users.contexts import Known
+        from multimodal.users.contexts import ContextBuilder
 
         captioner = self.trained(system, seed).captioner
         data = self.bench.data.splits[MAIN.split]
@@ -227,11 +227,11 @@ class CaptioningExperiment:
         some = data.take(rows)
         history = pasts(MAIN, self.bench)
         borrowed = self.bench.data.community if SYSTEMS[system].borrows else None
-        known = Known(past=history, table=self.bench.data.table, limits=captioner.limits, community=borrowed)
+        builder = ContextBuilder(past=history, table=self.bench.data.table, limits=captioner.limits, community=borrowed)
         suspects = [_others(post.user, history, row) for row, post in zip(rows, some.posts, strict=True)]
         # each post once for each suspect, all at once: users are compared with the community one by one
         asked = some.take([at for at, users in enumerate(suspects) for _ in users])
-        shown = known.shown(asked, authors=[user for users in suspects for user in users])
+        shown = builder.build(asked, authors=[user for users in suspects for user in users])
         scores = captioner.score(asked.features.take(asked.rows), asked.texts, shown, batch_size=64)
         found = identification(np.array(scores).reshape(len(some.posts), -1), [0] * len(some.posts))
         by_user: dict[str, list[float]] = {}

@@ -1,11 +1,12 @@
-"""Profile: the past posts of a user, and the part of them that the captioner is given for one image.
+"""The two records of a user that travel: `Profile`, the past posts, and `Context`, what is shown of them for one image.
 
-A profile is made of past posts alone: a new user costs no training.
+A profile is made of past posts alone: a new user costs no training. `multimodal.profile.tensors` makes tensors of
+contexts; `multimodal.users` reads profiles and chooses what a caption in training or evaluation may see of them.
 """
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file, read_json, write_json
 from multimodal.profile.style import Style
-from multimodal.profile.tfidf import Counts, WordTable
+from multimodal.profile.tfidf import WordTable
 
 FORMAT = 1
 MAX_POSTS = 5_000
@@ -99,6 +100,14 @@ class Profile:
     encoder: str = ""
     """Digest of the image encoder that made ``pooled``."""
 
+    # Of each post, where profiles are made for training or evaluation; they decide what a caption may see, and are not
+    # saved.
+
+    ids: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Posts of one group are near duplicates: who writes one is not shown the others. "" is in no group."""
+
     def __post_init__(self) -> None:
         if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != len(self.texts)):
             raise PolygraftError(f"the profile of {self.user!r} has {len(self.texts)} texts, and features of others")
@@ -106,25 +115,9 @@ class Profile:
     def __len__(self) -> int:
         return len(self.texts)
 
-    @property
-    def style(self) -> Style:
-        """How the user writes."""
-        return Style.of(self.texts)
-
     @cached_property
     def _exact_pooled(self) -> np.ndarray[Any, np.dtype[np.float64]] | None:
         return None if self.pooled is None else self.pooled.astype(np.float64)
-
-    @cached_property
-    def _numbers(self) -> dict[int, tuple[WordTable, list[Counts]]]:
-        return {}
-
-    def _words(self, table: WordTable) -> list[Counts]:
-        """Return the word numbers of each text; they are looked up once for each table."""
-        if id(table) not in self._numbers:
-            # kept with the table: while it lives, no other one has its id
-            self._numbers[id(table)] = (table, [table.numbers(text) for text in self.texts])
-        return self._numbers[id(table)][1]
 
     def _similarity(self, query: Vectors) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return the cosine of each past image with this one.
@@ -142,6 +135,15 @@ class Profile:
         found: Flags = self._similarity(query) >= SAME_IMAGE
         return found
 
+    def take(self, rows: Sequence[int]) -> "Profile":
+        """Return the profile with these posts alone, in this order."""
+        kept: dict[str, Any] = {
+            name: tuple(values[row] for row in rows)
+            for name in ("texts", "ids", "times", "groups")
+            if (values := getattr(self, name))
+        }
+        return replace(self, pooled=None if self.pooled is None else self.pooled[list(rows)], **kept)
+
     def context(
         self,
         query: Vectors,
@@ -149,45 +151,37 @@ class Profile:
         limits: ContextLimits,
         *,
         hidden: Flags | None = None,
-        hidden_words: Flags | None = None,
+        all_words: bool = False,
         borrowed: Sequence[PastCaption] = (),
     ) -> Context:
-        """Choose what is shown for an image.
-
-        A past post of the very same image is never shown.
+        """Choose what is shown for an image; a past post of the very same image is never shown.
 
         Args:
-            query: (dv,) features of the image, L2-normalised.
-            table: the words that the captioner knows.
-            limits: how much is shown.
-            hidden: (N,) posts that must not be seen: the one to be captioned, its near duplicates, later ones.
-            hidden_words: (N,) posts whose words must not be seen; by default ``hidden``. The published protocol
-                counts the words of every post, and so of the very caption that is to be written.
-            borrowed: past captions of other users, the most worth first; they are shown where they are worth more than
-                the user's own.
+            query: The features of the image, (dv,), L2-normalised.
+            table: The words that the captioner knows.
+            limits: How much is shown.
+            hidden: The posts that must not be seen, (N,): the one to be captioned, its near duplicates, later ones.
+            all_words: Whether the words of hidden posts are seen. The published protocol counts the words of every
+                post, and so of the very caption that is to be written.
+            borrowed: The past captions of other users, the most worth first; they are shown where they are worth more
+                than the user's own.
         """
-        if not self.texts:
-            return NOBODY
         similarity = self._similarity(query)
         unseen = similarity >= SAME_IMAGE
-        if hidden is not None:
-            unseen = unseen | hidden
-        kept = np.flatnonzero(~unseen)
-        counted = kept if hidden_words is None else np.flatnonzero(~hidden_words)
-        if not len(kept) and not len(counted):
+        kept = np.flatnonzero(~(unseen if hidden is None else unseen | hidden))
+        worded = range(len(self)) if all_words else kept
+        if not len(worded):
             return NOBODY
-        words = self._words(table)
-        numbers = np.concatenate([words[at] for at in counted]) if len(counted) else np.zeros(0, dtype=np.int64)
         # the latest of equally similar ones first
         nearest = kept[np.lexsort((-kept, -similarity[kept]))][: limits.borrows]
         cosines = similarity[nearest].tolist()
         own = [PastCaption(self.texts[at], cosine, worth=cosine) for at, cosine in zip(nearest, cosines, strict=True)]
-        sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)] if len(kept) else kept
+        sampled = np.linspace(0, len(kept) - 1, min(len(kept), STYLE_POSTS)).astype(int)
         return Context(
-            words=tuple(table.top(numbers, limits.words)) if limits.words else (),
+            words=tuple(table.top([self.texts[at] for at in worded], limits.words)) if limits.words else (),
             posts=tuple((one.text, one.worth) for one in _worthiest(own[: limits.posts], borrowed, limits.posts)),
             voters=(*own[: limits.voters], *borrowed[: limits.voters]),
-            style=tuple(Style.of([self.texts[at] for at in sampled]).as_vector()),
+            style=tuple(Style.of([self.texts[at] for at in kept[sampled]]).as_vector()),
             known=True,
             user=self.user,
         )

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,19 +68,26 @@ class WordTable:
         found: np.ndarray[Any, np.dtype[np.float64]] = np.log((1 + self.users) / (1 + np.array(self.frequencies))) + 1
         return found
 
+    @cached_property
+    def _found(self) -> dict[str, Counts]:
+        return {}
+
     def numbers(self, text: str) -> Counts:
         """Return the numbers of the words of a text that the table knows, in their order, repeated ones too."""
-        known = (self._numbers.get(word) for word in split_words(text))
-        return np.array([number for number in known if number is not None], dtype=np.int64)
+        # looked up once: a user's words are counted again for each post that is left out
+        if text not in self._found:
+            known = (self._numbers.get(word) for word in split_words(text))
+            self._found[text] = np.array([number for number in known if number is not None], dtype=np.int64)
+        return self._found[text]
 
-    def top(self, numbers: Counts, limit: int) -> list[tuple[int, float]]:
+    def top(self, texts: Sequence[str], limit: int) -> list[tuple[int, float]]:
         """Return the words with the greatest weights, and these weights with the greatest as 1.
 
         Args:
-            numbers: of all words of a user, repeated as often as they are written.
-            limit: words at most. Of equal weights the more frequent word of the table comes first.
+            texts: The texts of a user, at least one.
+            limit: The largest number of words. Of equal weights the more frequent word of the table comes first.
         """
-        words, counts = np.unique(numbers, return_counts=True)
+        words, counts = np.unique(np.concatenate([self.numbers(text) for text in texts]), return_counts=True)
         weights = counts * self.idf[words]
         order = np.lexsort((words, -weights))[:limit]
         largest = float(weights[order[0]]) if len(order) else 1.0

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from backbone.clip import ImageEncoder
@@ -14,7 +13,7 @@ from multimodal.batches import gather
 from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, read_data
 from multimodal.data.posts import MAX_TEXT, Post, Report, load_posts
 from multimodal.profile.profile import Profile, latest
-from multimodal.users.contexts import make_profile, pasts
+from multimodal.users.contexts import pasts
 from multimodal.users.neighbors import Community
 
 _PROFILE = re.compile(rb'\s*\{\s*"format"\s*:')
@@ -23,91 +22,87 @@ _NAMED = 5  # users that are named of many
 _NOWHERE = Path()  # the image of a post that has none
 
 
-@dataclass(frozen=True, kw_only=True)
-class Past:
-    """Past posts of one user, before any image is encoded."""
-
-    posts: tuple[Post, ...] = ()
-    """Their posts, in the order in which they were found."""
-    made: Profile | None = None
-    """The profile, where one was read."""
-
-    @property
-    def has_images(self) -> bool:
-        """Whether the posts show images; else they are texts alone."""
-        return any(post.image != _NOWHERE for post in self.posts)
-
-    def profile(self, encoder: ImageEncoder, folder: Path, *, report: Report) -> Profile:
-        """Return the profile, made once and kept.
-
-        A profile is kept by its texts, the names, sizes and times of change of its images, and the encoder. One with
-        unreadable images is not kept, so that they are reported each time.
-
-        Args:
-            encoder: what sees the images.
-            folder: holds profiles, in ``profiles``, and the features of images, in ``features``.
-            report: called with a sentence about each image that cannot be read.
-
-        Raises:
-            PolygraftError: no image can be read, or the folder cannot be written.
-        """
-        if self.made is not None:
-            return self.made
-        if not self.has_images:
-            return self._of_texts()
-        file = folder / "profiles" / f"{self._key(encoder.digest)}.json"
-        if file.is_file():
-            return Profile.load(file)
-        unreadable: list[str] = []
-        profile = make_profile(self.posts, FeatureCache(folder / "features", encoder), report=unreadable.append)
-        for sentence in unreadable:
-            report(sentence)
-        if unreadable:
-            return profile
-        profile.save(file)
-        return Profile.load(file)  # as it will be read from now on, rounded to half precision
-
-    def _of_texts(self) -> Profile:
-        kept = latest([post.time for post in self.posts])
-        return Profile(user=self.posts[0].user, texts=tuple(self.posts[at].text for at in kept))
-
-    def _key(self, encoder: str) -> str:
-        digest = hashlib.sha256(encoder.encode())
-        for post in self.posts:
-            found = post.image.stat()
-            parts = (post.user, post.time, post.text, str(post.image.absolute()), found.st_size, found.st_mtime_ns)
-            digest.update(repr(parts).encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()[:32]
-
-
-def read_past(source: Path, user: str = "", *, report: Report) -> Past:
-    """Read the past posts of one user.
+def read_past(source: Path, user: str = "", *, report: Report) -> Profile | list[Post]:
+    """Read the past posts of one user; no image is encoded yet.
 
     Args:
-        source: a folder of images with texts beside them, a JSONL file of posts or of texts alone, another source
+        source: A folder of images with texts beside them, a JSONL file of posts or of texts alone, another source
             that `load_posts` reads, or a profile that `Profile.save` wrote.
-        user: who, where the posts are by several; posts by one user or by nobody need no name.
-        report: see `load_posts`.
+        user: The user's name, where the posts are by several; posts by one user or by nobody need no name.
+        report: See `load_posts`.
+
+    Returns:
+        The profile, where one was saved or where there are no images to encode; else the posts, for `cached_profile`.
 
     Raises:
         PolygraftError: it is missing or damaged, holds no post, or does not say which of several users is meant.
     """
     if not source.exists():
         raise PolygraftError(f"{source} is missing: a user's past is a folder, a JSONL file, or a saved profile")
-    if _is_profile(source):
-        return Past(made=Profile.load(source))
-    posts = _read_texts(source) or load_posts(source, report=report)
-    return Past(posts=tuple(_of_user(posts, user, source)))
+    plain = source.is_file() and not any(layout.find(source) for layout in (INSTAPIC, YFCC, REDCAPS))
+    # a damaged profile is known by its name: nothing else that is read is .json
+    if plain and (source.suffix.lower() == ".json" or _begins_like_profile(source)):
+        return Profile.load(source)
+    posts = _of_user((_read_texts(source) if plain else []) or load_posts(source, report=report), user, source)
+    if any(post.image != _NOWHERE for post in posts):
+        return posts
+    kept = latest([post.time for post in posts])
+    return Profile(user=posts[0].user, texts=tuple(posts[at].text for at in kept))
+
+
+def cached_profile(posts: Sequence[Post], encoder: ImageEncoder, folder: Path, *, report: Report) -> Profile:
+    """Return the profile of one user's posts, made once and kept.
+
+    A profile is kept by its texts, the names, sizes and times of change of its images, and the encoder. One with
+    unreadable images is not kept, so that they are reported each time.
+
+    Args:
+        posts: The posts, with images.
+        encoder: The image encoder.
+        folder: Holds profiles, in ``profiles``, and the features of images, in ``features``.
+        report: Called with a sentence about each image that cannot be read.
+
+    Raises:
+        PolygraftError: no image can be read, or the folder cannot be written.
+    """
+    file = folder / "profiles" / f"{_key(posts, encoder.digest)}.json"
+    if file.is_file():
+        return Profile.load(file)
+    unreadable: list[str] = []
+    profile = make_profile(posts, FeatureCache(folder / "features", encoder), report=unreadable.append)
+    for sentence in unreadable:
+        report(sentence)
+    if unreadable:
+        return profile
+    profile.save(file)
+    return Profile.load(file)  # as it will be read from now on, rounded to half precision
+
+
+def make_profile(posts: Sequence[Post], cache: FeatureCache, *, report: Report) -> Profile:
+    """Make the profile of one user from their posts; images that cannot be read are reported and left out."""
+    data = gather(posts, cache, report=report)
+    kept = latest([post.time for post in data.posts])
+    texts = tuple(data.texts[at] for at in kept)
+    return Profile(user=posts[0].user, texts=texts, pooled=data.pooled.numpy()[kept], encoder=cache.encoder.digest)
+
+
+def _key(posts: Sequence[Post], encoder: str) -> str:
+    digest = hashlib.sha256(encoder.encode())
+    for post in posts:
+        found = post.image.stat()
+        parts = (post.user, post.time, post.text, str(post.image.absolute()), found.st_size, found.st_mtime_ns)
+        digest.update(repr(parts).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:32]
 
 
 def read_community(source: Path, encoder: ImageEncoder, folder: Path, *, report: Report) -> Community:
     """Read the posts of many users, who share past captions to one another.
 
     Args:
-        source: posts with images and users, see `load_posts`.
-        encoder: what sees the images.
-        folder: holds the features of images, in ``features``.
-        report: called with a sentence about each post or image that cannot be read.
+        source: Posts with images and users, see `load_posts`.
+        encoder: The image encoder.
+        folder: Holds the features of images, in ``features``.
+        report: Called with a sentence about each post or image that cannot be read.
 
     Raises:
         PolygraftError: it is missing or damaged, or no post says whose it is.
@@ -124,21 +119,12 @@ def is_replaceable(file: Path) -> bool:
     return not file.exists() or (file.is_file() and _begins_like_profile(file))
 
 
-def _is_profile(source: Path) -> bool:
-    """Return whether a file is a profile, damaged perhaps: by its beginning, or by its name where nothing else fits."""
-    if not source.is_file() or any(layout.find(source) for layout in (INSTAPIC, YFCC, REDCAPS)):
-        return False
-    return source.suffix.lower() == ".json" or _begins_like_profile(source)
-
-
 def _begins_like_profile(file: Path) -> bool:
     return _PROFILE.match(read_data(file)[:4096]) is not None
 
 
 def _read_texts(source: Path) -> list[Post]:
-    """Return the posts of a JSONL file of texts alone; none if it is anything else."""
-    if not source.is_file() or any(layout.find(source) for layout in (INSTAPIC, YFCC, REDCAPS)):
-        return []
+    """Return the posts of a JSONL file of texts alone; none if lines name images."""
     rows = list(read_objects(read_data(source), str(source), _SHAPE))
     if any("image" in record for _, record in rows):
         return []

@@ -13,7 +13,6 @@ import numpy as np
 
 from backbone.errors import PolygraftError
 from multimodal.profile.profile import DIGITS, SAME_IMAGE, Flags, PastCaption, Profile, Vectors
-from multimodal.users.history import UserPosts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -43,7 +42,7 @@ class Community:
     texts: tuple[str, ...]
     """(M,)"""
     groups: tuple[str, ...]
-    """(M,) see `UserPosts.groups`."""
+    """(M,) see `Profile.groups`."""
     times: tuple[str, ...]
     """(M,) when each was posted, "" where that is not known."""
     images: Vectors
@@ -56,34 +55,31 @@ class Community:
     """What the caption of a user not alike at all loses in similarity; one of the user most alike loses nothing."""
 
     @classmethod
-    def of(cls, pasts: Mapping[str, UserPosts]) -> "Community":
+    def of(cls, pasts: Mapping[str, Profile]) -> "Community":
         """Gather the posts that are borrowed; users whose images are not known share none.
 
         Raises:
             PolygraftError: the images were seen by different image encoders.
         """
-        able = {user: past for user, past in pasts.items() if past.profile.pooled is not None and len(past.profile)}
-        if len({past.profile.encoder for past in able.values()}) > 1:
+        able = {user: past for user, past in pasts.items() if past.pooled is not None and len(past)}
+        if len({past.encoder for past in able.values()}) > 1:
             raise PolygraftError(
                 "the users of a community were seen by different image encoders: make their pasts again"
             )
-        users = sorted(sorted(able, key=lambda user: (-len(able[user].profile), user))[:LENDERS])
-        kept = {
-            user: np.linspace(0, len(able[user].ids) - 1, min(len(able[user].ids), POSTS_EACH)).astype(int)
-            for user in users
-        }
-        rows = [able[user].profile.pooled[kept[user]] for user in users]  # type: ignore[index]
-        pooled = np.concatenate(rows) if rows else np.zeros((0, 1), dtype=np.float32)
-        images, shown = np.unique(pooled, axis=0, return_inverse=True)
+        users = sorted(sorted(able, key=lambda user: (-len(able[user]), user))[:LENDERS])
+        members = [able[user].take(_evenly(len(able[user]), POSTS_EACH)) for user in users]
+        pooled = [member.pooled for member in members if member.pooled is not None]
+        rows = np.concatenate(pooled) if pooled else np.zeros((0, 1), dtype=np.float32)
+        images, shown = np.unique(rows, axis=0, return_inverse=True)
         return cls(
             users=tuple(users),
-            starts=np.cumsum([0, *(len(row) for row in rows)]),
-            texts=tuple(able[user].profile.texts[at] for user in users for at in kept[user]),
-            groups=tuple(able[user].groups[at] for user in users for at in kept[user]),
-            times=tuple(able[user].times[at] for user in users for at in kept[user]),
+            starts=np.cumsum([0, *map(len, members)]),
+            texts=tuple(text for member in members for text in member.texts),
+            groups=tuple(group for member in members for group in member.groups),
+            times=tuple(time for member in members for time in member.times),
             images=images.astype(np.float32),
             shown=shown.reshape(-1).astype(np.int64),
-            encoder=next((able[user].profile.encoder for user in users), ""),
+            encoder=members[0].encoder if members else "",
         )
 
     def __len__(self) -> int:
@@ -95,30 +91,16 @@ class Community:
         return np.repeat(np.arange(len(self.users)), np.diff(self.starts))
 
     @cached_property
-    def group_numbers(self) -> tuple[dict[str, int], Rows]:
-        """The number of each group, and (M,) the group of each post."""
-        numbers = {group: at for at, group in enumerate(dict.fromkeys(self.groups))}
-        return numbers, np.array([numbers[group] for group in self.groups], dtype=np.int64)
-
-    @cached_property
-    def time_array(self) -> np.ndarray[Any, Any]:
-        """(M,) the times, to be compared all at once."""
-        return np.array(self.times, dtype=object)
-
-    @cached_property
-    def spelling(self) -> "csr_matrix":
-        """(M, F) how each text is spelled, see `spelled`."""
-        return spelled(self.texts)
+    def arrays(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], csr_matrix]":
+        """(M,) groups and (M,) times, to be compared all at once, and (M, F) how texts are spelled, see `spelled`."""
+        return np.array(self.groups, dtype=object), np.array(self.times, dtype=object), spelled(self.texts)
 
     @cached_property
     def _exact_images(self) -> Reals:
         return self.images.astype(np.float64)
 
     def similarity(self, queries: Vectors) -> Reals:
-        """Return the cosine of each of B images (B, dv) with each of the community's, (B, P).
-
-        It is rounded, for the reason that `Profile` rounds.
-        """
+        """Return the cosine of each of B images (B, dv) with each of the community's, (B, P), rounded."""
         if not len(self):
             return np.zeros((len(queries), 0))
         found: Reals = (queries.astype(np.float64) @ self._exact_images.T).round(DIGITS)
@@ -141,8 +123,8 @@ class Neighbours:
     """A community as one user sees it: how far each other user is trusted to write what they would.
 
     Args:
-        community: the others; posts of the user's own name among them are not borrowed.
-        profile: past posts of the user. Without images nothing can be compared, and nothing is borrowed.
+        community: The others; posts of the user's own name among them are not borrowed.
+        profile: The past posts of the user. Without images nothing can be compared, and nothing is borrowed.
     """
 
     def __init__(self, community: Community, profile: Profile) -> None:
@@ -154,7 +136,7 @@ class Neighbours:
         """Return how far each other user is trusted, (A,) in 0..1: the most alike wholly, if alike enough.
 
         Args:
-            visible: (N,) the posts of the profile to go by; all by default.
+            visible: The posts of the profile to go by, (N,); all by default.
         """
         rows = slice(None) if visible is None else visible
         total = self._weight[rows].sum(axis=0)
@@ -175,24 +157,25 @@ class Neighbours:
         """Return the past captions that are nearest and most trusted, those worth most first.
 
         Args:
-            similarity: (P,) of one image, see `similarity`.
-            trust: (A,) see `trust`; where it is 0 for all nothing is borrowed.
-            limit: captions at most, each text once.
-            group: posts of this group are near duplicates, and are not borrowed. Nor are those of the very same image.
-            before: posts of this time or later are not borrowed, nor are those without a time; "": all are.
+            similarity: The cosines of one image, (P,), see `similarity`. Posts of the very same image are not borrowed.
+            trust: The trust in each user, (A,), see `trust`; where it is 0 for all nothing is borrowed.
+            limit: The largest number of captions, each text once.
+            group: A group whose posts are near duplicates, and are not borrowed; "": none.
+            before: A time; posts of then or later are not borrowed, nor are those without a time; "": all are.
         """
         community = self._community
         if not limit or not trust.any():
             return []
         cosines = similarity[community.shown]
         barred = self._own[community.authors] | (cosines >= SAME_IMAGE)
+        groups, times, _ = community.arrays
         if group:
-            numbers, of = community.group_numbers
-            barred |= of == numbers.get(group, -1)
+            barred |= groups == group
         if before:
-            barred |= (community.time_array >= before) | (community.time_array == "")
+            barred |= (times >= before) | (times == "")
         scores = cosines + community.distrust * (trust[community.authors] - 1.0)
         scores[barred] = -np.inf
+        # only the best few are sorted
         wanted = min(len(scores), limit * _SPARE)
         least = np.partition(scores, -wanted)[-wanted]
         near = np.flatnonzero((scores >= least) & ~barred)
@@ -203,19 +186,24 @@ class Neighbours:
         return list(best.values())[:limit]
 
 
+def _evenly(count: int, most: int) -> list[int]:
+    found: list[int] = np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
+    return found
+
+
 def _compared(community: Community, profile: Profile) -> tuple[Reals, Reals]:
     """Return how alike each past text and that of each user's nearest image are, (N, A), and what that weighs."""
     shape = (len(profile), len(community.users))
     agreement, weight = np.zeros(shape), np.zeros(shape)
     if profile.pooled is None or not all(shape):
         return agreement, weight
-    own = spelled(profile.texts)
+    own, others = spelled(profile.texts), community.arrays[2]
     for start in range(0, len(profile), _CHUNK):
         rows = slice(start, start + _CHUNK)
         cosines = community.similarity(profile.pooled[rows])[:, community.shown]
         for user, (first, last) in enumerate(zip(community.starts[:-1], community.starts[1:], strict=True)):
             nearest = cosines[:, first:last].argmax(axis=1)
-            alike = own[rows].multiply(community.spelling[first + nearest]).sum(axis=1)
+            alike = own[rows].multiply(others[first + nearest]).sum(axis=1)
             agreement[rows, user] = np.asarray(alike).ravel()
             weight[rows, user] = np.exp(_SHARPNESS * (cosines[np.arange(len(nearest)), first + nearest] - 1.0))
     return agreement, weight

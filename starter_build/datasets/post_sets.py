@@ -13,7 +13,7 @@ from multimodal.profile.tfidf import WordTable
 if TYPE_CHECKING:
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import CaptionSet
-    from multimodal.users.history import UserPosts
+    from multimodal.profile.profile import Profile
     from multimodal.users.neighbors import Community
     from starter_build.datasets.voice_posts import VoiceSet
 
@@ -36,13 +36,11 @@ class PersonalSet:
         return [self.concepts[post.id] for post in self.splits[split].posts]
 
     @cached_property
-    def past(self) -> dict[str, "UserPosts"]:
+    def past(self) -> dict[str, "Profile"]:
         """The training posts of each user."""
-        from multimodal.users.history import collect
+        from multimodal.users.contexts import pasts
 
-        data = self.splits["train"]
-        pooled = data.pooled.numpy()
-        return collect(data.posts, pooled, self.encoder, groups=self.groups("train"))
+        return pasts(self.splits["train"], self.encoder, groups=self.groups("train"))
 
     @cached_property
     def community(self) -> "Community":
@@ -66,7 +64,7 @@ class Benchmark(Protocol):
     def data(self) -> PersonalSet:
         """The posts."""
 
-    def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, UserPosts]":
+    def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, Profile]":
         """Return ``size`` past posts of each user (fewer where there are fewer), None: all."""
 
 
@@ -78,19 +76,19 @@ class Voices:
     voices: "VoiceSet"
     cache: "FeatureCache"
 
-    def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, UserPosts]":
+    def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, Profile]":
         """See `Benchmark`; users of one voice share a past of training images."""
         from multimodal.batches import gather
-        from multimodal.users.history import collect
+        from multimodal.users.contexts import pasts
         from starter_build.datasets.voice_posts import voice_of
 
         wanted = sorted({*map(voice_of, users)})
         posts = [post for voice in wanted for post in self.voices.history(voice, size, seed=seed)]
         gathered = gather(posts, self.cache, report=lambda _: None)
-        pooled = gathered.pooled.numpy()
         groups = [_concept(self.voices, post) for post in gathered.posts]
-        found = collect(gathered.posts, pooled, self.data.encoder, groups=groups)
-        return {user: _named(found[voice_of(user)], user) for user in users}
+        found = pasts(gathered, self.data.encoder, groups=groups)
+        # named after the user, to whom others share and who shares nothing to themself
+        return {user: replace(found[voice_of(user)], user=user) for user in users}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,42 +97,23 @@ class Authors:
 
     data: PersonalSet
 
-    def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, UserPosts]":
+    def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, Profile]":
         """See `Benchmark`."""
-        from multimodal.users.history import collect
+        from multimodal.users.contexts import pasts
 
         found = dict(self.data.past)
         if "test1" in self.data.splits:
-            unseen = self.data.splits["test1"]
-            pooled = unseen.pooled.numpy()
-            found |= collect(unseen.posts, pooled, self.data.encoder)
+            found |= pasts(self.data.splits["test1"], self.data.encoder)
         return {user: _fewer(found[user], size, seed) for user in users if user in found}
 
 
-def _named(past: "UserPosts", user: str) -> "UserPosts":
-    """Return the past as that of this user, to whom others share and who shares nothing to themself."""
-    return replace(past, profile=replace(past.profile, user=user))
-
-
-def _fewer(past: "UserPosts", size: int | None, seed: int) -> "UserPosts":
+def _fewer(past: "Profile", size: int | None, seed: int) -> "Profile":
     """Return a draw of the past posts of a user."""
     import numpy as np
 
-    if size is None or size >= len(past.ids):
+    if size is None or size >= len(past):
         return past
-    rows = sorted(np.random.default_rng(seed).permutation(len(past.ids))[:size].tolist())
-    profile = past.profile
-    return replace(
-        past,
-        profile=replace(
-            profile,
-            texts=tuple(profile.texts[row] for row in rows),
-            pooled=None if profile.pooled is None else profile.pooled[rows],
-        ),
-        ids=tuple(past.ids[row] for row in rows),
-        times=tuple(past.times[row] for row in rows),
-        groups=tuple(past.groups[row] for row in rows),
-    )
+    return past.take(sorted(np.random.default_rng(seed).permutation(len(past))[:size].tolist()))
 
 
 def load_voices(data: Path, cache: "FeatureCache", *, seed: int = 0) -> Voices:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from multimodal.captioner import Captioner
+    from multimodal.profile.profile import Profile
     from multimodal.training.train import TrainedCaptioner
-    from multimodal.users.history import UserPosts
     from starter_build.datasets.post_sets import PersonalSet
 
 MAX_TOKENS = 32
@@ -111,7 +111,7 @@ def train_system(
     from backbone.training.config import TrainConfig
     from multimodal.captioner import Captioner
     from multimodal.training.train import train_captioner
-    from multimodal.users.contexts import contexts
+    from multimodal.users.contexts import ContextBuilder
 
     seed_everything(seed)
     config = system.config
@@ -119,11 +119,14 @@ def train_system(
     train, validation = (seen_by(system, data.splits[split]) for split in ("train", "validation"))
     shown, shown_validation = None, None
     if config.knows_users:
-        past = pasts_for(system, data.past)
-        groups = data.groups("train")
-        borrowed = data.community if system.borrows else None
-        shown = contexts(train, past, data.table, fresh.limits, groups=groups, vary=seed, community=borrowed)
-        shown_validation = contexts(validation, past, data.table, fresh.limits, community=borrowed)
+        builder = ContextBuilder(
+            past=pasts_for(system, data.past),
+            table=data.table,
+            limits=fresh.limits,
+            community=data.community if system.borrows else None,
+        )
+        shown = builder.build(train, groups=data.groups("train"), vary=seed)
+        shown_validation = builder.build(validation)
     training = TrainConfig(
         steps=schedule.steps, batch_size=schedule.batch_size, weight_decay=0.05, ema=0.99,
         optimizer="muon" if config.knows_users else "adamw",
@@ -147,11 +150,11 @@ def seen_by(system: CaptionSystem, data: Any) -> Any:
     return replace(data, features=replace(features, rows=rows, pooled_table=constant, grid_table=None))
 
 
-def pasts_for(system: CaptionSystem, pasts: "dict[str, UserPosts]") -> "dict[str, UserPosts]":
+def pasts_for(system: CaptionSystem, pasts: "dict[str, Profile]") -> "dict[str, Profile]":
     """Return the pasts as the system sees them: texts alone where it sees no images."""
     if system.sees:
         return pasts
-    return {user: replace(past, profile=replace(past.profile, pooled=None)) for user, past in pasts.items()}
+    return {user: replace(past, pooled=None) for user, past in pasts.items()}
 
 
 def size_of(captioner: "Captioner") -> tuple[int, int]:

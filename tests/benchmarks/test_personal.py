@@ -85,10 +85,10 @@ def test_baselines_caption_every_post(bench: Authors):
 def test_who_writes_alike_lends_the_caption_of_the_nearest_image(bench: Authors):
     data = bench.data.splits["test2"]
     short = bench.pasts(["plain/0", "loud/0"], 1, seed=0)
-    new = {user: replace(past, profile=replace(past.profile, user="new")) for user, past in short.items()}
+    new = {user: replace(past, user="new") for user, past in short.items()}
     borrowed = nearest_past(bench.data, data, new, shares=True)
     assert all(c.endswith("wow") == (p.user == "loud/0") for c, p in zip(borrowed, data.posts, strict=True))
-    own = {user: past.profile.texts[0] for user, past in short.items()}
+    own = {user: past.texts[0] for user, past in short.items()}
     assert any(c != own[p.user] for c, p in zip(borrowed, data.posts, strict=True))
     assert nearest_past(bench.data, data, {}, shares=True) == [""] * len(data.posts)
 
@@ -113,7 +113,7 @@ def test_systems_borrow_where_they_see_images_and_read_past_captions(bench: Auth
     shown = shown_contexts(Condition(name="3", past=3), system, bench)
     assert shown is not None
     posts = bench.data.splits["test2"].posts
-    own = {user: set(past.profile.texts) for user, past in bench.data.past.items()}
+    own = {user: set(past.texts) for user, past in bench.data.past.items()}
     borrowed = [set(dict(context.posts)) - own[post.user] for post, context in zip(posts, shown, strict=True)]
     assert any(borrowed) == borrows
     assert {len(context.posts) for context in shown} == {3 if system.config.past_posts and not borrows else 5 * borrows}
@@ -121,8 +121,8 @@ def test_systems_borrow_where_they_see_images_and_read_past_captions(bench: Auth
 
 def test_pasts_can_be_shortened_and_an_unseen_user_has_one(bench: Authors):
     told = bench.pasts(["plain/0", "third/0"], 3, seed=0)
-    assert len(told["plain/0"].profile) == len(told["plain/0"].ids) == 3
-    assert all(text.endswith("hm") for text in bench.pasts(["third/0"], None, seed=0)["third/0"].profile.texts)
+    assert len(told["plain/0"]) == len(told["plain/0"].ids) == 3
+    assert all(text.endswith("hm") for text in bench.pasts(["third/0"], None, seed=0)["third/0"].texts)
 
 
 def test_shuffled_pasts_are_nobodys_own(bench: Authors):

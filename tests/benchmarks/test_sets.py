@@ -123,12 +123,12 @@ def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(t
     concepts = {post.id: sets._concept(dealt, post) for post in posts}
     bench = sets.Voices(data=sets._encoded("voices", posts, concepts, cache), voices=dealt, cache=cache)
     told = bench.pasts(["github/0", "github/1", "slack/0"], 5, seed=0)
-    assert {user: past.profile.user for user, past in told.items()} == {user: user for user in told}
-    assert told["github/0"].profile.texts == told["github/1"].profile.texts != told["slack/0"].profile.texts
+    assert {user: past.user for user, past in told.items()} == {user: user for user in told}
+    assert told["github/0"].texts == told["github/1"].texts != told["slack/0"].texts
     community, query = bench.data.community, bench.data.splits["test2"].pooled.numpy()[0]
     assert {voice_of(user) for user in community.users}.isdisjoint(HELD_OUT)
     for user in ("github/0", "github/1"):
-        neighbours = community.neighbours(told[user].profile)
+        neighbours = community.neighbours(told[user])
         trust = dict(zip(community.users, neighbours.trust(), strict=True))
         assert trust[user] == 0 and max(trust, key=trust.get).startswith("github/")
         borrowed = neighbours.borrowed(neighbours.similarity(query[None])[0], neighbours.trust(), 4)

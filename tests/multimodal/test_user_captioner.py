@@ -19,8 +19,7 @@ from multimodal.profile.tfidf import WordTable
 from multimodal.training.objective import CaptionObjective
 from multimodal.training.train import describe, train_captioner
 from multimodal.training.validation import CaptionValidation
-from multimodal.users.contexts import contexts
-from multimodal.users.history import collect
+from multimodal.users.contexts import ContextBuilder, pasts
 from multimodal.users.neighbors import Community
 from tests.multimodal.tiny_captioner import TEXTS, reading_backbone, tiny_captioner, write_posts
 from tests.multimodal.tiny_users import CONTEXTS, VARIANTS, random_rows, user_captioner
@@ -58,7 +57,7 @@ def table(data):
 
 @pytest.fixture(scope="module")
 def past(data):
-    return collect(data.posts, data.features.take(data.rows).pooled.numpy(), user_captioner().encoder.digest)
+    return pasts(data, user_captioner().encoder.digest)
 
 
 def fresh(table, **changes):
@@ -67,7 +66,7 @@ def fresh(table, **changes):
 
 @pytest.fixture(scope="module")
 def shown(data, past, table):
-    return contexts(data, past, table, fresh(table).limits)
+    return ContextBuilder(past=past, table=table, limits=fresh(table).limits).build(data)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def test_another_user_gives_the_same_image_another_ending(trained, data, shown):
 def test_a_profile_alone_gives_the_voice(trained, data, past):
     images = pooled(data)[:16]
     for user, ending in (("ann", "!"), ("bob", " and me")):
-        profile = replace(past[user].profile, user="new")
+        profile = replace(past[user], user="new")
         assert sum(row[0].endswith(ending) for row in trained.caption(images, users=profile)) > 14
 
 
@@ -149,7 +148,7 @@ UNREAD = (
 def test_every_weight_of_the_mapper_gets_a_gradient(data, past, table, changes):
     """Others would not be trained, and several processes would wait for their gradients."""
     captioner = fresh(table, **{"copy": changes.get("past_posts") != 0, "user_dropout": 0.0} | changes)
-    shown = contexts(data, past, table, captioner.limits)
+    shown = ContextBuilder(past=past, table=table, limits=captioner.limits).build(data)
     loss, _ = CaptionObjective(captioner).train()(batches(captioner, data, shown).collate(range(8)))
     loss.backward()
     assert [name for name, p in captioner.mapper.named_parameters() if p.grad is None or not p.grad.any()] == []
@@ -158,7 +157,7 @@ def test_every_weight_of_the_mapper_gets_a_gradient(data, past, table, changes):
 def test_a_captioner_without_words_is_trained_saved_and_read_again(tmp_path, data, past, table):
     captioner = fresh(table, words=0)
     config = TrainConfig(steps=4, batch_size=8, lr=1e-3, save_every=2)
-    shown = contexts(data, past, table, captioner.limits)
+    shown = ContextBuilder(past=past, table=table, limits=captioner.limits).build(data)
     trained = train_captioner(captioner, data, config, users=shown, folder=tmp_path / "run").captioner
     trained.save_pretrained(tmp_path / "folder")
     assert load(trained, tmp_path / "folder").caption(pooled(data), users=shown) == trained.caption(
@@ -289,7 +288,7 @@ def test_more_past_captions_than_are_read_are_left_out():
 
 def test_others_lend_what_the_mapper_reads_and_more_where_it_is_asked_for(past):
     captioner = user_captioner(past_posts=2)
-    known = past["ann"].profile
+    known = past["ann"]
     profile = replace(known, user="new", texts=known.texts[:1], pooled=known.pooled[:1])
     neighbours, images = Community.of(past).neighbours(profile), random_rows(5)
     alone, borrowed, more = (
@@ -312,7 +311,7 @@ def test_what_only_the_choice_reads_is_no_other_data_to_learn_from():
 
 
 def test_what_a_user_wrote_of_the_very_image_does_not_tell_who_lends(past):
-    captioner, known = user_captioner(past_posts=5), past["ann"].profile
+    captioner, known = user_captioner(past_posts=5), past["ann"]
     community, texts = Community.of(past), ("anything else", *known.texts[1:3])
     image = torch.from_numpy(known.pooled[:1])
     found = [

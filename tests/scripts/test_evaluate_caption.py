@@ -54,7 +54,7 @@ def shown(monkeypatch):
 
     def record(post, group, user, mode):
         found = hidden(post, group, user, mode)
-        asked.append((post.id, user.profile.user, [id_ for id_, gone in zip(user.ids, found, strict=True) if gone]))
+        asked.append((post.id, user.user, [id_ for id_, gone in zip(user.ids, found, strict=True) if gone]))
         return found
 
     monkeypatch.setattr(contexts_module, "_hidden", record)

@@ -332,7 +332,7 @@ def test_posts_for_tests_and_validation_are_never_lent(train_users, tmp_path, mo
     borrowed, of = [], Community.of
     monkeypatch.setattr(Community, "of", lambda pasts: borrowed.append(pasts) or of(pasts))
     assert train_users(write_lines(source, rows)).code == 0
-    texts = [text for past in borrowed[0].values() for text in past.profile.texts]
+    texts = [text for past in borrowed[0].values() for text in past.texts]
     assert len(borrowed) == 1 and sorted(texts) == sorted(row["text"] for row in rows if row["split"] == "train")
     assert len(texts) == 10
 

@@ -14,8 +14,8 @@ from multimodal.data.posts import Post
 from multimodal.profile.profile import MAX_POSTS, NOBODY, ContextLimits, PastCaption, Profile, latest
 from multimodal.profile.style import Style
 from multimodal.profile.tfidf import WordTable
-from multimodal.users.contexts import contexts, make_profile
-from multimodal.users.history import UserPosts, collect
+from multimodal.users.contexts import ContextBuilder, pasts
+from multimodal.users.load import make_profile
 from tests.multimodal.tiny_captioner import TEXTS, paint, write_posts
 from tests.multimodal.tiny_users import axes_profile, random_rows, user_captioner
 
@@ -54,9 +54,10 @@ def caption_set(posts=POSTS, pooled=POOLED):
     return CaptionSet(features=features, rows=tuple(range(len(posts))), texts=texts, posts=tuple(posts))
 
 
-def shown(mode="leave-one-out", groups=None, posts=POSTS, limits=LIMITS, **options):
-    past = collect(posts, POOLED.numpy(), "e", groups=groups)
-    return contexts(caption_set(posts), past, TABLE, limits, mode=mode, groups=groups, **options)
+def shown(mode="leave-one-out", groups=None, posts=POSTS, limits=LIMITS, vary=None):
+    data = caption_set(posts)
+    builder = ContextBuilder(past=pasts(data, "e", groups=groups), table=TABLE, limits=limits, mode=mode)
+    return builder.build(data, groups=groups, vary=vary)
 
 
 def words_of(context):
@@ -125,21 +126,21 @@ def test_few_past_posts_are_left_where_that_is_asked_for():
 
 
 def test_users_without_posts_are_nobody():
-    past = collect(POSTS[:4], POOLED.numpy(), "e")
-    past["bob"] = UserPosts(profile=Profile(user="bob"), ids=(), times=(), groups=())
-    found = contexts(caption_set([*POSTS, post(6, "x", user="")], POOLED[[0, 1, 2, 3, 4, 5, 0]]), past, TABLE, LIMITS)
+    past = pasts(caption_set(POSTS[:4], POOLED[:4]), "e") | {"bob": Profile(user="bob")}
+    data = caption_set([*POSTS, post(6, "x", user="")], POOLED[[0, 1, 2, 3, 4, 5, 0]])
+    found = ContextBuilder(past=past, table=TABLE, limits=LIMITS).build(data)
     assert found[4:] == [NOBODY] * 3 and found[0].known
     assert Profile().context(POOLED[0].numpy(), TABLE, LIMITS) == NOBODY
 
 
 def test_posts_are_gathered_by_user_oldest_first():
     posts = [POSTS[3], POSTS[4], POSTS[0], replace(POSTS[5], user="")]
-    found = collect(posts, POOLED.numpy()[[3, 4, 0, 5]], "e", groups=["a", "b", "c", "d"])
+    found = pasts(caption_set(posts, POOLED[[3, 4, 0, 5]]), "e", groups=["a", "b", "c", "d"])
     ann = found["ann"]
     assert set(found) == {"ann", "bob"}
     assert (ann.ids, ann.times, ann.groups) == (("0", "3"), ("2020", "2023"), ("c", "a"))
-    assert ann.profile.texts == ("red cat cat", "grey cat")
-    assert np.array_equal(ann.profile.pooled, POOLED.numpy()[[0, 3]])
+    assert ann.texts == ("red cat cat", "grey cat")
+    assert np.array_equal(ann.pooled, POOLED.numpy()[[0, 3]])
 
 
 # What is shown for an image

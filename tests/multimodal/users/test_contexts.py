@@ -6,7 +6,7 @@ import pytest
 
 from multimodal.profile.profile import NOBODY, ContextLimits, Profile
 from multimodal.profile.tfidf import NO_WORDS
-from multimodal.users.contexts import contexts, pasts
+from multimodal.users.contexts import ContextBuilder, pasts
 from multimodal.users.neighbors import Community
 from tests.multimodal.profile.test_profile import caption_set, post
 from tests.multimodal.tiny_users import random_rows
@@ -22,7 +22,11 @@ LIMITS = ContextLimits(words=0, posts=8)
 def shown(posts=POSTS, limits=LIMITS, **options):
     data = caption_set(posts, POOLED)
     past = pasts(data, "e")
-    return contexts(data, past, NO_WORDS, limits, community=Community.of(past), **options)
+    return build(data, past, limits, community=Community.of(past), **options)
+
+
+def build(data, past, limits=LIMITS, groups=None, **options):
+    return ContextBuilder(past=past, table=NO_WORDS, limits=limits, **options).build(data, groups=groups)
 
 
 def test_a_posts_author_is_lent_what_others_wrote_and_the_post_tells_nothing():
@@ -42,7 +46,7 @@ def test_another_text_of_the_same_image_tells_nothing_either():
     for text in (POSTS[2].text, WAYS["tags"](THINGS[0]), "anything else"):
         data = caption_set([replace(p, text=text) if at == 2 else p for at, p in enumerate(POSTS)], rows)
         past = pasts(data, "e")
-        found.append(contexts(data, past, NO_WORDS, LIMITS, community=Community.of(past))[0].posts)
+        found.append(build(data, past, community=Community.of(past))[0].posts)
     assert found[0] == found[1] == found[2]
 
 
@@ -53,8 +57,7 @@ def test_what_is_shown_is_what_a_profile_without_the_post_is_lent():
         whole = past[POSTS[row].user]
         kept = [at for at, id_ in enumerate(whole.ids) if id_ != POSTS[row].id]
         rest = Profile(
-            user=whole.profile.user, texts=tuple(whole.profile.texts[at] for at in kept),
-            pooled=whole.profile.pooled[kept], encoder="e",
+            user=whole.user, texts=tuple(whole.texts[at] for at in kept), pooled=whole.pooled[kept], encoder="e",
         )  # fmt: skip
         query = POOLED[row].numpy()
         expected = rest.context(query, NO_WORDS, LIMITS, borrowed=borrowed(community, rest, query, LIMITS.posts))
@@ -83,7 +86,7 @@ def test_posts_of_one_group_are_lent_to_none_of_its_authors():
     }
     everything = ContextLimits(words=0, posts=20)
     assert all(POSTS[row].text in dict(context.posts) for row, context in enumerate(shown(limits=everything)[:12]))
-    found = contexts(data, past, NO_WORDS, everything, groups=groups, community=Community.of(past))
+    found = build(data, past, everything, groups=groups, community=Community.of(past))
     assert all(POSTS[row].text not in dict(context.posts) for row, context in enumerate(found[:12]))
 
 
@@ -96,7 +99,7 @@ def test_who_is_nobody_or_is_shown_no_past_captions_is_lent_none():
 def test_a_community_of_none_lends_what_no_community_does():
     data = caption_set(POSTS, POOLED)
     past = pasts(data, "e")
-    alone, lone = (contexts(data, past, NO_WORDS, LIMITS, community=one) for one in (None, Community.of({})))
+    alone, lone = (build(data, past, community=one) for one in (None, Community.of({})))
     assert alone == lone != shown()
 
 
