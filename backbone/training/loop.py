@@ -35,9 +35,9 @@ from backbone.training.eval_metrics import GroupLosses
 from backbone.training.logger import Reporter
 from backbone.training.mfu import Gauge
 from backbone.training.optim import rate_at
-from backbone.training.resume import RunState, Saver, check_same_run, latest_state, read_state, step_folder
+from backbone.training.resume import RunState, SavedStates
 from backbone.training.sampler import Batches, SampleOrder, split_evenly, step_seed
-from backbone.training.spike_guard import SpikeError, SpikeGuard, place_after, skip_batches, too_many
+from backbone.training.spike_guard import SpikeError, SpikeGuard, place_after, skip_batches
 from backbone.training.state import Learned
 
 Evaluate = Callable[[], dict[str, float]]
@@ -89,7 +89,7 @@ def fit(
     run = _Run(module, batches, config, folder, evaluate)
     with _signals() as stopped, ThreadPoolExecutor(1, "collate") as pool:
         try:
-            run.restore()
+            run.resume()
             run.loop(pool, stopped)
         finally:
             run.close()
@@ -144,7 +144,7 @@ class _Run:
         self.guard = SpikeGuard(config.spike_guard)
         self.skipped: list[list[int]] = []
         self.anchor: RunState | None = None
-        self.saver = Saver(folder / "resume" if folder else None, self.world, background=config.background_save)
+        self.saved = SavedStates(folder / "resume" if folder else None, self.world, background=config.background_save)
         self.reporter: Reporter | None = None
 
     # Where the run stands
@@ -164,37 +164,35 @@ class _Run:
         out_of_time = bool(self.config.minutes) and self.elapsed >= 60 * self.config.minutes
         return out_of_steps or out_of_time or 0 < self.config.patience <= self.learned.best.stale
 
-    # What is kept to go on from
+    # Saving, resuming and rewinding, see `backbone.training.resume`
 
-    def restore(self) -> None:
-        """Go on where the resume folder ends, if there is one."""
-        found = latest_state(self.saver.folder) if self.saver.folder else None
-        if found:
-            path, state = found
-            check_same_run(path, state, self.config.identity(), self.batches.digest)
-            self._take_up(state)
-            apart = self.guard and state.anchor is not None
-            self.anchor = read_state(step_folder(path.parent, state.anchor or 0)) if apart else state
+    def resume(self) -> None:
+        """Take up the newest saved step, if there is one."""
+        if newest := self.saved.latest():
+            self.saved.check_same_run(newest, self.config.identity(), self.batches.digest)
+            self._take_up(newest)
+            self.anchor = self.saved.read(newest.anchor) if self.guard and newest.anchor is not None else newest
         self.reporter = Reporter(
             self.folder, self.step, self.total, active=self.world.first, tensorboard=self.config.tensorboard
         )
-        if self.guard and not found:
-            self.learned.lay_out(0, None, 0)
-            self.save(regular=True)
+        if self.guard and not newest:
+            self.learned.lay_out(0, None, 0)  # so that step 0 can be an anchor
+            self.save()
 
     def _take_up(self, state: RunState) -> None:
-        """Stand where a kept state stands."""
         self.step, self.elapsed, self.skipped = state.step, state.elapsed, state.skipped
         self.guard = SpikeGuard(self.config.spike_guard, state.recent)
         self.learned.lay_out(state.step, state.best, state.stale)
-        self.saver.fill(state.step, self.learned.tensors())
+        self.saved.fill(state.step, self.learned.tensors())
 
-    def save(self, *, regular: bool) -> None:
-        """Keep the state of this step; a spike leads back to the last ``regular`` one, on whatever step a run stopped.
+    @property
+    def _regular(self) -> bool:
+        """Whether this step is one that ``save_every`` saves."""
+        return self.step == 0 or (self.config.save_every > 0 and self.step % self.config.save_every == 0)
 
-        Were it another, a run that was stopped would, after a spike, not end as one that was not.
-        """
-        if not self.folder and not self.guard:
+    def save(self) -> None:
+        """Save this step; a regular one becomes the anchor."""
+        if not (self.folder or (self.guard and self._regular)):  # in memory there is room for the anchor alone
             return
         state = RunState(
             step=self.step,
@@ -205,36 +203,35 @@ class _Run:
             stale=self.learned.best.stale,
             skipped=self.skipped,
             recent=self.guard.recent,
-            anchor=self.anchor.step if self.guard and self.anchor and not regular else None,
+            anchor=self.anchor.step if self.guard and self.anchor and not self._regular else None,
         )
-        if regular or self.folder:
-            self.saver.save(self.learned.tensors(), state)
-        if regular:
+        self.saved.save(self.learned.tensors(), state)
+        if self._regular:
             self.anchor = state
 
     def _rewind(self, spike: SpikeError, began: float) -> None:
-        """Go back to the last regular state and leave out the batches since."""
+        """Take up the anchor, and leave out the samples of the steps since."""
         if len(self.skipped) >= self.config.spike_rewinds or self.anchor is None:
-            raise too_many(spike, self.step + 1, len(self.skipped))
-        step, here = self.anchor.step, self.step
+            raise PolygraftError(
+                f"{spike} at step {self.step + 1}, after {len(self.skipped)} rewinds: lower --lr, check the data, or "
+                "go on with more --spike-rewinds"
+            )
+        left, anchor = self.step, self.anchor.step
         (seconds,) = self.world.sum(time.monotonic() - began if self.world.first else 0.0)
+        skipped = skip_batches(self.skipped, anchor, left, self.config.batch_size)
+        self.anchor = replace(self.anchor, skipped=skipped, elapsed=self.elapsed + seconds)
         self.learned.forget_gradients()
-        self.anchor = replace(
-            self.anchor,
-            skipped=skip_batches(self.skipped, step, here, self.config.batch_size),
-            elapsed=self.elapsed + seconds,
-        )
         self._take_up(self.anchor)
-        self.saver.amend(self.anchor)  # so that a run killed from here on does not meet the spike again
-        self.losses = self.losses[: max(0, len(self.losses) - (here - step))]
+        self.saved.amend(self.anchor)  # a run killed from here on does not meet the spike again
+        del self.losses[max(0, len(self.losses) - (left - anchor)) :]
         self.groups.clear()
         self.evaluated = -1
         if self.reporter:
-            self.reporter.rewind(step, here + 1, str(spike))
+            self.reporter.rewind(anchor, left + 1, str(spike))
 
     def close(self) -> None:
         """End threads and files."""
-        self.saver.close()
+        self.saved.close()
         if self.reporter:
             self.reporter.close()
 
@@ -242,11 +239,11 @@ class _Run:
 
     def loop(self, pool: ThreadPoolExecutor, stopped: threading.Event) -> None:
         """Make steps until the run is finished or ``stopped`` is set."""
-        saved = self.step
+        last_saved = self.step
         upcoming = None if self.finished else pool.submit(self._collate, self.step)
         while upcoming and not self.finished:
             began = time.monotonic()
-            self.saver.check()
+            self.saved.check()
             current, upcoming = upcoming, pool.submit(self._collate, self.step + 1)
             try:
                 stop = self._advance(current, began, stopped)
@@ -254,17 +251,16 @@ class _Run:
                 self._rewind(spike, began)
                 upcoming = pool.submit(self._collate, self.step)
                 continue
-            regular = bool(self.config.save_every) and self.step % self.config.save_every == 0
-            if stop or regular:
-                self.save(regular=regular)
-                saved = self.step
+            if stop or self._regular:
+                self.save()
+                last_saved = self.step
             if stop:
-                self.saver.wait()
+                self.saved.wait()
                 raise KeyboardInterrupt
         self._evaluate_now()
-        if saved != self.step:
-            self.save(regular=False)
-        self.saver.wait()
+        if last_saved != self.step:
+            self.save()
+        self.saved.wait()
 
     def _advance(self, current: "Future[list[Any]]", began: float, stopped: threading.Event) -> bool:
         """Make one step, report it, evaluate when due; return whether any process was asked to stop."""
@@ -290,7 +286,8 @@ class _Run:
         self.reporter.advance({"loss": loss, "units/s": speed, **shares})
         if self.step % self.config.log_every == 0:
             values = {"loss": loss, **figures, "per_second": speed, **shares, "elapsed": self.elapsed}
-            self.reporter.report(self.step, values | self.groups.take(self.world) | self._health())
+            health: dict[str, float] = getattr(self.module, "health", dict)()
+            self.reporter.report(self.step, values | self.groups.take(self.world) | health)
 
     def _collate(self, step: int) -> list[Any]:
         """Return this process's micro-batches of a step."""
@@ -332,10 +329,6 @@ class _Run:
             parameter.grad.mul_(scale)
         limit = self.config.clip_norm or math.inf
         return float(whole(torch.nn.utils.clip_grad_norm_(parameters, limit)))
-
-    def _health(self) -> dict[str, float]:
-        health = getattr(self.module, "health", None)
-        return dict(health()) if health else {}
 
     # Evaluation and what is kept
 

@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from backbone.errors import PolygraftError
-
 Skips = Sequence[Sequence[int]]
 """Ranges [start, stop) of places in the stream of samples that are left out, in its order."""
 
@@ -91,11 +89,3 @@ def skip_batches(skips: Skips, first: int, last: int, size: int) -> list[list[in
     """
     start, stop = place_after(first * size, skips), place_after(last * size, skips) + size
     return [[*pair] for pair in skips if pair[1] <= start] + [[start, stop]]
-
-
-def too_many(spike: SpikeError, step: int, rewinds: int) -> PolygraftError:
-    """Return what to say where a run may not go back another time."""
-    return PolygraftError(
-        f"{spike} at step {step}, after {rewinds} rewinds: lower --lr, check the data, or go on with more "
-        "--spike-rewinds"
-    )

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from backbone.errors import PolygraftError
-from backbone.training import resume as saving
 from backbone.training.distributed import World
 from backbone.training.loop import TrainConfig, fit
-from backbone.training.resume import RunState, Saver, latest_state, load_tensors
+from backbone.training.resume import RunState, SavedStates
 from tests.backbone.training.toy_training import toy, toy_rows
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -53,7 +52,7 @@ def test_a_weight_that_the_loss_does_not_touch_is_saved_and_read_again(tmp_path,
 def held(monkeypatch):
     """Let the writing wait until it is allowed, and count how many write at once."""
     allowed, running, most = threading.Event(), [], []
-    write = saving.save_state
+    write = SavedStates._write
 
     def waiting(*arguments):
         running.append(1)
@@ -62,30 +61,29 @@ def held(monkeypatch):
         write(*arguments)
         running.pop()
 
-    monkeypatch.setattr(saving, "save_state", waiting)
+    monkeypatch.setattr(SavedStates, "_write", waiting)
     return allowed, most
 
 
 def test_what_is_written_is_the_state_when_it_was_saved_and_the_caller_does_not_wait(tmp_path, held):
     allowed, most = held
-    saver, weights = Saver(tmp_path, ALONE, background=True), {"w": torch.zeros(3)}
+    saver, weights = SavedStates(tmp_path, ALONE, background=True), {"w": torch.zeros(3)}
     saver.save(weights, state(1))
     weights["w"] += 7  # training goes on
-    assert latest_state(tmp_path) is None
+    assert saver.latest() is None
     threading.Timer(0.1, allowed.set).start()
     saver.save(weights, state(2))  # waits for the first
     saver.wait()
     saver.close()
     assert most == [1, 1]
-    path, found = latest_state(tmp_path)
-    read = {"w": torch.ones(3)}
-    load_tensors(path, read, ALONE)
-    assert found.step == 2 and read["w"].tolist() == [7.0] * 3
+    kept, read = SavedStates(tmp_path, ALONE), {"w": torch.ones(3)}
+    kept.fill(2, read)
+    assert kept.latest().step == 2 and read["w"].tolist() == [7.0] * 3
 
 
 def test_the_first_copy_is_not_touched_by_what_training_does_meanwhile(tmp_path, held):
     allowed, _ = held
-    saver, weights = Saver(tmp_path, ALONE, background=True), {"w": torch.zeros(3)}
+    saver, weights = SavedStates(tmp_path, ALONE, background=True), {"w": torch.zeros(3)}
     saver.save(weights, state(1))
     weights["w"] += 7
     allowed.set()
@@ -109,7 +107,7 @@ def test_a_full_disk_is_told_at_a_later_step_and_the_older_state_stays(tmp_path,
 
 
 def test_a_state_in_memory_comes_back():
-    saver, weights = Saver(None, ALONE, background=False), {"w": torch.arange(3.0)}
+    saver, weights = SavedStates(None, ALONE), {"w": torch.arange(3.0)}
     saver.save(weights, state(1))
     weights["w"].zero_()
     saver.fill(1, weights)
