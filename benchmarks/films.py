@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from backbone.errors import UsageError
 from scripts._app.cli import Device, Json, emit, progress, run_file
-from scripts._app.videos import Watching, vocabulary_folder
-from video.options import NarrateOptions
+from scripts._app.videos import NarratorSource, vocabulary_folder
+from video.config import NarrateOptions
 
 if TYPE_CHECKING:
     from benchmarks.video.composed import Part
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 WAYS = {
     "as narrate does": NarrateOptions(),
-    "cuts not looked for": NarrateOptions(cuts=False),
+    "no cuts": NarrateOptions(cuts=False),
     "every second alone": NarrateOptions(cuts=False, window=1.0, steady=0.0, min_span=0.0, scene_weight=0.0),
 }
 """Ways to narrate that are compared."""
@@ -64,8 +64,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Narrate, compare and print."""
-    watching = Watching(model=options.model)
-    narrator, vocabulary = watching.open(vocabulary_folder(options.vocabulary), options.device)
+    source = NarratorSource(model=options.model)
+    narrator, vocabulary = source.load(vocabulary_folder(options.vocabulary), options.device)
     _bunny(options, narrator, vocabulary)
     _composed(options, narrator, vocabulary)
     return 0
@@ -81,7 +81,7 @@ def _bunny(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabul
     cache = options.work.expanduser() / "features"
     rows = []
     for way, narrating in WAYS.items():
-        narrated = narrator.tell(narrator.watch(video, narrating, cache=cache), vocabulary)
+        narrated = narrator.narrate_encoded(narrator.encode_video(video, narrating, cache=cache), vocabulary)
         cuts = _cuts(narrated)
         row: dict[str, Any] = {"way": way, "spans": len(narrated), "true cuts": len(true)}
         for tolerance in _TOLERANCES:
@@ -105,7 +105,9 @@ def _composed(options: Options, narrator: "Narrator", vocabulary: "NarrationVoca
     for way, narrating in WAYS.items():
         each: dict[str, list[float]] = {}
         for video, parts in progress(videos, len(videos), way):
-            narrated = narrator.tell(narrator.watch(video, narrating, cache=work / "features"), vocabulary)
+            narrated = narrator.narrate_encoded(
+                narrator.encode_video(video, narrating, cache=work / "features"), vocabulary
+            )
             near = agreement(_cuts(narrated), [part.start for part in parts[1:]], 1.0)
             own = {"precision 1.0": near.precision, "recall 1.0": near.recall, "F1 1.0": near.f1}
             own |= {

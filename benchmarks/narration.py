@@ -153,23 +153,20 @@ def _growth(laboratory: "NarrationExperiment", options: Options) -> None:
     margins = [rules(laboratory, queries)["calibrated margin"] for queries in found]
     parts: tuple[Part, ...] = ("test fresh", "test known", "test")
     for which in parts:
-        for wide in (False, True):
-            noticed_by = [
-                grown(laboratory, which, queries[which], rule, wide=wide)
-                for queries, rule in zip(found, margins, strict=True)
-            ]
-            table: dict[str, Mapping[str, Cell]] = {}
-            gains = {}
-            for kind, mask in (("missing", noticed_by[0].missing), ("present", ~noticed_by[0].missing)):
-                rows = mask.nonzero().flatten().tolist()
-                before, after = ([getattr(one, side).take(rows) for one in noticed_by] for side in ("before", "after"))
-                table |= {f"{kind}, before": summary(before), f"{kind}, after": summary(after)}
-                gains[f"{kind}, after less before"] = _differences(after, before)
-            source = "phrases of WordNet" if wide else "sentences of its own parts"
-            counts = ", ".join(f"{one.asked} / {one.admitted} of {one.proposed}" for one in noticed_by)
-            title = f"{which}, {source}: videos asked about / proposals admitted {counts}"
-            _print(options, title, table)
-            _print(options, f"{title}: differences, 95 % by concept", gains)
+        noticed_by = [
+            grown(laboratory, which, queries[which], rule) for queries, rule in zip(found, margins, strict=True)
+        ]
+        table: dict[str, Mapping[str, Cell]] = {}
+        gains = {}
+        for kind, mask in (("missing", noticed_by[0].missing), ("present", ~noticed_by[0].missing)):
+            rows = mask.nonzero().flatten().tolist()
+            before, after = ([getattr(one, side).take(rows) for one in noticed_by] for side in ("before", "after"))
+            table |= {f"{kind}, before": summary(before), f"{kind}, after": summary(after)}
+            gains[f"{kind}, after less before"] = _differences(after, before)
+        counts = ", ".join(f"{one.asked} / {one.admitted} of {one.proposed}" for one in noticed_by)
+        title = f"{which}, phrases of WordNet: videos asked about / proposals admitted {counts}"
+        _print(options, title, table)
+        _print(options, f"{title}: differences, 95 % by concept", gains)
 
 
 def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[NarrationRun]]") -> None:

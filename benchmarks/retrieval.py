@@ -49,8 +49,6 @@ class Options:
     """Tokens of a written narration."""
     entries: tuple[int, ...] = (4_600, 100_000, 800_000)
     """Narrations of a vocabulary; its postfixes come on top."""
-    joins: int = 8
-    """Prefixes and postfixes a clip that are scored as one sentence, from the last vocabulary; 0: none are."""
     frames: int = 4
     """Frames of a clip, half a second apart."""
     batch_sizes: tuple[int, ...] = (1, 32)
@@ -65,7 +63,7 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        for name, least in (("repeats", 1), ("frames", 1), ("joins", 0), ("queries", 0), ("width", 1)):
+        for name, least in (("repeats", 1), ("frames", 1), ("queries", 0), ("width", 1)):
             _at_least(name, getattr(self, name), least)
         for name, least in (("tokens", 1), ("entries", 8), ("batch_sizes", 1), ("models", 0)):
             values = getattr(self, name)
@@ -112,16 +110,11 @@ def _rows(options: Options, model: Model, folder: Path) -> list[RetrievalRow]:
     import torch
 
     from benchmarks.video.speed import Finds, Writes, write_videos
-    from video.vocabulary.compose import Joins
 
     writer, finder = _narrators(options, model)
     vocabularies = [_vocabulary(folder, count, finder) for count in options.entries]
     written = [Writes(narrator=writer, tokens=tokens) for tokens in options.tokens]
     found = [Finds(narrator=finder, vocabulary=vocabulary) for vocabulary in vocabularies]
-    joined = []
-    if options.joins:
-        joins = Joins(prefixes=options.joins, postfixes=options.joins)
-        joined = [Finds(narrator=finder, vocabulary=vocabularies[-1], joins=joins)]
     videos = list(options.videos) or write_videos(_new(folder / f"videos-{model}"), 8, options.frames / 2)
     rows = []
     answers: list[Writes | Finds] = [*written, *found]
@@ -131,7 +124,7 @@ def _rows(options: Options, model: Model, folder: Path) -> list[RetrievalRow]:
             RetrievalRow(
                 model=MODELS[model], part="encoded frames", batch=batch, answer=each, run=partial(each, frames)
             )
-            for each in [*answers, *joined]
+            for each in answers
         ]
     for batch in options.batch_sizes:
         shown = [videos[number % len(videos)] for number in range(batch)]

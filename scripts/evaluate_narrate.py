@@ -22,7 +22,8 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from scripts._app.cli import Device, Json, Seed, emit, remark, run_file, watch_batches
-from video.data.clips import check_fps, check_share
+from video.config import check_fps
+from video.data.clips import check_share
 
 if TYPE_CHECKING:
     from video.data.clip_features import ClipSet

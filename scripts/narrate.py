@@ -24,9 +24,9 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from scripts._app.cli import Device, Json, emit, remark, run_file
-from scripts._app.videos import Watching, find_videos, vocabulary_folder, watch_video
-from scripts._app.vocabulary_update import Grower, Growing, check_own
-from video.options import NarrateOptions
+from scripts._app.videos import NarratorSource, ProposerOptions, encode_video, find_videos, vocabulary_folder
+from scripts._app.vocabulary_update import check_own, extend, load_proposer
+from video.config import NarrateOptions
 
 if TYPE_CHECKING:
     from video.timeline.narrate import Narrated
@@ -47,11 +47,11 @@ class Options:
     """Videos, animated images, folders or patterns."""
     vocabulary: str = "starter"
     """Folder of a vocabulary; starter: the small one that comes with the package."""
-    watching: Watching = field(default_factory=Watching)
+    narrator: NarratorSource = field(default_factory=NarratorSource)
     narrating: NarrateOptions = field(default_factory=NarrateOptions)
     update: bool = False
     """Extend the vocabulary from each video before it is narrated."""
-    growing: Growing = field(default_factory=Growing)
+    proposals: ProposerOptions = field(default_factory=ProposerOptions)
     srt: bool = False
     """Print subtitles in SubRip's format."""
     vtt: bool = False
@@ -73,8 +73,10 @@ class Options:
             raise UsageError("--write needs --srt or --vtt, to know what is written")
         if self.overwrite and not self.write:
             raise UsageError("--overwrite has nothing to overwrite without --write")
-        if not self.update and self.growing != Growing():
-            raise UsageError("what is proposed, and what is let in, means nothing without --update")
+        if self.update:
+            self.proposals.check()
+        elif self.proposals != ProposerOptions():
+            raise UsageError("a proposer, and what is accepted of it, means nothing without --update")
 
     @property
     def form(self) -> str:
@@ -90,14 +92,14 @@ def main(options: Options) -> int:
     folder = vocabulary_folder(options.vocabulary)
     if options.update:
         check_own(folder)
-    narrator, vocabulary = options.watching.open(folder, options.device)
-    grower = Grower(options.growing, narrator, options.device) if options.update else None
+    narrator, vocabulary = options.narrator.load(folder, options.device)
+    proposer = load_proposer(options.proposals, narrator, options.device) if options.update else None
     for video in videos:
         try:
-            watched = watch_video(narrator, video, options.narrating, options.watching.cache)
-            if grower:
-                vocabulary = grower.grow(watched, folder, vocabulary).vocabulary
-            _deliver(options, video, narrator.tell(watched, vocabulary))
+            encoded = encode_video(narrator, video, options.narrating, options.narrator.cache)
+            if proposer:
+                vocabulary = extend(folder, vocabulary, encoded, narrator, proposer, options.proposals).vocabulary
+            _print(options, video, narrator.narrate_encoded(encoded, vocabulary))
         except PolygraftError as error:
             failed = True
             remark(f"polygraft: {error}")
@@ -129,7 +131,7 @@ def _videos(options: Options) -> tuple[list[Path], bool]:
     return list(targets.values()), failed or len(targets) < len(videos)
 
 
-def _deliver(options: Options, video: Path, spans: "Sequence[Narrated]") -> None:
+def _print(options: Options, video: Path, spans: "Sequence[Narrated]") -> None:
     """Print the narrations of a video, or write them beside it."""
     if options.json:
         emit(json.dumps({"film": str(video), "spans": [_plain(span, options) for span in spans]}, ensure_ascii=False))

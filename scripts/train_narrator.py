@@ -27,8 +27,8 @@ import tyro
 from backbone.errors import PolygraftError
 from scripts._app.cli import Device, Json, remark, run_file
 from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished, tell_figures
-from video.config import NarratorConfig
-from video.data.clips import check_fps, check_share
+from video.config import NarratorConfig, check_fps
+from video.data.clips import check_share
 
 if TYPE_CHECKING:
     from video.data.clip_features import ClipSet

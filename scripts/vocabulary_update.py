@@ -18,9 +18,9 @@ import tyro
 
 from backbone.errors import PolygraftError
 from scripts._app.cli import Device, Json, emit, remark, run_file
-from scripts._app.videos import Watching, find_videos, watch_video
-from scripts._app.vocabulary_update import Grower, Growing, check_own
-from video.options import NarrateOptions
+from scripts._app.videos import NarratorSource, ProposerOptions, encode_video, find_videos
+from scripts._app.vocabulary_update import check_own, extend, load_proposer
+from video.config import NarrateOptions
 
 if TYPE_CHECKING:
     from video.update.update import Growth
@@ -34,8 +34,8 @@ class Options:
     """Folder of the vocabulary."""
     videos: tyro.conf.Positional[tuple[str, ...]]
     """Videos, animated images, folders or patterns."""
-    watching: Watching = field(default_factory=Watching)
-    growing: Growing = field(default_factory=Growing)
+    narrator: NarratorSource = field(default_factory=NarratorSource)
+    proposals: ProposerOptions = field(default_factory=ProposerOptions)
     every: float = 1.0
     """Seconds from one moment to the next."""
     window: float = 3.0
@@ -46,10 +46,11 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        self.looks()
+        self.proposals.check()
+        self.sampling()
 
-    def looks(self) -> NarrateOptions:
-        """Return how videos are watched.
+    def sampling(self) -> NarrateOptions:
+        """Return how videos are sampled.
 
         Raises:
             UsageError: the numbers are out of bounds.
@@ -58,37 +59,36 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Update the vocabulary and print what became of each proposal; 1 if a video failed."""
+    """Update the vocabulary and print the decision on each proposal; 1 if a video failed."""
     videos, failed = find_videos(options.videos)
     check_own(options.folder)
     if not videos:
         return int(failed)
-    narrator, vocabulary = options.watching.open(options.folder, options.device)
-    grower = Grower(options.growing, narrator, options.device)
+    narrator, vocabulary = options.narrator.load(options.folder, options.device)
+    proposer = load_proposer(options.proposals, narrator, options.device)
     for video in videos:
         try:
-            growth = grower.grow(
-                watch_video(narrator, video, options.looks(), options.watching.cache), options.folder, vocabulary
-            )
+            encoded = encode_video(narrator, video, options.sampling(), options.narrator.cache)
+            growth = extend(options.folder, vocabulary, encoded, narrator, proposer, options.proposals)
         except PolygraftError as error:
             failed = True
             remark(f"polygraft: {error}")
             continue
         vocabulary = growth.vocabulary
-        _tell(video, growth, as_json=options.json)
+        _print(video, growth, as_json=options.json)
     return int(failed)
 
 
-def _tell(video: Path, growth: "Growth", *, as_json: bool) -> None:
+def _print(video: Path, growth: "Growth", *, as_json: bool) -> None:
     update = growth.update.header.id if growth.update else ""
-    for verdict in growth.verdicts:
+    for decision in growth.decisions:
         row = {
             "film": str(video),
             "update": update,
-            "text": verdict.text,
-            "fate": verdict.fate,
-            "score": round(verdict.score, 4),
-            "beaten": round(verdict.beaten, 4),
+            "text": decision.text,
+            "fate": decision.outcome,
+            "score": round(decision.score, 4),
+            "beaten": round(decision.beaten, 4),
         }
         emit(json.dumps(row, ensure_ascii=False) if as_json else "\t".join(map(str, row.values())))
 

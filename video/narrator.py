@@ -31,15 +31,15 @@ from backbone.gpt2 import Backbone, Generation
 from backbone.io.settings import config_from_dict
 from backbone.lora import Adapted
 from backbone.starter import starter_path
+from video.config import NarrateOptions
 from video.config import NarratorConfig as NarratorConfig
 from video.data.clip_features import ClipBatch as ClipBatch
 from video.data.clip_features import NarrationBatch
 from video.data.clips import Report
 from video.data.feature_cache import VideoCache
 from video.model.projection import Projection, Prompt, Questions, batch_loss, masked_mean, vocabulary_loss
-from video.options import NarrateOptions
-from video.timeline.narrate import Narrated, tell
-from video.timeline.query import Watched, watch
+from video.timeline.narrate import Narrated, narrate_encoded
+from video.timeline.query import EncodedVideo, encode_video
 from video.vocabulary.novelty import CalibratedMargin, FixedThreshold, Novelty
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
@@ -216,53 +216,43 @@ class Narrator:
         """The text side of the encoder, in whose space queries lie."""
         return TextEncoder.of(self.encoder)
 
-    def watch(
+    def encode_video(
         self,
         video: str | Path,
         options: NarrateOptions | None = None,
         *,
         cache: str | Path | None = None,
         report: Report | None = None,
-        looked: Callable[[float], None] | None = None,
-    ) -> Watched:
-        """Look at a video and ask about its moments; `narrate` does, and whoever narrates twice need do it once.
+        progress: Callable[[float], None] | None = None,
+    ) -> EncodedVideo:
+        """Sample a video's frames and compute the query vectors of its moments, the first half of `narrate`.
 
         Args:
-            video: a file.
-            options: what is asked, how often.
-            cache: folder of features of videos; None: nothing is kept.
-            report: called with a sentence about a video that is damaged.
-            looked: called with the time of each look that is read anew, in seconds.
+            video: A file.
+            options: The question, how often it is asked, and how frames are sampled.
+            cache: Folder of features of videos; None: nothing is kept.
+            report: Called with a sentence about a video that is damaged.
+            progress: Called with the time of each frame that is read anew, in seconds.
 
         Raises:
-            PolygraftError: the video cannot be read or shows nothing; the narrator writes its answers.
+            PolygraftError: The video cannot be read or shows nothing; the narrator writes its answers.
         """
         self._check_answer("retrieve", "writes narrations and has no query vectors")
         with ExitStack() as stack:
             folder = Path(cache) if cache else Path(stack.enter_context(TemporaryDirectory()))
-            return watch(
-                Path(video),
-                self._ask,
-                VideoCache(folder, self.encoder),
-                options or NarrateOptions(),
-                report=report,
-                looked=looked,
-            )
+            features = VideoCache(folder, self.encoder)
+            wanted = options or NarrateOptions()
+            return encode_video(Path(video), self._ask, features, wanted, report=report, progress=progress)
 
     @torch.no_grad()
     def _ask(self, frames: Sequence[Tensor], questions: Sequence[str]) -> Tensor:
         return self.query(self.batch(frames, questions))
 
-    def tell(self, watched: Watched, vocabulary: NarrationVocabulary) -> list[Narrated]:
-        """Narrate a video that was watched; see `narrate`."""
+    def narrate_encoded(self, encoded: EncodedVideo, vocabulary: NarrationVocabulary) -> list[Narrated]:
+        """Retrieve the narrations of an encoded video, the second half of `narrate`."""
         vocabulary.check_encoder(self.text_encoder.part)
-        return tell(
-            watched,
-            vocabulary,
-            scale=float(self.projection.scale.detach()),
-            novelty=self.novelty,
-            encoder=self.text_encoder,
-        )
+        scale = float(self.projection.scale.detach())
+        return narrate_encoded(encoded, vocabulary, scale=scale, novelty=self.novelty)
 
     def narrate(
         self,
@@ -285,7 +275,7 @@ class Narrator:
                 made with another text encoder; the narrator writes its answers.
         """
         vocabulary.check_encoder(self.text_encoder.part)
-        return self.tell(self.watch(video, options, cache=cache), vocabulary)
+        return self.narrate_encoded(self.encode_video(video, options, cache=cache), vocabulary)
 
     @torch.no_grad()
     def generate(self, batch: ClipBatch, decoding: Decoding | None = None) -> list[list[Generation]]:

@@ -2,7 +2,7 @@
 
 The names of half of the test concepts are left out of a vocabulary of the videos' names. Videos that the margin calls
 new (the right ones and false alarms alike) are asked about, a video at a time, and what passes the test of
-`video.update.update.judge` enters. Then all test videos are looked for again.
+`video.update.update.decide` enters. Then all test videos are looked for again.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,8 @@ from benchmarks.video.distractors import names_of_things
 from benchmarks.video.vocabularies import BenchmarkVocabulary, name_list
 from starter_build.datasets.documents import hash_share
 from starter_build.datasets.narrated_clips import Part, Videoset
-from video.timeline.segments import Segment
-from video.update.proposers import Composition, Proposer
-from video.update.update import Verdict, grow
+from video.timeline.query import Segment
+from video.update.update import Decision, grow
 from video.vocabulary.exact_search import search
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.novelty import NEIGHBOURS, CalibratedMargin, FixedThreshold, Novelty, auroc
@@ -132,15 +131,14 @@ class Phrases:
         return [self.phrases.texts[row] for row in rows]
 
 
-def grown(laboratory: "NarrationExperiment", which: Part, queries: Tensor, rule: Novelty, *, wide: bool) -> Grown:
-    """Let the vocabulary of a gap grow by the videos of a part.
+def grown(laboratory: "NarrationExperiment", which: Part, queries: Tensor, rule: Novelty) -> Grown:
+    """Let the vocabulary of a gap grow by the videos of a part; names of things from WordNet are proposed.
 
     Args:
         laboratory: videos and models.
         which: the part.
         queries: (F, D), of its videos.
         rule: what calls them new.
-        wide: propose names of things from WordNet; otherwise sentences of the vocabulary's own parts.
     """
     there, videos = gap(laboratory, which), laboratory.videos.parts[which]
     new = rule.is_novel(search(there.vocabulary.vectors, queries, NEIGHBOURS).scores).nonzero().flatten().tolist()
@@ -149,21 +147,19 @@ def grown(laboratory: "NarrationExperiment", which: Part, queries: Tensor, rule:
         rows = (NarrationRow(text) for text in there.vocabulary.texts)
         vocabulary = NarrationVocabulary.build(collect(rows), encoder=laboratory.texts)
         vocabulary.save_pretrained(folder)
-        proposer: Proposer = Composition(vocabulary, laboratory.texts)
-        if wide:
-            proposer = Phrases(phrases=laboratory.embedded(names_of_things(laboratory.data)))
-        verdicts: list[Verdict] = []
+        proposer = Phrases(phrases=laboratory.embedded(names_of_things(laboratory.data)))
+        decisions: list[Decision] = []
         for video in new:
             flagged = grow(folder, [_segment(videos, video, queries[video])], proposer, laboratory.texts)
-            verdicts += flagged.verdicts
+            decisions += flagged.decisions
         texts = [entry.text for entry in NarrationVocabulary.from_pretrained(folder).entries("narrations")]
     return Grown(
         before=laboratory.found(which, queries, there.vocabulary),
         after=laboratory.found(which, queries, laboratory.embedded(texts)),
         missing=there.missing,
         asked=len(new),
-        proposed=len(verdicts),
-        admitted=sum(verdict.fate == "admitted" for verdict in verdicts),
+        proposed=len(decisions),
+        admitted=sum(decision.outcome == "admitted" for decision in decisions),
     )
 
 

@@ -17,7 +17,6 @@ from backbone.generation.config import Decoding
 from video.config import QUESTIONS
 from video.frames.reader import read_frames
 from video.narrator import Narrator
-from video.vocabulary.compose import Joins, retrieve_joined
 from video.vocabulary.entries import Counts, Entry
 from video.vocabulary.exact_search import Membership
 from video.vocabulary.pair_encoding import CodingOptions
@@ -129,20 +128,14 @@ class Finds:
 
     narrator: Narrator
     vocabulary: NarrationVocabulary
-    joins: Joins | None = None
-    """Prefixes and postfixes that are scored as one sentence; None: none are."""
 
     @property
     def name(self) -> str:
         """What is done."""
-        joined = f", {self.joins.prefixes} x {self.joins.postfixes} joined" if self.joins else ""
-        return f"retrieval, {self.vocabulary.size('narrations'):,} entries{joined}"
+        return f"retrieval, {self.vocabulary.size('narrations'):,} entries"
 
     @torch.no_grad()
     def __call__(self, frames: Sequence[Tensor]) -> list[str]:
         """Return a narration for each clip of frames (T, dv)."""
         queries = self.narrator.query(self.narrator.batch(frames, [QUESTION] * len(frames)))
-        if self.joins is None:
-            return [row[0].text for row in self.vocabulary.retrieve(queries)]
-        encoder = self.narrator.text_encoder
-        return [row[0].text for row in retrieve_joined(self.vocabulary, encoder, queries, joins=self.joins)]
+        return [row[0].text for row in self.vocabulary.retrieve(queries)]

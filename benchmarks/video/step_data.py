@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from starter_build.datasets.documents import clean, hash_share, held_out
@@ -147,10 +146,9 @@ def step_clips(found: Iterable[Procedure], table: StepTable, questions: Sequence
     features = SpanFeatures(
         # a step has no time: its row stands for it, so that the digest tells what is shown
         times=tuple(tuple(float(table.rows[step]) for step in steps) for steps in shown),
-        rows=tuple(np.array([table.rows[step] for step in steps]) for steps in shown),
         videos=tuple(videos),
         unreadable={},
         encoded=0,
-        table=table.vectors.numpy(),
+        read=lambda _, rows: table.vectors[list(map(int, rows))],
     )
     return ClipSet(clips=tuple(clips), features=features, encoder=table.encoder)

@@ -1,51 +1,18 @@
-"""Options and update step of the two commands that extend a vocabulary."""
+"""Update step of the two commands that extend a vocabulary."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import PolygraftError
 from scripts._app.cli import remark
-from video.options import UpdateOptions
+from scripts._app.videos import ProposerOptions
 
 if TYPE_CHECKING:
     from video.narrator import Narrator
-    from video.timeline.query import Watched
+    from video.timeline.query import EncodedVideo
     from video.update.proposers import Proposer
     from video.update.update import Growth
     from video.vocabulary.vocabulary import NarrationVocabulary
-
-Propose = Callable[["NarrationVocabulary"], "Proposer"]
-
-COMPOSITION = "composition"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Growing:
-    """The proposer of new narrations, and which of them are accepted."""
-
-    proposer: str = COMPOSITION
-    """composition: sentences of the vocabulary's own verbs, nouns and postfixes; or a model of transformers that
-    describes images, by folder or name on a hub."""
-    proposer_command: str = ""
-    """Use this shell command instead: it reads a line of JSON ("film", "start", "stop", "scene", "picture") and writes
-    sentences."""
-    proposer_vocabulary: Path | None = None
-    """Use the nearest narrations of this larger vocabulary instead."""
-    scene: str = ""
-    """Scene of the videos, for the narrations that are added."""
-    let_in: UpdateOptions = field(default_factory=UpdateOptions)
-
-    def __post_init__(self) -> None:
-        others = [self.proposer != COMPOSITION, bool(self.proposer_command), self.proposer_vocabulary is not None]
-        if sum(others) > 1:
-            raise UsageError("more than one of --proposer, -command and -vocabulary is given: choose one")
-
-    @property
-    def needs_images(self) -> bool:
-        """Whether the proposer needs a frame of the segment, and not its query vector alone."""
-        return self.proposer != COMPOSITION or bool(self.proposer_command)
 
 
 def check_own(folder: Path) -> None:
@@ -60,80 +27,57 @@ def check_own(folder: Path) -> None:
         raise PolygraftError(f"{folder} comes with the package and is not changed: copy it, and update the copy")
 
 
-class Grower:
-    """Extends a vocabulary, video by video; models are loaded once.
+def load_proposer(options: ProposerOptions, narrator: "Narrator", device: str) -> "Proposer":
+    """Return the proposer that the options name.
 
-    Args:
-        growing: The proposer and what is accepted.
-        narrator: The narrator whose novelty detector decides what is new.
-        device: Device of a model that describes images.
+    Raises:
+        PolygraftError: a model or vocabulary is missing or damaged, or the vocabulary has no vectors or those of
+            another text encoder than the narrator's.
     """
+    from video.update.proposers import Library, ModelProposer, ShellCommand
 
-    def __init__(self, growing: Growing, narrator: "Narrator", device: str) -> None:
-        self._growing, self._narrator, self._device = growing, narrator, device
-        self._asked: Proposer | None = None
+    if options.proposer_command:
+        return ShellCommand(command=options.proposer_command)
+    if options.proposer_vocabulary is not None:
+        from video.vocabulary.vocabulary import NarrationVocabulary
 
-    def grow(self, watched: "Watched", folder: Path, vocabulary: "NarrationVocabulary") -> "Growth":
-        """Ask about what is new in a video and add what passes to the vocabulary's folder.
+        vocabulary = NarrationVocabulary.from_pretrained(options.proposer_vocabulary, device=device)
+        vocabulary.check_encoder(narrator.text_encoder.part)
+        return Library(vocabulary)
+    from backbone.vlm import Describer
 
-        Raises:
-            PolygraftError: see `video.update.update.grow`.
-        """
-        from video.update.update import grow
+    return ModelProposer(describer=Describer.from_pretrained(options.proposer, device=device))
 
-        proposer = self._proposer(vocabulary)
-        segments = watched.unknown(
-            vocabulary,
-            self._narrator.novelty,
-            scene=self._growing.scene,
-            images=self._growing.needs_images,
-        )
-        growth = grow(
-            folder,
-            segments,
-            proposer,
-            self._narrator.text_encoder,
-            options=self._growing.let_in,
-            device=str(self._narrator.backbone.device),
-        )
-        admitted = [verdict.text for verdict in growth.verdicts if verdict.fate == "admitted"]
-        remark(
-            f"{watched.video}: {len(segments)} stretches without words, {len(growth.verdicts)} proposals, "
-            f"{len(admitted)} added" + (f": {'; '.join(admitted[:5])}" if admitted else "")
-        )
-        return growth
 
-    def _proposer(self, vocabulary: "NarrationVocabulary") -> "Proposer":
-        """Return who is asked; composition knows the words of the vocabulary as it is now."""
-        if self._growing.proposer_command:
-            from video.update.proposers import ShellCommand
+def extend(
+    folder: Path,
+    vocabulary: "NarrationVocabulary",
+    encoded: "EncodedVideo",
+    narrator: "Narrator",
+    proposer: "Proposer",
+    options: ProposerOptions,
+) -> "Growth":
+    """Add the accepted proposals for a video's novel segments to the folder of a vocabulary.
 
-            return ShellCommand(command=self._growing.proposer_command)
-        if self._growing.proposer_vocabulary is not None:
-            return self._library(self._growing.proposer_vocabulary)
-        if self._growing.proposer == COMPOSITION:
-            from video.update.proposers import Composition
+    Raises:
+        PolygraftError: see `video.update.update.grow`.
+    """
+    from video.update.update import grow
 
-            return Composition(vocabulary, self._narrator.text_encoder)
-        if self._asked is None:
-            from backbone.vlm import Describer
-            from video.update.proposers import ModelProposer
-
-            describer = Describer.from_pretrained(self._growing.proposer, device=self._device)
-            self._asked = ModelProposer(describer=describer)
-        return self._asked
-
-    def _library(self, folder: Path) -> "Proposer":
-        """Return another vocabulary as a proposer.
-
-        Raises:
-            PolygraftError: it is damaged, has no vectors, or has those of another encoder.
-        """
-        if self._asked is None:
-            from video.update.proposers import Library
-            from video.vocabulary.vocabulary import NarrationVocabulary
-
-            vocabulary = NarrationVocabulary.from_pretrained(folder, device=self._device)
-            vocabulary.check_encoder(self._narrator.text_encoder.part)
-            self._asked = Library(vocabulary)
-        return self._asked
+    # a vocabulary proposes by the query vector alone, so that no frame need be read again
+    images = options.proposer_vocabulary is None
+    segments = encoded.novel_segments(vocabulary, narrator.novelty, scene=options.scene, images=images)
+    growth = grow(
+        folder,
+        segments,
+        proposer,
+        narrator.text_encoder,
+        options=options.accept,
+        device=str(narrator.backbone.device),
+    )
+    added = [decision.text for decision in growth.decisions if decision.outcome == "admitted"]
+    remark(
+        f"{encoded.video}: {len(segments)} stretches without words, {len(growth.decisions)} proposals, "
+        f"{len(added)} added" + (f": {'; '.join(added[:5])}" if added else "")
+    )
+    return growth

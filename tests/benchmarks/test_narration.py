@@ -22,7 +22,7 @@ from starter_build.datasets.narrated_clips import PARTS, part, part_of
 from starter_build.datasets.splits import load_splits
 from starter_build.datasets.voices import spoken
 from tests.starter_build.tiny_emoji import BY_PART, write_emoji
-from video.timeline.segments import Segment
+from video.timeline.query import Segment
 from video.vocabulary.exact_search import search
 from video.vocabulary.novelty import FixedThreshold
 from video.vocabulary.text_encoder import TextEncoder
@@ -210,10 +210,9 @@ def test_phrases_come_closest_first():
     assert phrases.propose(Segment(video="x", start=0, stop=1, query=torch.tensor([0.1, 0.9, 0.0]))) == ["b", "a"]
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_growth_is_told_by_what_is_found_before_and_after(laboratory: NarrationExperiment, wide: bool):
+def test_growth_is_told_by_what_is_found_before_and_after(laboratory: NarrationExperiment):
     queries = laboratory.answers(MEAN, 0).queries["test known"]
-    told = grown(laboratory, "test known", queries, FixedThreshold(threshold=1.1), wide=wide)
+    told = grown(laboratory, "test known", queries, FixedThreshold(threshold=1.1))
     assert told.asked == 4 and told.admitted <= told.proposed
     assert len(told.after.rows) >= len(told.before.rows) == len(gap(laboratory, "test known").vocabulary.texts)
 

@@ -12,11 +12,10 @@ from benchmarks.common import medians
 from benchmarks.random_gpt2 import random_gpt2, random_like
 from benchmarks.video.speed import QUESTION, Finds, Writes, read_clips, write_videos, write_vocabulary
 from tests.video.tiny_narrator import parts, random_frames, tiny_narrator
-from video.vocabulary.compose import Joins
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 FLAGS = (
-    "--models", "starter", "--entries", 16, 40, "--tokens", 2, 3, "--joins", 2, "--frames", 2, "--batch-sizes", 1, 3,
+    "--models", "starter", "--entries", 16, 40, "--tokens", 2, 3, "--frames", 2, "--batch-sizes", 1, 3,
     "--queries", 5, "--width", 8, "--repeats", 1, "--device", "cpu",
 )  # fmt: skip
 
@@ -53,8 +52,7 @@ def test_narrations_are_as_long_as_asked_and_found_ones_are_the_best(vocabulary)
         queries = finder.query(finder.batch(frames, [QUESTION] * 3))
     best = (queries @ vocabulary.base.vectors[:40].float().T).argmax(dim=1).tolist()
     assert found(frames) == [vocabulary.entry("narrations", row).text for row in best]
-    joined = Finds(narrator=finder, vocabulary=vocabulary, joins=Joins(prefixes=2, postfixes=2))
-    assert len(joined(frames)) == 3 and joined.name == "retrieval, 40 entries, 2 x 2 joined"
+    assert found.name == "retrieval, 40 entries"
 
 
 def test_clips_of_made_up_videos_are_read_and_encoded(tmp_path):
@@ -92,7 +90,7 @@ def test_it_prints_the_time_of_a_clip_and_how_many_times_generation_takes(polygr
     assert called.code == 0
     rows = [json.loads(line) for line in called.out]
     answers = [row for row in rows if "answer" in row]
-    assert len(answers) == 2 * (2 + 2 + 1) + 2 * (2 + 2)
+    assert len(answers) == 2 * (2 + 2) + 2 * (2 + 2)
     assert {row["from"] for row in answers} == {"encoded frames", "films"}
     written = {(row["from"], row["batch"], row["answer"]): row["seconds_per_clip"] for row in answers}
     for row in answers:

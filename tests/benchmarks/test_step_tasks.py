@@ -113,7 +113,7 @@ def test_every_step_is_asked_for_from_one_neighbour_and_from_up_to_four():
     assert shown_before(steps, 5) == ("b", "c", "d", "e") and shown_after(steps, 5) == ("g",)
     one = procedure("x", *steps)
     data = step_clips([one], table_of([one]))
-    shown = {(clip.question, clip.text, rows.tolist()[0], len(rows)) for clip, rows in zip(data.clips, data.features.rows, strict=True)}  # fmt: skip  # noqa: E501
+    shown = {(clip.question, clip.text, rows[0], len(rows)) for clip, rows in zip(data.clips, data.features.times, strict=True)}  # fmt: skip  # noqa: E501
     assert ("next", "b", 0, 1) in shown and ("next", "f", 1, SHOWN) in shown and ("next", "f", 4, 1) in shown
     assert ("before", "a", 1, SHOWN) in shown and ("before", "a", 1, 1) in shown
     assert not any(text == "a" for question, text, *_ in shown if question == "next")
@@ -123,7 +123,7 @@ def test_every_step_is_asked_for_from_one_neighbour_and_from_up_to_four():
 
 def test_what_is_shown_are_the_vectors_of_the_steps(some, table):
     data = step_clips(some[:3], table)
-    at = next(n for n, clip in enumerate(data.clips) if clip.question == "next" and len(data.features.rows[n]) == 3)
+    at = next(n for n, clip in enumerate(data.clips) if clip.question == "next" and len(data.features.times[n]) == 3)
     expected = F.normalize(table.vectors[[table.rows[step] for step in some[0].steps[:3]]].float(), dim=1)
     torch.testing.assert_close(data.frames(at), expected)
     assert data.clips[at].text == some[0].steps[3]

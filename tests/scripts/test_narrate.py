@@ -161,14 +161,6 @@ def test_an_update_adds_what_comes_closer_and_is_taken_back(polygraft, model, vo
     assert shown()["narrations"] == len(DOES)
 
 
-def test_composition_needs_no_model(polygraft, model, vocabulary, video, tmp_path):
-    flags = ("--model", model, "--device", "cpu", "--cache", tmp_path / "cache")
-    called = polygraft("vocabulary", "update", vocabulary, video, "--scene", "house", *flags)
-    assert called.code == 0
-    assert len(called.out) > 0
-    assert {line.split("\t")[3] for line in called.out} <= {"admitted", "duplicate", "no better", "over the cap"}
-
-
 def test_a_large_vocabulary_lends_its_closest_narrations(polygraft, model, vocabulary, video, shown, tmp_path):
     file = write_lines(tmp_path / "all.jsonl", [{"text": f"sentence number {number}"} for number in range(40)])
     assert polygraft("vocabulary", "build", file, "--out", tmp_path / "all", "--device", "cpu").code == 0
@@ -208,7 +200,7 @@ def test_a_proposer_that_fails_is_one_sentence_and_nothing_is_lost(narrate, vide
 def test_the_vocabulary_of_the_package_is_not_changed(polygraft, starter, model, vocabulary, video):
     vocabulary.rename(starter / "vocabulary")
     try:
-        called = polygraft("narrate", video, "--update", "--model", model, "--device", "cpu")
+        called = polygraft("narrate", video, "--update", "--proposer-command", "c", "--model", model, "--device", "cpu")
         one_sentence(called, "comes with the package and is not changed")
     finally:
         (starter / "vocabulary").rename(vocabulary)
@@ -282,6 +274,7 @@ def test_another_models_vocabulary_and_a_narrator_that_writes(polygraft, narrate
         (("--write",), "--write needs --srt or --vtt"),
         (("--overwrite",), "nothing to overwrite"),
         (("--scene", "house"), "means nothing without --update"),
+        (("--update",), "--proposer-vocabulary FOLDER, --proposer-command COMMAND or --proposer MODEL"),
         (("--update", "--proposer", "m", "--proposer-command", "c"), "choose one"),
         (("--update", "--proposer-vocabulary", "m", "--proposer-command", "c"), "choose one"),
     ],

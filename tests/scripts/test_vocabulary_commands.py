@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from backbone.clip import ImageEncoder
 from scripts._app.registry import find_commands
-from video.timeline.segments import Segment
+from video.timeline.query import Segment
 from video.update.update import grow
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary

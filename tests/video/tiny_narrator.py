@@ -3,11 +3,9 @@
 import json
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -60,14 +58,12 @@ def moved(narrator: Narrator, *, seed: int = 5) -> Narrator:
 def clip_set(frames: Sequence[Tensor], texts: Sequence[str], questions: Sequence[str] | str = "now") -> ClipSet:
     """Return clips with these frames, each of a video of its own."""
     asked = [questions] * len(texts) if isinstance(questions, str) else questions
-    ends = np.cumsum([0, *map(len, frames)])
     features = SpanFeatures(
         times=tuple(tuple(n / 2 for n in range(len(own))) for own in frames),
-        rows=tuple(np.arange(*between) for between in pairwise(ends)),
         videos=tuple(f"{number:064}" for number in range(len(frames))),
         unreadable={},
         encoded=0,
-        table=torch.cat(list(frames)).to(torch.float16).numpy(),
+        read=lambda video, times: frames[int(video)][[round(2 * time) for time in times]].half(),
     )
     clips = tuple(
         Clip(video=Path(f"{number}.mp4"), text=text, question=question, id=str(number))

@@ -61,7 +61,6 @@ class ClipSet:
             features=replace(
                 features,
                 times=tuple(features.times[index] for index in kept),
-                rows=tuple(features.rows[index] for index in kept),
                 videos=tuple(features.videos[index] for index in kept),
             ),
         )
@@ -85,13 +84,13 @@ def gather(
     Args:
         clips: videos, times and texts.
         cache: holds features, or makes them.
-        fps: looks a second; a clip has one at least.
+        fps: frames a second; a clip has one at least.
         batch_size: frames per pass through the encoder.
         report: called with one sentence about each video that cannot be read, and one about the clips that lie beyond
             the end of their video; these are left out.
 
     Raises:
-        UsageError: see `video.data.clips.check_fps`.
+        UsageError: see `video.config.check_fps`.
         PolygraftError: nothing is left; the cache cannot be written.
     """
     tell = report or (lambda _: None)

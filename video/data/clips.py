@@ -23,8 +23,6 @@ SPLITS = ("train", "validation", "test")
 
 Report = Callable[[str], None]
 
-_MAX_FPS = 1000.0
-
 _SHAPE = 'each line is an object like {"film": "a.mp4", "start": 3.0, "stop": 5.5, "text": "open the door"}'
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what JSON can write but no text holds
 _NAMED = 3  # how many of many are named in a remark
@@ -92,16 +90,6 @@ class Clip:
 
 
 _KEYS = tuple("film" if field.name == "video" else field.name for field in fields(Clip))
-
-
-def check_fps(fps: float) -> None:
-    """Refuse a number of looks a second that no video has.
-
-    Raises:
-        UsageError: it is not above 0, or above 1000.
-    """
-    if not 0 < fps <= _MAX_FPS:
-        raise UsageError(f"fps is {fps}, allowed is above 0 and up to {_MAX_FPS:g}")
 
 
 def with_causal(clips: Sequence[Clip]) -> list[Clip]:

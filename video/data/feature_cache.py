@@ -1,40 +1,51 @@
-"""What an image encoder says of videos at regular times, so that each look at a video is decoded and encoded once.
+"""On-disk cache of image features for the frames of videos at regular times: one safetensors file per video.
 
-All spans of a video are looked at on one grid of times, 0, 1 / fps, 2 / fps and so on (VLog takes 2 a second, section
-4.1), so that spans that overlap share their frames. The cache is a `backbone.feature_cache.RowStore`: a row a look, its
-key made of the video's contents and the time. Looks beyond the end are kept too, so that an end need not be found
-again.
+All spans of a video share one grid of times, 0, 1 / fps, 2 / fps and so on (VLog samples 2 a second, section 4.1), so
+that overlapping spans share their frames. A video's file is named by the SHA-256 of its contents and holds
+
+- ``ticks``: (N,) int64, the times of its frames in microseconds, ascending;
+- ``features``: (N, dv) float16, of the frame that is shown at each time;
+- ``beyond``: int64 ticks at which nothing is shown, so that the video's end need not be found again.
+
+It is replaced as a whole every few hundred frames and when its video is done, so that a killed process loses little
+and leaves no half a file.
 """
 
+import fcntl
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
+from backbone.checkpoint.folder import load_tensors
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.feature_cache import Rows, RowStore
-from video.data.clips import Span, check_fps
+from backbone.io.files import atomic_file
+from video.config import check_fps
+from video.data.clips import Span
 from video.frames.files import Frame, check_video
 from video.frames.reader import read_frames
 
 _TICK = 1e-6  # seconds; times that are nearer are one
-_PASSED_OVER = 16  # so many looks that nobody wants take no longer than to open the video again
+_MAX_SKIPPED = 16  # skipping more frames takes longer than opening the video again
+_SAVED_FRAMES = 512  # encoded between two writes of a file: seconds of work, some hundred kilobytes
+_OPEN_FILES = 64
 
-Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
-Looks: TypeAlias = tuple[float, ...]
+Times: TypeAlias = tuple[float, ...]
 
 
-def grid(start: float, stop: float, fps: float) -> Looks:
+def grid(start: float, stop: float, fps: float) -> Times:
     """Return the times of the grid from ``start`` to ``stop`` (not included), or the middle where there is none."""
     first, end = math.ceil((start - _TICK) * fps), math.ceil((stop - _TICK) * fps)
     return tuple(number / fps for number in range(first, end)) or ((start + stop) / 2,)
@@ -44,21 +55,20 @@ def grid(start: float, stop: float, fps: float) -> Looks:
 class SpanFeatures:
     """The features of a list of spans, read from disk where they are asked for."""
 
-    times: tuple[Looks, ...]
-    """Of each span: when it was looked at, in seconds. None where its video cannot be read or shows nothing then."""
-    rows: tuple[Numbers, ...]
-    """The row of each look in the table."""
+    times: tuple[Times, ...]
+    """The frames of each span, in seconds. None where its video cannot be read or shows nothing then."""
     videos: tuple[str, ...]
     """SHA-256 of each span's video; empty where it cannot be read."""
     unreadable: dict[Path, str]
     """Videos that cannot be read, with one sentence each."""
     encoded: int
-    """How many looks this call had to encode."""
-    table: Rows
+    """How many frames this call had to encode."""
+    read: Callable[[str, Times], Tensor]
+    """Returns the features of a video, by its SHA-256, at some times: (T, dv)."""
 
-    def take(self, index: int, looks: slice = slice(None)) -> Tensor:
-        """Return the frames of a span, or of some looks of it, (T, dv) float32 of length 1 on the CPU."""
-        return F.normalize(torch.from_numpy(self.table[self.rows[index][looks]]).float(), dim=-1)
+    def take(self, index: int, frames: slice = slice(None)) -> Tensor:
+        """Return the frames of a span, or some of them, (T, dv) float32 of length 1 on the CPU."""
+        return F.normalize(self.read(self.videos[index], self.times[index][frames]).float(), dim=-1)
 
 
 class VideoCache:
@@ -69,14 +79,15 @@ class VideoCache:
         encoder: what encodes frames that are not known.
 
     Raises:
-        PolygraftError: the folder holds something else, or cannot be made.
+        PolygraftError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path | str, encoder: ImageEncoder) -> None:
         self.encoder = encoder
-        self.store = RowStore(
-            Path(folder) / f"{encoder.digest[:16]}-videos", encoder, {"pooled": (encoder.width,), "shown": ()}
-        )
+        self.folder = Path(folder) / f"videos-{encoder.digest[:16]}"
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._opened = lru_cache(_OPEN_FILES)(self._load)
 
     def features(
         self,
@@ -85,193 +96,261 @@ class VideoCache:
         fps: float = 2.0,
         batch_size: int = 32,
         report: Callable[[str], None] | None = None,
-        progress: bool = True,
-        looked: Callable[[float], None] | None = None,
+        bar: bool = True,
+        progress: Callable[[float], None] | None = None,
     ) -> SpanFeatures:
-        """Return the features of spans, encoding the looks that are not cached.
+        """Return the features of spans, encoding the frames that are not cached.
 
-        A span with no time of the grid in it is looked at in its middle; one whose times lie all beyond the video's
-        end, at its start. An interrupted call has cached every batch it finished.
+        A span with no time of the grid in it has one frame, in its middle; one whose times lie all beyond the video's
+        end, one at its start. Another process that uses the same cache is waited for.
 
         Args:
-            spans: any number of a video.
-            fps: looks a second.
-            batch_size: frames per pass through the encoder.
-            report: called with what `video.frames.reader.read_frames` says of videos that are read to their end.
-            progress: show a bar on a terminal when it takes more than two seconds.
-            looked: called with the time of each look that is read anew, in seconds.
+            spans: Any number of a video.
+            fps: Frames a second.
+            batch_size: Frames per pass through the encoder.
+            report: Called with what `video.frames.reader.read_frames` says of videos that are read to their end, and
+                with a sentence about each damaged file of the cache, whose video is encoded anew.
+            bar: Show a bar on a terminal when it takes more than two seconds.
+            progress: Called with the time of each frame that is read anew, in seconds.
 
         Raises:
-            UsageError: see `video.data.clips.check_fps`.
-            PolygraftError: the cache cannot be written (no space, no permission).
+            UsageError: See `check_fps`.
+            PolygraftError: The cache cannot be written (no space, no permission).
         """
         check_fps(fps)
         by_video: dict[Path, list[Span]] = {}
         for span in spans:
             by_video.setdefault(span.video, []).append(span)
-        bar = tqdm(
-            by_video.items(), desc="encoding", unit="video", delay=2.0, disable=not progress or not _is_terminal()
+        shown = bar and sys.stderr.isatty()
+        digests: dict[Path, str] = {}
+        times: dict[Span, Times] = {}
+        unreadable: dict[Path, str] = {}
+        encoded = 0
+        with self._locked():
+            for video, own in tqdm(by_video.items(), desc="encoding", unit="video", delay=2.0, disable=not shown):
+                try:
+                    digest = _digest(video)
+                    frames = _VideoFrames(self, video, digest, fps, batch_size, report, progress)
+                    try:
+                        times |= frames.times_of(own)
+                    finally:
+                        frames.save()
+                        encoded += frames.encoded
+                    digests[video] = digest
+                except _UnreadableError as error:  # and no other: a disk that is full is not the video's fault
+                    unreadable[video] = str(error)
+        return SpanFeatures(
+            times=tuple(times[span] if span.video in digests else () for span in spans),
+            videos=tuple(digests.get(span.video, "") for span in spans),
+            unreadable=unreadable,
+            encoded=encoded,
+            read=self.read,
         )
-        with self.store.locked():
-            work = _Work(self.encoder, self.store, fps, batch_size, report or _nobody, looked or _nobody)
-            found = {video: work.look(video, own) for video, own in bar}
-            work.flush()
-            return _collect(spans, found, work)
 
+    def read(self, video: str, times: Times) -> Tensor:
+        """Return the cached features of a video, by its SHA-256, at some times: (T, dv) float16.
 
-def _nobody(_: object) -> None:
-    """Hear what nobody asked for."""
+        Raises:
+            PolygraftError: they are not there, or no longer.
+        """
+        stored = self._opened(video)
+        wanted = torch.tensor([_tick(time) for time in times], dtype=torch.int64)
+        rows = torch.searchsorted(stored["ticks"], wanted).clamp(max=max(0, len(stored["ticks"]) - 1))
+        if not torch.equal(stored["ticks"][rows], wanted):
+            raise PolygraftError(f"{self._file(video)} was changed while it was in use: run the command again")
+        return stored["features"][rows]
 
+    def stored(self, video: str, report: Callable[[str], None] | None) -> dict[str, Tensor] | None:
+        """Return what the cache holds of a video, by its SHA-256; None if that is nothing or damaged."""
+        if not self._file(video).exists():
+            return None
+        try:
+            return self._load(video)
+        except PolygraftError as error:
+            if report:
+                report(f"the video is encoded anew, since its cache is damaged: {error}")
+            return None
 
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()
+    def write(self, video: str, features: Mapping[int, Tensor], beyond: Iterable[int]) -> None:
+        """Replace the file of a video.
 
+        Args:
+            video: its SHA-256.
+            features: (dv,) float16 by ticks.
+            beyond: ticks at which nothing is shown.
 
-@dataclass(frozen=True, kw_only=True)
-class _Looked:
-    """What came of a video: its digest and the looks at each of its spans that show something, or why it fails."""
+        Raises:
+            PolygraftError: the disk refuses, or a feature is beyond half precision.
+        """
+        ticks = sorted(features)
+        rows = torch.stack([features[tick] for tick in ticks]) if ticks else torch.zeros(0, self.encoder.width).half()
+        if not bool(rows.isfinite().all()):
+            raise PolygraftError(f"the image encoder {self.encoder.name} gives numbers beyond half precision")
+        tensors = {"ticks": torch.tensor(ticks, dtype=torch.int64), "features": rows}
+        data = save(tensors | {"beyond": torch.tensor(sorted(beyond), dtype=torch.int64)})
+        with self._writing(), atomic_file(self._file(video)) as partial:
+            partial.write_bytes(data)
+        self._opened.cache_clear()
 
-    digest: str = ""
-    problem: str = ""
-    looks: dict[Span, Looks]
+    def _file(self, video: str) -> Path:
+        return self.folder / f"{video}.safetensors"
+
+    def _load(self, video: str) -> dict[str, Tensor]:
+        """Map a video's file into memory."""
+        file = self._file(video)
+        tensors = load_tensors(file)
+        expected = {"ticks": torch.int64, "features": torch.float16, "beyond": torch.int64}
+        if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
+            raise PolygraftError(f"{file} holds other tensors than {', '.join(expected)}")
+        if tensors["features"].shape != (len(tensors["ticks"]), self.encoder.width):
+            raise PolygraftError(f"{file} holds features of the shape {tuple(tensors['features'].shape)}")
+        return tensors
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._writing():
+            file = (self.folder / "lock").open("w")
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            for leftover in self.folder.glob(".*"):  # of processes that were killed while writing
+                leftover.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what the system refuses into one sentence."""
+        try:
+            yield
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise PolygraftError(
+                f"the feature cache {self.folder} cannot be written ({reason}); what it held before is kept"
+            ) from error
 
 
 class _UnreadableError(Exception):
     """Says of a video that it cannot be read."""
 
 
-class _Work:
-    """One call of `VideoCache.features`: which looks are known, and frames that wait to be encoded together."""
+class _VideoFrames:
+    """The frames of one video that are encoded or wait for the encoder, by their ticks."""
 
     def __init__(
         self,
-        encoder: ImageEncoder,
-        store: RowStore,
+        cache: VideoCache,
+        video: Path,
+        digest: str,
         fps: float,
         batch_size: int,
-        report: Callable[[str], None],
-        looked: Callable[[float], None],
+        report: Callable[[str], None] | None,
+        progress: Callable[[float], None] | None,
     ) -> None:
-        self.encoder, self.store, self.fps, self.batch_size, self.report = encoder, store, fps, batch_size, report
-        self.looked = looked
-        self.known = store.known
-        shown = store.table("shown")
-        self.beyond = set(np.flatnonzero(shown[np.arange(shown.shape[0])] == 0).tolist())
-        """Rows of looks beyond a video's end."""
+        self._cache, self._video, self._digest, self._fps, self._batch_size = cache, video, digest, fps, batch_size
+        self._report, self._progress = report, progress
+        stored = cache.stored(digest, report)
+        self._features: dict[int, Tensor] = {}
+        self._beyond: set[int] = set()
+        if stored is not None:
+            self._features = dict(zip(stored["ticks"].tolist(), stored["features"].unbind(), strict=True))
+            self._beyond = set(stored["beyond"].tolist())
+        self._saved = (len(self._features), len(self._beyond))
+        self._pixels: dict[int, Tensor] = {}
         self.encoded = 0
-        self._waiting: dict[bytes, Tensor] = {}
-        self._over: dict[bytes, None] = {}
 
-    def look(self, video: Path, spans: Sequence[Span]) -> _Looked:
-        """See to it that every look at the spans of a video is known or waits."""
-        try:
-            digest = _digest(video)
-            opened = [span for span in spans if span.stop is None]
-            if opened:
-                self._to_the_end(video, digest, min(self._first(span) for span in opened))
-            wanted = {span: self._looks(digest, span) for span in spans}
-            self._listed(video, digest, (time for times in wanted.values() for time in times))
-            # annotations round: what begins just before the end may show something at its very start alone
-            late = {span: (span.start,) for span, times in wanted.items() if not self._shown(digest, times)}
-            self._listed(video, digest, (time for times in late.values() for time in times))
-        except _UnreadableError as error:  # and no other: a disk that is full is not the video's fault
-            return _Looked(problem=str(error), looks={})
-        return _Looked(
-            digest=digest, looks={span: self._shown(digest, late.get(span, times)) for span, times in wanted.items()}
-        )
+    def times_of(self, spans: Sequence[Span]) -> dict[Span, Times]:
+        """Encode what is missing of spans and return the times at which each shows something."""
+        open_ended = [span for span in spans if span.stop is None]
+        if open_ended:
+            self._read_to_end(min(self._first(span) for span in open_ended))
+        wanted = {span: self._grid(span) for span in spans}
+        self._read_missing(time for times in wanted.values() for time in times)
+        # annotations round: what begins just before the end may show something at its very start alone
+        late = {span: (span.start,) for span, times in wanted.items() if not self._shown(times)}
+        self._read_missing(time for times in late.values() for time in times)
+        self._encode()
+        return {span: self._shown(late.get(span, times)) for span, times in wanted.items()}
+
+    def save(self) -> None:
+        """Write the file, unless it is as it was."""
+        size = (len(self._features), len(self._beyond))
+        if size != self._saved:
+            self._saved = size  # before, so that a full disk is reported once
+            self._cache.write(self._digest, self._features, self._beyond)
 
     def _first(self, span: Span) -> int:
-        """Return the number of a span's first look on the grid."""
-        return math.ceil((span.start - _TICK) * self.fps)
+        return math.ceil((span.start - _TICK) * self._fps)
 
-    def _looks(self, digest: str, span: Span) -> Looks:
+    def _grid(self, span: Span) -> Times:
         if span.stop is not None:
-            return grid(span.start, span.stop, self.fps)
-        return tuple(number / self.fps for number in range(self._first(span), self._end(digest, self._first(span))))
+            return grid(span.start, span.stop, self._fps)
+        first = self._first(span)
+        return tuple(number / self._fps for number in range(first, self._end(first)))
 
-    def _end(self, digest: str, number: int) -> int:
-        """Return the first look from ``number`` on that shows nothing or is not known."""
-        while self._is_shown(digest, number / self.fps):
+    def _end(self, number: int) -> int:
+        """Return the first number of the grid from ``number`` on that shows nothing or is not known."""
+        while self._is_shown(number / self._fps):
             number += 1
         return number
 
-    def _to_the_end(self, video: Path, digest: str, first: int) -> None:
-        """Look at a video from look ``first`` on; the first look that shows nothing says where it ends."""
-        number = self._end(digest, first)
-        if not self._is_known(digest, number / self.fps):
-            for frame in self._read(video, number / self.fps, None):
-                self._keep(digest, number / self.fps, frame)
+    def _read_to_end(self, first: int) -> None:
+        number = self._end(first)
+        if _tick(number / self._fps) not in self._beyond:
+            for frame in self._frames(number / self._fps, None):
+                self._add(number / self._fps, frame)
                 number += 1
-            self._nothing(digest, [number / self.fps])
+            self._beyond.add(_tick(number / self._fps))
 
-    def _listed(self, video: Path, digest: str, times: Iterable[float]) -> None:
-        """Look at a video at these times."""
-        missing = sorted({time for time in times if not self._is_known(digest, time)})
-        for run in _runs(missing, self.fps):
-            wanted = {round((time - run[0]) * self.fps): time for time in run}
-            for number, frame in enumerate(self._read(video, run[0], run[-1] + 0.5 / self.fps)):
+    def _read_missing(self, times: Iterable[float]) -> None:
+        missing = {time for time in times if not self._is_shown(time) and _tick(time) not in self._beyond}
+        for run in _runs(sorted(missing), self._fps):
+            wanted = {round((time - run[0]) * self._fps): time for time in run}
+            for number, frame in enumerate(self._frames(run[0], run[-1] + 0.5 / self._fps)):
                 if number in wanted:
-                    self._keep(digest, wanted.pop(number), frame)
-            self._nothing(digest, wanted.values())
+                    self._add(wanted.pop(number), frame)
+            self._beyond.update(map(_tick, wanted.values()))
 
-    def _read(self, video: Path, start: float, stop: float | None) -> Iterator[Frame]:
-        """Yield what a video shows from ``start`` on, look by look; nothing where it is over by then."""
-        seen = False
-        report = self.report if stop is None else None
+    def _frames(self, start: float, stop: float | None) -> Iterator[Frame]:
+        """Yield what the video shows from ``start`` on; nothing where it is over by then."""
+        any_seen = False
+        report = self._report if stop is None else None
+        every = 1 / self._fps
         try:
             # one library for all: decord would count a video's packets anew for every stretch of it
-            for chunk in read_frames(video, every=1 / self.fps, start=start, stop=stop, reader="pyav", report=report):
+            for chunk in read_frames(self._video, every=every, start=start, stop=stop, reader="pyav", report=report):
                 for frame in chunk:
-                    seen = True
+                    any_seen = True
                     yield frame
         except PolygraftError as error:
-            if seen or not _shows_anything(video):
+            if any_seen or not _shows_anything(self._video):
                 raise _UnreadableError(str(error)) from None
 
-    def _key(self, digest: str, time: float) -> bytes:
-        return hashlib.sha256(f"{digest} {round(time / _TICK)}".encode()).digest()
+    def _is_shown(self, time: float) -> bool:
+        return _tick(time) in self._features or _tick(time) in self._pixels
 
-    def _is_known(self, digest: str, time: float) -> bool:
-        key = self._key(digest, time)
-        return key in self.known or key in self._waiting or key in self._over
+    def _shown(self, times: Times) -> Times:
+        return tuple(time for time in times if self._is_shown(time))
 
-    def _is_shown(self, digest: str, time: float) -> bool:
-        key = self._key(digest, time)
-        return key in self._waiting or (key in self.known and self.known[key] not in self.beyond)
+    def _add(self, time: float, frame: Frame) -> None:
+        if self._progress:
+            self._progress(time)
+        if _tick(time) not in self._features:
+            self._pixels[_tick(time)] = self._cache.encoder.prepare(frame.image)
+        if len(self._pixels) >= self._batch_size:
+            self._encode()
 
-    def _shown(self, digest: str, times: Looks) -> Looks:
-        return tuple(time for time in times if self._is_shown(digest, time))
+    def _encode(self) -> None:
+        if not self._pixels:
+            return
+        pooled = self._cache.encoder.encode_pixels(torch.stack(list(self._pixels.values()))).pooled
+        self._features |= zip(self._pixels, pooled.cpu().half().unbind(), strict=True)
+        self.encoded += len(self._pixels)
+        self._pixels.clear()
+        if len(self._features) - self._saved[0] >= _SAVED_FRAMES:
+            self.save()
 
-    def _keep(self, digest: str, time: float, frame: Frame) -> None:
-        self.looked(time)
-        key = self._key(digest, time)
-        if key not in self.known:
-            self._waiting[key] = self.encoder.prepare(frame.image)
-        if len(self._waiting) >= self.batch_size:
-            self.flush()
 
-    def _nothing(self, digest: str, times: Iterable[float]) -> None:
-        self._over |= {self._key(digest, time): None for time in times}
-
-    def flush(self) -> None:
-        """Encode and store what waits, and after it the ends that it leads to."""
-        if self._waiting:
-            features = self.encoder.encode_pixels(torch.stack(list(self._waiting.values())))
-            self._append(features.pooled, list(self._waiting), shown=True)
-            self.encoded += len(self._waiting)
-            self._waiting.clear()
-        if self._over:
-            before = len(self.known)
-            self._append(torch.zeros(len(self._over), self.encoder.width), list(self._over), shown=False)
-            self.beyond |= set(range(before, len(self.known)))
-            self._over.clear()
-
-    def _append(self, rows: Tensor, keys: list[bytes], *, shown: bool) -> None:
-        self.store.append({"pooled": rows, "shown": torch.full((len(keys),), float(shown))}, keys)
-
-    def rows(self, digest: str, times: Looks) -> Numbers:
-        """Return the row of each look."""
-        return np.array([self.known[self._key(digest, time)] for time in times], dtype=np.int64)
+def _tick(time: float) -> int:
+    return round(time / _TICK)
 
 
 def _digest(video: Path) -> str:
@@ -294,25 +373,12 @@ def _shows_anything(video: Path) -> bool:
 
 
 def _runs(times: Sequence[float], fps: float) -> list[list[float]]:
-    """Part ascending times into stretches that are read at one go: whole looks apart, and not many of them."""
+    """Part ascending times into stretches that are read at one go: whole frames apart, and not many of them."""
     runs: list[list[float]] = []
     for time in times:
         gap = (time - runs[-1][-1]) * fps if runs else 0.0
-        if runs and abs(gap - round(gap)) < _TICK * fps and gap <= _PASSED_OVER:
+        if runs and abs(gap - round(gap)) < _TICK * fps and gap <= _MAX_SKIPPED:
             runs[-1].append(time)
         else:
             runs.append([time])
     return runs
-
-
-def _collect(spans: Sequence[Span], found: dict[Path, _Looked], work: _Work) -> SpanFeatures:
-    times = tuple(found[span.video].looks.get(span, ()) for span in spans)
-    videos = tuple(found[span.video].digest for span in spans)
-    return SpanFeatures(
-        times=times,
-        rows=tuple(work.rows(digest, looks) for digest, looks in zip(videos, times, strict=True)),
-        videos=videos,
-        unreadable={video: looked.problem for video, looked in found.items() if looked.problem},
-        encoded=work.encoded,
-        table=work.store.table("pooled"),
-    )

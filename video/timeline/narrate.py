@@ -1,44 +1,41 @@
 """Narration of a video: spans of time with a narration each, without flicker and without repeats.
 
 VLog narrates clip by clip (Section 4.3: a video is cut into seconds, and each is narrated alone). Here all moments of a
-video are narrated jointly: the best path through their candidates (`video.timeline.viterbi`), which changes freely at
-cuts and at a cost elsewhere, gives spans, and each span is narrated by all of its frames. Spans are written as SubRip
-(.srt) and WebVTT (.vtt) subtitles.
+video are narrated jointly: the best path through their candidates (Viterbi), which changes freely at cuts and at a cost
+elsewhere, gives spans, and each span is narrated by all of its frames. Spans are written as SubRip (.srt) and WebVTT
+(.vtt) subtitles.
+
+Shapes: T moments in the order of time, C candidates.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from video.timeline.query import Watched
-from video.timeline.viterbi import CandidateRun, Scores, runs_of, steady_path, without_short
-from video.vocabulary.compose import Joins, retrieve_joined
+from video.timeline.query import TICK, EncodedVideo, Scores
 from video.vocabulary.exact_search import ScenePrior
 from video.vocabulary.novelty import Novelty
-from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary, Retrieved
 
 _CANDIDATES = 4  # best narrations of a moment that compete for all moments
 
 _BLOCK = 256  # moments whose scores are held at a time
 
-_TICK = 1e-6
-
 
 @dataclass(frozen=True, kw_only=True)
 class Narrated:
-    """A span of a video and what is said of it."""
+    """A span of a video and its narration."""
 
     start: float
     stop: float
     """Seconds."""
     text: str
     score: float
-    """Cosine of the span with the narration, and what the scene adds."""
+    """Cosine similarity of the span and the narration, plus what the scene adds."""
     confidence: float
     """Probability of the narration among all that come close anywhere in the video."""
     novel: bool
@@ -47,95 +44,92 @@ class Narrated:
     """As many as were asked for, the best first."""
 
 
-def tell(
-    watched: Watched,
-    vocabulary: NarrationVocabulary,
-    *,
-    scale: float,
-    novelty: Novelty,
-    encoder: TextEncoder,
+@dataclass(frozen=True, kw_only=True)
+class CandidateRun:
+    """Consecutive moments with the same candidate."""
+
+    moments: range
+    candidate: int
+
+
+def narrate_encoded(
+    encoded: EncodedVideo, vocabulary: NarrationVocabulary, *, scale: float, novelty: Novelty
 ) -> list[Narrated]:
     """Narrate a video.
 
     Args:
-        watched: the video.
-        vocabulary: with vectors.
-        scale: what the narrator multiplies cosines by before the softmax.
-        novelty: tells spans for which there are no words.
-        encoder: the vocabulary's, for sentences that are joined.
+        encoded: The video.
+        vocabulary: With vectors.
+        scale: What the narrator multiplies cosines by before the softmax.
+        novelty: Detects spans for which there are no words.
 
     Returns:
         Spans in the order of time, neighbours with different texts.
 
     Raises:
-        PolygraftError: the vocabulary has no vectors, holds nothing, or is damaged.
+        PolygraftError: The vocabulary has no vectors, holds nothing, or is damaged.
     """
-    story = _Story(watched, vocabulary, scale, encoder)
-    spans: list[_Narration] = []
-    for run in story.runs():
-        found = story.narration(run)
-        if spans and spans[-1].text == found.text and story.follows(run.moments.start):
-            moments = range(spans[-1].run.moments.start, run.moments.stop)
-            found = story.narration(CandidateRun(moments=moments, candidate=run.candidate))
-            spans.pop()
-        spans.append(found)
-    novel = watched.novel(vocabulary, novelty).float()
-    return [
-        Narrated(
-            start=story.span(one.run)[0],
-            stop=story.span(one.run)[1],
-            text=one.text,
-            score=one.narrations[0].score,
-            confidence=one.confidence,
-            novel=bool(novel[one.run.moments.start : one.run.moments.stop].mean() > 0.5),
-            narrations=one.narrations,
+    candidates = _Candidates(encoded, vocabulary)
+    runs: list[CandidateRun] = []
+    found: list[list[Retrieved]] = []
+    for run in candidates.runs():
+        narrations = candidates.narrations(run)
+        if runs and found[-1][0].text == narrations[0].text and candidates.follows(run.moments.start):
+            run = CandidateRun(moments=range(runs.pop().moments.start, run.moments.stop), candidate=run.candidate)
+            found[-1:] = []
+            narrations = candidates.narrations(run)
+        runs.append(run)
+        found.append(narrations)
+    novel = encoded.novel(vocabulary, novelty).float()
+    spans = []
+    for run, narrations in zip(runs, found, strict=True):
+        best = narrations[0]
+        probability = (scale * (best.score - candidates.scores(run))).exp().sum().reciprocal()
+        spans.append(
+            Narrated(
+                start=encoded.moments[run.moments.start].start,
+                stop=encoded.moments[run.moments.stop - 1].stop,
+                text=best.text,
+                score=best.score,
+                confidence=float(probability),
+                novel=bool(novel[run.moments.start : run.moments.stop].mean() > 0.5),
+                narrations=tuple(narrations),
+            )
         )
-        for one in spans
-    ]
+    return spans
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Narration:
-    run: CandidateRun
-    narrations: tuple[Retrieved, ...]
-    confidence: float
+class _Candidates:
+    """The narrations that compete for a video's moments, and the runs that they make."""
 
-    @property
-    def text(self) -> str:
-        return self.narrations[0].text
-
-
-class _Story:
-    """The candidates of a video and the runs that they make."""
-
-    def __init__(self, watched: Watched, vocabulary: NarrationVocabulary, scale: float, encoder: TextEncoder) -> None:
-        self._watched, self._vocabulary, self._scale, self._encoder = watched, vocabulary, scale, encoder
-        options = watched.options
-        self._prior = ScenePrior(weight=options.scene_weight, keep=options.scene_keep)
-        self._scene = watched.scene if options.scene_weight or options.scene_keep else None
-        hits = vocabulary.search(watched.queries, _CANDIDATES, scene_queries=self._scene, prior=self._prior)
+    def __init__(self, encoded: EncodedVideo, vocabulary: NarrationVocabulary) -> None:
+        self._encoded, self._vocabulary = encoded, vocabulary
+        options = encoded.options
+        prior = ScenePrior(weight=options.scene_weight, keep=options.scene_keep)
+        scene = encoded.scene if options.scene_weight or options.scene_keep else None
+        hits = vocabulary.search(encoded.queries, _CANDIDATES, scene_queries=scene, prior=prior)
         found = hits.rows >= 0
         # the scene is the video's, so what it adds to a narration is the same for every moment
         added = dict(zip(hits.rows[found].tolist(), hits.added[found].tolist(), strict=True))
         self._rows = sorted(added)
         self._added = torch.tensor([added[row] for row in self._rows])
         self._vectors = vocabulary.vectors("narrations", self._rows).float()
-        self._queries = F.normalize(watched.queries, dim=1)
+        self._queries = F.normalize(encoded.queries, dim=1)
 
     def follows(self, at: int) -> bool:
         """Return whether a moment begins where the one before it ends."""
-        moments = self._watched.moments
-        return 0 < at < len(moments) and moments[at].start - moments[at - 1].stop < _TICK
+        moments = self._encoded.moments
+        return 0 < at < len(moments) and moments[at].start - moments[at - 1].stop < TICK
 
     def runs(self) -> list[CandidateRun]:
-        """Return the runs of candidates."""
-        options, moments = self._watched.options, self._watched.moments
-        # where the video itself breaks off, so may the story
+        """Return the runs of the best path, without short ones."""
+        options, moments = self._encoded.options, self._encoded.moments
+        # where a shot begins, a change costs nothing
         costs = [0.0 if moment.opens else options.steady for moment in moments]
-        return without_short(
+        return merge_short(
             runs_of(steady_path(self._blocks(), costs), self.follows),
             length=lambda some: moments[some.stop - 1].stop - moments[some.start].start,
-            least=min(options.min_span, self._watched.end),
+            least=min(options.min_span, self._encoded.end),
             score=self._scores_of,
             follows=self.follows,
         )
@@ -147,39 +141,113 @@ class _Story:
     def _scores_of(self, moments: range, candidate: int) -> Scores:
         return (self._queries[moments.start : moments.stop] @ self._vectors[candidate]).numpy()
 
-    def narration(self, run: CandidateRun) -> _Narration:
-        """Narrate a run by the mean direction of its moments: its own candidate first, or what is joined if closer."""
-        options = self._watched.options
+    def scores(self, run: CandidateRun) -> torch.Tensor:
+        """Return the score of each candidate by the mean direction of a run's moments, (C,)."""
         query = F.normalize(self._queries[run.moments.start : run.moments.stop].mean(dim=0), dim=0)
-        scores = self._vectors @ query + self._added
+        return self._vectors @ query + self._added
+
+    def narrations(self, run: CandidateRun) -> list[Retrieved]:
+        """Return the best narrations of a run, its own candidate first."""
+        scores = self.scores(run)
         order = [run.candidate, *(at for at in scores.argsort(descending=True).tolist() if at != run.candidate)]
-        found = [self._vocabulary.retrieved(float(scores[at]), self._rows[at]) for at in order[: options.top]]
-        rivals = scores
-        if options.joins and (joined := self._joined(query)) and joined[0].score > found[0].score:
-            rivals = torch.cat([scores, torch.tensor([one.score for one in joined])])
-            found = [*joined, *(one for one in found if one.text not in {other.text for other in joined})]
-        probability = (self._scale * (found[0].score - rivals)).exp().sum().reciprocal()
-        return _Narration(run=run, narrations=tuple(found[: options.top]), confidence=float(probability))
+        kept = order[: self._encoded.options.top]
+        return [self._vocabulary.retrieved(float(scores[at]), self._rows[at]) for at in kept]
 
-    def _joined(self, query: Tensor) -> list[Retrieved]:
-        """Return the sentences that nobody wrote among the best ones, while they come before any that somebody did."""
-        options = self._watched.options
-        best = retrieve_joined(
-            self._vocabulary,
-            self._encoder,
-            query[None],
-            options.top,
-            joins=Joins(prefixes=options.joins, postfixes=options.joins),
-            scene_queries=self._scene,
-            prior=self._prior,
-        )[0]
-        written = next((at for at, one in enumerate(best) if one.row is not None), len(best))
-        return best[:written]
 
-    def span(self, run: CandidateRun) -> tuple[float, float]:
-        """Return start and stop of a run."""
-        moments = self._watched.moments
-        return moments[run.moments.start].start, moments[run.moments.stop - 1].stop
+def steady_path(scores: Iterable[Scores], costs: Sequence[float]) -> list[int]:
+    """Return for each moment the candidate of the best path: the sum of its scores less the costs of its changes.
+
+    Viterbi's algorithm with one cost for all changes to a moment, so that it takes T x C steps and not T x C x C. If a
+    change and none come to the same, there is none; of equal candidates the lower one is taken.
+
+    Args:
+        scores: Blocks of (some, C), together (T, C).
+        costs: T, what another candidate than that of the moment before costs, 0 or more; the first is ignored.
+    """
+    total: Any = None
+    came_from: list[int] = []
+    changed: list[Any] = []
+    for row, cost in zip((row for block in scores for row in block.astype(np.float64)), costs, strict=True):
+        if total is None:
+            total = row
+            continue
+        best = int(total.argmax())
+        change = total[best] - cost > total
+        came_from.append(best)
+        changed.append(np.packbits(change))  # a bit for each moment and candidate: hours of video fit into memory
+        total = np.where(change, total[best] - cost, total) + row
+    if total is None:
+        return []
+    path = [int(total.argmax())]
+    for best, bits in zip(reversed(came_from), reversed(changed), strict=True):
+        here = path[-1]
+        path.append(best if bits[here // 8] >> (7 - here % 8) & 1 else here)
+    return path[::-1]
+
+
+def runs_of(path: Sequence[int], follows: Callable[[int], bool]) -> list[CandidateRun]:
+    """Return the runs of a path; ``follows`` says whether a moment begins where the one before it ends."""
+    found: list[CandidateRun] = []
+    for at, candidate in enumerate(path):
+        if found and found[-1].candidate == candidate and follows(at):
+            found[-1] = CandidateRun(moments=range(found[-1].moments.start, at + 1), candidate=candidate)
+        else:
+            found.append(CandidateRun(moments=range(at, at + 1), candidate=candidate))
+    return found
+
+
+def merge_short(
+    runs: Sequence[CandidateRun],
+    *,
+    length: Callable[[range], float],
+    least: float,
+    score: Callable[[range, int], Scores],
+    follows: Callable[[int], bool],
+) -> list[CandidateRun]:
+    """Merge runs that are too short into their neighbours, the shortest first.
+
+    Between two neighbours the moments are divided where the scores of both are highest in sum. A run without a
+    neighbour stays.
+
+    Args:
+        runs: In the order of time.
+        length: Seconds of some moments.
+        least: Seconds of a run that stays.
+        score: Of some moments with a candidate, (len(moments),).
+        follows: As in `runs_of`.
+    """
+    kept = list(runs)
+    isolated: set[range] = set()
+    while True:
+        short = [at for at, run in enumerate(kept) if length(run.moments) < least - TICK]
+        short = [at for at in short if kept[at].moments not in isolated]
+        if not short:
+            return kept
+        at = min(short, key=lambda at: length(kept[at].moments))  # of equals the first
+        moments = kept[at].moments
+        left = kept[at - 1] if at and follows(moments.start) else None
+        right = kept[at + 1] if at + 1 < len(kept) and follows(moments.stop) else None
+        if left and right:
+            if left.candidate == right.candidate:
+                merged = [(left.moments.start, right.moments.stop, left.candidate)]
+            else:
+                gain = np.cumsum(score(moments, left.candidate) - score(moments, right.candidate))
+                cut = moments.start + int(np.concatenate([[0.0], gain]).argmax())
+                merged = [(left.moments.start, cut, left.candidate), (cut, right.moments.stop, right.candidate)]
+            kept[at - 1 : at + 2] = _runs(merged)
+        elif left:
+            kept[at - 1 : at + 1] = _runs([(left.moments.start, moments.stop, left.candidate)])
+        elif right:
+            kept[at : at + 2] = _runs([(moments.start, right.moments.stop, right.candidate)])
+        else:
+            isolated.add(moments)
+
+
+def _runs(spans: Iterable[tuple[int, int, int]]) -> list[CandidateRun]:
+    return [CandidateRun(moments=range(start, stop), candidate=candidate) for start, stop, candidate in spans]
+
+
+# Subtitles
 
 
 class SubtitleSpan(Protocol):

@@ -1,4 +1,4 @@
-"""Proposers of sentences for a segment: from the vocabulary's own parts, another vocabulary, a command, or a model.
+"""Proposers of sentences for a segment: a larger vocabulary, a shell command, or a model that describes images.
 
 VLog asks a vision-language model for the activity and a language model for actions (section 3.4 and appendix A.3).
 """
@@ -10,21 +10,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-import torch
-import torch.nn.functional as F
-
 from backbone.errors import PolygraftError, UsageError
 from backbone.vlm import Describer
-from video.timeline.segments import Segment
+from video.timeline.query import Segment
 from video.vocabulary.narrations import clean
-from video.vocabulary.pair_encoding import FUNCTION_WORDS
-from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 MAX_WORDS = 30
@@ -84,69 +78,6 @@ class Library:
     def propose(self, segment: Segment) -> list[str]:
         """Return up to ``keep`` narrations, closest first."""
         return [found.text for found in self._vocabulary.retrieve(segment.query[None], self._keep)[0]]
-
-
-class Composition:
-    """Sentences of the vocabulary's own parts: verb, noun and postfix, whichever come closest to the query.
-
-    Needs no model but the text encoder, and says nothing that the words of the vocabulary could not.
-
-    Args:
-        vocabulary: whose prefixes give verbs ("turn on") and nouns ("the light"), with its postfixes.
-        encoder: the one that made the vocabulary.
-        keep: how many verbs, nouns, postfixes and sentences are kept at each step.
-        parts: how many of the most frequent verbs, nouns and postfixes are considered at all.
-    """
-
-    name = "composition"
-
-    def __init__(
-        self, vocabulary: NarrationVocabulary, encoder: TextEncoder, *, keep: int = 8, parts: int = 2000
-    ) -> None:
-        vocabulary.check_encoder(encoder.part)
-        if keep < 1 or parts < 1:
-            raise UsageError(f"keep is {keep} and parts is {parts}, allowed is 1 or more")
-        self._encoder, self._keep = encoder, keep
-        verbs, nouns = _verbs_and_nouns((entry.text, entry.count) for entry in vocabulary.entries("prefixes"))
-        postfixes = Counter({entry.text: entry.count for entry in vocabulary.entries("postfixes")})
-        self._lists = [_most_frequent(counter, parts) for counter in (verbs, nouns, postfixes)]
-        self._tables = [encoder.half(texts) for texts in self._lists]
-
-    def propose(self, segment: Segment) -> list[str]:
-        """Return up to ``keep`` sentences, closest first."""
-        verbs, nouns, postfixes = (
-            self._closest(segment, texts, table) for texts, table in zip(self._lists, self._tables, strict=True)
-        )
-        bare = [f"{verb} {noun}" for verb in verbs for noun in nouns]
-        bare = self._closest(segment, bare, self._encoder.half(bare))
-        joined = [*bare, *(f"{sentence} {postfix}" for sentence in bare for postfix in postfixes)]
-        return self._closest(segment, joined, self._encoder.half(joined))
-
-    def _closest(self, segment: Segment, texts: Sequence[str], table: torch.Tensor) -> list[str]:
-        if not texts:
-            return []
-        scores = table.double() @ F.normalize(segment.query.cpu().double(), dim=0)
-        order = scores.sort(descending=True, stable=True).indices[: self._keep]
-        return [texts[index] for index in order.tolist()]
-
-
-def _verbs_and_nouns(prefixes: Iterable[tuple[str, int]]) -> tuple[Counter[str], Counter[str]]:
-    """Cut narrations into verb, with its particle, and noun, up to the next function word."""
-    verbs: Counter[str] = Counter()
-    nouns: Counter[str] = Counter()
-    for text, count in prefixes:
-        words = text.split()
-        cut = 2 if len(words) > 2 and words[1] in FUNCTION_WORDS else 1
-        rest = words[cut:]
-        end = next((place for place, word in enumerate(rest) if word in FUNCTION_WORDS), len(rest))
-        if end:
-            verbs[" ".join(words[:cut])] += count
-            nouns[" ".join(rest[:end])] += count
-    return verbs, nouns
-
-
-def _most_frequent(counter: Counter[str], parts: int) -> list[str]:
-    return sorted(counter, key=lambda text: (-counter[text], text))[:parts]
 
 
 _POLL = 0.02  # seconds

@@ -9,7 +9,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -20,10 +20,9 @@ from torch import Tensor
 
 from backbone.checkpoint.model_card import FrozenPart
 from backbone.errors import PolygraftError, UsageError
-from video.options import COMPOSED_GAIN, GAIN
-from video.options import UpdateOptions as UpdateOptions
-from video.timeline.segments import Segment
-from video.update.proposers import Composition, Proposer, parse_proposals
+from video.config import UpdateOptions as UpdateOptions
+from video.timeline.query import Segment
+from video.update.proposers import Proposer, parse_proposals
 from video.vocabulary.entries import Entry, Origin
 from video.vocabulary.narrations import clean
 from video.vocabulary.storage import Tried, Update, next_id, save_update
@@ -31,34 +30,34 @@ from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 Clock = Callable[[], datetime]
-Fate = Literal["admitted", "duplicate", "no better", "over the cap"]
+Outcome = Literal["admitted", "duplicate", "no better", "over the cap"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What became of a proposal."""
+class Decision:
+    """Whether a proposal enters the vocabulary."""
 
     text: str
-    fate: Fate
+    outcome: Outcome
     score: float
-    """Its cosine with the segment's query."""
+    """Cosine similarity with the segment's query."""
     beaten: float
-    """That of the best narration before."""
+    """That of the best narration of the vocabulary before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """What an update came to."""
+    """Result of an update."""
 
     vocabulary: NarrationVocabulary
     """With what was admitted."""
     update: Update | None
     """None where there was no segment to ask about."""
-    verdicts: tuple[Verdict, ...]
+    decisions: tuple[Decision, ...]
     """On every proposal of this call."""
 
 
-def judge(
+def decide(
     vocabulary: NarrationVocabulary,
     query: Tensor,
     texts: Sequence[str],
@@ -66,43 +65,43 @@ def judge(
     *,
     options: UpdateOptions,
     room: int,
-) -> list[Verdict]:
-    """Decide which proposals for a segment enter the vocabulary; the closest ones are heard first.
+) -> list[Decision]:
+    """Decide which proposals for a segment enter the vocabulary; the closest first.
 
     Args:
         vocabulary: as it is.
         query: (d,), of the segment.
         texts: proposals, all different.
         vectors: (len(texts), d) float16, theirs.
-        options: what is let in; without a gain that of proposals that are not composed.
+        options: what is accepted.
         room: how many may be.
 
     Returns:
-        A verdict on each, closest first.
+        The decision on each, closest first.
     """
     if not texts:
         return []
     direction = F.normalize(query.cpu().float(), dim=0).double()
     scores = (vectors.double() * direction).sum(dim=1).float()
     beaten = float(vocabulary.search(query[None]).scores[0, 0])
-    least = beaten + (GAIN if options.gain is None else options.gain)
+    least = beaten + options.gain
     nearest = vocabulary.search(vectors.float())
-    verdicts: list[Verdict] = []
+    decisions: list[Decision] = []
     admitted: list[int] = []
     for index in sorted(range(len(texts)), key=lambda index: (-float(scores[index]), texts[index])):
         similarity = (vectors[admitted].double() @ vectors[index].double()).tolist()
-        fate: Fate = "admitted"
+        outcome: Outcome = "admitted"
         same = vocabulary.entry("narrations", int(nearest.rows[index, 0])).text == texts[index]
         if same or max([float(nearest.scores[index, 0]), *similarity]) >= options.duplicate:
-            fate = "duplicate"
+            outcome = "duplicate"
         elif float(scores[index]) <= least:
-            fate = "no better"
+            outcome = "no better"
         elif len(admitted) >= room:
-            fate = "over the cap"
+            outcome = "over the cap"
         else:
             admitted.append(index)
-        verdicts.append(Verdict(text=texts[index], fate=fate, score=float(scores[index]), beaten=beaten))
-    return verdicts
+        decisions.append(Decision(text=texts[index], outcome=outcome, score=float(scores[index]), beaten=beaten))
+    return decisions
 
 
 def grow(
@@ -122,10 +121,10 @@ def grow(
 
     Args:
         folder: of a vocabulary with vectors.
-        segments: what `video.timeline.segments.novel_segments` gives, of one video; one call of the proposer for each.
+        segments: what `video.timeline.query.novel_segments` gives, of one video; one call of the proposer for each.
         proposer: gives the sentences.
         encoder: the one that made the vocabulary.
-        options: what is let in.
+        options: what is accepted.
         device: where to search.
         clock: tells the time for the record.
 
@@ -134,8 +133,6 @@ def grow(
             fails.
     """
     folder, options = Path(folder), options or UpdateOptions()
-    if options.gain is None and isinstance(proposer, Composition):
-        options = replace(options, gain=COMPOSED_GAIN)
     video = segments[0].video if segments else ""
     if any(segment.video != video for segment in segments):
         raise UsageError("an update is of one video: call it once for each")
@@ -143,9 +140,9 @@ def grow(
         vocabulary = NarrationVocabulary.from_pretrained(folder, device=device)
         vocabulary.check_encoder(encoder.part)
         if not segments:
-            return Growth(vocabulary=vocabulary, update=None, verdicts=())
+            return Growth(vocabulary=vocabulary, update=None, decisions=())
         update = _begun(vocabulary, video, proposer.name, encoder.part, _stamp(clock))
-        verdicts: list[Verdict] = []
+        decisions: list[Decision] = []
         for segment in segments:
             if any((tried.start, tried.stop) == (segment.start, segment.stop) for tried in update.header.segments):
                 continue
@@ -154,14 +151,14 @@ def grow(
                 break
             texts = parse_proposals(proposer.propose(segment))
             vectors = encoder.half(texts)
-            found = judge(vocabulary, segment.query, texts, vectors, options=options, room=room)
+            found = decide(vocabulary, segment.query, texts, vectors, options=options, room=room)
             update = _grown(update, segment, found, dict(zip(texts, vectors, strict=True)), encoder, _stamp(clock))
             save_update(folder, update)
             vocabulary = _replaced(vocabulary, update)
-            verdicts += found
+            decisions += found
         update = update.in_state("finished")
         save_update(folder, update)
-        return Growth(vocabulary=_replaced(vocabulary, update), update=update, verdicts=tuple(verdicts))
+        return Growth(vocabulary=_replaced(vocabulary, update), update=update, decisions=tuple(decisions))
 
 
 def rollback(folder: str | Path, update_id: str = "") -> Update:
@@ -218,7 +215,7 @@ def _admitted_of(vocabulary: NarrationVocabulary, video: str) -> int:
 def _grown(
     update: Update,
     segment: Segment,
-    verdicts: Sequence[Verdict],
+    decisions: Sequence[Decision],
     vectors: dict[str, Tensor],
     encoder: TextEncoder,
     when: str,
@@ -226,7 +223,7 @@ def _grown(
     label = clean(segment.scene)
     entries = [
         Entry(
-            text=verdict.text,
+            text=decision.text,
             kind="prefix",
             videos=(segment.video,),
             scenarios=(label,) if label else (),
@@ -236,15 +233,15 @@ def _grown(
                 start=segment.start,
                 stop=segment.stop,
                 when=when,
-                score=verdict.score,
-                beaten=verdict.beaten,
+                score=decision.score,
+                beaten=decision.beaten,
             ),
         )
-        for verdict in verdicts
-        if verdict.fate == "admitted"
+        for decision in decisions
+        if decision.outcome == "admitted"
     ]
     rows = [vectors[entry.text] for entry in entries]
-    tried = Tried(start=segment.start, stop=segment.stop, proposed=len(verdicts), admitted=len(entries))
+    tried = Tried(start=segment.start, stop=segment.stop, proposed=len(decisions), admitted=len(entries))
     if label and entries:
         entries.append(Entry(text=label, kind="scene", videos=(segment.video,)))
         rows.append(encoder.half([label])[0])

@@ -1,7 +1,7 @@
 """NarrationVocabulary: what can be said of a video, and the search for what comes closest to a query.
 
-Three levels, as in VLog (Section 3.2): scenes, prefixes, postfixes. Nothing is decided before it must be: a scene is a
-prior, and `video.vocabulary.compose` scores prefix and postfix as the one sentence that they make.
+Three levels, as in VLog (Section 3.2): scenes, prefixes, postfixes. VLog takes the best prefix and then the postfix
+that fits best after it; here whole narrations are searched, and a scene is a prior: no wrong first choice decides.
 
 Shapes: Q queries, d the width of vectors, k results a query.
 """
@@ -59,9 +59,9 @@ class Retrieved:
     score: float
     """Cosine with the query, plus what the scene adds."""
     prefix: str
-    postfix: str = ""
-    row: int | None = None
-    """Its row among the narrations; None for a sentence that nobody wrote: a prefix with the postfix of another."""
+    postfix: str
+    row: int
+    """Its row among the narrations."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,15 @@
-"""Features of videos: which times are looked at, that nothing is looked at twice, and what interruptions leave."""
+"""Features of videos: which frames are sampled, that none is encoded twice, and what interruptions leave."""
 
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from backbone.errors import PolygraftError, UsageError
 from tests.backbone.tiny_clip import tiny_image_encoder
@@ -64,7 +67,7 @@ def colours_of(frames, seen):
         (0.1 * 3, 0.4, 10, (0.3,)),
     ],
 )
-def test_spans_share_one_grid_and_have_a_look_at_least(start, stop, fps, times):
+def test_spans_share_one_grid_and_have_a_frame_at_least(start, stop, fps, times):
     assert grid(start, stop, fps) == pytest.approx(times)
 
 
@@ -88,19 +91,19 @@ def test_what_is_seen_is_what_the_video_shows_then(cache, video, seen, start, st
     assert (again.encoded, again.times) == (0, found.times)
 
 
-def test_a_image_that_stands_still_is_one_look(cache, tmp_path, seen):
+def test_an_image_that_stands_still_is_one_frame(cache, tmp_path, seen):
     Image.new("RGB", (32, 24), "blue").save(tmp_path / "still.png")
     found = cache.features([Span(video=tmp_path / "still.png")])
     assert colours_of(found.take(0), seen) == ["blue"]
 
 
-def test_many_looks_a_second_are_the_frames_of_their_times(cache, video, seen):
+def test_many_frames_a_second_are_the_frames_of_their_times(cache, video, seen):
     found = cache.features([Span(video=video, start=0.9, stop=1.1)], fps=20)
     assert colours_of(found.take(0), seen) == ["red", "red", "lime", "lime"]
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), 2000])
-def test_looks_a_second_that_no_video_has_are_refused(cache, video, fps):
+def test_frames_a_second_that_no_video_has_are_refused(cache, video, fps):
     with pytest.raises(UsageError, match="up to 1000"):
         cache.features([Span(video=video)], fps=fps)
 
@@ -109,20 +112,20 @@ def test_stretches_of_a_real_video_are_the_frames_of_their_times(tmp_path, monke
     encoder = tiny_image_encoder()
     video = tmp_path / "film.mp4"
     tiny_videos.write_video(video, tiny_videos.even(40 * 30))
-    prepare, numbers, _ = encoder.prepare, [], encoder.width  # which looks at a blank image
+    prepare, numbers, _ = encoder.prepare, [], encoder.width  # which encodes a blank image
     monkeypatch.setattr(encoder, "prepare", lambda image: numbers.append(number_of(image)) or prepare(image))
     spans = [Span(video=video, start=at, stop=at + 1.1) for at in (30.0, 2.2, 2.6, 20.3, 39.5, 55.0)]
     found = VideoCache(tmp_path / "cache", encoder).features(spans)
     times = [(30.0, 30.5, 31.0), (2.5, 3.0), (3.0, 3.5), (20.5, 21.0), (39.5,), ()]
     assert list(found.times) == times
-    looks = sorted({time for own in times for time in own})
-    assert numbers == [round(30 * time) for time in looks]
+    sampled = sorted({time for own in times for time in own})
+    assert numbers == [round(30 * time) for time in sampled]
 
 
 # What is known
 
 
-def test_spans_that_overlap_share_their_looks(cache, video):
+def test_spans_that_overlap_share_their_frames(cache, video):
     spans = [
         Span(video=video, start=0, stop=2),
         Span(video=video, start=1, stop=3),
@@ -131,9 +134,9 @@ def test_spans_that_overlap_share_their_looks(cache, video):
     found = cache.features(spans)
     assert [len(times) for times in found.times] == [4, 4, 2]
     assert found.encoded == 6
-    assert found.rows[0][2:].tolist() == found.rows[1][:2].tolist()
+    assert torch.equal(found.take(0)[2:], found.take(1)[:2])
     assert cache.features([Span(video=video)]).encoded == 2
-    assert found.table[found.rows[0]].dtype == np.float16
+    assert found.read(found.videos[0], (0.0,)).dtype == torch.float16
 
 
 def test_a_copy_is_known_and_a_changed_video_is_not(cache, video, tmp_path):
@@ -189,14 +192,70 @@ def test_an_end_that_is_known_is_not_looked_for_again(cache, video, monkeypatch)
     assert cache.features(spans).times == found.times
 
 
-@pytest.mark.parametrize("stop", [None, 2.0])
-def test_frames_of_many_videos_are_encoded_together_and_few_are_held(tmp_path, monkeypatch, stop):
+@pytest.mark.parametrize("stop", [None, 4.0])
+def test_frames_are_encoded_together_and_few_are_held(tmp_path, monkeypatch, stop):
     encoder = tiny_image_encoder()
-    videos = [write_video(tmp_path / f"{n}.gif", (COLOURS[n % 4], COLOURS[(n + 1) % 4])) for n in range(4)]
-    encode, sizes = encoder.encode_pixels, []
+    video = write_video(tmp_path / "film.gif", COLOURS)
+    encode, sizes, _ = encoder.encode_pixels, [], encoder.width
     monkeypatch.setattr(encoder, "encode_pixels", lambda p, **k: sizes.append(len(p)) or encode(p, **k))
-    VideoCache(tmp_path / "cache", encoder).features([Span(video=f, stop=stop) for f in videos], batch_size=8)
-    assert sizes[-2:] == [8, 8] and sum(sizes[:-2]) <= 1  # one image more, to learn the width
+    VideoCache(tmp_path / "cache", encoder).features([Span(video=video, stop=stop)], batch_size=3)
+    assert sizes == [3, 3, 2]
+
+
+KILLED = """
+import os, signal, sys
+from backbone.io import files
+from tests.backbone.tiny_clip import tiny_image_encoder
+from video.data import feature_cache
+from video.data.clips import Span
+feature_cache._SAVED_FRAMES = 2
+encoder, writes = tiny_image_encoder(), []
+cache = feature_cache.VideoCache(sys.argv[1], encoder)
+write = cache.write
+def write_twice(*content):
+    write(*content)
+    writes.append(0)
+    if len(writes) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+cache.write = write_twice
+cache.features([Span(video=sys.argv[2])], batch_size=2)
+"""
+
+
+def test_a_killed_process_loses_what_it_has_not_written_and_leaves_a_valid_cache(tmp_path, cache, video, seen):
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "cache"), str(video)]
+    assert subprocess.run(command, check=False, timeout=100).returncode == -signal.SIGKILL
+    (cache.folder / ".half.saving-1.safetensors").write_bytes(b"half a file")
+    found = cache.features([Span(video=video)])
+    assert found.encoded == 4
+    assert colours_of(found.take(0), seen)[::2] == list(COLOURS)
+    assert sorted(file.suffix for file in cache.folder.iterdir()) == ["", ".safetensors"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(file.read_bytes()[:-40]),
+        lambda file: file.write_bytes(b""),
+        lambda file: save_file({"features": torch.zeros(8, 3)}, file),
+    ],
+)
+def test_a_damaged_file_is_told_and_its_video_is_encoded_anew(cache, video, seen, damage):
+    before = cache.features([Span(video=video)])
+    (file,) = cache.folder.glob("*.safetensors")
+    damage(file)
+    told = []
+    found = cache.features([Span(video=video)], report=told.append)
+    assert found.encoded == 8 and len(told) == 1 and str(file) in told[0]
+    assert torch.equal(found.take(0), before.take(0))
+
+
+def test_what_another_process_removed_is_one_sentence(cache, video):
+    found = cache.features([Span(video=video)])
+    for file in cache.folder.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(PolygraftError, match="cannot be read"):
+        VideoCache(cache.folder.parent, cache.encoder).read(found.videos[0], found.times[0])
 
 
 def test_videos_that_cannot_be_read_are_told_and_the_rest_is_done(cache, video, tmp_path):
@@ -220,11 +279,12 @@ def test_what_begins_after_the_end_shows_nothing_and_is_no_fault_of_the_video(ca
 
 
 def test_a_full_disk_is_no_fault_of_the_videos_and_leaves_a_valid_cache(cache, video, seen):
-    _ = cache.features([Span(video=video, stop=1.0)]), cache.encoder.width
+    assert cache.features([Span(video=video, stop=1.0)]).encoded == 2
+    size = next(cache.folder.glob("*.safetensors")).stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # less than a shard of one look
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 7, hard))
     try:
-        with pytest.raises(PolygraftError, match="cannot be written"):
+        with pytest.raises(PolygraftError, match=r"cannot be written .*; what it held before is kept"):
             cache.features([Span(video=video)], batch_size=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -272,7 +332,7 @@ def test_clips_without_frames_are_told_and_left_out(cache, video, tmp_path):
     assert data.clips == (clips[0],)
     assert sum("text.mp4" in line for line in told) == 1
     assert any(line.startswith("2 clips left out, beyond the end of their videos: film.gif-8.0") for line in told)
-    with pytest.raises(PolygraftError, match="none of the 2 clips"):
+    with pytest.raises(PolygraftError, match="none of the 2 clips shows anything"):
         gather(clips[1:3], cache)
 
 

@@ -7,11 +7,10 @@ from PIL import Image
 
 from backbone.errors import PolygraftError, UsageError
 from tests.video.tiny_narrator import moved, parts, tiny_narrator, write_video
-from video.options import NarrateOptions
-from video.timeline import viterbi as timeline
-from video.timeline.narrate import tell
+from video.config import NarrateOptions
+from video.timeline import query as timeline
 from video.vocabulary.narrations import NarrationRow, collect
-from video.vocabulary.novelty import CalibratedMargin, FixedThreshold
+from video.vocabulary.novelty import CalibratedMargin
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -105,43 +104,16 @@ def test_the_scene_of_the_whole_video_tips_the_balance(narrator, encoder, tmp_pa
     assert narrator.narrate(video, vocabulary, NarrateOptions(scene_weight=0, scene_keep=1))[0].text == "snow again"
 
 
-def test_a_sentence_that_nobody_wrote_is_joined_where_it_comes_closer(narrator, tmp_path):
-    own = narrator.text_encoder
-    red, blue = parts()[0].encode([Image.new("RGB", (32, 24), colour) for colour in ("red", "blue")]).pooled
-    places = {
-        "paint a wall with red": red,
-        "paint a wall with a brush": -blue,
-        "cut a wall": blue,
-        "cut a wall with red": blue,
-    }
-
-    def encode(texts):
-        return F.normalize(torch.stack([places.get(text, -red) for text in texts]), dim=1)
-
-    texts = ["paint a wall", "paint a wall with a brush", "cut a wall", "cut a wall with red"]
-    vocabulary = NarrationVocabulary.build(
-        collect(NarrationRow(text) for text in texts), encoder=TextEncoder(encode, name=own.name, digest=own.digest)
-    )
-    video = write_video(tmp_path / "film.gif", ["red"] * 3)
-    watched = narrator.watch(video, NarrateOptions(joins=2, scene_weight=0))
-    parts_of = TextEncoder(encode, name=own.name, digest=own.digest)
-    (told,) = tell(watched, vocabulary, scale=20.0, novelty=FixedThreshold(), encoder=parts_of)
-    assert (told.text, told.narrations[0].row) == ("paint a wall with red", None)
-    plain = narrator.watch(video, NarrateOptions(scene_weight=0))
-    (told,) = tell(plain, vocabulary, scale=20.0, novelty=FixedThreshold(), encoder=parts_of)
-    assert told.text in texts
-
-
 def test_what_there_are_no_words_for_is_known_and_a_segment(narrator, encoder, vocabulary, tmp_path):
     few = NarrationVocabulary.build(
         collect(NarrationRow(t) for t in [*list(SAYS.values())[1:], "fog"]), encoder=encoder
     )
     video = write_video(tmp_path / "film.gif", ["lime"] * 3 + ["red"] * 3 + ["blue"] * 3)
-    watched = narrator.watch(video, NarrateOptions(window=1.0))
+    encoded = narrator.encode_video(video, NarrateOptions(window=1.0))
     line = CalibratedMargin(weights=(-100.0, 0.0), bias=99.0)  # new below a cosine of .99
-    assert watched.novel(few, line).tolist() == [False] * 3 + [True] * 3 + [False] * 3
-    assert not watched.novel(vocabulary, line).any()
-    (segment,) = watched.unknown(few, line, scene="paint", images=True)
+    assert encoded.novel(few, line).tolist() == [False] * 3 + [True] * 3 + [False] * 3
+    assert not encoded.novel(vocabulary, line).any()
+    (segment,) = encoded.novel_segments(few, line, scene="paint", images=True)
     assert (segment.start, segment.stop, segment.scene) == (3, 6, "paint")
     assert segment.image.convert("RGB").getpixel((5, 5)) == pytest.approx((255, 0, 0), abs=8)
 
@@ -155,9 +127,9 @@ def test_a_video_of_one_frame_is_one_span(narrator, vocabulary, tmp_path):
 def test_a_video_is_decoded_once(narrator, tmp_path):
     video = write_video(tmp_path / "film.gif", ["red", "lime", "blue"])
     seen = []
-    narrator.watch(video, cache=tmp_path / "cache", looked=seen.append)
+    narrator.encode_video(video, cache=tmp_path / "cache", progress=seen.append)
     assert seen == [0, 0.5, 1, 1.5, 2, 2.5]
-    narrator.watch(video, cache=tmp_path / "cache", looked=seen.append)
+    narrator.encode_video(video, cache=tmp_path / "cache", progress=seen.append)
     assert len(seen) == 6
 
 
@@ -178,7 +150,7 @@ def test_a_short_video_has_no_next(narrator, vocabulary, tmp_path):
 
 def test_a_video_that_cannot_be_read_and_a_strange_vocabulary_are_one_sentence(narrator, encoder, tmp_path):
     with pytest.raises(PolygraftError, match="does not exist"):
-        narrator.watch(tmp_path / "none.mp4")
+        narrator.encode_video(tmp_path / "none.mp4")
     strange = TextEncoder(encoder.encode, name="other", digest="0" * 64)
     other = NarrationVocabulary.build(collect([NarrationRow("snow")]), encoder=strange)
     with pytest.raises(PolygraftError, match="'other'"):
@@ -187,13 +159,13 @@ def test_a_video_that_cannot_be_read_and_a_strange_vocabulary_are_one_sentence(n
 
 def test_a_narrator_that_writes_retrieves_nothing(tmp_path):
     with pytest.raises(PolygraftError, match="--answer retrieve"):
-        tiny_narrator(answer="generate", body="frozen").watch(tmp_path / "film.gif")
+        tiny_narrator(answer="generate", body="frozen").encode_video(tmp_path / "film.gif")
 
 
 def test_a_trained_body_narrates_the_same_in_batches_and_alone(tmp_path):
     narrator = moved(tiny_narrator())
     video = write_video(tmp_path / "film.gif", ["red"] * 40)
-    queries = narrator.watch(video, NarrateOptions(window=1.0)).queries
+    queries = narrator.encode_video(video, NarrateOptions(window=1.0)).queries
     torch.testing.assert_close(queries[1:-1], queries[1:2].expand(len(queries) - 2, -1), atol=1e-5, rtol=0)
 
 

@@ -7,22 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video.timeline.viterbi import CandidateRun, find_cuts, moments, runs_of, steady_path, without_short
+from video.timeline.narrate import CandidateRun, merge_short, runs_of, steady_path
+from video.timeline.query import find_cuts, lay_moments
 
 ALWAYS = lambda at: True  # noqa: E731
 
 
-def looks(end, fps=2.0):
+def sampled(end, fps=2.0):
     return [number / fps for number in range(int(end * fps))]
 
 
 def shown(found, times):
-    return [(one.start, one.stop, [times[at] for at in one.looks]) for one in found]
+    return [(one.start, one.stop, [times[at] for at in one.frames]) for one in found]
 
 
 def test_a_moment_is_shown_what_lies_around_it():
-    times = looks(4)
-    found = moments(times, 4.0, question="now", every=1.0, window=2.0)
+    times = sampled(4)
+    found = lay_moments(times, 4.0, question="now", every=1.0, window=2.0)
     assert shown(found, times)[0] == (0.0, 1.0, [0.0, 0.5, 1.0])
     assert shown(found, times)[2] == (2.0, 3.0, [1.5, 2.0, 2.5, 3.0])
     assert shown(found, times)[3] == (3.0, 4.0, [2.5, 3.0, 3.5])
@@ -36,27 +37,27 @@ def test_a_moment_is_shown_what_lies_around_it():
     ],
 )
 def test_causal_questions_are_shown_the_right_side_of_time(question, first, last):
-    times = looks(4)
-    found = shown(moments(times, 4.0, question=question, every=1.0, window=2.0), times)
+    times = sampled(4)
+    found = shown(lay_moments(times, 4.0, question=question, every=1.0, window=2.0), times)
     assert (found[0], found[-1]) == (first, last)
     for start, stop, seen in found:
         assert all(time < start for time in seen) if question == "next" else all(time >= stop for time in seen)
 
 
 def test_overall_is_one_moment():
-    assert moments(looks(9), 9.2, question="overall", every=1.0, window=2.0)[0].looks == range(18)
+    assert lay_moments(sampled(9), 9.2, question="overall", every=1.0, window=2.0)[0].frames == range(18)
 
 
 def test_a_video_that_is_shorter_than_a_moment_is_one():
-    found = moments([0.0], 0.04, question="What?", every=1.0, window=3.0)
-    assert [(one.start, one.stop, one.looks) for one in found] == [(0.0, 0.04, range(1))]
+    found = lay_moments([0.0], 0.04, question="What?", every=1.0, window=3.0)
+    assert [(one.start, one.stop, one.frames) for one in found] == [(0.0, 0.04, range(1))]
 
 
 def test_a_moment_between_looks_is_shown_the_nearest():
-    times = looks(4, fps=0.5)
-    found = moments(times, 4.0, question="now", every=0.25, window=0.25)
-    assert [times[at] for at in found[3].looks] == [0.0]
-    assert [times[at] for at in found[5].looks] == [2.0]
+    times = sampled(4, fps=0.5)
+    found = lay_moments(times, 4.0, question="now", every=0.25, window=0.25)
+    assert [times[at] for at in found[3].frames] == [0.0]
+    assert [times[at] for at in found[5].frames] == [2.0]
 
 
 def value(path, scores, costs):
@@ -92,7 +93,7 @@ def test_a_gap_ends_a_run():
 
 def shortened(path, scores, least, follows=ALWAYS):
     rows = np.asarray(scores, np.float32)
-    kept = without_short(
+    kept = merge_short(
         runs_of(path, follows),
         length=len,
         least=least,
@@ -130,20 +131,20 @@ def test_nothing_is_lost_and_nothing_short_is_left(path, least, seed):
 
 
 def test_a_cut_is_where_a_look_differs_as_different_shots_do():
-    times, changes = looks(5), np.array([0, 0.05, 0, 0.2, 0, 0.45, 0, 0, 0.9, 0], np.float32)
+    times, changes = sampled(5), np.array([0, 0.05, 0, 0.2, 0, 0.45, 0, 0, 0.9, 0], np.float32)
     assert find_cuts(times, changes, 0.8) == [2.5, 4.0]
     assert find_cuts(times, changes, 0.3) == [1.5, 2.5, 4.0]
     assert find_cuts(times, changes / 10, 0.03) == []  # nothing happens: what differs is noise
 
 
 def test_moments_do_not_reach_beyond_a_cut():
-    times = looks(7)
-    found = moments(times, 7.0, question="now", every=1.0, window=3.0, cuts=[2.5, 5.0])
+    times = sampled(7)
+    found = lay_moments(times, 7.0, question="now", every=1.0, window=3.0, cuts=[2.5, 5.0])
     assert [(one.start, one.stop, one.opens) for one in found] == [
         (0.0, 1.25, True), (1.25, 2.5, False),
         (2.5, 3.75, True), (3.75, 5.0, False),
         (5.0, 6.0, True), (6.0, 7.0, False),
     ]  # fmt: skip
-    assert [[times[at] for at in one.looks][:: len(one.looks) - 1] for one in found[2:4]] == [[2.5, 4.5], [3.0, 4.5]]
-    causal = moments(times, 7.0, question="next", every=1.0, window=3.0, cuts=[2.5, 5.0])
+    assert [[times[at] for at in one.frames][:: len(one.frames) - 1] for one in found[2:4]] == [[2.5, 4.5], [3.0, 4.5]]
+    causal = lay_moments(times, 7.0, question="next", every=1.0, window=3.0, cuts=[2.5, 5.0])
     assert [one.start for one in causal] == [1, 2, 3, 4, 5, 6]

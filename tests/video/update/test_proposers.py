@@ -9,9 +9,9 @@ from PIL import Image
 from backbone.errors import PolygraftError, UsageError
 from backbone.vlm import Describer
 from tests.backbone.tiny_describer import write_captioner
-from tests.video.toy import embed, toy_encoder, toy_vocabulary
-from video.timeline.segments import Segment
-from video.update.proposers import Composition, Library, ModelProposer, ShellCommand, parse_proposals
+from tests.video.toy import embed, toy_encoder
+from video.timeline.query import Segment
+from video.update.proposers import Library, ModelProposer, ShellCommand, parse_proposals
 from video.vocabulary.narrations import NarrationRow, clean, collect
 from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -50,7 +50,7 @@ def test_whatever_the_answer_sentences_are_clean_and_different(answer):
     assert all(text == clean(text) != "" and ";" not in text for text in found)
 
 
-# Composition
+# Vocabularies
 
 
 def test_another_vocabulary_proposes_its_closest_narrations():
@@ -58,25 +58,6 @@ def test_another_vocabulary_proposes_its_closest_narrations():
     library = NarrationVocabulary.build(collect(NarrationRow(text) for text in said), encoder=toy_encoder())
     assert Library(library, keep=2).propose(segment()) == ["paint the floor with a brush", "paint the floor"]
     assert len(Library(library).propose(segment())) == 3
-
-
-def test_parts_of_the_vocabulary_make_new_sentences():
-    found = Composition(toy_vocabulary(), toy_encoder(), keep=4).propose(segment("sweep the floor with a saw"))
-    assert found[0] == "sweep the floor with a saw"
-    assert len(found) == 4
-
-
-def test_composition_takes_verbs_with_their_particles():
-    rows = [NarrationRow(text) for text in ("turn on the light", "walk", "open the tap", "put down a cup in the sink")]
-    vocabulary = NarrationVocabulary.build(collect(rows), encoder=toy_encoder())
-    composed = Composition(vocabulary, toy_encoder(), keep=20).propose(segment("turn on the tap"))
-    assert composed[0] == "turn on the tap"
-    assert {text.split()[0] for text in composed} == {"turn", "open", "put"}
-
-
-def test_composition_of_a_vocabulary_without_parts_is_empty():
-    vocabulary = NarrationVocabulary.build(collect([NarrationRow("walk")]), encoder=toy_encoder())
-    assert Composition(vocabulary, toy_encoder()).propose(segment()) == []
 
 
 # Commands

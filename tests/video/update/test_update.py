@@ -8,10 +8,8 @@ import torch
 
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import embed, toy_encoder, toy_narrations, toy_vocabulary
-from video.timeline.segments import Segment
-from video.update import update as update_module
-from video.update.proposers import Composition
-from video.update.update import Growth, UpdateOptions, Verdict, grow, judge, rollback
+from video.timeline.query import Segment
+from video.update.update import Growth, UpdateOptions, decide, grow, rollback
 from video.vocabulary.entries import Origin
 from video.vocabulary.text_encoder import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
@@ -56,7 +54,7 @@ BEFORE = {entry.text for entry in toy_vocabulary().entries("narrations")}
 
 
 def fates(said, proposals, room=9, **options):
-    verdicts = judge(
+    decisions = decide(
         toy_vocabulary(),
         embed([said])[0],
         proposals,
@@ -64,7 +62,7 @@ def fates(said, proposals, room=9, **options):
         options=UpdateOptions(**options),
         room=room,
     )
-    return {verdict.text: verdict.fate for verdict in verdicts}
+    return {decision.text: decision.outcome for decision in decisions}
 
 
 def test_what_fits_better_than_all_there_was_is_admitted():
@@ -76,7 +74,7 @@ def test_what_fits_better_than_all_there_was_is_admitted():
 
 
 def test_what_fits_hardly_better_is_left_out():
-    verdict = judge(
+    decision = decide(
         toy_vocabulary(),
         embed(["peel a carrot"])[0],
         ["peel a banana"],
@@ -84,7 +82,7 @@ def test_what_fits_hardly_better_is_left_out():
         options=UpdateOptions(),
         room=1,
     )[0]
-    better = verdict.score - verdict.beaten
+    better = decision.score - decision.beaten
     assert better > 0.06
     for gain, fate in {0.0: "admitted", better - 0.01: "admitted", better + 0.01: "no better"}.items():
         assert fates("peel a carrot", ["peel a banana"], gain=gain) == {"peel a banana": fate}
@@ -112,7 +110,7 @@ def test_the_room_is_kept():
     ]
 
 
-def test_no_proposals_no_verdicts():
+def test_no_proposals_no_decisions():
     assert fates("peel", []) == {}
 
 
@@ -131,7 +129,7 @@ def test_an_update_is_found_afterwards_with_its_origin(folder):
     grown = update(folder, [segment("peel a carrot", 3.0, scene="Cooking")], Script("1. Peel a carrot; fly a kite"))
     score = float(embed(["peel a carrot"]).half().double()[0] @ embed(["peel a carrot"]).double()[0])
     best_before = float(toy_vocabulary().search(embed(["peel a carrot"])).scores)
-    assert [verdict.fate for verdict in grown.verdicts] == ["admitted", "no better"]
+    assert [decision.outcome for decision in grown.decisions] == ["admitted", "no better"]
     for vocabulary in (grown.vocabulary, NarrationVocabulary.from_pretrained(folder)):
         found = vocabulary.retrieve(embed(["peel a carrot"]))[0][0]
         entry = vocabulary.entry("narrations", found.row)
@@ -180,7 +178,7 @@ def test_one_call_a_segment_and_later_ones_see_what_earlier_ones_brought(folder)
     script = Script("peel a carrot", "peel a carrot", "")
     grown = update(folder, [segment("peel a carrot", start) for start in (0.0, 2.0, 4.0)], script)
     assert script.asked == [0.0, 2.0, 4.0]
-    assert [verdict.fate for verdict in grown.verdicts] == ["admitted", "duplicate"]
+    assert [decision.outcome for decision in grown.decisions] == ["admitted", "duplicate"]
     assert [(tried.start, tried.proposed, tried.admitted) for tried in grown.update.header.segments] == [
         (0.0, 1, 1),
         (2.0, 1, 0),
@@ -221,32 +219,9 @@ def test_another_proposer_does_not_go_on_with_it(folder):
 
 def test_no_segments_no_update_and_one_video_at_a_time(folder):
     grown = update(folder, [], Script())
-    assert (grown.update, grown.verdicts, (folder / "updates").exists()) == (None, (), False)
+    assert (grown.update, grown.decisions, (folder / "updates").exists()) == (None, (), False)
     with pytest.raises(UsageError, match="of one video"):
         update(folder, [segment("a", video="a"), segment("a", video="b")], Script())
-
-
-def test_composition_makes_the_vocabulary_say_what_it_could_not(folder):
-    vocabulary = NarrationVocabulary.from_pretrained(folder)
-    said = "paint the floor with a saw"
-    grown = update(folder, [segment(said)], Composition(vocabulary, toy_encoder()))
-    assert grown.vocabulary.retrieve(embed([said]))[0][0].text == said
-    assert grown.verdicts[0] == Verdict(
-        text=said, fate="admitted", score=pytest.approx(1, abs=1e-3), beaten=grown.verdicts[0].beaten
-    )
-
-
-def test_composed_sentences_must_gain_more_unless_told_otherwise(folder, monkeypatch):
-    asked = []
-    judged = update_module.judge
-    monkeypatch.setattr(
-        update_module, "judge", lambda *a, **named: asked.append(named["options"].gain) or judged(*a, **named)
-    )
-    composition = Composition(toy_vocabulary(), toy_encoder())
-    update(folder, [segment("peel a carrot")], composition)
-    update(folder, [segment("peel a carrot", 9.0)], Script("peel a carrot"))
-    update(folder, [segment("peel a carrot", 19.0)], composition, gain=0.01)
-    assert asked == [0.12, None, 0.01]
 
 
 def test_another_encoder_or_no_vectors_are_refused(folder, tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import WIDTH
-from video.timeline.segments import Window, novel_segments
+from video.timeline.query import Moment, novel_segments
 from video.vocabulary.novelty import CalibratedMargin, FixedThreshold, auroc, features
 
 numbers = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)
@@ -70,12 +70,15 @@ def test_one_kind_alone_is_refused(known, novel):
 # Segments
 
 
-def windows(count):
-    return [Window(start=2.0 * i, stop=2.0 * i + 2, query=torch.eye(WIDTH)[i] * (i + 1)) for i in range(count)]
+def moments(count):
+    return [Moment(start=2.0 * i, stop=2.0 * i + 2, frames=range(1)) for i in range(count)]
+
+
+QUERIES = torch.diag(torch.arange(1.0, WIDTH + 1))
 
 
 def spans(novel, **options):
-    found = novel_segments("f", windows(len(novel)), [mark == "x" for mark in novel], **options)
+    found = novel_segments("f", moments(len(novel)), QUERIES, [mark == "x" for mark in novel], **options)
     return [(segment.start, segment.stop) for segment in found]
 
 
@@ -95,6 +98,6 @@ def test_consecutive_new_windows_are_one_segment(novel, bridge, expected):
 
 
 def test_a_segment_is_the_mean_direction_of_its_new_windows():
-    segment = novel_segments("f", windows(3), torch.tensor([True, False, True]), bridge=1, scene="tea")[0]
+    segment = novel_segments("f", moments(3), QUERIES, torch.tensor([True, False, True]), bridge=1, scene="tea")[0]
     assert torch.allclose(segment.query, (torch.eye(WIDTH)[0] + torch.eye(WIDTH)[2]) / 2**0.5)
     assert (segment.video, segment.scene) == ("f", "tea")

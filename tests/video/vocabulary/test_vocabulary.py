@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 import video.vocabulary.storage
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import KITCHEN, WIDTH, WORKSHOP, embed, toy_encoder, toy_narrations, toy_vocabulary
-from video.vocabulary.compose import Joins, retrieve_joined
 from video.vocabulary.exact_search import ScenePrior
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.pair_encoding import CodingOptions, Pair
@@ -128,48 +127,6 @@ def test_a_prior_out_of_range_is_refused(wrong):
 def test_queries_of_another_width_are_refused():
     with pytest.raises(PolygraftError, match="have width 32"):
         toy_vocabulary().search(torch.zeros(1, 8))
-
-
-# Joining
-
-
-def all_joins(vocabulary, query):
-    """The best sentence of all prefixes with all postfixes or none, and of the narrations, by comparing them all."""
-    heads, tails = ([entry.text for entry in vocabulary.entries(level)] for level in ("prefixes", "postfixes"))
-    texts = [*TEXTS, *(f"{head} {tail}" for head in heads for tail in tails)]
-    scores = embed(texts).half().double() @ query.double()
-    return texts[int(scores.argmax())], float(scores.max())
-
-
-@pytest.mark.parametrize(
-    "said", ["paint the wall with a saw", "cut a plank", "cut a plank with a saw", "sweep a potato"]
-)
-def test_the_best_join_is_found(said):
-    vocabulary, query = toy_vocabulary(), embed([said])
-    best = retrieve_joined(vocabulary, toy_encoder(), query, joins=Joins(prefixes=20, postfixes=20))[0][0]
-    assert (best.text, best.score) == (
-        all_joins(vocabulary, query[0])[0],
-        pytest.approx(all_joins(vocabulary, query[0])[1]),
-    )
-    assert best.text == (f"{best.prefix} {best.postfix}" if best.postfix else best.prefix)
-    assert (best.row is None) == (best.text not in TEXTS)
-
-
-def test_a_query_in_a_batch_is_joined_as_alone_and_no_sentence_comes_twice():
-    vocabulary, queries = toy_vocabulary(), embed(["cut a potato with a saw", "cut a plank on the board"])
-    together = retrieve_joined(vocabulary, toy_encoder(), queries, 9, scene_queries=embed(["cooking"]))
-    for index in range(2):
-        alone = retrieve_joined(vocabulary, toy_encoder(), queries[[index]], 9, scene_queries=embed(["cooking"]))
-        assert together[index] == alone[0]
-        assert len({narration.text for narration in alone[0]}) == 9
-    assert together[0][0].text == "cut a potato with a saw"
-
-
-def test_no_postfixes_and_another_encoder():
-    vocabulary = NarrationVocabulary.build(collect([NarrationRow("a b")]), encoder=toy_encoder())
-    assert retrieve_joined(vocabulary, toy_encoder(), embed(["a"]), 3)[0][0].text == "a b"
-    with pytest.raises(PolygraftError, match="'toy' .*'other'"):
-        retrieve_joined(vocabulary, TextEncoder(embed, "other", "ff" * 32), embed(["a"]))
 
 
 # Text encoders
