@@ -237,7 +237,7 @@ DAMAGES = {
     "config is no json": (cut("config.json", 30), "config.json is damaged"),
     "a checkpoint": (config(kind="captioner"), "is no narration vocabulary: its config.json says 'captioner'"),
     "a later format": (config(format=2), "has format 2, but this version reads format 1"),
-    "an unknown key": (config(colour="red"), "Header has no colour"),
+    "an unknown key": (config(colour="red"), "colour"),
     "a count below zero": (counts(scenes=-1), "a count is less than 0"),
     "a coding out of range": (
         lambda folder: rewrite(folder / "config.json", lambda content: content["coding"].update(min_share=0)),
