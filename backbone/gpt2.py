@@ -21,8 +21,8 @@ from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import LanguageModel, flush_right, positions_from_mask
 from backbone.generation.sampling import search
 from backbone.hf.fingerprint import body_digest_of, digest_of
+from backbone.hf.loading import DynamicCache, encode, save_model, special_ids
 from backbone.hf.loading import Tokens as Tokens
-from backbone.hf.loading import cache_argument, encode, new_cache, save_model, special_ids
 from backbone.hf.vocabulary import is_tied, replace_vocabulary
 from backbone.hf.vocabulary_checkpoint import read_stored
 from backbone.io.files import atomic_folder
@@ -40,7 +40,7 @@ class Generation:
     """Mean log-probability (nats) of its tokens under the model, the end-of-text token counted if there is one."""
 
 
-class Backbone:
+class Backbone(LanguageModel):
     """A causal language model of transformers that is never trained, and its tokenizer.
 
     Frozen means: no parameter requires a gradient, the model is in evaluation mode, and it is no part of the modules
@@ -59,6 +59,8 @@ class Backbone:
         PolygraftError: the tokenizer has ids that the model does not know, or there is no end-of-text token.
     """
 
+    eos_id = -1  # an attribute here, read from the tokenizer
+
     def __init__(
         self, model: Any, tokenizer: Any, *, name: str, digest: str | None = None, kin: Sequence[str] = ()
     ) -> None:
@@ -67,7 +69,6 @@ class Backbone:
         self.name = name
         self.kin = tuple(kin)
         self._digest = digest
-        self._cache_argument = cache_argument(model)
         embedding: Tensor = model.get_input_embeddings().weight
         self.device, self.dtype = embedding.device, embedding.dtype
         self.vocabulary_size, self.width = embedding.shape
@@ -103,7 +104,7 @@ class Backbone:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the weights as float16 values and the vocabulary; see `backbone.hf.fingerprint.model_digest`.
+        """SHA-256 over the weights as float16 values and the vocabulary; see `backbone.hf.fingerprint.digest_of`.
 
         It is that of the weights as stored: the same in float32 on a CPU and in bfloat16 on a GPU, and the same again
         after `save_pretrained` and loading, unless the weights were rounded on loading (float32 in the file, half
@@ -115,7 +116,7 @@ class Backbone:
 
     @cached_property
     def body_digest(self) -> str:
-        """SHA-256 of the weights in memory, without those of the vocabulary, see `backbone.hf.fingerprint.body_digest`.
+        """SHA-256 of the weights in memory without the vocabulary's, see `backbone.hf.fingerprint.body_digest_of`.
 
         A model that was transferred to another language has that of the model it was made from.
         """
@@ -179,7 +180,7 @@ class Backbone:
             "attention_mask": mask,
             "position_ids": positions,
             "use_cache": cache is not None,
-            self._cache_argument: cache,
+            "cache": cache,
         }
         body = self.model.base_model
         output = functional_call(body, dict(weights), kwargs=given) if weights else body(**given)
@@ -191,17 +192,9 @@ class Backbone:
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         return logits.float()
 
-    def meaning(self, hidden: Tensor) -> Tensor:
-        """Return hidden states themselves; see `backbone.generation.kv_cache.LanguageModel`."""
-        return hidden
-
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values for `hidden`."""
-        return new_cache()
-
-    def select(self, rows: Tensor) -> "Backbone":
-        """Return the backbone itself, the same for all rows; see `backbone.generation.kv_cache.LanguageModel`."""
-        return self
+        return DynamicCache()
 
     def logits(self, prefix: Tensor, ids: Tensor, *, prefix_mask: Tensor | None = None) -> Tensor:
         """Return the logits that predict each of ``ids``, float32: position k - 1 predicts the first.

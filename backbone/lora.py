@@ -91,42 +91,17 @@ def build_tuning(backbone: Backbone, tuning: Tuning, rank: int) -> LowRank | Ful
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapted:
-    """A backbone that runs with other weights; see `backbone.generation.kv_cache.LanguageModel`."""
+class Adapted(LanguageModel):
+    """A backbone that runs with other weights."""
 
     backbone: Backbone
     weights: dict[str, Tensor]
-
-    @property
-    def eos_id(self) -> int:
-        """The end-of-text token."""
-        return self.backbone.eos_id
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """See `LanguageModel`."""
-        return self.backbone.embed(ids)
 
     def hidden(
         self, embeds: Tensor, mask: Tensor | None = None, *, positions: Tensor | None = None, cache: Any = None
     ) -> Tensor:
         """See `LanguageModel`."""
         return self.backbone.hidden(embeds, mask, positions=positions, cache=cache, weights=self.weights)
-
-    def head(self, hidden: Tensor) -> Tensor:
-        """See `LanguageModel`."""
-        return self.backbone.head(hidden)
-
-    def meaning(self, hidden: Tensor) -> Tensor:
-        """See `LanguageModel`."""
-        return hidden
-
-    def new_cache(self) -> Any:
-        """See `LanguageModel`."""
-        return self.backbone.new_cache()
-
-    def select(self, rows: Tensor) -> LanguageModel:
-        """See `LanguageModel`."""
-        return self
 
 
 def _matrices(backbone: Backbone) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ Shapes: R sequences, t positions so far, c candidates, d width of the model.
 """
 
 import copy
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,32 +21,44 @@ class Found(NamedTuple):
     Temperature, penalties and bans steer which tokens are taken and are not in it."""
 
 
-class LanguageModel(Protocol):
-    """What decoding needs of a language model; `backbone.gpt2.Backbone` is one."""
+class LanguageModel:
+    """What decoding needs of a language model: `backbone.gpt2.Backbone`, or what stands in its place.
+
+    What a class does not define, it leaves to its ``backbone``.
+    """
+
+    backbone: "LanguageModel"
 
     @property
     def eos_id(self) -> int:
         """The end-of-text token."""
+        return self.backbone.eos_id
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the embeddings of token ids."""
+        return self.backbone.embed(ids)
 
     def hidden(
         self, embeds: Tensor, mask: Tensor | None = None, *, positions: Tensor | None = None, cache: Any = None
     ) -> Tensor:
         """Return the last hidden states of embeddings that follow what is in the cache."""
+        return self.backbone.hidden(embeds, mask, positions=positions, cache=cache)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return the logits for the token after each hidden state, in float32."""
+        return self.backbone.head(hidden)
 
     def meaning(self, hidden: Tensor) -> Tensor:
         """Return of hidden states what tells whether two positions say the same: contrastive search compares it."""
+        return hidden
 
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values."""
+        return self.backbone.new_cache()
 
     def select(self, rows: Tensor) -> "LanguageModel":
         """Return the model for the sequences with these numbers; a model that knows no rows is the same for all."""
+        return self
 
 
 def positions_from_mask(mask: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ each, less those that have ended: a finished sequence leaves the batch at once),
 """
 
 import hashlib
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,30 +17,20 @@ from backbone.generation.kv_cache import Found, LanguageModel, Sequences, flush_
 from backbone.generation.logits_processors import constrain, narrow
 
 
-class Chooser(Protocol):
-    """Takes the next token of each sequence and adds it."""
+class Chooser:
+    """Takes the next token of each sequence: the one with the highest score."""
 
     def choose(self, sequences: Sequences, scores: Tensor) -> Tensor:
         """Add a token to each sequence, given the (R, V) scores of all; return the tokens, (R,)."""
-
-    def select(self, rows: Tensor) -> None:
-        """Keep what belongs to the sequences with these numbers."""
-
-
-class Greedy:
-    """Takes the token with the highest score."""
-
-    def choose(self, sequences: Sequences, scores: Tensor) -> Tensor:
-        """See `Chooser`."""
         tokens = scores.argmax(dim=-1)
         sequences.add(tokens)
         return tokens
 
     def select(self, rows: Tensor) -> None:
-        """See `Chooser`."""
+        """Keep what belongs to the sequences with these numbers."""
 
 
-class Sampling:
+class Sampling(Chooser):
     """Draws tokens by the Gumbel-max trick: the maximum of score + noise is a draw from the softmax of the scores.
 
     The noise of a sequence is seeded by ``seed``, by its number among the ``num_return`` texts of its prefix, and by
@@ -79,7 +68,7 @@ class Sampling:
         self.streams = [self.streams[row] for row in rows.tolist()]
 
 
-class Contrastive:
+class Contrastive(Chooser):
     """Contrastive search: Su et al. (2022), "A Contrastive Framework for Neural Text Generation", equation 5.
 
     Among the most likely tokens ``v`` takes the one with the greatest
@@ -156,7 +145,7 @@ def _chooser(decoding: Decoding, rows: int) -> Chooser:
         return Sampling(decoding, rows)
     if decoding.contrastive is not None:
         return Contrastive(decoding.contrastive, decoding.candidates)
-    return Greedy()
+    return Chooser()
 
 
 def _extend(sequences: Sequences, chooser: Chooser, decoding: Decoding) -> list[Found]:

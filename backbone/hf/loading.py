@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import huggingface_hub
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import DynamicCache as DynamicCache
 from transformers.utils import logging
 
 from backbone.errors import PolygraftError
@@ -23,13 +24,10 @@ from backbone.errors import PolygraftError
 T = TypeVar("T")
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
-
 _ALTERNATIVES = "give a local folder, or `starter`, the small model that needs no network"
 
 _LOGGING: Any = logging  # partly untyped, as the next
-
 _FAST: Any = PreTrainedTokenizerFast
-
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 _SPELLINGS = {
@@ -154,20 +152,6 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
         raise OSError(number, os.strerror(number), str(folder)) from error
 
 
-def new_cache() -> Any:
-    """Return an empty cache of keys and values that grows without bound."""
-    return DynamicCache()
-
-
-def cache_argument(model: Any) -> str:
-    """Return the name under which the model takes a cache: transformers 5.24 renamed ``past_key_values``."""
-    return "cache" if "cache" in _forward_arguments(model) else "past_key_values"
-
-
-def _forward_arguments(model: Any) -> set[str]:
-    return set(inspect.signature(model.base_model.forward).parameters)
-
-
 def _local_folder(name: str) -> Path | None:
     """Return the folder that ``name`` means; None where it reads like the name of a model on the hub."""
     path = Path(name).expanduser()
@@ -278,7 +262,7 @@ def _check_complete(source: str, report: Mapping[str, Any]) -> None:
 @torch.inference_mode()
 def _check_causal(model: Any, name: str) -> None:
     """Refuse what is no causal language model with a linear head that takes embeddings, by trying it."""
-    lacking = {"inputs_embeds", "position_ids", cache_argument(model)} - _forward_arguments(model)
+    lacking = {"inputs_embeds", "position_ids", "cache"} - set(inspect.signature(model.base_model.forward).parameters)
     if lacking:
         raise PolygraftError(f"{name} cannot be a backbone: it takes no {', '.join(sorted(lacking))}")
     # two rows that differ in their last token alone
@@ -316,15 +300,7 @@ class Tokens:
     """(B, T) bool, False at padding."""
 
 
-class SpecialIds(NamedTuple):
-    """The tokens that stand for no text."""
-
-    eos: int
-    bos: int
-    pad: int
-
-
-def special_ids(tokenizer: Any, config: Any, vocabulary: int, name: str) -> SpecialIds:
+def special_ids(tokenizer: Any, config: Any, vocabulary: int, name: str) -> tuple[int, int, int]:
     """Return the ids that end, begin and pad a text: the tokenizer's, else the model's, else the one that ends it.
 
     Args:
@@ -354,7 +330,7 @@ def special_ids(tokenizer: Any, config: Any, vocabulary: int, name: str) -> Spec
     eos, bos, pad = find("eos"), find("bos"), find("pad")
     if eos is None:
         raise PolygraftError(f"{name} has no end-of-text token: set eos_token in its tokenizer_config.json")
-    return SpecialIds(eos=eos, bos=eos if bos is None else bos, pad=eos if pad is None else pad)
+    return eos, eos if bos is None else bos, eos if pad is None else pad
 
 
 def encode(tokenizer: Any, texts: Sequence[str], *, max_tokens: int, eos_id: int | None, pad_id: int) -> Tokens:

@@ -4,10 +4,9 @@ A folder with a vocabulary alone holds ``vocabulary.json`` (which model's body, 
 ``rows.safetensors`` (its embeddings) and a tokenizer: a few megabytes for another language on the same body.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -33,7 +32,7 @@ class VocabularyHeader:
     base: str
     """The model whose body it is: a hub name, a folder, or starter."""
     base_sha256: str
-    """Digest of that model, see `backbone.hf.fingerprint.model_digest`."""
+    """Digest of that model, see `backbone.hf.fingerprint.digest_of`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,10 @@ def _on_body(folder: Path) -> StoredModel:
     if header.format != _FORMAT:
         raise PolygraftError(f"{folder} has format {header.format}, but this version reads {_FORMAT}: install another")
     rows = load_tensors(folder / ROWS)
-    base = _needed(folder, lambda: read_stored(header.base))
+    try:
+        base = read_stored(header.base)
+    except PolygraftError as error:
+        raise PolygraftError(f"the vocabulary {folder} stands on another model's body, but {error}") from error
     digest = digest_of(base.model, base.tokenizer)
     if digest != header.base_sha256:
         raise PolygraftError(
@@ -76,48 +78,20 @@ def _on_body(folder: Path) -> StoredModel:
             f"is another model of that name ({digest[:12]})"
         )
     tokenizer = load_tokenizer(str(folder))
-    head = rows.get("output")
-    if "input" not in rows or (head is None) != is_tied(base.model) or rows["input"].shape[1:] != _width(base.model):
+    head, width = rows.get("output"), base.model.get_input_embeddings().weight.shape[1]
+    if "input" not in rows or (head is None) != is_tied(base.model) or rows["input"].shape[1] != width:
         raise PolygraftError(f"{folder / ROWS} does not fit the body of {header.base!r}: transfer anew")
     model = replace_vocabulary(base.model, tokenizer, rows["input"], head, bias=rows.get("bias"), source=base.tokenizer)
     return StoredModel(model=model, tokenizer=tokenizer, kin=(digest, *base.kin))
 
 
-def _width(model: Any) -> torch.Size:
-    shape: torch.Size = model.get_input_embeddings().weight.shape[1:]
-    return shape
-
-
-def _needed(folder: Path, read: Callable[[], StoredModel]) -> StoredModel:
-    try:
-        return read()
-    except PolygraftError as error:
-        raise PolygraftError(f"the vocabulary {folder} stands on another model's body, but {error}") from error
-
-
-class Held(Protocol):
-    """What `save_vocabulary` reads of a `backbone.gpt2.Backbone`, which stands above this file."""
-
-    model: Any
-    tokenizer: Any
-    name: str
-
-    @property
-    def digest(self) -> str:
-        """Of the whole model."""
-
-    @property
-    def body_digest(self) -> str:
-        """Of its body."""
-
-
-def save_vocabulary(folder: Path, backbone: Held, base: Held) -> None:
+def save_vocabulary(folder: Path, backbone: Any, base: Any) -> None:
     """Write a model's vocabulary alone, in half precision, into an empty folder.
 
     Args:
         folder: where.
-        backbone: the model.
-        base: a model with the same body, which has to be there when it is loaded.
+        backbone: the `backbone.gpt2.Backbone`.
+        base: another with the same body, which has to be there when it is loaded.
 
     Raises:
         PolygraftError: the two have different bodies.

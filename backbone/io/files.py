@@ -18,14 +18,9 @@ from typing import Any
 
 from backbone.errors import PolygraftError
 
-_MARK = ".saving-"
-
-_ASIDE = ".old"
-
+_MARK, _ASIDE = ".saving-", ".old"
 # renameat2(2): both paths relative to the working directory, and the two swapped in one step
-_AT_FDCWD = -100
-
-_RENAME_EXCHANGE = 2
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextlib.contextmanager
@@ -129,32 +124,27 @@ def _put_in_place(partial: Path, target: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step; False where system or file system cannot (macOS, some network drives)."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    if renameat2 is None:
+    if renameat2 is None:  # macOS; some network drives have it and return an error
         return False
     return bool(renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
 def _clear_leftovers(target: Path) -> None:
-    """Remove what killed saves of ``target`` left beside it; folders that a living process holds are kept."""
     for leftover in target.parent.glob(f".{glob.escape(target.name)}{_MARK}*"):
         if leftover.name.endswith(_ASIDE) and not target.exists():
             leftover.rename(target)
-        elif (lock := _lock(leftover)) is not None:
+        elif (lock := _lock(leftover)) is not None:  # no living process writes it
             shutil.rmtree(leftover, ignore_errors=True)
             os.close(lock)
 
 
 def _lock(folder: Path) -> int | None:
-    """Lock a folder until the descriptor is closed or the process ends.
-
-    None if another process holds it, or if the file system knows no locks: then leftovers are kept, to be safe.
-    """
+    # the folder itself is locked, so that no file of a lock is left; the kernel frees it when the process ends
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError:  # another process has it, or the file system knows no locks: leftovers are then kept
         os.close(descriptor)
         return None
     return descriptor
@@ -191,9 +181,7 @@ class FileKind:
         Raises:
             PolygraftError: a path does not exist, a pattern matches nothing, or there is none in any of them.
         """
-        found: dict[Path, None] = {}
-        for path in map(Path, paths):
-            found.update(dict.fromkeys(self._expand(path)))
+        found = dict.fromkeys(file for path in map(Path, paths) for file in self._expand(path))
         if not found:
             shown = ", ".join(str(path) for path in paths) or "nothing"
             raise PolygraftError(
@@ -212,21 +200,18 @@ class FileKind:
             )
         # Path.glob takes no absolute patterns
         matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
-        files = [file for match in matches for file in (self._walk(match) if match.is_dir() else [match])]
-        right = [file for file in files if self._looks_right(file)]
-        if not right:
+        found = [file for match in matches for file in (self._walk(match) if match.is_dir() else [match])]
+        found = [file for file in found if file.suffix.lower() in self.suffixes]
+        if not found:
             raise PolygraftError(f"the pattern {str(path)!r} matches no {self.name}")
-        return right
+        return found
 
     def _walk(self, folder: Path) -> list[Path]:
         found: list[Path] = []
         for root, folders, files in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
-        return [file for file in found if self._looks_right(file)]
-
-    def _looks_right(self, file: Path) -> bool:
-        return file.suffix.lower() in self.suffixes
+        return [file for file in found if file.suffix.lower() in self.suffixes]
 
 
 def is_file(path: Path) -> bool:

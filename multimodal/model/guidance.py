@@ -19,7 +19,7 @@ from multimodal.model.user_mapper import Prefix
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steered:
+class Steered(LanguageModel):
     """The backbone with a deep prefix and something to copy from, row by row.
 
     Where there is something to copy, hidden states are 2 d wide: behind each stands the embedding of its own position's
@@ -32,15 +32,6 @@ class Steered:
     memory: Memory | None = None
     copying: CopyHead | None = None
     deep: tuple[tuple[Tensor, Tensor], ...] = ()
-
-    @property
-    def eos_id(self) -> int:
-        """The end-of-text token."""
-        return self.backbone.eos_id
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """See `LanguageModel`."""
-        return self.backbone.embed(ids)
 
     def hidden(
         self, embeds: Tensor, mask: Tensor | None = None, *, positions: Tensor | None = None, cache: Any = None
@@ -90,10 +81,6 @@ class Steered:
         """See `LanguageModel`; (R, c, d) or (R, c, 2 d) -> (R, c, d), those of the language model itself."""
         return hidden[..., : self.backbone.width]
 
-    def new_cache(self) -> Any:
-        """See `LanguageModel`."""
-        return self.backbone.new_cache()
-
     def select(self, rows: Tensor) -> "Steered":
         """See `LanguageModel`."""
         return replace(
@@ -122,7 +109,7 @@ class _TwoCaches:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guided:
+class Guided(LanguageModel):
     """Two conditions side by side, with and without the user, drawn apart: ``none + strength * (user - none)``.
 
     Classifier-free guidance (Ho and Salimans, 2022, equation 6) on log-probabilities. Embeddings and hidden states

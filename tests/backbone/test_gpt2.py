@@ -8,7 +8,7 @@ from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausa
 from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone
-from backbone.hf.fingerprint import model_digest
+from backbone.hf.fingerprint import digest_of
 from tests.backbone.tiny import END, tiny_backbone, tiny_model, tiny_tokenizer
 
 CAPTIONS = ["A cat sits on the mat.", "!!", "the sea is blue! " * 3]
@@ -38,8 +38,7 @@ def tiny_llama():
 
 
 def fresh_digest(backbone):
-    heads = backbone.model.config.num_attention_heads
-    return model_digest(backbone.model.state_dict(), backbone.tokenizer.get_vocab(), heads)
+    return digest_of(backbone.model, backbone.tokenizer)
 
 
 # Tokens
