@@ -46,7 +46,6 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        self.proposals.check()
         self.sampling()
 
     def sampling(self) -> NarrateOptions:
@@ -60,6 +59,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Update the vocabulary and print the decision on each proposal; 1 if a video failed."""
+    options.proposals.check()  # here, so that a configuration without a proposer can be read
     videos, failed = find_videos(options.videos)
     check_own(options.folder)
     if not videos:
