@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from crosslingual.language_model.bits_per_byte import TextScore
 
 Score = Callable[[Sequence[str]], "TextScore"]
-
 _RATES = ("bits_per_byte", "bits_per_byte_low", "bits_per_byte_high")
 _AMOUNTS = ("documents", "bytes", "tokens")
 

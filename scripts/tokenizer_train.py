@@ -65,8 +65,7 @@ class LanguageSample:
 
     texts: int
     bytes: int
-    sample: tuple[str, ...]
-    """The first texts."""
+    sample: tuple[str, ...]  # the first texts
 
 
 def main(options: Options) -> int:

@@ -81,10 +81,8 @@ def main(options: Options) -> int:
 class _Origin:
     """The model that was trained on, as it was before."""
 
-    body: str
-    """Digest of its body."""
-    models: tuple[str, ...]
-    """Its own digest, and those of models with the same body."""
+    body: str  # digest of its body
+    models: tuple[str, ...]  # its own digest, and those of models with the same body
 
     @classmethod
     def of(cls, backbone: "Backbone") -> "_Origin":

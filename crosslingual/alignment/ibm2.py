@@ -50,18 +50,12 @@ class AlignerOptions:
 class Translations:
     """Pairs of words that meet in a sentence, each once, and how often one translates the other."""
 
-    source: Array
-    """(L,) int64 source words; pairs with none are left out."""
-    target: Array
-    """(L,) int64 target words."""
-    counts: Array
-    """(L,) float64 expected number of times."""
-    log_probabilities: Array
-    """(L,) float64 natural logarithm of p(target word | source word)."""
-    tension: float
-    """As fitted."""
-    skipped: int
-    """Pairs of sentences with no word, or more than 256 words, on a side."""
+    source: Array  # (L,) int64 source words; pairs with none are left out
+    target: Array  # (L,) int64 target words
+    counts: Array  # (L,) float64 expected number of times
+    log_probabilities: Array  # (L,) float64 natural logarithm of p(target word | source word)
+    tension: float  # as fitted
+    skipped: int  # pairs of sentences with no word, or more than 256 words, on a side
 
 
 def align_words(
@@ -112,10 +106,8 @@ def _normalised(counts: Array, owners: Array, alpha: float) -> Array:
 class _Shape:
     """Sentences of n and m words."""
 
-    cells: Array
-    """(B, m, n + 1) int32 numbers of the pairs; the first source word is none."""
-    nearness: Array
-    """(m, n) minus the distance of relative places, equation 1 of the paper."""
+    cells: Array  # (B, m, n + 1) int32 numbers of the pairs; the first source word is none
+    nearness: Array  # (m, n) minus the distance of relative places, equation 1 of the paper
 
     def prior(self, tension: float) -> Array:
         """Return p(source place | target place) but for none, (m, n)."""
@@ -129,12 +121,9 @@ class _Corpus:
     """Sentences by shape, words as numbers of pairs."""
 
     shapes: list[_Shape]
-    pairs: Array
-    """(L,) int64, source word x size + target word, ascending; source word 0 is none."""
-    owners: Array
-    """(L,) int64 source word of each pair."""
-    size: int
-    """Target words there are."""
+    pairs: Array  # (L,) int64, source word x size + target word, ascending; source word 0 is none
+    owners: Array  # (L,) int64 source word of each pair
+    size: int  # target words there are
     skipped: int
 
     @classmethod

@@ -10,9 +10,7 @@ from tokenizers import Tokenizer
 
 from crosslingual.tokenization.vocabulary import Vocabulary
 
-Word = tuple[int, ...]
-"""Ids of the tokens of a word."""
-
+Word = tuple[int, ...]  # ids of the tokens of a word
 _BATCH = 1000  # texts whose tokens are in memory as the library holds them
 # Thai, Lao, Burmese, Khmer, kana, Chinese characters: what stands between spaces is no word
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
@@ -23,8 +21,7 @@ class WordReader:
     """Reads words with a tokenizer."""
 
     vocabulary: Vocabulary
-    backend: Tokenizer | None
-    """The fast tokenizer below; None for others, whose words begin with a mark alone."""
+    backend: Tokenizer | None  # the fast tokenizer below; None for others, whose words begin with a mark alone
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> "WordReader":

@@ -91,11 +91,8 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-UNFINISHED = "unfinished"
-"""Folder within the corpus that keeps what a build has done."""
-
+UNFINISHED = "unfinished"  # folder within the corpus that keeps what a build has done
 _SETTINGS = "settings.json"
-
 Settings = Mapping[str, Any]
 
 

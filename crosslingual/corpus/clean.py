@@ -34,18 +34,13 @@ _PAIR, _TRIPLE, _REST = (
 )
 
 _MISREAD = re.compile(f"{_PAIR}(?! ){_REST}|{_TRIPLE}{_REST}{{2}}")
-
 _LINE_ENDS = "\r\v\f\x1c-\x1e\x85\u2028\u2029"
 
 # Joiners (U+200C, U+200D) stay: Persian and the scripts of India are misspelt without them.
 _CONTROLS = "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff"
-
 _LINE_END = re.compile(f"\r\n|[{_LINE_ENDS}]")
-
 _CONTROL = re.compile(f"[{_CONTROLS}]")
-
 _IN_PAIR, _IN_TRIPLE, _IN_REST, _ODD = 1, 2, 4, 8
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -105,7 +100,6 @@ def _roles() -> Array:
 
 
 TEXTS, DROPS, FACTS, SIGNATURES, COUNTS = "texts.zst", "drops.zst", "facts.bin", "signatures.bin", "counts.json"
-
 FACT = np.dtype([("key", "<u8"), ("ratio", "<f4"), ("size", "<u4")])
 """Statistics of a text: `text_key`, `compression_ratio`, and its bytes."""
 

@@ -14,9 +14,7 @@ import zstandard
 
 from backbone.errors import PolygraftError
 
-PACKED = (".gz", ".bz2", ".xz", ".zst")
-"""Endings of the packed files that can be read."""
-
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # endings of the packed files that can be read
 _CHUNK = 1 << 20
 _FAST, _SMALL = 1, 3  # levels of zstandard: for what is read again and thrown away, and for what stays
 # a zstandard file of one letter repeated unpacks each of these to 40 MB

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
 Pieces = Callable[[], Iterable[tuple[Array, Array]]]
-
 _LEVEL = 4
 _BUCKETS = 32  # sizes are below 2^32
 _HALF = 1 << 16
@@ -26,10 +24,8 @@ class Tail:
 
     bucket: int
     documents: int
-    low: float
-    """Documents whose compressed size is a smaller share of their size are cut."""
-    high: float
-    """Those with a greater share are cut too."""
+    low: float  # documents whose compressed size is a smaller share of their size are cut
+    high: float  # those with a greater share are cut too
 
 
 def compression_ratio(data: bytes) -> float:

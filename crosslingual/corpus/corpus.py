@@ -18,13 +18,10 @@ Split = Literal["train", "heldout"]
 class CorpusDocument:
     """A text of a corpus."""
 
-    id: str
-    """Source, file and the byte or row at which it began."""
+    id: str  # source, file and the byte or row at which it began
     text: str
-    source: str
-    """Name of its source."""
-    cluster_size: int
-    """The nearly equal texts that there were, itself among them."""
+    source: str  # name of its source
+    cluster_size: int  # the nearly equal texts that there were, itself among them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +29,8 @@ class Corpus:
     """Cleaned text of some languages on the disk, with a held-out part of each; made by `build_corpus`."""
 
     folder: Path
-    digest: str
-    """Names the content: two corpora of one digest hold the same documents in the same order."""
-    records: Mapping[str, LanguageRecord]
-    """Statistics of each language: amounts, drops by reason, licences, shards."""
+    digest: str  # names the content: two corpora of one digest hold the same documents in the same order
+    records: Mapping[str, LanguageRecord]  # statistics of each language: amounts, drops by reason, licences, shards
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":

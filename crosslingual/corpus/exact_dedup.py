@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
 _BASE = 0x9E3779B97F4A7C15  # odd, and so invertible modulo 2^64
 
 
@@ -59,11 +58,8 @@ def _powers(count: int) -> tuple[Array, Array]:
         return np.cumprod(up), np.cumprod(down)
 
 
-_RANGE = 1 << 20
-"""Keys that are compared at a time, about."""
-
+_RANGE = 1 << 20  # keys that are compared at a time, about
 _MOST_BITS = 8  # files are open at a time, of which a process may have some hundreds
-
 _PLACED = np.dtype([("key", "<u8"), ("place", "<u8")])
 
 

@@ -12,7 +12,6 @@ from backbone.errors import PolygraftError
 from crosslingual.vectors.fasttext_bin import MATRIX, open_fasttext, truncated
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
 _PREFIX = "__label__"
 _LONGEST = 20_000  # characters that are looked at: enough for any language
 

@@ -12,7 +12,6 @@ from backbone.io.files import read_json, write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-
 _KIND = "corpus"
 
 
@@ -31,34 +30,25 @@ class Amount:
 class Shard:
     """A file of a corpus."""
 
-    file: str
-    """Path within the corpus."""
-    split: str
-    """train, heldout or drops."""
+    file: str  # path within the corpus
+    split: str  # train, heldout or drops
     documents: int
-    bytes: int
-    """Of the texts, unpacked; for drops of what was dropped."""
+    bytes: int  # of the texts, unpacked; for drops of what was dropped
     file_size: int
-    sha256: str
-    """Of the file as it is."""
+    sha256: str  # of the file as it is
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageRecord:
     """Statistics of one language."""
 
-    licences: Mapping[str, str]
-    """Licence by source."""
+    licences: Mapping[str, str]  # licence by source
     read: Amount
-    repaired: int
-    """Documents that repair changed."""
-    dropped: Mapping[str, Amount]
-    """What was dropped, by reason."""
-    rehydrated: Amount
-    """What training text amounts to when kept documents are repeated by the size of their cluster."""
+    repaired: int  # documents that repair changed
+    dropped: Mapping[str, Amount]  # what was dropped, by reason
+    rehydrated: Amount  # what training text amounts to when kept documents are repeated by the size of their cluster
     rules: Mapping[str, Any]
-    tails: tuple[Mapping[str, Any], ...]
-    """Bounds of the compression ratio by length."""
+    tails: tuple[Mapping[str, Any], ...]  # bounds of the compression ratio by length
     shards: tuple[Shard, ...]
 
     def size(self, split: str) -> Amount:

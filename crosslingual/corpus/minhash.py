@@ -19,18 +19,11 @@ from backbone.errors import PolygraftError
 from crosslingual.corpus.exact_dedup import mix, slice_hashes
 
 BANDS, ROWS = 14, 8
-
-WIDTH = BANDS * ROWS
-"""Numbers in a signature."""
-
+WIDTH = BANDS * ROWS  # numbers in a signature
 _RUN = 5
-
 _SEED = 1
-
 _WORD = re.compile(r"\w+")
-
 _CHUNK = 1 << 16
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -123,7 +116,6 @@ def _band_keys(signed: Array, band: int) -> Array:
 
 # What people copy a few times is good text; what stands in a thousand places is boilerplate.
 _FROM = (1, 2, 3, 5, 100, 1000)
-
 _COPIES = (1, 2, 3, 5, 8, 1)
 
 

@@ -14,15 +14,11 @@ from crosslingual.corpus.sources import Source, SourceList
 class Piece:
     """A file, the lines of it that begin in a range of bytes, or a shard of a data set."""
 
-    name: str
-    """What the ids of its documents begin with."""
+    name: str  # what the ids of its documents begin with
     path: Path = Path()
-    size: int = 0
-    """Bytes of the whole file; 0 where nothing tells."""
-    start: int = 0
-    """The first byte, or the number of the shard."""
-    stop: int = 0
-    """The byte after the last, or the number of shards."""
+    size: int = 0  # bytes of the whole file; 0 where nothing tells
+    start: int = 0  # the first byte, or the number of the shard
+    stop: int = 0  # the byte after the last, or the number of shards
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,15 +92,10 @@ class Rules:
 
 
 _BULLETS = frozenset("•‣▪◦●■·-–*・")
-
 _ELLIPSES = ("…", "...")
-
 _SENTENCE_ENDS = frozenset(".!?…。．！？｡।॥۔؟።។៕|:;：；\"'”’»›」』】）)")
-
 _LATIN_WORD = 5.0  # letters
-
 _TOP, _REPEATED = 2, 5  # words in the shortest runs of each measure
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -11,22 +11,16 @@ from crosslingual.corpus.plan import Piece, Unit
 from crosslingual.corpus.sources import Source
 
 _MARK = b"\xef\xbb\xbf"
-
-Line = tuple[int, int, bytes | None]
-"""Offset, size, and the line itself where it is not too long."""
+Line = tuple[int, int, bytes | None]  # offset, size, and the line itself where it is not too long
 
 
 class FoundText(NamedTuple):
     """A document as it was read."""
 
-    id: str
-    """Source, file, and the byte or the row at which it begins."""
-    size: int
-    """Bytes."""
-    text: str
-    """What it says, unless it is lost."""
-    lost: str = ""
-    """Why it could not be read: too_long, not_unicode, not_json, no_text."""
+    id: str  # source, file, and the byte or the row at which it begins
+    size: int  # bytes
+    text: str  # what it says, unless it is lost
+    lost: str = ""  # why it could not be read: too_long, not_unicode, not_json, no_text
 
 
 def read_documents(unit: Unit, limit: int) -> Iterator[FoundText]:

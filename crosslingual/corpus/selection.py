@@ -17,12 +17,10 @@ from crosslingual.corpus.minhash import WIDTH, clusters
 from crosslingual.corpus.options import BuildOptions
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
 FATES = ("train", "heldout", "duplicate", "compressible", "incompressible", "near_duplicate")
 """What becomes of a text that the first pass left: a split, or why it is dropped; in the order of the steps."""
 
 TRAIN, HELDOUT, DUPLICATE, COMPRESSIBLE, INCOMPRESSIBLE, NEAR_DUPLICATE = range(len(FATES))
-
 DECIDED = np.dtype([("fate", "u1"), ("cluster", "<u4")])
 """A place in `FATES`, and the texts in the cluster of near duplicates that a text belongs to, itself among them."""
 

@@ -17,7 +17,6 @@ PresetName = Literal["gopher", "fineweb-2"]
 """What ``preset`` names among the rules: Gopher's thresholds, the same for all languages, or FineWeb-2's for each."""
 
 _FILE = Path(__file__).with_name("fineweb2.json")
-
 _UNTUNED = ("en",)  # FineWeb-2 has no English; the rules of FineWeb are the defaults
 
 
@@ -49,15 +48,10 @@ def _published() -> dict[str, dict[str, Any]]:
 
 
 FORMATS = ("txt", "jsonl", "parquet", "wikiextractor")
-
 DOCUMENTS = ("file", "line", "paragraph")
-
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".text": "txt"}
-
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
-
 _NAME = re.compile(r"[\w.-]+")
-
 _WIDE = re.compile(r"utf[-_]?(16|32)", re.IGNORECASE)
 
 
@@ -136,10 +130,8 @@ class SourceList:
     """Sources in the order in which the first of several equal documents is kept, and the rules that hold for each."""
 
     sources: tuple[Source, ...]
-    rules: Mapping[str, Rules]
-    """Rules by language, for every language of the sources."""
-    folder: Path = field(default=Path())
-    """What relative paths start from."""
+    rules: Mapping[str, Rules]  # rules by language, for every language of the sources
+    folder: Path = field(default=Path())  # what relative paths start from
 
     def located_rules(self, language: str) -> Rules:
         """Return the rules of a language with the identifier's place in full."""

@@ -10,7 +10,6 @@ from crosslingual.corpus.exact_dedup import mix, slice_hashes
 from crosslingual.corpus.unicode_scripts import MARK, NEWLINE, SPACE, count_kinds, kinds_of
 
 _BOXES = 1 << 12  # that the words of a text are thrown into: few are not alone
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -19,12 +18,9 @@ class Words:
     """All words of some texts on end. A word is what stands between spaces, or one character."""
 
     hashes: Array
-    sizes: Array
-    """Characters of each word."""
-    texts: Array
-    """The text of each word, ascending."""
-    count: int
-    """Number of texts."""
+    sizes: Array  # characters of each word
+    texts: Array  # the text of each word, ascending
+    count: int  # number of texts
 
     def of(self, chosen: Array) -> "Words":
         """Return the words of some texts, which are numbered anew.
@@ -95,14 +91,10 @@ class Measures:
     """Numbers about each of some texts, each (texts,)."""
 
     words: Words
-    kinds: Array
-    """(texts, kinds) characters of each kind."""
-    counts: Array
-    """Words."""
-    characters: Array
-    """Characters that are not blank."""
-    letterless: Array
-    """Words without a letter."""
+    kinds: Array  # (texts, kinds) characters of each kind
+    counts: Array  # words
+    characters: Array  # characters that are not blank
+    letterless: Array  # words without a letter
 
 
 def measure(texts: Sequence[str], *, by_character: bool) -> Measures:

@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
 SPACE, NEWLINE, OTHER, DIGIT, PUNCTUATION, SYMBOL, MARK = range(7)
 """Kinds that are no letters; a further kind for the letters of each script. Vowel signs and tone marks are marks."""
 
 _KINDS = {"Z": SPACE, "N": DIGIT, "M": MARK, "P": PUNCTUATION, "S": SYMBOL}
-
 _NAMED = 0x20000  # above, every letter is Chinese and no name says so
-
 _WIDTHS = ("FULLWIDTH", "HALFWIDTH")
 
 
@@ -112,9 +109,7 @@ _SCRIPTS = {
 
 # Written in two alphabets by people of one time: Serbian or Uzbek text is welcome in either.
 _SECOND = {"sr": ("LATIN",), "uz": ("CYRILLIC",), "az": ("CYRILLIC",), "kk": ("LATIN",), "tt": ("LATIN",)}
-
 _UNSPACED = {"zh": 2, "yue": 2, "ja": 2, "th": 4, "lo": 4, "km": 4, "my": 4, "bo": 4, "dz": 4}
-
 _UNPUNCTUATED = {"th", "lo", "km"}
 
 
@@ -126,8 +121,7 @@ class Writing:
     """Scripts of its letters, named as Unicode's names of letters begin; none where we do not know."""
     word_characters: int = 0
     """Characters that count as a word where no spaces stand between words; 0: words are what spaces part."""
-    punctuated: bool = True
-    """Whether sentences end in a mark."""
+    punctuated: bool = True  # whether sentences end in a mark
 
 
 def writing_of(language: str) -> Writing:

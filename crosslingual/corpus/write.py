@@ -20,9 +20,7 @@ from crosslingual.corpus.selection import FATES, HELDOUT, TRAIN, read_decided
 
 SPLITS = ("train", "heldout", "drops")
 SUFFIX = ".jsonl.zst"
-
 _SUMMARY = "summary.json"
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -30,13 +28,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class UnitSummary:
     """What became of the texts of one unit."""
 
-    amounts: dict[str, Amount]
-    """By split."""
-    dropped: dict[str, Amount]
-    """By reason."""
+    amounts: dict[str, Amount]  # by split
+    dropped: dict[str, Amount]  # by reason
     rehydrated: Amount
-    files: dict[str, tuple[int, str]]
-    """Bytes and SHA-256 of the file of each split."""
+    files: dict[str, tuple[int, str]]  # bytes and SHA-256 of the file of each split
 
 
 @dataclass

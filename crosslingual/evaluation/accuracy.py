@@ -14,14 +14,11 @@ _DRAWS = 1000
 class Outcome(NamedTuple):
     """What came of an item, or of a sentence with its words."""
 
-    group: tuple[str, str]
-    """Language and kind."""
+    group: tuple[str, str]  # language and kind
     right: tuple[str, ...]
-    said: tuple[str, ...]
-    """Labels, one for each word of a sentence."""
+    said: tuple[str, ...]  # labels, one for each word of a sentence
     correct: tuple[bool, ...]
-    chance: float
-    """Of a guess to be right."""
+    chance: float  # of a guess to be right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +27,14 @@ class GroupFigures:
 
     language: str
     kind: str
-    items: int
-    """Items; of sequence labelling, words."""
+    items: int  # items; of sequence labelling, words
     accuracy: float
     accuracy_low: float
-    accuracy_high: float
-    """95 % interval, drawn over items or sentences (Efron's bootstrap)."""
-    majority: float
-    """Accuracy of always saying the most frequent label."""
-    random: float
-    """Accuracy of guessing."""
-    macro_f1: float | None = None
-    """Mean F1 of the tags that occur, of sequence labelling alone."""
-    weighted_f1: float | None = None
-    """Mean F1 of the tags by their frequency, which mGPT reports."""
+    accuracy_high: float  # 95 % interval, drawn over items or sentences (Efron's bootstrap)
+    majority: float  # accuracy of always saying the most frequent label
+    random: float  # accuracy of guessing
+    macro_f1: float | None = None  # mean F1 of the tags that occur, of sequence labelling alone
+    weighted_f1: float | None = None  # mean F1 of the tags by their frequency, which mGPT reports
 
 
 def figures_of(outcomes: Sequence[Outcome], *, seed: int, labelling: bool) -> list[GroupFigures]:

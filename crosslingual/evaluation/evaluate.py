@@ -17,12 +17,9 @@ from crosslingual.evaluation.tagging import Tagger, layout_of, tag_set
 class TaskReport:
     """What a model made of a task."""
 
-    groups: list[GroupFigures]
-    """For each language and kind."""
-    effort: Effort
-    """What it took."""
-    context: int
-    """Tokens of a text at most."""
+    groups: list[GroupFigures]  # for each language and kind
+    effort: Effort  # what it took
+    context: int  # tokens of a text at most
 
 
 def encoder_for(backbone: Backbone, *, context: int, published: bool) -> Encoder:

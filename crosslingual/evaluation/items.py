@@ -23,11 +23,9 @@ T = TypeVar("T")
 class ItemRow:
     """A line of a task file."""
 
-    place: str
-    """File and line, for messages."""
+    place: str  # file and line, for messages
     values: Mapping[str, Any]
-    default_language: str
-    """Where the row has no ``language``; empty: it must have one."""
+    default_language: str  # where the row has no ``language``; empty: it must have one
 
     @property
     def language(self) -> str:
@@ -106,18 +104,12 @@ def _shown(value: Any) -> str:
 class Item:
     """A question with candidates, one of which is right."""
 
-    candidates: tuple[str, ...]
-    """What is scored: whole texts, as mGPT has it, or what follows ``prompt``."""
-    answer: int
-    """Which candidate is right."""
-    label: str
-    """What the right answer is called; the majority baseline always says the most frequent one."""
-    language: str
-    """Its code, such as ``de``."""
-    kind: str = ""
-    """What a row calls its kind; figures are given for each."""
-    prompt: str = ""
-    """Stands before each candidate and is not scored."""
+    candidates: tuple[str, ...]  # what is scored: whole texts, as mGPT has it, or what follows ``prompt``
+    answer: int  # which candidate is right
+    label: str  # what the right answer is called; the majority baseline always says the most frequent one
+    language: str  # its code, such as ``de``
+    kind: str = ""  # what a row calls its kind; figures are given for each
+    prompt: str = ""  # stands before each candidate and is not scored
 
     @property
     def identity(self) -> Hashable:
@@ -135,10 +127,8 @@ class Sentence:
     """A sentence of which each word has a tag."""
 
     words: tuple[str, ...]
-    tags: tuple[str, ...]
-    """One for each word."""
-    language: str
-    """Its code."""
+    tags: tuple[str, ...]  # one for each word
+    language: str  # its code
 
     @property
     def identity(self) -> Hashable:

@@ -11,14 +11,11 @@ from backbone.errors import PolygraftError
 class Branches:
     """Sequences of tokens that begin alike."""
 
-    shared: list[int]
-    """Their longest common beginning; at least one token."""
-    tails: list[list[int]]
-    """What follows it in each sequence; may be empty."""
+    shared: list[int]  # their longest common beginning; at least one token
+    tails: list[list[int]]  # what follows it in each sequence; may be empty
     counted: int = 0
     """Tokens at the end of ``shared`` whose probability counts for each sequence. The first token has none."""
-    cut: bool = False
-    """Whether text was dropped so that they fit."""
+    cut: bool = False  # whether text was dropped so that they fit
 
     @property
     def lengths(self) -> list[int]:

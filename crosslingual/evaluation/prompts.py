@@ -16,18 +16,13 @@ Verdict = Literal["yes", "also", "no"]
 class TagQuestion:
     """``first sentence, right? Yes, second sentence`` in one language."""
 
-    question: str
-    """With its question mark."""
+    question: str  # with its question mark
     yes: str
     no: str
-    also: str = ""
-    """Between yes and no: the second sentence neither follows nor is excluded."""
-    comma: str = ","
-    """Before the question."""
-    after: str = ","
-    """Behind the answer."""
-    space: str = " "
-    """Between sentences and words."""
+    also: str = ""  # between yes and no: the second sentence neither follows nor is excluded
+    comma: str = ","  # before the question
+    after: str = ","  # behind the answer
+    space: str = " "  # between sentences and words
 
     def joint(self, verdict: Verdict) -> str:
         """Return what stands between the two sentences, without the comma behind the first."""

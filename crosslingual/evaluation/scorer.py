@@ -29,21 +29,16 @@ _AT_ONCE = 1024  # tokens whose logits are in memory
 class Computed(NamedTuple):
     """Sequences that the model has read."""
 
-    cache: Any
-    """Keys and values; not changed by `tail_scores`."""
-    last: Tensor
-    """(B, d) states that predict the next token."""
-    mask: Tensor
-    """(B, P) bool, False at padding."""
+    cache: Any  # keys and values; not changed by `tail_scores`
+    last: Tensor  # (B, d) states that predict the next token
+    mask: Tensor  # (B, P) bool, False at padding
 
 
 class TokenScores(NamedTuple):
     """How well tokens were predicted."""
 
-    log_probability: Tensor
-    """(m,) float64, nats."""
-    greedy: Tensor
-    """(m,) bool: no other token is more likely."""
+    log_probability: Tensor  # (m,) float64, nats
+    greedy: Tensor  # (m,) bool: no other token is more likely
 
     @classmethod
     def none(cls) -> "TokenScores":
@@ -119,13 +114,10 @@ Watch = Callable[[Sequence[range], str], Iterable[range]]
 class CandidateScore:
     """How likely a candidate is."""
 
-    log_probability: float
-    """Of all its tokens, in nats."""
+    log_probability: float  # of all its tokens, in nats
     tokens: int
-    bytes: int
-    """Of its text in UTF-8."""
-    greedy: bool
-    """Whether at each of its tokens no other is more likely."""
+    bytes: int  # of its text in UTF-8
+    greedy: bool  # whether at each of its tokens no other is more likely
 
     def by(self, score: Score) -> float:
         """Return what candidates are compared by."""
@@ -138,10 +130,8 @@ class Effort:
     """What was computed, in tokens that the model has read; padding does not count."""
 
     read: int = 0
-    naive: int = 0
-    """What reading each text by itself takes."""
-    cut: int = 0
-    """Items of which text was dropped, since they exceeded the context."""
+    naive: int = 0  # what reading each text by itself takes
+    cut: int = 0  # items of which text was dropped, since they exceeded the context
 
     def add(self, branches: Sequence[Branches]) -> None:
         """Count an item. Its tokens read are counted where they are read."""

@@ -23,7 +23,6 @@ from crosslingual.evaluation.prompts import (
 )
 
 T = TypeVar("T")
-
 _STOPS = ".。।۔"
 
 
@@ -31,10 +30,8 @@ _STOPS = ".。।۔"
 class ChoiceTask:
     """A task by its name on the command line."""
 
-    shape: str
-    """What a row looks like."""
-    render: Callable[[ItemRow, bool], Item]
-    """A row, and whether the published wording is asked for, to an item."""
+    shape: str  # what a row looks like
+    render: Callable[[ItemRow, bool], Item]  # A row, and whether the published wording is asked for, to an item
 
 
 def read_items(task: str, path: Path, *, language: str, published: bool) -> list[Item]:

@@ -25,15 +25,12 @@ _DRAWS = 1000
 class DocumentScore:
     """How well one document was predicted."""
 
-    bytes: int
-    """Of its UTF-8 text; the end-of-text token has none."""
+    bytes: int  # of its UTF-8 text; the end-of-text token has none
     characters: int
-    tokens: int
-    """Predicted tokens, the end-of-text token among them."""
+    tokens: int  # predicted tokens, the end-of-text token among them
     unknown: int
     """Tokens that stand for text the tokenizer cannot write; what they hide costs no bits, so look at their share."""
-    nats: float
-    """Summed cross-entropy."""
+    nats: float  # summed cross-entropy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +38,8 @@ class TextScore:
     """How well a model predicts documents."""
 
     documents: tuple[DocumentScore, ...]
-    context: int
-    """Tokens that a prediction looks back on at most."""
-    stride: int
-    """Tokens by which windows move on; less than ``context``, and predictions look back on more."""
+    context: int  # tokens that a prediction looks back on at most
+    stride: int  # tokens by which windows move on; less than ``context``, and predictions look back on more
 
     @cached_property
     def bytes(self) -> int:
@@ -118,8 +113,7 @@ class TextScore:
 class _Window(NamedTuple):
     document: int
     ids: list[int]
-    counted: int
-    """Tokens at its end that are predicted here; those before them were predicted in an earlier window."""
+    counted: int  # tokens at its end that are predicted here; those before them were predicted in an earlier window
 
 
 def score_text(

@@ -15,25 +15,18 @@ from crosslingual.language_model.mixture import MixtureOptions, Portion, plan_to
 from crosslingual.language_model.packing import Piece, pack_pieces
 from crosslingual.language_model.token_shards import TokenShards
 
-IGNORED = -100
-"""Target of a place that has no token."""
-
+IGNORED = -100  # target of a place that has no token
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class PackedBatch(NamedTuple):
     """Rows of pieces of documents, (B, context) int64 on the CPU but for the last."""
 
-    inputs: Tensor
-    """The token before each target; the end-of-text token before the first of a document."""
-    targets: Tensor
-    """What is to be predicted; `IGNORED` where a row has ended."""
-    documents: Tensor
-    """Number of the piece within its row, for `document_mask`; -1 where a row has ended."""
-    positions: Tensor
-    """Place within the piece, from 0."""
-    languages: Tensor
-    """(B,): number of the language of each row."""
+    inputs: Tensor  # the token before each target; the end-of-text token before the first of a document
+    targets: Tensor  # what is to be predicted; `IGNORED` where a row has ended
+    documents: Tensor  # number of the piece within its row, for `document_mask`; -1 where a row has ended
+    positions: Tensor  # place within the piece, from 0
+    languages: Tensor  # (B,): number of the language of each row
 
 
 def document_mask(documents: Tensor) -> Tensor:

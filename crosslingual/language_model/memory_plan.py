@@ -21,10 +21,8 @@ class MemoryNeed:
 
     weights: float
     """And, where they are sharded, those of two layers and of what stands outside the layers, gathered for use."""
-    gradients: float
-    """And, in whole copies, the buckets in which they are exchanged."""
-    optimizer: float
-    """State of the optimisers, and the moving average."""
+    gradients: float  # and, in whole copies, the buckets in which they are exchanged
+    optimizer: float  # state of the optimisers, and the moving average
     activations: float
     """What a micro-batch keeps for its backward pass, lower-precision copies of the weights among it, and the gradient
     of its logits."""
@@ -40,16 +38,11 @@ class Sizes:
     """Figures of a model and of what its training keeps, independent of the number of devices."""
 
     parameters: int
-    trained: int
-    """Parameters that are trained."""
-    block: int
-    """Parameters of the largest layer."""
-    outside: int
-    """Parameters outside the layers."""
-    hidden: int
-    """Trained weights that Muon would take."""
-    activations: float
-    """Bytes that a micro-batch keeps."""
+    trained: int  # parameters that are trained
+    block: int  # parameters of the largest layer
+    outside: int  # parameters outside the layers
+    hidden: int  # trained weights that Muon would take
+    activations: float  # bytes that a micro-batch keeps
 
 
 def measure_sizes(build: Callable[[], Any], rows: int, context: int, *, mixed: bool, checkpointing: bool) -> Sizes:

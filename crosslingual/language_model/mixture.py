@@ -39,12 +39,9 @@ class MixtureOptions:
 class Portion:
     """What a model reads of one language."""
 
-    share: float
-    """Of the stream, from 0 to 1."""
-    amount: float
-    """In the unit of the budget."""
-    passes: float
-    """Over the text that there is."""
+    share: float  # of the stream, from 0 to 1
+    amount: float  # in the unit of the budget
+    passes: float  # over the text that there is
 
 
 def plan_mixture(

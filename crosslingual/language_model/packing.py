@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-Piece = tuple[int, int]
-"""The first token of a piece of a document, and its length."""
+Piece = tuple[int, int]  # the first token of a piece of a document, and its length
 
 
 def pack_pieces(starts: Array, lengths: Array, room: int) -> list[list[Piece]]:

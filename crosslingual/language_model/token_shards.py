@@ -16,7 +16,6 @@ from crosslingual.language_model.packed_tokens import token_ids
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Watch = Callable[[Iterable[str]], Iterable[str]]
-
 _FORMAT = 1
 _SETTINGS, _FACTS, _TOKENS, _ENDS = "tokens.json", "facts.json", "ids.bin", "ends.bin"
 
@@ -26,13 +25,10 @@ class TokenShards:
     """The documents of some languages as token ids, each followed by the end-of-text token."""
 
     folder: Path
-    digest: str
-    """Names the content: corpus, split and tokenizer."""
-    bos: int
-    """The end-of-text token, which also stands before a document."""
+    digest: str  # names the content: corpus, split and tokenizer
+    bos: int  # the end-of-text token, which also stands before a document
     dtype: str
-    shards: dict[str, tuple[str, ...]]
-    """Names of the shards of each language."""
+    shards: dict[str, tuple[str, ...]]  # names of the shards of each language
 
     @classmethod
     def write(

@@ -27,9 +27,7 @@ from crosslingual.language_model.options import Tuning as Tuning
 from crosslingual.language_model.packed_tokens import LanguageObjective
 from crosslingual.language_model.sparse_attention import SparseAttention
 
-FIRST = "embeddings-first"
-"""Folder of the run's first phase, where there is one."""
-
+FIRST = "embeddings-first"  # folder of the run's first phase, where there is one
 _MODEL = "model."  # what the names of an objective's tensors begin with
 
 

@@ -24,12 +24,8 @@ CASE_MARK = "\x0e"
 vocabulary, that no text needs for anything else."""
 
 _ESCAPED_MARK = CASE_MARK + "0"  # the mark itself, should a text hold it: a digit is no small letter
-
-SIGNS = "+-*/=<>^%×÷−±≤≥≠"
-"""Arithmetic signs."""
-
+SIGNS = "+-*/=<>^%×÷−±≤≥≠"  # arithmetic signs
 _NUMBERS = r"[\p{Nd}+\-*/=<>^%×÷−±≤≥≠]"
-
 _CHARACTER = r"[\s\S]"
 
 # GPT-2's pattern (Radford et al., 2019), but that a word goes on over combining marks and the joiners of Persian,

@@ -29,21 +29,15 @@ class Cut:
 
     texts: int
     bytes: int
-    characters: int
-    """Without spaces."""
-    words: int
-    """What stands between spaces."""
+    characters: int  # without spaces
+    words: int  # what stands between spaces
     tokens: int
-    unknown: int
-    """Tokens that stand for what the tokenizer does not know."""
+    unknown: int  # tokens that stand for what the tokenizer does not know
     split_at_mark: int | None
     """Words with a token that begins within a letter and its combining marks; None: the tokenizer cannot tell."""
-    used: int
-    """Different tokens."""
-    vocabulary: int
-    """Tokens of the tokenizer."""
-    spaced: bool
-    """Whether words are parted by spaces, as they are in most scripts."""
+    used: int  # different tokens
+    vocabulary: int  # tokens of the tokenizer
+    spaced: bool  # whether words are parted by spaces, as they are in most scripts
 
     @property
     def bytes_per_token(self) -> float:

@@ -7,10 +7,8 @@ from backbone.errors import UsageError
 
 Algorithm = Literal["bbpe", "sentencepiece-bpe", "unigram"]
 Strategy = Literal["default", "case", "arithmetic", "combined", "char"]
-
 BYTES = 256
-UNKNOWN = "<unk>"
-"""Id 0 of sentencepiece; with bytes for the rest, no text needs it."""
+UNKNOWN = "<unk>"  # id 0 of sentencepiece; with bytes for the rest, no text needs it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,7 @@ class Specials:
 
     first: tuple[AddedToken, ...]
     """Those before all others: with as many of them, each has the same id in any vocabulary."""
-    last: tuple[AddedToken, ...]
-    """Those behind all others."""
+    last: tuple[AddedToken, ...]  # those behind all others
 
     def __len__(self) -> int:
         return len(self.first) + len(self.last)

@@ -20,7 +20,6 @@ _SPELLING = "<0x123456789ABCDEFunk>"  # as tokens, so that a text can spell the 
 # sentencepiece passes over sentences with these: the tab parts its own records, the block stands for rare letters
 _RESERVED = re.compile("[\n\t\u2585\0]")
 _LONGEST = 1000  # characters; it passes over sentences of more than 4192 bytes
-
 Pieces = Sequence[tuple[str, float]]
 
 
@@ -28,14 +27,10 @@ Pieces = Sequence[tuple[str, float]]
 class SentencePieceRecipe:
     """What sentencepiece trains."""
 
-    algorithm: Algorithm
-    """sentencepiece-bpe or unigram."""
-    pieces: int
-    """Tokens, but for special ones and bytes."""
-    bytewise: bool = True
-    """Whether what has no token is spelled in bytes; else it is unknown."""
-    prefix_blank: bool = False
-    """Whether each text is read as if a space stood before it."""
+    algorithm: Algorithm  # sentencepiece-bpe or unigram
+    pieces: int  # tokens, but for special ones and bytes
+    bytewise: bool = True  # whether what has no token is spelled in bytes; else it is unknown
+    prefix_blank: bool = False  # whether each text is read as if a space stood before it
 
     @property
     def vocab_size(self) -> int:

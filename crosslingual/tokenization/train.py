@@ -15,7 +15,6 @@ from crosslingual.tokenization.sentencepiece import train_sentencepiece
 from crosslingual.tokenization.training_text import TrainingText
 
 END_OF_TEXT = "<|endoftext|>"
-
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # what else a model reads off its tokenizer
 _MANNERS = ("model_input_names", "padding_side", "truncation_side", "clean_up_tokenization_spaces")

@@ -14,10 +14,8 @@ import numpy as np
 from backbone.errors import PolygraftError
 from crosslingual.vectors.char_ngrams import Array
 
-SPACE = "▁"
-"""What a leading space is in a form."""
-BYTE = re.compile(r"<0x([0-9A-F]{2})>")
-"""Sentencepiece's spelling of a byte."""
+SPACE = "▁"  # what a leading space is in a form
+BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # sentencepiece's spelling of a byte
 _MARKS = ("Ġ", SPACE)  # how a leading space is written: by byte-level BPE, by sentencepiece
 _CHANCE = 100  # a tokenizer of one kind has a few tokens that look like another's
 
@@ -26,12 +24,9 @@ _CHANCE = 100  # a tokenizer of one kind has a few tokens that look like another
 class Vocabulary:
     """The tokens of a tokenizer by id."""
 
-    tokenizer: Any
-    """Any tokenizer of transformers, fast or sentencepiece's."""
-    pieces: tuple[str | None, ...]
-    """(V,) tokens as the tokenizer writes them; None at ids that no token has."""
-    decoded: tuple[str, ...]
-    """(V,) the text of each id decoded alone; empty at holes."""
+    tokenizer: Any  # any tokenizer of transformers, fast or sentencepiece's
+    pieces: tuple[str | None, ...]  # (V,) tokens as the tokenizer writes them; None at ids that no token has
+    decoded: tuple[str, ...]  # (V,) the text of each id decoded alone; empty at holes
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Vocabulary":

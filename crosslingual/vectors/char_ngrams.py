@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-END_OF_SENTENCE = "</s>"
-"""The one word that fastText gives no n-grams."""
+END_OF_SENTENCE = "</s>"  # the one word that fastText gives no n-grams
 _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)  # FNV-1a, 32 bits
 _BATCH = 100_000
 
@@ -21,12 +19,9 @@ _BATCH = 100_000
 class Ngrams:
     """Which n-grams of a word have a row, and where."""
 
-    shortest: int
-    """Characters of the shortest n-gram."""
-    longest: int
-    """Characters of the longest; 0: there are none."""
-    buckets: int
-    """Rows that the hashes share."""
+    shortest: int  # characters of the shortest n-gram
+    longest: int  # characters of the longest; 0: there are none
+    buckets: int  # rows that the hashes share
 
     def rows(self, words: Sequence[str]) -> tuple[Array, Array]:
         """Return the n-grams of words as (numbers of the words, buckets), both (n,) int64, in the order of the words.

@@ -18,17 +18,11 @@ from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.word_vectors import WordVectors
 
 Pair = tuple[str, str]
-
 _CEDICT_LINE = re.compile(r"\S+ (\S+) \[[^\]]*\] /(.*)/\s*")
-
 _TEI = "{http://www.tei-c.org/ns/1.0}"
-
 _REMARKS = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]*\)|/[^/]*/|\{[^}]*\}|\"[^\"]*\"")
-
 _NO_TRANSLATION = re.compile(r"\s*(Note|Synonyms?|see|Antonyms?|Example|Cross)\b")
-
 _ARTICLE = re.compile(r"^(to|a|an|the) ")
-
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
@@ -168,8 +162,7 @@ class Dictionary:
     """Pairs of a source word and a target word, as they stood in the file."""
 
     pairs: tuple[Pair, ...]
-    name: str
-    """Where they came from."""
+    name: str  # where they came from
 
     @classmethod
     def open(cls, path: str | Path, *, reverse: bool = False) -> "Dictionary":
@@ -237,10 +230,8 @@ class Dictionary:
 class Matches:
     """Numbers of words that mean the same, repeats counting as weight."""
 
-    source: Array
-    """(n,) int64."""
-    target: Array
-    """(n,) int64."""
+    source: Array  # (n,) int64
+    target: Array  # (n,) int64
 
     def __len__(self) -> int:
         return len(self.source)

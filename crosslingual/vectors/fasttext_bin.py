@@ -20,8 +20,7 @@ MAGIC = struct.pack("<i", 793712314)
 _VERSION = 12
 _HEADER = struct.Struct("<14id")  # magic, version, 12 settings, the sampling threshold
 _SIZES = struct.Struct("<3i2q")  # entries, words, labels, tokens, pruned n-grams
-MATRIX = struct.Struct("<?2q")
-"""What stands before a matrix: whether it is quantised, rows, columns."""
+MATRIX = struct.Struct("<?2q")  # what stands before a matrix: whether it is quantised, rows, columns
 _AFTER_WORD = 9  # int64 count, int8 type
 _ENTRY = re.compile(rb"([^\0]*)\0.{9}", re.DOTALL)  # of the word list
 _PIECE = 1 << 24  # bytes of it that are read at a time; a word is shorter

@@ -20,7 +20,6 @@ from backbone.errors import PolygraftError
 from crosslingual.vectors.char_ngrams import Array
 
 _MASK = 2**64 - 1
-
 _MULTIPLIER = 0xC6A4A7935BD1E995
 
 
@@ -89,12 +88,9 @@ class VectorTable:
     """Words and their vectors."""
 
     words: list[str]
-    rows: Array
-    """(n, width) float32; (W, width) unless ``row_of`` says which row is whose."""
-    counts: Array | None = None
-    """(W,) how often each was seen; None: the file does not say."""
-    row_of: Array | None = None
-    """(W,) the row of each word, where words share rows."""
+    rows: Array  # (n, width) float32; (W, width) unless ``row_of`` says which row is whose
+    counts: Array | None = None  # (W,) how often each was seen; None: the file does not say
+    row_of: Array | None = None  # (W,) the row of each word, where words share rows
 
 
 def read_table(path: Path, *, limit: int | None = None) -> VectorTable:

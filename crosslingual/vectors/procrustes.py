@@ -19,12 +19,9 @@ _NEIGHBOURS = 10  # of the local scaling (CSLS)
 class Alignment:
     """A map of source vectors into the target's space."""
 
-    rotation: Array
-    """(a, b); its rows or columns, whichever are fewer, are orthonormal."""
-    source_mean: Array
-    """(a,) subtracted from source vectors; zeros without centring."""
-    target_mean: Array
-    """(b,)"""
+    rotation: Array  # (a, b); its rows or columns, whichever are fewer, are orthonormal
+    source_mean: Array  # (a,) subtracted from source vectors; zeros without centring
+    target_mean: Array  # (b,)
     normalise: bool = False
 
     def source(self, vectors: Array) -> Array:
@@ -136,14 +133,10 @@ def _nearest(x: Array, y: Array, density: Array) -> Array:
 class AlignmentScore:
     """How often the nearest target word of a held-out source word is a translation."""
 
-    precision: float
-    """Share of the held-out words, 0 to 1."""
-    words: int
-    """Held-out source words."""
-    candidates: int
-    """Target words among which the nearest is sought."""
-    chance: float = field(default=0.0)
-    """What a random target word would reach."""
+    precision: float  # share of the held-out words, 0 to 1
+    words: int  # held-out source words
+    candidates: int  # target words among which the nearest is sought
+    chance: float = field(default=0.0)  # what a random target word would reach
 
 
 def held_out_precision(

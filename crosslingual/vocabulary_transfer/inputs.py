@@ -16,10 +16,8 @@ class Parallel:
     """Sentences and their translations; those with nothing on one side are left out."""
 
     source: tuple[str, ...]
-    target: tuple[str, ...]
-    """As many as of the source."""
-    name: str
-    """Where they came from."""
+    target: tuple[str, ...]  # as many as of the source
+    name: str  # where they came from
 
     def __post_init__(self) -> None:
         if len(self.source) != len(self.target):
@@ -89,11 +87,8 @@ class Evidence:
 
     source_vectors: WordVectors | None = None
     target_vectors: WordVectors | None = None
-    dictionary: Dictionary | None = None
-    """None: the two vector spaces are one already."""
-    token_vectors: Array | None = None
-    """(T, a) vectors of the target's tokens, for focus."""
-    parallel: Parallel | None = None
-    """Sentences that say the same, for transtoken."""
+    dictionary: Dictionary | None = None  # None: the two vector spaces are one already
+    token_vectors: Array | None = None  # (T, a) vectors of the target's tokens, for focus
+    parallel: Parallel | None = None  # sentences that say the same, for transtoken
     donor: Array | None = None
     """(T, a) input embeddings of a helper model that has the target's tokenizer, by its ids, for clp and omp."""

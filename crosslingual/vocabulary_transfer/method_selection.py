@@ -29,8 +29,7 @@ class Methods:
     target: Vocabulary
     evidence: Evidence
     options: TransferOptions
-    findings: Findings = field(default_factory=Findings)
-    """What they find out on their way."""
+    findings: Findings = field(default_factory=Findings)  # what they find out on their way
 
     def chosen(self) -> list[Mixing]:
         """Return the rows that the options ask for; none for inits that are drawn.

@@ -41,12 +41,9 @@ _COLUMNS = 128  # of a matrix that are in float64 at once
 class Mixing:
     """A sparse matrix of weights, T x S, and the origin of each row."""
 
-    matrix: csr_array
-    """(T, S) float64; rows of drawn origin are empty."""
-    origins: Array
-    """(T,) uint8, numbers in `ORIGINS`."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """How it was made, as JSON; travels with it."""
+    matrix: csr_array  # (T, S) float64; rows of drawn origin are empty
+    origins: Array  # (T,) uint8, numbers in `ORIGINS`
+    settings: Mapping[str, Any] = field(default_factory=dict)  # how it was made, as JSON; travels with it
     stretched: bool = False
     """Whether each row is stretched to the mean length of its sources, by their weights: a mean is shorter."""
 

@@ -10,7 +10,6 @@ from crosslingual.tokenization.vocabulary import BYTE, SPACE, Vocabulary
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 
 Match = Literal["exact", "fuzzy", "symbols"]
-
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 

@@ -23,8 +23,7 @@ class SampleRow:
 
     token: str
     origin: Origin
-    sources: tuple[tuple[str, float], ...]
-    """Tokens of the source and their weights, the heaviest first; ten at most."""
+    sources: tuple[tuple[str, float], ...]  # tokens of the source and their weights, the heaviest first; ten at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +32,15 @@ class TransferReport:
 
     source_tokens: int
     target_tokens: int
-    origins: dict[Origin, int]
-    """Rows of each origin."""
-    without_vector: dict[Reason, int]
-    """Target tokens for which the word vectors say nothing, by reason."""
-    pairs: int
-    """Pairs of the dictionary."""
-    matches: int
-    """Pairs of word vectors the alignment was fitted to, spellings and repeats counted."""
-    alignment: AlignmentScore | None
-    """How well held-out words are translated; None without a dictionary."""
+    origins: dict[Origin, int]  # rows of each origin
+    without_vector: dict[Reason, int]  # target tokens for which the word vectors say nothing, by reason
+    pairs: int  # pairs of the dictionary
+    matches: int  # pairs of word vectors the alignment was fitted to, spellings and repeats counted
+    alignment: AlignmentScore | None  # how well held-out words are translated; None without a dictionary
     samples: tuple[SampleRow, ...]
     seconds: float
-    peak_memory: int
-    """Bytes the process held at most, what it did before included."""
-    sentences: int = 0
-    """Pairs of sentences of the parallel text."""
+    peak_memory: int  # bytes the process held at most, what it did before included
+    sentences: int = 0  # pairs of sentences of the parallel text
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON."""

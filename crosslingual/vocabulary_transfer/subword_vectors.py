@@ -20,7 +20,6 @@ from crosslingual.vectors.word_vectors import WordVectors
 
 Mean = Literal["frequency", "plain"]
 Reason = Literal["", "hole", "whitespace", "part of a character", "too short", "not in the vectors"]
-
 _WORDS = 20_000  # words tokenized at once
 
 
@@ -28,12 +27,9 @@ _WORDS = 20_000  # words tokenized at once
 class TokenVectors:
     """A vector for each id of a tokenizer."""
 
-    vectors: Array
-    """(V, a) float32; zeros where there is none."""
-    starts: Array
-    """(V,) bool: whether the token begins a word."""
-    reasons: tuple[Reason, ...]
-    """Why a token has no vector; empty where it has one."""
+    vectors: Array  # (V, a) float32; zeros where there is none
+    starts: Array  # (V,) bool: whether the token begins a word
+    reasons: tuple[Reason, ...]  # why a token has no vector; empty where it has one
 
 
 def token_vectors(

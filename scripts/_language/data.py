@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from crosslingual.corpus.corpus import Corpus
 
 Measure = Callable[[Any], dict[str, float]]
-
 _HELD_BYTES = 100_000  # of each language of a corpus: enough to choose weights by, and measured in seconds
 
 

@@ -26,10 +26,8 @@ class Reading:
 
     language: str
     bytes: int
-    tokens: int
-    """Estimated from the tokens of a sample."""
-    share: float
-    """Of the stream."""
+    tokens: int  # estimated from the tokens of a sample
+    share: float  # of the stream
     passes: float
 
 

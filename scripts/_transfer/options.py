@@ -8,8 +8,7 @@ from backbone.errors import UsageError
 from crosslingual.options import TransferOptions
 from scripts._app.cli import Json
 
-TRANSFER = "transfer.json"
-"""Record of a transfer, beside the model's own files."""
+TRANSFER = "transfer.json"  # record of a transfer, beside the model's own files
 
 # what --mixing replaces
 _SAVED = (

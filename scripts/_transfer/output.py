@@ -59,14 +59,11 @@ _FORMAT = 1
 class Transferred:
     """A model in its new language, and what there is to tell of it."""
 
-    source: Backbone
-    """The model it was made from."""
+    source: Backbone  # the model it was made from
     result: Backbone
     mixing: Mixing
-    report: Mapping[str, Any]
-    """A `crosslingual.vocabulary_transfer.transfer.TransferReport` as JSON."""
-    settings: Mapping[str, Any]
-    """How the rows were made."""
+    report: Mapping[str, Any]  # A `crosslingual.vocabulary_transfer.transfer.TransferReport` as JSON
+    settings: Mapping[str, Any]  # how the rows were made
     evidence: Evidence
 
 

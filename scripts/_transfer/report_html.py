@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 
 _READ, _FITTED, _SHOWN = 100_000, 5_000, 40  # pairs of the dictionary, and of these the most frequent words
-
 _BLUE, _ORANGE = "#3b6ea5", "#d9822b"
-
 _SIZE = (6.4, 3.2)
 
 
@@ -72,10 +70,8 @@ class Plane:
     """Pairs of words on a plane."""
 
     words: tuple[tuple[str, str], ...]
-    source: Array
-    """(n, 2)"""
-    target: Array
-    """(n, 2)"""
+    source: Array  # (n, 2)
+    target: Array  # (n, 2)
 
 
 def plane(evidence: Evidence, options: AlignmentOptions) -> Plane | None:

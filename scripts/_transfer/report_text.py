@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 _COPIED = {"special", "identical", "byte"}
-
 _NAMES = {"CJK": "HAN", "IDEOGRAPHIC": "HAN"}
 
 
@@ -28,12 +27,9 @@ class ScriptCoverage:
     script: str
     """As in the names of Unicode's characters, in small letters: latin, cyrillic, han; or digits, signs, bytes."""
     tokens: int
-    copied: int
-    """Rows that the source has too."""
-    made: int
-    """Rows that a method made of others."""
-    drawn: int
-    """Rows left to chance or to the mean."""
+    copied: int  # rows that the source has too
+    made: int  # rows that a method made of others
+    drawn: int  # rows left to chance or to the mean
 
 
 def by_script(mixing: Mixing, vocabulary: Vocabulary) -> list[ScriptCoverage]:

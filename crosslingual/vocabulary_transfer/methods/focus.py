@@ -21,7 +21,6 @@ from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, Origin
 from crosslingual.vocabulary_transfer.overlap import Match, copies, overlap
 
 _BLOCK = 256  # rows of a dense matrix of similarities
-
 _WEIGHTS = 50_000_000  # of CLP's dense rows, 600 MB of them
 
 
@@ -29,14 +28,10 @@ _WEIGHTS = 50_000_000  # of CLP's dense rows, 600 MB of them
 class Anchors:
     """Tokens of both vocabularies, and those to be made of them."""
 
-    copied: Mixing
-    """The rows of all shared tokens."""
-    here: Array
-    """(n,) target ids of the shared tokens that have a vector."""
-    there: Array
-    """(n,) their source ids."""
-    new: Array
-    """Target ids of all other tokens that have a vector."""
+    copied: Mixing  # the rows of all shared tokens
+    here: Array  # (n,) target ids of the shared tokens that have a vector
+    there: Array  # (n,) their source ids
+    new: Array  # target ids of all other tokens that have a vector
 
     @classmethod
     def of(cls, copied: Mixing, target: Vocabulary, vectors: Array) -> "Anchors":

@@ -27,8 +27,7 @@ _DIGITS = 4  # of the longest number that is looked at as one
 class Aligned:
     """Words that translate each other."""
 
-    pairs: list[tuple[Word, Word, float]]
-    """(source word, target word, expected count)."""
+    pairs: list[tuple[Word, Word, float]]  # (source word, target word, expected count)
 
     @classmethod
     def of(
