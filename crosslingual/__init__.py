@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from backbone import lazy
 
 if TYPE_CHECKING:
-    from crosslingual.tokenization.options import TokenizerOptions as TokenizerOptions
+    from crosslingual.options import TokenizerOptions as TokenizerOptions
     from crosslingual.tokenization.train import train_tokenizer as train_tokenizer
     from crosslingual.vectors.word_vectors import WordVectors as WordVectors
     from crosslingual.vocabulary_transfer.transfer import TransferReport as TransferReport

@@ -35,12 +35,11 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import UsageError
-from crosslingual.corpus.options import BuildOptions
+from crosslingual.options import BuildOptions
 from scripts._app.cli import Json, emit, progress, remark, run_file
 
 if TYPE_CHECKING:
-    from crosslingual.corpus.corpus import Corpus
-    from crosslingual.corpus.manifest import LanguageRecord
+    from crosslingual.corpus.corpus import Corpus, LanguageRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import UsageError
-from crosslingual.evaluation.options import Name, TaskOptions
+from crosslingual.options import Name, TaskOptions
 from scripts._app.cli import Device, Json, emit, progress, remark, run_file, watch_batches
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from backbone.errors import PolygraftError
 from backbone.io.files import read_json
 from backbone.training.logger import read_log
 from scripts._app.cli import Json, emit, run_file
-from scripts._transfer.options import TRANSFER
+from scripts._app.run_folder import TRANSFER
 
 Facts = dict[str, Any]
 

@@ -22,7 +22,7 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, write_json
-from crosslingual.tokenization.options import TokenizerOptions
+from crosslingual.options import TokenizerOptions
 from scripts._app.cli import Json, Seed, check_free, emit, progress, run_file, stage
 
 if TYPE_CHECKING:

@@ -22,16 +22,20 @@ Whole documents are held out: those of --validation, or a share of the others. T
 under torchrun it uses all processes.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosslingual.language_model.options import shape
+from backbone.checkpoint.folder import RECORD, made_with
+from backbone.checkpoint.model_card import ModelCard, write_card
+from backbone.io.files import write_json
+from crosslingual.options import shape
 from scripts._app.cli import remark, run_file
-from scripts._app.run_folder import begin, finish, is_finished_model, tell_figures
+from scripts._app.run_folder import TRANSFER, begin, finish, is_finished_model, tell_figures
+from scripts._language.data import Options as Options
 from scripts._language.data import measure_with, open_data
-from scripts._language.options import Options as Options
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
@@ -116,7 +120,6 @@ def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _
     from backbone.gpt2 import Backbone
     from backbone.hf.fingerprint import write_kin
     from backbone.hf.loading import save_model
-    from scripts._language.plan import write_training
 
     trained = Backbone(backbone.model, backbone.tokenizer, name=options.out.name)  # its digests are other ones now
     same_body = origin is not None and trained.body_digest == origin.body
@@ -127,12 +130,40 @@ def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _
 
     def save(folder: Path) -> None:
         save_model(trained.model, trained.tokenizer, folder)
-        write_training(folder, options.start, record)
+        _write_record(folder, options.start, record)
         if origin is not None and same_body:
             write_kin(folder, origin.body, origin.models)
 
     finish(options.out, save)
     tell_figures(options.out, figures, as_json=options.json)
+
+
+def _write_record(folder: Path, start: str, record: Mapping[str, Any]) -> None:
+    """Write ``README.md`` and ``training.json``; the record of the transfer that the model began with is kept.
+
+    Args:
+        folder: of the model.
+        start: the model that was trained on; empty: none.
+        record: ``options``, ``figures`` and ``body_sha256``.
+    """
+    if start and (Path(start) / TRANSFER).is_file():
+        shutil.copyfile(Path(start) / TRANSFER, folder / TRANSFER)
+    write_json(folder / RECORD, made_with(record))
+    figures = record["figures"]
+    kept = "bit-identical to that of the model it began from" if figures["body"] == "as before" else "trained, too"
+    summary = f"Trained on from `{start}`." if start else "Trained from nothing."
+    write_card(
+        folder,
+        ModelCard(
+            title=Path(str(record["options"]["out"])).name,
+            summary=f"{summary} Its body (all but the embeddings) is {kept}: SHA-256 `{record['body_sha256']}`. "
+            "Parts that were trained on a body with this digest fit it.",
+            data="The files named in the command below.",
+            use="Opens in transformers as it is.",
+            metrics="\n".join(f"- {name}: {value}" for name, value in figures.items()),
+            licence="other",
+        ),
+    )
 
 
 if __name__ == "__main__":

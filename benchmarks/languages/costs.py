@@ -35,7 +35,7 @@ def measure_costs(code: str, data: Path, work: Path, methods: Sequence[str]) -> 
 
 
 def _cost(code: str, data: Path, work: Path, method: str) -> Cost:
-    from crosslingual.vocabulary_transfer.report import peak_memory
+    from crosslingual.vocabulary_transfer.transfer import peak_memory
     from starter_build.datasets.transfer_texts import TransferMaterial
     from starter_build.starter.transfer_starts import begin
 

@@ -59,7 +59,7 @@ class Setup:
 
     def model(self, tokenizer: Any) -> Any:
         """Return an untrained model."""
-        from crosslingual.language_model.options import shape
+        from crosslingual.options import shape
         from crosslingual.tokenization.train import blank_gpt2
 
         layers, width, heads = shape(self.size)
@@ -90,7 +90,7 @@ def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
     import torch
 
     from backbone.training.mfu import measure_peak
-    from crosslingual.language_model.packed_tokens import training_work
+    from crosslingual.language_model.objectives import training_work
     from crosslingual.tokenization.train import load_tokenizer
 
     if find_spec("accelerate") is None:

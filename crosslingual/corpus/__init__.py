@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from crosslingual.corpus.build import build_corpus as build_corpus
     from crosslingual.corpus.corpus import Corpus as Corpus
     from crosslingual.corpus.corpus import CorpusDocument as CorpusDocument
-    from crosslingual.corpus.options import BuildOptions as BuildOptions
     from crosslingual.corpus.sources import read_sources as read_sources
+    from crosslingual.options import BuildOptions as BuildOptions
 
 __getattr__, __all__ = lazy(__name__)

@@ -19,16 +19,14 @@ from typing import Any
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, read_json, write_text
 from crosslingual.corpus.clean import clean_unit, read_counts
-from crosslingual.corpus.compression import Tail
-from crosslingual.corpus.corpus import Corpus
+from crosslingual.corpus.corpus import MANIFEST, Amount, Corpus, LanguageRecord, Shard, read_settings, write_manifest
 from crosslingual.corpus.language_id import check_identifier
-from crosslingual.corpus.manifest import MANIFEST, Amount, LanguageRecord, Shard, read_settings, write_manifest
-from crosslingual.corpus.options import BuildOptions
-from crosslingual.corpus.plan import Unit, plan_units
 from crosslingual.corpus.quality_filters import Rules
-from crosslingual.corpus.selection import decide
+from crosslingual.corpus.readers import Unit, plan_units
+from crosslingual.corpus.selection import Tail, decide
 from crosslingual.corpus.sources import SourceList
 from crosslingual.corpus.write import SPLITS, SUFFIX, UnitSummary, read_summary, write_unit
+from crosslingual.options import BuildOptions
 
 
 def place_language(

@@ -6,6 +6,7 @@ decides by: hash, size, compression ratio and, for near-duplicate search, a MinH
 
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
@@ -17,15 +18,13 @@ from ftfy import fix_encoding
 from ftfy.chardata import UTF8_CLUES
 
 from backbone.io.files import atomic_folder, read_json, write_json
+from crosslingual.arrays import Array, text_key
 from crosslingual.corpus.compressed_io import LineWriter, open_unpacked, read_objects, read_through
-from crosslingual.corpus.compression import compression_ratio
-from crosslingual.corpus.exact_dedup import text_key
 from crosslingual.corpus.minhash import WIDTH, signatures
-from crosslingual.corpus.options import BuildOptions
-from crosslingual.corpus.plan import Unit
 from crosslingual.corpus.quality_filters import Rules, judge_texts
-from crosslingual.corpus.readers import FoundText, read_documents
+from crosslingual.corpus.readers import FoundText, Unit, read_documents
 from crosslingual.corpus.unicode_scripts import Writing, writing_of
+from crosslingual.options import BuildOptions
 
 # A text that was UTF-8 and was decoded as something else holds the letters that lead and continuation bytes become,
 # side by side; ftfy's own test, which takes longer, then decides.
@@ -41,7 +40,6 @@ _CONTROLS = "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff"
 _LINE_END = re.compile(f"\r\n|[{_LINE_ENDS}]")
 _CONTROL = re.compile(f"[{_CONTROLS}]")
 _IN_PAIR, _IN_TRIPLE, _IN_REST, _ODD = 1, 2, 4, 8
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def repair_texts(texts: Sequence[str]) -> list[str]:
@@ -166,6 +164,11 @@ class _Part:
 
     def _drop(self, found: FoundText, reason: str) -> None:
         self._drops.write({"id": found.id, "bytes": found.size, "reason": reason})
+
+
+def compression_ratio(data: bytes) -> float:
+    """Return compressed by uncompressed size, with zlib at level 4."""
+    return len(zlib.compress(data, 4)) / max(len(data), 1)
 
 
 def _facts(data: bytes, *, with_ratio: bool) -> tuple[int, float, int]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from backbone.errors import PolygraftError
+from crosslingual.arrays import Array
 from crosslingual.vectors.fasttext_bin import MATRIX, open_fasttext, truncated
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _PREFIX = "__label__"
 _LONGEST = 20_000  # characters that are looked at: enough for any language
 

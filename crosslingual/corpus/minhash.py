@@ -9,14 +9,13 @@ hashes. A text that stands for a cluster may be repeated by the cluster's size (
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from backbone.errors import PolygraftError
-from crosslingual.corpus.exact_dedup import mix, slice_hashes
+from crosslingual.arrays import Array, mix, slice_hashes
 
 BANDS, ROWS = 14, 8
 WIDTH = BANDS * ROWS  # numbers in a signature
@@ -24,7 +23,6 @@ _RUN = 5
 _SEED = 1
 _WORD = re.compile(r"\w+")
 _CHUNK = 1 << 16
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def signatures(texts: Sequence[str], word_characters: int) -> Array:

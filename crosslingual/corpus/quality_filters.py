@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from backbone.errors import PolygraftError
+from crosslingual.arrays import Array
 from crosslingual.corpus.language_id import open_identifier
 from crosslingual.corpus.text_stats import Measures, measure
 from crosslingual.corpus.unicode_scripts import PUNCTUATION, Writing, known_scripts, letters
@@ -96,7 +97,6 @@ _ELLIPSES = ("…", "...")
 _SENTENCE_ENDS = frozenset(".!?…。．！？｡।॥۔؟።។៕|:;：；\"'”’»›」』】）)")
 _LATIN_WORD = 5.0  # letters
 _TOP, _REPEATED = 2, 5  # words in the shortest runs of each measure
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def judge_texts(texts: Sequence[str], writing: Writing, rules: Rules) -> list[str]:

@@ -1,14 +1,106 @@
-"""Reads the documents of a unit one at a time; too long ones are skipped without being held in memory."""
+"""Splits the sources of a build into units of about equal size, and reads the documents of a unit one at a time.
+
+The units do not depend on the number of workers. Too long documents are skipped without being held in memory. The only
+door to pyarrow and `datasets`.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from crosslingual.corpus.compressed_io import open_unpacked, read_lines, read_through
-from crosslingual.corpus.parquet import read_parquet, read_shard
-from crosslingual.corpus.plan import Piece, Unit
-from crosslingual.corpus.sources import Source
+from backbone.errors import PolygraftError
+from crosslingual.corpus.compressed_io import PACKED, open_unpacked, read_lines, read_through
+from crosslingual.corpus.sources import Source, SourceList
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A file, the lines of it that begin in a range of bytes, or a shard of a data set."""
+
+    name: str  # what the ids of its documents begin with
+    path: Path = Path()
+    size: int = 0  # bytes of the whole file; 0 where nothing tells
+    start: int = 0  # the first byte, or the number of the shard
+    stop: int = 0  # the byte after the last, or the number of shards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Pieces of one source that are cleaned together and become one shard."""
+
+    number: int
+    source: Source
+    pieces: tuple[Piece, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its folder while the build lasts."""
+        return f"{self.number:06d}"
+
+
+def plan_units(listed: SourceList, unit_bytes: int) -> list[Unit]:
+    """Return the units of all sources, in their order.
+
+    Args:
+        listed: the sources.
+        unit_bytes: a file of lines is cut into pieces of so many bytes; smaller files are taken together.
+
+    Raises:
+        PolygraftError: a source has no file, or two sources have one file.
+    """
+    units: list[Unit] = []
+    owners: dict[Path, str] = {}
+    for source in listed.sources:
+        pieces = _shards(source) if source.dataset else _files(listed, source, unit_bytes, owners)
+        for group in _groups(pieces, unit_bytes):
+            units.append(Unit(number=len(units), source=source, pieces=tuple(group)))
+    return units
+
+
+def _shards(source: Source) -> list[Piece]:
+    count = count_shards(source)
+    return [Piece(name=f"{source.name}/{shard}", start=shard, stop=count) for shard in range(count)]
+
+
+def _files(listed: SourceList, source: Source, unit_bytes: int, owners: dict[Path, str]) -> list[Piece]:
+    pieces = []
+    for name, path in listed.files(source):
+        owner = owners.setdefault(path.resolve(), source.name)
+        if owner != source.name:
+            raise PolygraftError(f"{path} belongs to two sources, {owner!r} and {source.name!r}: leave one of them out")
+        size = path.stat().st_size
+        step = unit_bytes if _may_be_cut(source, path) else max(size, 1)
+        for start in range(0, max(size, 1), step):
+            stop = min(start + step, size)
+            pieces.append(Piece(name=f"{source.name}/{name}", path=path, size=size, start=start, stop=stop))
+    return pieces
+
+
+def _may_be_cut(source: Source, path: Path) -> bool:
+    """Tell whether a document begins at a line that shows it without those before."""
+    if path.suffix.lower() in PACKED:
+        return False
+    kind = source.format_of(path)
+    return kind in ("jsonl", "wikiextractor") or (kind == "txt" and source.documents == "line")
+
+
+def _groups(pieces: list[Piece], unit_bytes: int) -> Iterator[list[Piece]]:
+    group: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        # a shard of a data set has no size, and is enough for a unit
+        weight = piece.stop - piece.start if piece.size else unit_bytes
+        if group and size + weight > unit_bytes:
+            yield group
+            group, size = [], 0
+        group.append(piece)
+        size += weight
+    if group:
+        yield group
+
 
 _MARK = b"\xef\xbb\xbf"
 Line = tuple[int, int, bytes | None]  # offset, size, and the line itself where it is not too long
@@ -169,3 +261,67 @@ def _checked(place: str, value: Any, limit: int, size: int = 0) -> FoundText:
     except UnicodeEncodeError:
         return FoundText(place, size or len(value), "", "not_unicode")
     return FoundText(place, length, value) if length <= limit else FoundText(place, length, "", "too_long")
+
+
+_ROWS = 256  # held in memory at a time
+
+
+def read_parquet(path: Path, field: str) -> Iterator[Any]:
+    """Yield the values of a column of a parquet file.
+
+    Raises:
+        PolygraftError: pyarrow is not installed, the file is damaged, or it has no such column.
+    """
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise PolygraftError('reading parquet needs pyarrow: pip install "polygraft[corpus]"') from None
+    try:
+        with ParquetFile(path) as file:
+            if field not in file.schema_arrow.names:
+                names = ", ".join(file.schema_arrow.names)
+                raise PolygraftError(f"{path} has no column {field!r}, only {names}: give the source a text field")
+            for batch in file.iter_batches(batch_size=_ROWS, columns=[field]):
+                yield from batch.column(0).to_pylist()
+    except (ArrowException, OSError) as error:
+        raise PolygraftError(f"{path} is damaged or no parquet file ({' '.join(str(error).split())})") from None
+
+
+def count_shards(source: Source) -> int:
+    """Return the number of shards of a source's data set.
+
+    Raises:
+        PolygraftError: `datasets` is not installed, or cannot load it.
+    """
+    return int(_stream(source).num_shards)
+
+
+def read_shard(source: Source, shard: int) -> Iterator[Any]:
+    """Yield the texts of one shard of a source's data set.
+
+    Raises:
+        PolygraftError: the data set has no such field, or cannot be loaded.
+    """
+    stream = _stream(source)
+    for row in stream.shard(num_shards=stream.num_shards, index=shard):
+        if source.text not in row:
+            raise PolygraftError(
+                f"data set {source.dataset} has no field {source.text!r}, only {', '.join(row)}: give source "
+                f"{source.name!r} a text field"
+            )
+        yield row[source.text]
+
+
+def _stream(source: Source) -> Any:
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise PolygraftError('reading a data set needs datasets: pip install "polygraft[corpus]"') from None
+    try:
+        return load_dataset(source.dataset, source.config or None, split=source.split, streaming=True)
+    except Exception as error:  # whatever the loader of a data set raises
+        raise PolygraftError(
+            f"data set {source.dataset} cannot be loaded ({' '.join(str(error).split())}): check name, configuration "
+            "and split"
+        ) from None

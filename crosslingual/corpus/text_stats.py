@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from crosslingual.corpus.exact_dedup import mix, slice_hashes
+from crosslingual.arrays import Array, mix, slice_hashes
 from crosslingual.corpus.unicode_scripts import MARK, NEWLINE, SPACE, count_kinds, kinds_of
 
 _BOXES = 1 << 12  # that the words of a text are thrown into: few are not alone
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)

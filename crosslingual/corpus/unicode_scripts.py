@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from crosslingual.arrays import Array
+
 SPACE, NEWLINE, OTHER, DIGIT, PUNCTUATION, SYMBOL, MARK = range(7)
 """Kinds that are no letters; a further kind for the letters of each script. Vowel signs and tone marks are marks."""
 

@@ -6,22 +6,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from backbone.io.files import atomic_folder, read_json, write_json
 from crosslingual.corpus.clean import delete_texts, read_drops, read_facts, read_text_lines
 from crosslingual.corpus.compressed_io import LineWriter, to_line
-from crosslingual.corpus.manifest import Amount
+from crosslingual.corpus.corpus import Amount
 from crosslingual.corpus.minhash import copies
-from crosslingual.corpus.plan import Unit
+from crosslingual.corpus.readers import Unit
 from crosslingual.corpus.selection import FATES, HELDOUT, TRAIN, read_decided
 
 SPLITS = ("train", "heldout", "drops")
 SUFFIX = ".jsonl.zst"
 _SUMMARY = "summary.json"
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)

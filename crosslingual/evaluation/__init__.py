@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from crosslingual.evaluation.evaluate import evaluate_choices as evaluate_choices
     from crosslingual.evaluation.evaluate import evaluate_labelling as evaluate_labelling
     from crosslingual.evaluation.lm_eval_adapter import harness_model as harness_model
-    from crosslingual.evaluation.options import TaskOptions as TaskOptions
     from crosslingual.evaluation.tagging import read_sentences as read_sentences
     from crosslingual.evaluation.tasks import read_items as read_items
     from crosslingual.evaluation.tasks import read_probe as read_probe
+    from crosslingual.options import TaskOptions as TaskOptions
 
 __getattr__, __all__ = lazy(__name__)

@@ -20,8 +20,8 @@ from torch.nn.utils.rnn import pad_sequence
 from backbone.errors import PolygraftError
 from backbone.generation.kv_cache import branched, positions_from_mask
 from backbone.gpt2 import Backbone
-from crosslingual.evaluation.options import Score
 from crosslingual.evaluation.prefix_tree import Branches, Encoder
+from crosslingual.options import Score
 
 _AT_ONCE = 1024  # tokens whose logits are in memory
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from crosslingual.evaluation.items import ItemRow, Sentence, read_rows
-from crosslingual.evaluation.options import Score
 from crosslingual.evaluation.prefix_tree import Encoder, common_length
 from crosslingual.evaluation.scorer import (
     CandidateScore,
@@ -22,6 +21,7 @@ from crosslingual.evaluation.scorer import (
     chosen,
     tail_scores,
 )
+from crosslingual.options import Score
 
 _SHAPE = '{"tokens": ["Time", "flies"], "tags": ["NOUN", "VERB"]}'
 

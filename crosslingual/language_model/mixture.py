@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import PolygraftError
+from crosslingual.options import MixtureOptions
 
 BYTE_PREMIUMS = {
     "ru": 1.82, "hi": 2.37, "ta": 2.73, "th": 2.74, "ka": 4.34, "my": 5.0, "sah": 1.88, "zh": 0.94,
@@ -13,26 +13,6 @@ BYTE_PREMIUMS = {
 
 
 _MOST, _HALVINGS = 1e6, 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class MixtureOptions:
-    """By what rule languages share the stream."""
-
-    mixture: Literal["proportional", "temperature", "unimax", "weights"] = "unimax"
-    """By size; by size to the power 1 / temperature; evenly, with a bound on the passes; or by weights."""
-    temperature: float = 2.0
-    """For --mixture temperature: 1 is proportional, large values approach uniform."""
-    max_passes: float = 4.0
-    """For --mixture unimax: largest number of passes over a language's text."""
-    count: Literal["tokens", "bytes", "content"] = "tokens"
-    """What sizes and shares count. A language that its tokenizer cuts finely has many tokens, one of a script with long
-    codes many bytes; content: bytes divided by how many say what one English byte says, where that was measured."""
-
-    def __post_init__(self) -> None:
-        for name in ("temperature", "max_passes"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} is {getattr(self, name)}, but must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

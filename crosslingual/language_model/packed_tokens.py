@@ -7,47 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file
-from backbone.training.mfu import Work
-from backbone.training.optim import repeated_blocks
-from crosslingual.language_model.sparse_attention import SparseAttention
-
-
-def training_work(model: Any, context: int) -> Work:
-    """Return the operations for one token: 6 for each weight of a matrix product, and attention.
-
-    A look-up in an embedding is no product, the output layer is one, tied or not. A weight that is not trained costs 4:
-    what is below it still needs gradients. Attention is counted dense whatever the mask, as it is computed.
-
-    Args:
-        model: any causal model of transformers.
-        context: tokens that are attended to.
-    """
-    layers = int(model.config.num_hidden_layers)
-    attended = 4.0 * layers * _attention_width(model.config) * context  # forward: two products, a key and a query each
-    trained, frozen = _products(model)
-    in_blocks = sum(sum(_products(block)) for block in repeated_blocks(model))
-    return Work(needed=6.0 * trained + 4.0 * frozen + 3 * attended, repeated=2.0 * in_blocks + attended)
-
-
-def _attention_width(config: Any) -> int:
-    heads = int(config.num_attention_heads)
-    return heads * int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-
-
-def _products(module: nn.Module) -> tuple[int, int]:
-    """Return how many weights of matrix products are trained, and how many are not."""
-    counts = [0, 0]
-    for owner in module.modules():
-        if not isinstance(owner, nn.Embedding):
-            for weight in owner.parameters(recurse=False):
-                if weight.ndim == 2:
-                    counts[not weight.requires_grad] += weight.numel()
-    return counts[0], counts[1]
 
 
 class PackedTokens:
@@ -120,36 +83,3 @@ def _batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
             batch = []
     if batch:
         yield batch
-
-
-class LanguageObjective(nn.Module):
-    """Next-token prediction with any causal model of transformers: what `fit` trains.
-
-    Args:
-        model: ``model(ids).logits`` of shape (B, T, V).
-        context: tokens in a row, for the share of the device's speed; 0: it is not reported.
-        attention: where positions look; dense where none is given.
-    """
-
-    def __init__(self, model: nn.Module, *, context: int = 0, attention: SparseAttention | None = None) -> None:
-        super().__init__()
-        self.model = model
-        self.context = context
-        self.attention = attention
-
-    def forward(self, rows: Any) -> tuple[Tensor, ...]:
-        """Return (summed cross-entropy in nats, number of tokens) of (B, T + 1) rows."""
-        rows = rows.to(next(self.model.parameters()).device, non_blocking=True)
-        inputs, targets = rows[:, :-1], rows[:, 1:]
-        logits = self.model(inputs, use_cache=False).logits.float()
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-        return loss, torch.tensor(float(targets.numel()), device=loss.device)
-
-    def begin_step(self, progress: float) -> None:
-        """Let the dense tail begin when it is due."""
-        if self.attention:
-            self.attention.begin_step(progress)
-
-    def work(self) -> Work | None:
-        """Return the operations for one token."""
-        return training_work(self.model, self.context) if self.context else None

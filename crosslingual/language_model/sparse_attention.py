@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
 from backbone.training.optim import repeated_blocks
-from crosslingual.language_model.options import AttentionOptions
+from crosslingual.options import AttentionOptions
 
 _PERIOD = 4  # of sliding: each fourth layer is dense
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, is_free, read_json, write_json, write_text
+from crosslingual.arrays import Array
 from crosslingual.corpus.corpus import Corpus, Split
 from crosslingual.language_model.packed_tokens import token_ids
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Watch = Callable[[Iterable[str]], Iterable[str]]
 _FORMAT = 1
 _SETTINGS, _FACTS, _TOKENS, _ENDS = "tokens.json", "facts.json", "ids.bin", "ends.bin"

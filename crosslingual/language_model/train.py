@@ -20,12 +20,11 @@ from backbone.training.distributed import join_world
 from backbone.training.loop import FitResult, fit
 from backbone.training.sampler import Batches
 from crosslingual.language_model.loader import MixedDocuments
-from crosslingual.language_model.objectives import DocumentObjective, LowRankObjective
-from crosslingual.language_model.options import AttentionOptions
-from crosslingual.language_model.options import Part as Part
-from crosslingual.language_model.options import Tuning as Tuning
-from crosslingual.language_model.packed_tokens import LanguageObjective
+from crosslingual.language_model.objectives import DocumentObjective, LanguageObjective, LowRankObjective
 from crosslingual.language_model.sparse_attention import SparseAttention
+from crosslingual.options import AttentionOptions
+from crosslingual.options import Part as Part
+from crosslingual.options import Tuning as Tuning
 
 FIRST = "embeddings-first"  # folder of the run's first phase, where there is one
 _MODEL = "model."  # what the names of an objective's tensors begin with

@@ -16,7 +16,7 @@ from itertools import pairwise
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from backbone.errors import PolygraftError
-from crosslingual.tokenization.options import TokenizerOptions
+from crosslingual.options import TokenizerOptions
 from crosslingual.tokenization.training_text import TrainingText
 
 CASE_MARK = "\x0e"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from backbone.errors import PolygraftError
-from crosslingual.tokenization.options import BYTES, UNKNOWN, Algorithm
+from crosslingual.options import BYTES, UNKNOWN, Algorithm
 
 SPACE = "▁"
 _SPELLING = "<0x123456789ABCDEFunk>"  # as tokens, so that a text can spell the name of a byte or of the unknown

@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from backbone.errors import PolygraftError
-from crosslingual.language_model.mixture import MixtureOptions, plan_mixture
+from crosslingual.language_model.mixture import plan_mixture
+from crosslingual.options import MixtureOptions
 
 
 class TrainingText:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from crosslingual.vectors.char_ngrams import Array
+from crosslingual.arrays import Array
 
 SPACE = "▁"  # what a leading space is in a form
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # sentencepiece's spelling of a byte

@@ -14,7 +14,7 @@ import numpy as np
 
 from backbone.errors import PolygraftError
 from backbone.io.files import read_lines
-from crosslingual.vectors.char_ngrams import Array
+from crosslingual.arrays import Array
 from crosslingual.vectors.word_vectors import WordVectors
 
 Pair = tuple[str, str]

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from crosslingual.vectors.char_ngrams import Array
+from crosslingual.arrays import Array
 
 _MASK = 2**64 - 1
 _MULTIPLIER = 0xC6A4A7935BD1E995

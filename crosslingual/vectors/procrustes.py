@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from crosslingual.arrays import Array
 from crosslingual.options import AlignmentOptions as AlignmentOptions
-from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.dictionary import Matches
 
 _BLOCK = 1024  # rows whose similarities are in memory at once

@@ -14,8 +14,8 @@ from tokenizers import normalizers, pre_tokenizers
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file
+from crosslingual.arrays import Array
 from crosslingual.options import VectorTraining as VectorTraining
-from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.fasttext_bin import FastTextFile, is_fasttext, open_fasttext
 from crosslingual.vectors.formats import VectorTable, read_table, write_vec
 

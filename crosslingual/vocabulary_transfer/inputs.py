@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from backbone.errors import PolygraftError
-from crosslingual.vectors.char_ngrams import Array
+from crosslingual.arrays import Array
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.word_vectors import WordVectors
 

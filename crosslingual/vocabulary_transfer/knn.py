@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crosslingual.vectors.char_ngrams import Array
+from crosslingual.arrays import Array
 
 _BLOCK = 512  # target rows compared at once
 _GROUP = 32  # columns of which first only the best is looked at

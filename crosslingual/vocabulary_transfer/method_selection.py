@@ -7,18 +7,26 @@ from functools import cached_property
 import numpy as np
 
 from backbone.errors import PolygraftError
+from crosslingual.arrays import Array
 from crosslingual.options import TransferOptions
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.dictionary import Dictionary, Matches
-from crosslingual.vectors.procrustes import Alignment, align, held_out_precision
+from crosslingual.vectors.procrustes import Alignment, AlignmentScore, align, held_out_precision
 from crosslingual.vectors.word_vectors import WordVectors
 from crosslingual.vocabulary_transfer.inputs import Evidence
 from crosslingual.vocabulary_transfer.methods import clp, focus, from_dictionary, fvt, ofa, omp, transtoken, wechsel
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 from crosslingual.vocabulary_transfer.overlap import copies
-from crosslingual.vocabulary_transfer.report import Findings
-from crosslingual.vocabulary_transfer.subword_vectors import Mean, TokenVectors, token_vectors
+from crosslingual.vocabulary_transfer.subword_vectors import Mean, Reason, TokenVectors, token_vectors
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """What the methods find out on their way."""
+
+    matches: int = 0
+    alignment: AlignmentScore | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from scipy.sparse import coo_array, csr_array
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, read_json, write_json
+from crosslingual.arrays import Array
 from crosslingual.options import Drawn as Drawn
-from crosslingual.vectors.char_ngrams import Array
 
 Origin = Literal[
     "none", "special", "identical", "byte", "transtoken", "dict", "wechsel", "ofa", "clp", "omp", "focus", "borrowed",

@@ -13,9 +13,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from backbone.errors import PolygraftError
+from crosslingual.arrays import Array
 from crosslingual.options import Route as Route
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.word_vectors import WordVectors
 
 Mean = Literal["frequency", "plain"]

@@ -8,20 +8,10 @@ from backbone.errors import UsageError
 from crosslingual.options import TransferOptions
 from scripts._app.cli import Json
 
-TRANSFER = "transfer.json"  # record of a transfer, beside the model's own files
-
 # what --mixing replaces
 _SAVED = (
-    "text",
-    "vocab_size",
-    "marks",
-    "source_vectors",
-    "target_vectors",
-    "dictionary",
-    "parallel",
-    "donor",
-    "save_mixing",
-)
+    "text", "vocab_size", "marks", "source_vectors", "target_vectors", "dictionary", "parallel", "donor", "save_mixing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

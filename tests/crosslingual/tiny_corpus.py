@@ -6,8 +6,8 @@ from pathlib import Path
 
 from crosslingual.corpus.build import build_corpus
 from crosslingual.corpus.corpus import Corpus
-from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.sources import read_sources
+from crosslingual.options import BuildOptions
 
 _STEMS = {
     "en": "king queen house night river city small great white walk sing write long old voice winter garden letter",

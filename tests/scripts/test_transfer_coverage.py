@@ -4,7 +4,7 @@ import pytest
 
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
-from scripts._transfer.report_text import ScriptCoverage, by_script, script_of
+from scripts._transfer.output import by_script, script_of
 from tests.crosslingual.tiny_transfer import GERMAN, byte_bpe
 
 
@@ -29,8 +29,8 @@ def test_rows_are_counted_by_how_they_came_about(drawn):
     size = (300, 10)
     mixing = Mixing.of(latin[:5], [0] * 5, [1.0] * 5, size, "identical")
     mixing = mixing.filled(Mixing.of(latin[5:12], [1] * 7, [1.0] * 7, size, "wechsel"))
-    rows = {row.script: row for row in by_script(mixing.filled(Mixing.drawn(drawn, size)), vocabulary)}
+    rows = {row["script"]: row for row in by_script(mixing.filled(Mixing.drawn(drawn, size)), vocabulary)}
     rest = len(latin) - 12
-    assert rows["latin"] == ScriptCoverage(script="latin", tokens=len(latin), copied=5, made=7, drawn=rest)
-    assert sum(row.tokens for row in rows.values()) == 300 and rows["special"].tokens == 1
-    assert next(iter(rows)) == max(rows.values(), key=lambda row: row.tokens).script
+    assert rows["latin"] == {"script": "latin", "tokens": len(latin), "copied": 5, "made": 7, "drawn": rest}
+    assert sum(row["tokens"] for row in rows.values()) == 300 and rows["special"]["tokens"] == 1
+    assert next(iter(rows)) == max(rows.values(), key=lambda row: row["tokens"])["script"]

@@ -1,10 +1,10 @@
 """The methods that give a new vocabulary its first embeddings, each as rows of a mixing."""
 
 from crosslingual.vocabulary_transfer.methods.focus import clp, focus, own_vectors, token_texts
-from crosslingual.vocabulary_transfer.methods.fvt import fvt
 from crosslingual.vocabulary_transfer.methods.omp import omp
 from crosslingual.vocabulary_transfer.methods.transtoken import from_dictionary, transtoken
 from crosslingual.vocabulary_transfer.methods.wechsel import ofa, wechsel
+from crosslingual.vocabulary_transfer.overlap import fvt
 
 __all__ = [
     "clp",

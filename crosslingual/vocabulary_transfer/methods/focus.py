@@ -13,8 +13,8 @@ import numpy as np
 
 from backbone.errors import PolygraftError
 from backbone.training.logger import watched
+from crosslingual.arrays import Array
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vectors.word_vectors import WordVectors
 from crosslingual.vocabulary_transfer.knn import sparsemax
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, Origin

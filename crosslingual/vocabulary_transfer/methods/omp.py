@@ -9,8 +9,8 @@ from torch import Tensor
 
 from backbone.errors import PolygraftError
 from backbone.training.logger import watched
+from crosslingual.arrays import Array
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vocabulary_transfer.methods.focus import Anchors
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 from crosslingual.vocabulary_transfer.overlap import copies

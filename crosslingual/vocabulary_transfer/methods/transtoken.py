@@ -11,8 +11,7 @@ from math import gcd
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from crosslingual.alignment.ibm2 import AlignerOptions, align_words
-from crosslingual.alignment.words import Word, WordReader
+from crosslingual.alignment import AlignerOptions, Word, WordReader, align_words
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vocabulary_transfer.inputs import Parallel

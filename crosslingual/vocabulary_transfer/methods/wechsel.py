@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from backbone.errors import PolygraftError
+from crosslingual.arrays import Array
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.vectors.char_ngrams import Array
 from crosslingual.vocabulary_transfer.knn import nearest, softmax
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, join
 from crosslingual.vocabulary_transfer.overlap import copies, overlap

@@ -14,9 +14,9 @@ from crosslingual.corpus import build as building
 from crosslingual.corpus.build import build_corpus, run_jobs
 from crosslingual.corpus.clean import clean_unit
 from crosslingual.corpus.corpus import Corpus
-from crosslingual.corpus.options import BuildOptions
 from crosslingual.corpus.sources import read_sources
 from crosslingual.corpus.write import write_unit
+from crosslingual.options import BuildOptions
 from tests.crosslingual.tiny_corpus import alter, build, content, drops, prose, source, texts, write_jsonl
 
 LISTED = source("news", "en", "en/*.jsonl") + source("dom", "ru", "ru.jsonl")

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import UsageError
-from crosslingual.corpus.compression import compression_ratio, find_tails, outside
-from crosslingual.corpus.exact_dedup import below, find_repeats, mix, slice_hashes, text_key
+from crosslingual.arrays import mix, slice_hashes, text_key
+from crosslingual.corpus.clean import compression_ratio
+from crosslingual.corpus.exact_dedup import below, find_repeats
 from crosslingual.corpus.minhash import BANDS, ROWS, WIDTH, clusters, copies, signatures
-from crosslingual.corpus.options import BuildOptions
+from crosslingual.corpus.selection import find_tails, outside
+from crosslingual.options import BuildOptions
 from tests.crosslingual.tiny_corpus import alter, build, drops, prose, source, texts, write_jsonl
 
 KEYS = st.lists(st.integers(0, 5), max_size=20)

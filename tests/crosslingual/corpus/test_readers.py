@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
 from crosslingual.corpus.compressed_io import LineWriter, open_unpacked, read_lines, read_objects, read_through
-from crosslingual.corpus.plan import Piece, Unit, plan_units
 from crosslingual.corpus.quality_filters import Rules
-from crosslingual.corpus.readers import read_documents
+from crosslingual.corpus.readers import Piece, Unit, plan_units, read_documents
 from crosslingual.corpus.sources import Source, SourceList, _published, preset_rules, read_sources
 from crosslingual.corpus.unicode_scripts import writing_of
 from tests.crosslingual.tiny_corpus import build, source

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crosslingual.evaluation.accuracy import Outcome, figures_of, interval
+from crosslingual.evaluation.evaluate import Outcome, figures_of, interval
 
 
 def outcomes(count, right="a", said="a", group=("de", "")):

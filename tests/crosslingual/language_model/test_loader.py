@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from backbone.errors import PolygraftError
 from backbone.training.sampler import SampleOrder
 from crosslingual.language_model import token_shards as shards_module
-from crosslingual.language_model.loader import IGNORED, MixedDocuments, PackedDocuments, document_mask
-from crosslingual.language_model.mixture import MixtureOptions, Portion, plan_mixture
-from crosslingual.language_model.packing import pack_pieces
+from crosslingual.language_model.loader import IGNORED, MixedDocuments, PackedDocuments, document_mask, pack_pieces
+from crosslingual.language_model.mixture import Portion, plan_mixture
 from crosslingual.language_model.token_shards import TokenShards
+from crosslingual.options import MixtureOptions
 from crosslingual.tokenization.train import train_byte_bpe
 from tests.crosslingual.tiny_corpus import build, prose, source, texts, write_jsonl
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError, UsageError
-from crosslingual.language_model.mixture import BYTE_PREMIUMS, MixtureOptions, plan_mixture, plan_tokens
+from crosslingual.language_model.mixture import BYTE_PREMIUMS, plan_mixture, plan_tokens
+from crosslingual.options import MixtureOptions
 
 # UTF-8 gigabytes of FineWeb-2 (Penedo et al., 2025) for languages of mGPT
 _SIZES = """

@@ -7,12 +7,10 @@ from backbone.training.config import TrainConfig
 from backbone.training.logger import read_log
 from crosslingual.language_model.loader import IGNORED, count_tokens, mix_languages
 from crosslingual.language_model.memory_plan import measure_sizes, plan_memory
-from crosslingual.language_model.mixture import MixtureOptions
-from crosslingual.language_model.objectives import DocumentObjective
-from crosslingual.language_model.options import AttentionOptions, Tuning
-from crosslingual.language_model.packed_tokens import training_work
+from crosslingual.language_model.objectives import DocumentObjective, training_work
 from crosslingual.language_model.token_shards import TokenShards
 from crosslingual.language_model.train import choose, train_language_model
+from crosslingual.options import AttentionOptions, MixtureOptions, Tuning
 from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
 from tests.crosslingual.tiny_corpus import build, prose, source, write_jsonl
 

@@ -7,7 +7,8 @@ import torch
 from backbone.errors import PolygraftError
 from backbone.training.loop import TrainConfig, fit
 from crosslingual.language_model.bits_per_byte import score_text
-from crosslingual.language_model.packed_tokens import LanguageObjective, PackedTokens, pack
+from crosslingual.language_model.objectives import LanguageObjective
+from crosslingual.language_model.packed_tokens import PackedTokens, pack
 from crosslingual.tokenization.train import blank_gpt2, load_tokenizer, train_byte_bpe
 
 TEXTS = ["The owl and the cat went to sea.", "The cat sat on the mat, and the owl sat on the cat.", "Ünïcode, 漢字 👍!"]

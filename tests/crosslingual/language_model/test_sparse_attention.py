@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from backbone.errors import PolygraftError
 from backbone.training.config import TrainConfig
 from backbone.training.sampler import Batches
-from crosslingual.language_model.options import AttentionOptions
 from crosslingual.language_model.packed_tokens import PackedTokens
 from crosslingual.language_model.sparse_attention import (
     SparseAttention,
@@ -19,6 +18,7 @@ from crosslingual.language_model.sparse_attention import (
     sparse_layers,
 )
 from crosslingual.language_model.train import Tuning, train_language_model
+from crosslingual.options import AttentionOptions
 from tests.crosslingual.tiny_models import gpt2, llama
 
 SMALL = AttentionOptions(attention="alternating", block=2, window=6, dense_tail=0.25)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from crosslingual.alignment.words import WordReader
+from crosslingual.alignment import WordReader
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vocabulary_transfer.inputs import Parallel

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import digamma
 
 from backbone.errors import PolygraftError
-from crosslingual.alignment.ibm2 import AlignerOptions, align_words
+from crosslingual.alignment import AlignerOptions, align_words
 
 NONE = -1
 

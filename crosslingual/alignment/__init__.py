@@ -1,1 +1,0 @@
-"""Word alignment of parallel text."""
