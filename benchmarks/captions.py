@@ -18,7 +18,7 @@ from backbone.errors import UsageError
 from scripts._app.cli import Device, Json, emit, remark, run_file
 
 if TYPE_CHECKING:
-    from starter_build.starter.captioner import CaptionData
+    from starter_build.starter.captioners import CaptionData
 
 FIGURES = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
 MAPPERS = ("mlp", "transformer")
@@ -54,7 +54,7 @@ class Options:
 def main(options: Options) -> int:
     """Train, caption, compare and print."""
     from backbone.clip import ImageEncoder
-    from starter_build.starter.captioner import caption_data
+    from starter_build.starter.captioners import caption_data
 
     work = options.work.expanduser()
     data = caption_data(options.data.expanduser(), work, ImageEncoder.from_pretrained(device=options.device))
@@ -85,7 +85,7 @@ def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[str]]:
 def _captions(options: Options, data: "Mapping[str, CaptionData]", work: Path, mapper: str, seed: int) -> list[str]:
     """Train one captioner (or load what an earlier call trained) and caption the test images."""
     from backbone.generation.config import Decoding
-    from starter_build.starter.captioner import starter_run
+    from starter_build.starter.captioners import starter_run
 
     remark(f"{mapper} mapper, seed {seed}")
     captioner = starter_run(dict(data), work, mapper=mapper, seed=seed, device=options.device).captioner

@@ -88,7 +88,7 @@ def main(options: Options) -> int:
 
 def _laboratory(options: Options) -> "MultilingualExperiment":
     from benchmarks.multilingual.comparisons import MultilingualExperiment
-    from starter_build.datasets.multilingual_world import world_material
+    from starter_build.datasets.world import world_material
 
     work = options.work.expanduser()
     world = world_material(options.data.expanduser(), work / "world")

@@ -25,7 +25,7 @@ from scripts._app.cli import Device, Json, emit, remark, run_file
 if TYPE_CHECKING:
     from benchmarks.video.experiment import NarrationExperiment
     from benchmarks.video.tables import NarrationRun
-    from starter_build.datasets.narrated_clips import Part
+    from starter_build.datasets.emoji_clips import Part
 
 Section = Literal["table", "ablations", "novelty", "growth"]
 SECTIONS: tuple[Section, ...] = ("table", "ablations", "novelty", "growth")

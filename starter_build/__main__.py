@@ -60,16 +60,16 @@ _FOLDERS: dict[Step, str] = {"language": "gpt2", "image-text": "clip"}
 def _make(step: Step, folder: Path, options: Options) -> Path:
     data, work = options.data.expanduser(), options.work.expanduser()
     if step == "language":
-        from starter_build.starter.language import LanguageRun, build_language
+        from starter_build.starter.language import build_language
 
-        run = LanguageRun(steps=options.steps, processes=options.processes, seed=options.seed)
-        return build_language(data, work / "language", folder, run)
+        how = {"steps": options.steps, "processes": options.processes, "seed": options.seed}
+        return build_language(data, work / step, folder, **how)
     if step == "image-text":
         from starter_build.starter.image_text import build_image_text
 
-        return build_image_text(data, work / "image-text", folder, seed=options.seed)
+        return build_image_text(data, work / step, folder, seed=options.seed)
     if step == "personal":
-        from starter_build.starter.personal import build_personal
+        from starter_build.starter.captioners import build_personal
 
         return build_personal(data, work, folder, seed=options.seed)
     if step == "narrator":
@@ -77,18 +77,18 @@ def _make(step: Step, folder: Path, options: Options) -> Path:
 
         return build_narrator(data, work, folder, seed=options.seed)
     if step == "french":
-        from starter_build.starter.french import build_french
+        from starter_build.starter.transfer import build_french
 
         return build_french(data, work, folder, seed=options.seed)
     if step == "multilingual":
-        from starter_build.starter.multilingual import build_multilingual
+        from starter_build.starter.language import build_multilingual
 
         return build_multilingual(data, work / step, folder, minutes=options.minutes, seed=options.seed)
     if step == "vocabulary":
         from starter_build.starter.narrator import build_vocabulary
 
         return build_vocabulary(data, folder)
-    from starter_build.starter.captioner import build_captioner
+    from starter_build.starter.captioners import build_captioner
 
     return build_captioner(data, work, folder, seeds=tuple(range(options.seed, options.seed + 3)))
 

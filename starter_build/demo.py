@@ -67,7 +67,7 @@ def main(options: Options) -> int:
     english = Backbone.from_pretrained("starter", device="cpu", dtype="float32")
     remark(f"reading and tokenizing {len(material.training):,} documents")
     tokenizer, rows = material.tokenizer, material.rows(min(_CONTEXT, english.context))
-    vectors = _english_vectors(material), material.vectors
+    vectors = _english_vectors(material), material.target_vectors
     remark(f"making embedding rows with {len(material.dictionary.pairs):,} pairs of words")
     method = TransferOptions(init="wechsel", clean_dictionary=True, fallback="multivariate")
     backbone, report = transfer(english, tokenizer, *vectors, material.dictionary, method)
@@ -86,8 +86,7 @@ def main(options: Options) -> int:
 
 def _english_vectors(material: "TransferMaterial") -> "WordVectors":
     """Return word vectors of English, trained on the verses alone."""
-    from starter_build.datasets.languages import parallel_verses
-    from starter_build.datasets.transfer_texts import LATIN, split_lines, train_vectors
+    from starter_build.datasets.transfer_texts import LATIN, parallel_verses, split_lines, train_vectors
 
     english, _ = parallel_verses(material.data, material.code)
     return train_vectors(split_lines(english), material.folder / "english.bin", LATIN)

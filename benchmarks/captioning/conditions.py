@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from multimodal.profile.profile import NOBODY, Context, ContextLimits, ContextMode, Profile
-from starter_build.starter.personal_captioners import CaptionSystem, pasts_for, seen_by
+from starter_build.starter.captioners import CaptionSystem, pasts_for, seen_by
 
 if TYPE_CHECKING:
     from multimodal.batches import CaptionSet

@@ -17,9 +17,8 @@ from multimodal.data.posts import Post
 from multimodal.profile.profile import NOBODY, Context
 from multimodal.reranking.rerank import KNOWN, VOTERS, rerank
 from scripts._app.cli import remark
-from starter_build.datasets.post_sets import Benchmark, load_authors, load_voices
-from starter_build.datasets.voice_posts import voice_of
-from starter_build.starter.personal_captioners import MAX_TOKENS, SYSTEMS, CaptionSchedule, size_of, train_system
+from starter_build.datasets.post_sets import Benchmark, load_authors, load_voices, voice_of
+from starter_build.starter.captioners import MAX_TOKENS, SYSTEMS, CaptionSchedule, size_of, train_system
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder

@@ -9,8 +9,7 @@ from multimodal.metrics.bootstrap import paired_p_value, ratio_interval
 from multimodal.metrics.caption import score, score_each
 from multimodal.metrics.personalization import counterfactual
 from scripts._app.cli import remark
-from starter_build.datasets.post_sets import scored_form
-from starter_build.datasets.voice_posts import voice_of
+from starter_build.datasets.post_sets import scored_form, voice_of
 
 SHOWN = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
 

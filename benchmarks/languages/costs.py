@@ -37,7 +37,7 @@ def measure_costs(code: str, data: Path, work: Path, methods: Sequence[str]) -> 
 def _cost(code: str, data: Path, work: Path, method: str) -> Cost:
     from crosslingual.vocabulary_transfer.transfer import peak_memory
     from starter_build.datasets.transfer_texts import TransferMaterial
-    from starter_build.starter.transfer_starts import begin
+    from starter_build.starter.transfer import begin
 
     begun = begin(method, TransferMaterial(code=code, data=data, work=work), seed=0)
     return Cost(language=code, method=method, seconds=begun.seconds, mebibytes=peak_memory() / 2**20)

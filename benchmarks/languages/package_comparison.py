@@ -19,8 +19,8 @@ import tyro
 from backbone.io.files import atomic_file
 from crosslingual.vectors.fasttext_bin import MAGIC
 from scripts._app.cli import emit, remark
-from starter_build.datasets.languages import language_documents, parallel_verses
-from starter_build.datasets.text import english_documents
+from starter_build.datasets.readers import english_documents
+from starter_build.datasets.transfer_texts import language_documents, parallel_verses
 from starter_build.processes import run_program
 
 _TOKENS = 50_257
@@ -111,7 +111,7 @@ def _models(work: Path, data: Path) -> tuple[Path, Path]:
 def _words(dictionary: Path, data: Path, number: int) -> list[str]:
     """Return distinct words, those of verses first, and write pairs of them as the dictionary."""
     from crosslingual.vectors.dictionary import Dictionary
-    from starter_build.datasets.languages import dictionary_files
+    from starter_build.datasets.transfer_texts import dictionary_files
 
     ((path, reverse),) = dictionary_files(data, "fr")
     pairs = [pair for pair in Dictionary.open(path, reverse=reverse).cleaned().pairs if pair[0] != pair[1]]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from backbone.io.files import read_json, write_text
 from benchmarks.common import file_name
 from scripts._app.cli import remark
-from starter_build.starter.transfer_starts import SCRATCH, begin
+from starter_build.starter.transfer import SCRATCH, begin
 
 if TYPE_CHECKING:
     from starter_build.datasets.transfer_texts import TransferMaterial

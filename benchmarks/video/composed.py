@@ -70,8 +70,7 @@ def _square(image: Image.Image) -> Image.Image:
 
 def example(data: Path, target: Path) -> list[Part]:
     """Write the example video: six emoji known to the starter's image-text model and not to its narrator."""
-    from starter_build.datasets.emoji_clips import emoji_clips
-    from starter_build.datasets.narrated_clips import part_of
+    from starter_build.datasets.emoji_clips import emoji_clips, part_of
     from starter_build.datasets.splits import load_splits
 
     sides = load_splits()

@@ -15,8 +15,8 @@ from pathlib import Path
 from backbone.errors import PolygraftError
 from starter_build.datasets.images import WORDNET
 from starter_build.datasets.packages import fetch
-from starter_build.datasets.recipes import PACKAGE, recipes
-from starter_build.starter.image_text_words import dictionary_texts
+from starter_build.datasets.readers import RECIPES, recipes
+from starter_build.starter.image_text_data import dictionary_texts
 from video.vocabulary.narrations import clean, read_narrations
 from video.vocabulary.pair_encoding import FUNCTION_WORDS
 
@@ -54,7 +54,7 @@ def distractors(data: Path, file: Path | None, *, forbidden: Collection[str]) ->
 
 def steps(data: Path) -> list[str]:
     """The steps of all recipes, cleaned as narrations are."""
-    return [clean(step) for recipe in recipes(fetch(PACKAGE, data)) for step in recipe.steps]
+    return [clean(step) for recipe in recipes(fetch(RECIPES, data)) for step in recipe.steps]
 
 
 def names_of_things(data: Path) -> list[str]:

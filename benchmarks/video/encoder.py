@@ -18,13 +18,10 @@ from backbone.io.files import atomic_folder, write_json
 from backbone.starter import starter_path
 from scripts._app.cli import remark
 from starter_build.datasets.captions import normalise
-from starter_build.datasets.images import WORDNET, images
-from starter_build.datasets.lexicon import read_wordnet
-from starter_build.datasets.packages import fetch
-from starter_build.datasets.splits import load_splits, read_rows
+from starter_build.datasets.images import images
+from starter_build.datasets.splits import load_splits
 from starter_build.starter.image_text import ImageTextMaterial, fit_head
-from starter_build.starter.image_text_data import TOWER, load_teacher, select, teach, tower_features
-from starter_build.starter.imagenet import class_names, classifier_weights
+from starter_build.starter.image_text_data import select, teach, tower_features, unseen_classes
 
 _HEAD = "visual.head."
 _SIDES = ("train", "validation")
@@ -70,24 +67,20 @@ def _copy_form(starter: Path, folder: Path) -> None:
 
 
 def _material(data: Path, work: Path, untrained: Path) -> ImageTextMaterial:
-    """Encode the images that are no emoji, and name the classes that no held-out image shows."""
     sides = load_splits()
     every = [image for image in images(data) if image.id in sides]
     held_out = {normalise(image.text) for image in every if sides[image.id] != "train"}
-    concepts = {concept for concept, side, _ in read_rows() if side != "train"}
-    classes = class_names(read_wordnet(fetch(WORDNET, data)), held_out, concepts)
     found = [image for image in every if image.set != "emoji" and sides[image.id] in _SIDES]
     rows = {side: [row for row, image in enumerate(found) if sides[image.id] == side] for side in _SIDES}
-    targets = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
-    named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
+    targets = teach([image.text for image in found], data, work).float()
     # the text tower was centred on the captions of all training images: as it is, so must the teacher's vectors be
-    training = [image.text for image in every if sides[image.id] == "train"]
-    center = teach(lambda: load_teacher(data, work), training, work).float().mean(0)
+    center = teach([image.text for image in every if sides[image.id] == "train"], data, work).float().mean(0)
     features = tower_features(ImageEncoder.untrained(untrained), [image.image for image in found], work)
+    class_weights, class_vectors = unseen_classes(data, work, held_out)
     return ImageTextMaterial(
         splits={side: select(found, own, features, targets - center) for side, own in rows.items()},
         texts=[],
         vectors=torch.zeros(0),
-        class_weights=classifier_weights(TOWER)[list(classes)],
-        class_vectors=named - named.mean(0),
+        class_weights=class_weights,
+        class_vectors=class_vectors,
     )

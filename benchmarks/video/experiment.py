@@ -20,8 +20,7 @@ from benchmarks.video.systems import SYSTEMS, NarrationSchedule, NarrationSystem
 from benchmarks.video.tables import NarrationRun
 from benchmarks.video.vocabularies import BenchmarkVocabulary, described, embed, name_list
 from scripts._app.cli import remark
-from starter_build.datasets.emoji_clips import emoji_clips, plain_names
-from starter_build.datasets.narrated_clips import Part, Videos, encode, part
+from starter_build.datasets.emoji_clips import Part, Videos, emoji_clips, encode, part, plain_names
 from starter_build.datasets.splits import load_splits
 from starter_build.datasets.voices import spoken
 from video.vocabulary.exact_search import search

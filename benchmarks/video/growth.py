@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.video.distractors import names_of_things
 from benchmarks.video.vocabularies import BenchmarkVocabulary, name_list
 from starter_build.datasets.documents import hash_share
-from starter_build.datasets.narrated_clips import Part, Videoset
+from starter_build.datasets.emoji_clips import Part, Videoset
 from video.timeline.query import Segment
 from video.update.update import Decision, grow
 from video.vocabulary.exact_search import search

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from starter_build.datasets.documents import clean, hash_share, held_out
-from starter_build.datasets.recipes import Recipe
+from starter_build.datasets.readers import Recipe
 from starter_build.datasets.splits import Side
 from video.data.clip_features import ClipSet
 from video.data.clips import Clip

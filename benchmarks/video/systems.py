@@ -9,7 +9,7 @@ from video.config import NarratorConfig
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
-    from starter_build.datasets.narrated_clips import Videos
+    from starter_build.datasets.emoji_clips import Videos
     from video.training.train import TrainedNarrator
 
 MEAN, ADAPTER, WRITES, BATCH, FRAMES_FIRST, OURS = (
@@ -77,7 +77,7 @@ class NarrationSchedule:
     fresh_lr: float = 9e-4
     """The same for what begins at random."""
     lesson: str = "first names, stills"
-    """One of `starter_build.datasets.narrated_clips.LESSONS`."""
+    """One of `starter_build.datasets.emoji_clips.LESSONS`."""
 
 
 def train_system(

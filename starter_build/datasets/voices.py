@@ -15,20 +15,162 @@ shortcodes  `github` :smile: #happy #joy (its name, then its tags if it has any)
 Left out because four of five texts or more are those of another voice: British names and tags (99 % and 94 % American),
 GitHub's descriptions (99 % CLDR's names), GitHub's shortcodes without its tags (81 % Slack's), Discord's (99 %
 JoyPixels').
-
-`python -m starter_build.datasets.voices` prints how much the voices have in common.
 """
 
+import ast
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from starter_build.datasets import voice_words as words
+from backbone.errors import PolygraftError
 from starter_build.datasets.images import EMOJI_FLUENT, EMOJI_NAMES, EMOJI_TWITTER, WORDNET, ImageRecord, emoji
 from starter_build.datasets.lexicon import read_wordnet
-from starter_build.datasets.packages import Package, data_root, fetch
+from starter_build.datasets.packages import Package, fetch, member
+
+MAX_WORDS = 5
+"""Tags or keywords of one text."""
+
+Words = Iterator[tuple[str, list[str]]]
+"""Code of an emoji and what a community calls it."""
+Reader = Callable[[Path], Words]
+Writer = Callable[[list[str]], str]
+
+_HASHTAG = re.compile(r"(?=.*[^\W\d_])\w[\w\s'’.&-]*")
+
+
+# How they write
+
+
+def spaced(words: list[str]) -> str:
+    """Words between spaces."""
+    return " ".join(words)
+
+
+def listed(mark: str) -> Writer:
+    """The first `MAX_WORDS` words with `mark` between them."""
+    return lambda words: mark.join(words[:MAX_WORDS])
+
+
+def colons(words: list[str]) -> str:
+    """Shortcodes as people type them."""
+    return " ".join(f":{word}:" for word in words)
+
+
+def hashtags(words: Iterable[str]) -> str:
+    """The first `MAX_WORDS` words as hashtags, which hold neither spaces nor marks.
+
+    What has no letter ("100"), or marks that words do not have (":D", "on!"), cannot be one and falls out.
+    """
+    tags = ("#" + re.sub(r"\W", "", word) for word in words if _HASHTAG.fullmatch(word))
+    return " ".join(list(dict.fromkeys(tags))[:MAX_WORDS])
+
+
+def tagged(words: list[str]) -> str:
+    """The first word as it is, the others as hashtags."""
+    return f"{words[0]} {hashtags(words[1:])}".strip()
+
+
+# Where their words are
+
+
+def emoji_code(name: str) -> str:
+    """Code points as `images.emoji` writes them, from code points in any case or from the characters themselves."""
+    points = name.lower().split("-") if name.isascii() else [f"{ord(character):04x}" for character in name]
+    return "-".join(point for point in points if point != "fe0f")
+
+
+def cldr(entry_words: Callable[[dict[str, Any]], list[str]]) -> Reader:
+    """CLDR's names and keywords, as Emojibase passes them on."""
+
+    def read(package: Path) -> Words:
+        for entry in _json(package, "package/en/data.json"):
+            yield emoji_code(entry["hexcode"]), entry_words(entry)
+
+    return read
+
+
+def charts(package: Path) -> Words:
+    """The group, the subgroup and the name under which the charts of Unicode list an emoji."""
+    titles = {message["order"]: message["message"] for message in _json(package, "package/en/messages.json")["groups"]}
+    shelves = _json(package, "package/meta/groups.json")["subgroups"]
+    for entry in _json(package, "package/en/data.json"):
+        if "group" in entry and "subgroup" in entry:
+            words = [titles[entry["group"]], shelves[str(entry["subgroup"])], entry["label"]]
+            yield emoji_code(entry["hexcode"]), words
+
+
+def preset(name: str) -> Reader:
+    """One of the sets of shortcodes that Emojibase keeps."""
+
+    def read(package: Path) -> Words:
+        for code, names in _json(package, f"package/en/shortcodes/{name}.json").items():
+            yield emoji_code(code), names if isinstance(names, list) else [names]
+
+    return read
+
+
+def datasource(key: str) -> Reader:
+    """A field of the table of emoji that Slack's clients use."""
+
+    def read(package: Path) -> Words:
+        for entry in _json(package, "package/emoji.json"):
+            yield emoji_code(entry["unified"]), [entry[key]] if entry[key] else []
+
+    return read
+
+
+def gemoji(package: Path) -> Words:
+    """GitHub's first shortcode and its tags, from a module of JavaScript whose literals are all of one form."""
+    literal = r"emoji: '([^']*)',\s*names: \[([^\]]*)\],\s*tags: \[([^\]]*)\]"
+    for characters, names, tags in re.findall(literal, member(package, "package/index.js").read_text()):
+        shortcode, *_ = re.findall(r"'([^']*)'", names)
+        yield emoji_code(characters), [f":{shortcode}:", *re.findall(r"'([^']*)'", tags)]
+
+
+def emojilib(package: Path) -> Words:
+    """The keywords of emojilib but the first, which repeats the CLDR name."""
+    for characters, keywords in _json(package, "package/dist/emoji-en-US.json").items():
+        yield emoji_code(characters), keywords[1:]
+
+
+def joypixels(package: Path) -> Words:
+    """The shortcode of JoyPixels and its alternates."""
+    for entry in _json(package, "package/emoji.json").values():
+        names = [entry["shortname"], *entry["shortname_alternates"]]
+        yield emoji_code(entry["code_points"]["fully_qualified"]), [name.strip(":") for name in names]
+
+
+def joypixels_keywords(package: Path) -> Words:
+    """The keywords of JoyPixels; those such as "uc6" tell the version of Unicode and are left out."""
+    for entry in _json(package, "package/emoji.json").values():
+        words = [word for word in entry["keywords"] if not re.fullmatch(r"uc\d+", word)]
+        yield emoji_code(entry["code_points"]["fully_qualified"]), words
+
+
+def openmoji(package: Path) -> Words:
+    """The tags that OpenMoji's designers add to CLDR's."""
+    for entry in _json(package, "package/data/openmoji.json"):
+        yield emoji_code(entry["hexcode"]), [word for word in entry["openmoji_tags"].split(", ") if word]
+
+
+def zulip(package: Path) -> Words:
+    """The canonical name and the aliases in Zulip, from a module of Python that is read and not run."""
+    module = ast.parse(member(package, "zulip_emoji_mapping/emoji_names.py").read_text())
+    tables = [node.value for node in module.body if isinstance(node, ast.AnnAssign) and node.value]
+    for code, names in (ast.literal_eval(tables[0]) if tables else {}).items():
+        yield emoji_code(code), [names["canonical_name"], *names["aliases"]]
+
+
+def _json(package: Path, path: str) -> Any:
+    file = member(package, path)
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PolygraftError(f"{file} is not JSON ({error}); remove the package's folder to fetch it again.") from None
+
 
 GEMOJI = Package(registry="npm", name="gemoji", version="8.1.0")
 EMOJILIB = Package(registry="npm", name="emojilib", version="4.0.3")
@@ -39,40 +181,35 @@ ZULIP = Package(registry="pypi", name="zulip-emoji-mapping", version="1.0.1")
 Family = Literal["name", "tags", "shortcode"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Voice:
+class Voice(NamedTuple):
     """A community, where its words are and how it writes them."""
 
     name: str
     family: Family
     package: Package
     licence: str
-    read: words.Reader
-    write: words.Writer
+    read: Reader
+    write: Writer
 
 
-_LABEL, _TAGS = words.cldr(lambda entry: [entry["label"]]), words.cldr(lambda entry: entry.get("tags", []))
-_BOTH = words.cldr(lambda entry: [entry["label"], *entry.get("tags", [])])
-_TABLE: tuple[tuple[str, Family, Package, str, words.Reader, words.Writer], ...] = (
-    ("cldr-name", "name", EMOJI_NAMES, "Unicode-3.0", _LABEL, words.spaced),
-    ("unicode", "name", EMOJI_TWITTER, "Unicode-3.0", words.datasource("name"), words.spaced),
-    ("charts", "name", EMOJI_NAMES, "Unicode-3.0", words.charts, words.listed(" / ")),
-    ("cldr-tags", "tags", EMOJI_NAMES, "Unicode-3.0", _BOTH, words.tagged),
-    ("cldr-keywords", "tags", EMOJI_NAMES, "Unicode-3.0", _TAGS, words.listed(" | ")),
-    ("emojilib", "tags", EMOJILIB, "MIT", words.emojilib, words.hashtags),
-    ("joypixels-keywords", "tags", JOYPIXELS, "MIT", words.joypixels_keywords, words.listed(", ")),
-    ("openmoji", "tags", OPENMOJI, "CC-BY-SA-4.0", words.openmoji, words.listed(", ")),
-    ("github", "shortcode", GEMOJI, "MIT", words.gemoji, words.tagged),
-    ("slack", "shortcode", EMOJI_TWITTER, "MIT", words.datasource("short_name"), words.colons),
-    ("joypixels", "shortcode", JOYPIXELS, "MIT", words.joypixels, words.colons),
-    ("emojibase", "shortcode", EMOJI_NAMES, "MIT", words.preset("emojibase"), words.colons),
-    ("emojibase-legacy", "shortcode", EMOJI_NAMES, "MIT", words.preset("emojibase-legacy"), words.colons),
-    ("cldr-shortcode", "shortcode", EMOJI_NAMES, "MIT", words.preset("cldr"), words.colons),
-    ("zulip", "shortcode", ZULIP, "Apache-2.0", words.zulip, words.colons),
-)
-VOICES = tuple(
-    Voice(name=name, family=family, package=package, licence=licence, read=read, write=write)
-    for name, family, package, licence, read, write in _TABLE
+_LABEL, _TAGS = cldr(lambda entry: [entry["label"]]), cldr(lambda entry: entry.get("tags", []))
+_BOTH = cldr(lambda entry: [entry["label"], *entry.get("tags", [])])
+VOICES = (
+    Voice("cldr-name", "name", EMOJI_NAMES, "Unicode-3.0", _LABEL, spaced),
+    Voice("unicode", "name", EMOJI_TWITTER, "Unicode-3.0", datasource("name"), spaced),
+    Voice("charts", "name", EMOJI_NAMES, "Unicode-3.0", charts, listed(" / ")),
+    Voice("cldr-tags", "tags", EMOJI_NAMES, "Unicode-3.0", _BOTH, tagged),
+    Voice("cldr-keywords", "tags", EMOJI_NAMES, "Unicode-3.0", _TAGS, listed(" | ")),
+    Voice("emojilib", "tags", EMOJILIB, "MIT", emojilib, hashtags),
+    Voice("joypixels-keywords", "tags", JOYPIXELS, "MIT", joypixels_keywords, listed(", ")),
+    Voice("openmoji", "tags", OPENMOJI, "CC-BY-SA-4.0", openmoji, listed(", ")),
+    Voice("github", "shortcode", GEMOJI, "MIT", gemoji, tagged),
+    Voice("slack", "shortcode", EMOJI_TWITTER, "MIT", datasource("short_name"), colons),
+    Voice("joypixels", "shortcode", JOYPIXELS, "MIT", joypixels, colons),
+    Voice("emojibase", "shortcode", EMOJI_NAMES, "MIT", preset("emojibase"), colons),
+    Voice("emojibase-legacy", "shortcode", EMOJI_NAMES, "MIT", preset("emojibase-legacy"), colons),
+    Voice("cldr-shortcode", "shortcode", EMOJI_NAMES, "MIT", preset("cldr"), colons),
+    Voice("zulip", "shortcode", ZULIP, "Apache-2.0", zulip, colons),
 )
 
 
@@ -118,32 +255,3 @@ def voice_texts(root: Path) -> dict[str, dict[str, str]]:
 def _texts(voice: Voice, package: Path) -> dict[str, str]:
     written = {code: voice.write(list(dict.fromkeys(said))) for code, said in voice.read(package)}
     return {code: text for code, text in written.items() if text}
-
-
-def overlap(first: Mapping[str, str], second: Mapping[str, str]) -> float:
-    """The share of the emoji named by both voices to which they give the same text, but for capitals."""
-    both = first.keys() & second.keys()
-    return sum(first[code].casefold() == second[code].casefold() for code in both) / max(1, len(both))
-
-
-def shared_words(first: Mapping[str, str], second: Mapping[str, str]) -> float:
-    """The share of words that two texts have in common (of those in either), over the emoji named by both voices."""
-    both = first.keys() & second.keys()
-    pairs = [(_words(first[code]), _words(second[code])) for code in both]
-    return sum(len(one & other) / max(1, len(one | other)) for one, other in pairs) / max(1, len(both))
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[^\W_]+", text.casefold()))
-
-
-def _print_overlaps(texts: Mapping[str, Mapping[str, str]]) -> None:
-    """A line for each voice: emoji it names, then equal texts / shared words in percent for each voice."""
-    for first, said in texts.items():
-        cells = (f"{overlap(said, other):3.0%}/{shared_words(said, other):4.0%}" for other in texts.values())
-        print(f"{first:18} {len(said):5}  " + "  ".join(cell.replace("%", "") for cell in cells))
-
-
-if __name__ == "__main__":
-    found = spoken(data_root())
-    _print_overlaps({v.name: {s.code: s.texts[v.name] for s in found if v.name in s.texts} for v in VOICES})

@@ -10,15 +10,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from crosslingual.corpus.unicode_scripts import writing_of
-from starter_build.datasets.bible import PACKAGE as BIBLES
-from starter_build.datasets.bible import chapters
 from starter_build.datasets.documents import Document, clean, hash_share, is_written, tidy
-from starter_build.datasets.english import office_help
+from starter_build.datasets.multilingual_texts import MultilingualMaterial, build_material
 from starter_build.datasets.packages import Package, fetch, member
+from starter_build.datasets.readers import BIBLES, chapters, office_help
 
 _QURAN = Package(registry="npm", name="quran-json", version="3.1.2")
 _ESSAYS = Package(registry="debian", name="dasher-data")
@@ -130,3 +129,18 @@ def _essays(file: Path) -> Iterator[Document]:
         if place == len(paragraphs) - 1 or sum(len(part.encode()) for part in page) >= _ESSAY_BYTES:
             yield Document(source="essays", id=f"{file.stem}/{number}", text="\n".join(page), licence="GPL-2+")
             page, number = [], number + 1
+
+
+# pages of help are short and hold menus, chapters are one line
+_RULES = "[rules]\nmin_words = 10\nmin_ended_lines = 0.0\nmax_newlines = 0.5\n"
+
+
+def world_material(data: Path, folder: Path) -> MultilingualMaterial:
+    """Return the corpus of all languages, made where it is missing.
+
+    Args:
+        data: where fetched packages are kept.
+        folder: where the corpus is kept, and what it is made of.
+    """
+    languages = {code: partial(world_documents, data, code) for code in WORLD}
+    return build_material(languages, folder, for_test=kept_for_test, rules=_RULES)

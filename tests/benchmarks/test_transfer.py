@@ -5,8 +5,8 @@ import json
 import pytest
 
 from backbone.gpt2 import Backbone
-from starter_build.datasets import transfer_texts as material
-from starter_build.starter import french
+from starter_build.datasets import transfer_texts
+from starter_build.starter import transfer
 from tests.starter_build.tiny_bibles import TINY, write_bibles, write_english_vectors
 
 SMALL = ("--steps", 20, "--batch", 2, "--context", 16)
@@ -19,7 +19,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def work(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(material, "LATIN", TINY)
+    monkeypatch.setattr(transfer_texts, "LATIN", TINY)
     (tmp_path / "transfer").mkdir()
     write_english_vectors(root, tmp_path / "transfer")
     return tmp_path / "transfer"
@@ -62,7 +62,7 @@ def test_rates_are_tried_on_documents_that_no_model_reads(measure, work):
 
 
 def test_the_documents_of_each_part_are_apart(root, work):
-    made = material.TransferMaterial(code="sw", data=root, work=work)
+    made = transfer_texts.TransferMaterial(code="sw", data=root, work=work)
     assert made.test and made.validation
     assert not set(made.test) & set(made.training)
     read = made.tokenizer.decode(made.rows(16).tokens.tolist())
@@ -89,9 +89,9 @@ def test_the_demo_shows_a_model_before_and_after(polygraft, root, work, tmp_path
 
 
 def test_the_french_starter_is_a_vocabulary_on_the_same_body(polygraft, root, work, tmp_path, monkeypatch):
-    monkeypatch.setattr(french, "_STEPS", 6)
-    monkeypatch.setattr(french, "_CONTEXT", 16)
-    folder = french.build_french(root, tmp_path, tmp_path / "french")
+    monkeypatch.setattr(transfer, "_STEPS", 6)
+    monkeypatch.setattr(transfer, "_CONTEXT", 16)
+    folder = transfer.build_french(root, tmp_path, tmp_path / "french")
     loaded, base = Backbone.from_pretrained(str(folder), device="cpu"), Backbone.from_pretrained(device="cpu")
     assert loaded.body_digest == base.body_digest and loaded.kin == (base.digest,)
     assert not (folder / "model.safetensors").exists()

@@ -11,21 +11,31 @@ from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.starter import starter_path
 from starter_build.datasets.lexicon import Lexicon
-from starter_build.starter.image_text_card import render_card
+from starter_build.starter.image_text import render_card
+from starter_build.starter.image_text_data import (
+    END_ID,
+    class_features,
+    class_names,
+    classifier_weights,
+    composed_captions,
+    dictionary_texts,
+    train_tokenizer,
+)
 from starter_build.starter.image_text_fit import (
     CaptionBank,
     HeadObjective,
     Rows,
     TextObjective,
+    apply_ridge,
     cross_entropy,
+    retrieval,
+    retrieval_by_set,
+    ridge,
     start_from_ridge,
     start_from_teacher,
     train_head,
     train_text,
 )
-from starter_build.starter.image_text_score import apply_ridge, retrieval, retrieval_by_set, ridge
-from starter_build.starter.image_text_words import END_ID, composed_captions, dictionary_texts, train_tokenizer
-from starter_build.starter.imagenet import class_features, class_names, classifier_weights
 
 # Scoring
 

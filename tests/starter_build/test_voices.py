@@ -7,7 +7,6 @@ import pytest
 from backbone.errors import PolygraftError
 from starter_build.datasets.images import EMOJI_NAMES, EMOJI_TWITTER, emoji
 from starter_build.datasets.packages import MARKER
-from starter_build.datasets.voice_words import emoji_code, hashtags
 from starter_build.datasets.voices import (
     EMOJILIB,
     GEMOJI,
@@ -15,9 +14,9 @@ from starter_build.datasets.voices import (
     OPENMOJI,
     VOICES,
     ZULIP,
+    emoji_code,
     gather,
-    overlap,
-    shared_words,
+    hashtags,
     voice_texts,
 )
 from tests.starter_build.opendata_trees import LEXICON, emoji_trees, write
@@ -138,10 +137,3 @@ def test_codes_are_read_from_characters_and_from_any_spelling():
 
 def test_hashtags_are_words_without_blanks_and_at_most_five():
     assert hashtags(["hot dog", "i’m", "100", ":D", "hot-dog", *"abcd"]) == "#hotdog #im #a #b #c"
-
-
-def test_what_voices_have_in_common_is_counted_where_both_speak():
-    first, second = {"a": "dog face", "b": "sun", "c": "hat"}, {"a": "DOG FACE", "b": "bright sun", "d": "x"}
-    assert overlap(first, second) == overlap(second, first) == 0.5
-    assert shared_words(first, second) == 0.75
-    assert overlap(first, {}) == shared_words({}, second) == 0

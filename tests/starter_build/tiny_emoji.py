@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from starter_build.datasets.emoji_clips import ANIMATED
 from starter_build.datasets.images import EMOJI_FLUENT, EMOJI_NAMES, EMOJI_TWITTER, WORDNET
 from starter_build.datasets.packages import MARKER
-from starter_build.datasets.recipes import PACKAGE as RECIPES
+from starter_build.datasets.readers import RECIPES
 from starter_build.datasets.voices import EMOJILIB, GEMOJI, JOYPIXELS, OPENMOJI, ZULIP
 from tests.starter_build.opendata_trees import paint, write
 

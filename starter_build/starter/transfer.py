@@ -1,10 +1,94 @@
-"""The starter's vocabulary in French: embedding rows and a tokenizer, on the English model's body as it is."""
+"""Ways to begin in another language, and the starter's vocabulary in French on the English model's body."""
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from backbone.checkpoint.model_card import ModelCard, write_card
 from backbone.io.files import atomic_folder, write_json
+from crosslingual.options import AlignmentOptions, TransferOptions
 from scripts._app.cli import remark
+
+if TYPE_CHECKING:
+    from backbone.gpt2 import Backbone
+    from starter_build.datasets.transfer_texts import TransferMaterial
+
+
+SCRATCH = "from scratch"
+
+
+_VECTORS = ("source_vectors", "target_vectors", "dictionary")
+_CLEAN = {
+    "clean_dictionary": True,
+    "alignment": AlignmentOptions(normalise=True, centre=True, drop_worst=0.1),
+    "fallback": "multivariate",
+}
+
+
+def _start(init: Any, *needs: str, **options: Any) -> tuple[TransferOptions, tuple[str, ...]]:
+    return TransferOptions(init=init, **options), needs
+
+
+# each method with its options and the fields of `Evidence` that it is given
+STARTS = {
+    "random": _start("random"),
+    "mean": _start("mean"),
+    "multivariate": _start("multivariate"),
+    "fvt": _start("fvt", fallback="multivariate"),
+    "focus": _start("focus", "token_vectors"),
+    "wechsel": _start("wechsel", *_VECTORS),
+    "wechsel, cleaned": _start("wechsel", *_VECTORS, **_CLEAN),
+    "dict": _start("dict", "dictionary", fallback="multivariate"),
+    "transtoken": _start("transtoken", "parallel", fallback="multivariate"),
+    "auto": _start("auto", *_VECTORS, "parallel", "token_vectors", **_CLEAN),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A model to train on, and what it cost to make."""
+
+    backbone: "Backbone"
+    seconds: float
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Rows by origin, matches, precision of the alignment."""
+
+
+def begin(name: str, material: "TransferMaterial", seed: int) -> Begun:
+    """Make the model that a method begins with.
+
+    Args:
+        name: A key of `STARTS`, or `SCRATCH`.
+        material: The text, vectors and dictionary of the language.
+        seed: The seed of rows and weights that are drawn.
+    """
+    from backbone.gpt2 import Backbone
+    from crosslingual.vocabulary_transfer.transfer import Evidence, transfer
+
+    english = Backbone.from_pretrained("starter", device="cpu", dtype="float32")
+    if name == SCRATCH:
+        return Begun(backbone=_blank(english, material, seed), seconds=0.0)
+    options, needs = STARTS[name]
+    evidence = Evidence(**{field: getattr(material, field) for field in needs})
+    options = replace(options, seed=options.seed + seed)
+    backbone, report = transfer(english, material.tokenizer, options=options, evidence=evidence)
+    score = report.alignment
+    facts = {"origins": dict(report.origins), "matches": report.matches, "precision": score and score.precision}
+    return Begun(backbone=backbone, seconds=report.seconds, facts=facts)
+
+
+def _blank(english: "Backbone", material: "TransferMaterial", seed: int) -> "Backbone":
+    from backbone.device import seed_everything
+    from backbone.gpt2 import Backbone
+    from crosslingual.tokenization.train import blank_gpt2
+
+    seed_everything(seed)
+    config = english.model.config
+    model = blank_gpt2(
+        material.tokenizer, context=config.n_positions, width=config.n_embd, layers=config.n_layer, heads=config.n_head
+    )
+    return Backbone(model, material.tokenizer, name=SCRATCH)
+
 
 _METHOD = "auto"
 _STEPS, _BATCH, _CONTEXT, _LR = 600, 16, 128, 4e-3
@@ -25,7 +109,6 @@ def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from crosslingual.language_model.bits_per_byte import score_text
     from crosslingual.language_model.train import Tuning, train_language_model
     from starter_build.datasets.transfer_texts import TransferMaterial
-    from starter_build.starter.transfer_starts import begin
 
     material = TransferMaterial(code="fr", data=data, work=work / "transfer")
     begun = begin(_METHOD, material, seed)

