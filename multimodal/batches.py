@@ -29,6 +29,11 @@ class CaptionBatch:
     user: UserBatch | None = None
     """What is shown of the authors, where the mapper knows users."""
 
+    def by_row(self, tokens: Tensor) -> Tensor:
+        """Add up a value of each real token, (N,) row by row, by captions, (B,)."""
+        rows = self.mask.nonzero()[:, 0].to(tokens.device)
+        return tokens.new_zeros(len(self.mask)).index_add(0, rows, tokens)
+
     def to(self, device: torch.device) -> "CaptionBatch":
         """Return the batch on ``device``."""
         parts = [part.to(device, non_blocking=True) for part in (self.pooled, self.ids, self.mask)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_name
 from backbone.generation.config import Decoding
+from backbone.generation.kv_cache import LanguageModel, flush_right
 from backbone.gpt2 import Backbone, Generation
 from backbone.io.files import atomic_folder
 from backbone.io.images import open_image
@@ -30,11 +32,11 @@ from backbone.io.settings import config_from_dict
 from backbone.starter import starter_path
 from multimodal.batches import CaptionBatch
 from multimodal.config import CaptionerConfig as CaptionerConfig
-from multimodal.model.conditioning import Conditions
 from multimodal.model.mapper import build_mapper
-from multimodal.model.user_mapper import ImageInput, Prefix
-from multimodal.profile.profile import Context, ContextLimits, Profile
-from multimodal.profile.tensors import UserBatch, UserTensors
+from multimodal.model.steering import CopyHead, Prefix, guide, steer
+from multimodal.model.user_mapper import ImageInput
+from multimodal.profile.profile import Context, ContextLimits, PastCaption, Profile
+from multimodal.profile.tensors import UserBatch, UserTensors, embedded, nobody, word_vectors
 from multimodal.profile.tfidf import NO_WORDS, WordTable
 from multimodal.users.neighbors import Neighbours
 
@@ -169,11 +171,6 @@ class Captioner:
 
     # From images and users to prefixes
 
-    @cached_property
-    def conditions(self) -> Conditions:
-        """What turns features and users into conditions of the language model."""
-        return Conditions(self.backbone, self.mapper, self.config, self.table)
-
     @property
     def limits(self) -> ContextLimits:
         """How much of a user the mapper reads."""
@@ -183,7 +180,7 @@ class Captioner:
         """Return features as the mapper takes them: of length 1, or as long as the encoder gives them.
 
         Args:
-            features: of B images; or pooled features (B, dv) that are already so.
+            features: The features of B images; or pooled features (B, dv) that are already so.
 
         Raises:
             PolygraftError: their length or grid features are needed and are not there.
@@ -213,8 +210,7 @@ class Captioner:
         if isinstance(users, Profile):
             users = self.contexts(users, features)
         shown = [replace(context, posts=context.posts[: self.config.past_posts]) for context in users]
-        tensors = UserTensors(shown, self.backbone, self.config.past_tokens)
-        return tensors.batch(range(len(shown)))
+        return UserTensors(shown, self.backbone, self.config.past_tokens).batch(range(len(shown)))
 
     def contexts(
         self, profile: Profile, features: Features | Tensor, *, neighbours: Neighbours | None = None, voters: int = 0
@@ -223,9 +219,9 @@ class Captioner:
 
         Args:
             profile: The user.
-            features: of the images.
-            neighbours: other users, who share past captions; None: nobody.
-            voters: see `ContextLimits`; the mapper does not read them.
+            features: The features of the images.
+            neighbours: Other users, who share past captions; None: nobody.
+            voters: See `ContextLimits`; the mapper does not read them.
 
         Raises:
             PolygraftError: the profile's features come from another encoder.
@@ -236,20 +232,54 @@ class Captioner:
             )
         pooled = (features if isinstance(features, Tensor) else features.pooled).float().cpu().numpy()
         limits = replace(self.limits, voters=voters)
-        if neighbours is None:
-            return [profile.context(row, self.table, limits) for row in pooled]
-        borrowed = [
-            # what the user wrote of this very image must not tell who writes alike, as in training
-            neighbours.borrowed(similarity, neighbours.trust(~profile.same_image(row)), limits.borrows)
-            for row, similarity in zip(pooled, neighbours.similarity(pooled), strict=True)
-        ]
-        return [
-            profile.context(row, self.table, limits, borrowed=more) for row, more in zip(pooled, borrowed, strict=True)
-        ]
+        borrowed: list[list[PastCaption]] = [[] for _ in pooled]
+        if neighbours is not None:
+            borrowed = [
+                # what the user wrote of this very image must not tell who writes alike, as in training
+                neighbours.borrowed(similarity, neighbours.trust(~profile.same_image(row)), limits.borrows)
+                for row, similarity in zip(pooled, neighbours.similarity(pooled), strict=True)
+            ]
+        pairs = zip(pooled, borrowed, strict=True)
+        return [profile.context(row, self.table, limits, borrowed=more) for row, more in pairs]
 
     def prefix(self, features: Features | Tensor, users: Users = None) -> Prefix:
         """Map features of B images to what the language model reads; see `users`."""
-        return self.conditions.prefix(self.image(features), self.users(users, features))
+        return self.map(self.image(features), self.users(users, features))
+
+    def map(self, image: ImageInput, user: UserBatch | None = None) -> Prefix:
+        """Map features, and what is shown of users, to what the language model reads."""
+        device = self.backbone.device
+        pooled = image.pooled.to(device, torch.float32)
+        if not self.config.knows_users:
+            return Prefix(embeds=self.mapper(pooled))
+        grid = None if image.grid is None else image.grid.to(device, torch.float32)
+        user = (nobody(len(pooled), self.backbone) if user is None else user).to(device)
+        made: Prefix = self.mapper(
+            ImageInput(pooled=pooled, grid=grid), embedded(user, self.backbone, self._word_vectors)
+        )
+        embeds, mask = made.embeds, made.mask
+        if self.config.prompt_posts:
+            # past captions as text after the prefix: the end of each parts it from the next, the most similar first
+            shown = user.past_mask & (user.rank < self.config.prompt_posts)
+            mask = torch.ones_like(embeds[..., 0], dtype=torch.bool) if mask is None else mask
+            embeds = torch.cat([embeds, self.backbone.embed(user.past).to(embeds)], dim=1)
+            mask = torch.cat([mask, shown], dim=1)
+        if mask is not None:  # padding to the left, where decoding wants it
+            embeds, mask = flush_right(embeds, mask)
+        return replace(made, embeds=embeds, mask=mask)
+
+    @cached_property
+    def _word_vectors(self) -> Tensor:
+        return word_vectors(self.table, self.backbone, hidden=self.config.user_encoder == "hidden")
+
+    @property
+    def _copying(self) -> CopyHead | None:
+        return getattr(self.mapper, "copying", None)
+
+    def _model(self, prefix: Prefix) -> LanguageModel | None:
+        """Return what stands in the language model's place, so that it copies or reads a deep prefix; None: nothing."""
+        plain = prefix.memory is None and not prefix.deep
+        return None if plain else steer(self.backbone, prefix, self._copying)
 
     # Learning and scoring
 
@@ -258,21 +288,39 @@ class Captioner:
 
         The targets are the caption's tokens and the end of text; prefix and padding are no targets.
         """
-        return self.conditions.likelihoods(batch).loss()
+        tokens = self._token_scores(batch)
+        return -tokens.sum(), torch.tensor(len(tokens), device=tokens.device)
 
     @torch.no_grad()
     def score(self, images: Images, texts: Sequence[str], users: Users = None, *, batch_size: int = 32) -> list[float]:
         """Return the log-probability (nats) of one text for each image, its end included."""
         found: list[float] = []
         tokens = self.backbone.encode(texts, max_tokens=self.config.max_tokens)
-        for rows, features in self._features(images, batch_size):
-            image = self.image(features)
+        for rows, image, user in self._inputs(images, users, batch_size):
             batch = CaptionBatch(
-                pooled=image.pooled, grid=image.grid, ids=tokens.ids[rows], mask=tokens.mask[rows],
-                user=self.users(_some(users, rows), features),
-            )  # fmt: skip
-            found += self.conditions.likelihoods(batch).by_row().tolist()
+                pooled=image.pooled, grid=image.grid, ids=tokens.ids[rows], mask=tokens.mask[rows], user=user
+            )
+            found += batch.by_row(self._token_scores(batch)).tolist()
         return found
+
+    def _token_scores(self, batch: CaptionBatch) -> Tensor:
+        batch = batch.to(self.backbone.device)
+        prefix = self.map(ImageInput(pooled=batch.pooled, grid=batch.grid), batch.user)
+        return self.token_scores(prefix, batch.ids, batch.mask)
+
+    def token_scores(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the log-probabilities (nats) of the real tokens of ``ids`` (B, T) under ``mask`` after a prefix, (N,).
+
+        They are float32, row by row; see `CaptionBatch.by_row`.
+        """
+        states = self.backbone.predicting(prefix.embeds, ids, prefix_mask=prefix.mask, model=self._model(prefix))
+        # logits for the real tokens alone: those of a batch are far larger than anything else in memory
+        logits = self.backbone.head(states[mask][:, : self.backbone.width])
+        spoken = -F.cross_entropy(logits, ids[mask], reduction="none")
+        if prefix.memory is None or self._copying is None:
+            return spoken
+        own = states.new_zeros(ids.shape, dtype=torch.float32).masked_scatter(mask, spoken)
+        return self._copying.target(own, ids, states, prefix.memory)[mask]
 
     # Captions
 
@@ -299,10 +347,20 @@ class Captioner:
             PolygraftError: an image cannot be read, or see `users`.
         """
         found: list[list[Generation]] = []
-        for rows, features in self._features(images, batch_size):
-            user = self.users(_some(users, rows), features)
-            found += self.conditions.generate(self.image(features), user, decoding or Decoding(), personal)
+        for _, image, user in self._inputs(images, users, batch_size):
+            found += self._search(image, user, decoding or Decoding(), personal)
         return [[self._ended(generation) for generation in row] for row in found] if self.config.full_stop else found
+
+    def _search(
+        self, image: ImageInput, user: UserBatch | None, decoding: Decoding, personal: float
+    ) -> list[list[Generation]]:
+        prefix = self.map(image, user if personal else None)
+        embeds, model = prefix.embeds, self._model(prefix)
+        if user is not None and personal not in (0.0, 1.0):
+            without = self.map(image, user.only(torch.zeros_like(user.known)))
+            embeds = torch.cat([prefix.embeds, without.embeds], dim=-1)
+            model = guide(self.backbone, prefix, without, self._copying, personal)
+        return self.backbone.generate(embeds, decoding, prefix_mask=prefix.mask, model=model)
 
     def _ended(self, generation: Generation) -> Generation:
         """Return a generation up to its first full stop; its score is still that of the whole."""
@@ -325,22 +383,22 @@ class Captioner:
         found = self.generate(images, decoding, users=users, personal=personal, batch_size=batch_size)
         return [[generation.text for generation in row] for row in found]
 
-    def _features(self, images: Images, batch_size: int) -> Iterator[tuple[range, Features | Tensor]]:
-        """Yield the numbers and the features of a batch of images at a time."""
+    def _inputs(
+        self, images: Images, users: Users, batch_size: int
+    ) -> Iterator[tuple[slice, ImageInput, UserBatch | None]]:
+        """Yield a batch of images at a time, as the mapper takes them."""
         count = len(images.pooled) if isinstance(images, Features) else len(images)
         for start in range(0, count, batch_size):
-            rows = range(start, min(count, start + batch_size))
+            rows = slice(start, min(count, start + batch_size))
             if isinstance(images, Tensor):
-                yield rows, images[start : rows.stop]
+                features: Features | Tensor = images[rows]
             elif isinstance(images, Features):
-                yield rows, images.take(slice(start, rows.stop))
+                features = images.take(rows)
             else:
-                opened = [open_image(images[row]) for row in rows]
-                yield rows, self.encoder.encode(opened, grid=self.config.features == "grid")
-
-
-def _some(users: Users, rows: range) -> Users:
-    return users if users is None or isinstance(users, Profile) else users[rows.start : rows.stop]
+                opened = [open_image(image) for image in images[rows]]
+                features = self.encoder.encode(opened, grid=self.config.features == "grid")
+            some = users if users is None or isinstance(users, Profile) else users[rows]
+            yield rows, self.image(features), self.users(some, features)
 
 
 def _with_widths(config: CaptionerConfig, encoder: ImageEncoder, backbone: Backbone) -> CaptionerConfig:

@@ -222,6 +222,30 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def read_data(file: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        PolygraftError: it cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise PolygraftError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a file; a byte order mark is passed over.
+
+    Raises:
+        PolygraftError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return read_data(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PolygraftError(f"{file} is not UTF-8 ({error.reason}): convert it to UTF-8") from None
+
+
 def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the object of each line that is not blank, with its place ("captions.jsonl, line 3") for messages.
 

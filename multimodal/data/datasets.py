@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from backbone.errors import PolygraftError
+from backbone.io.files import read_text
 from backbone.io.images import SUFFIXES
 from multimodal.data.normalization import natural, paper_yfcc
 
@@ -18,8 +19,11 @@ _SHOWN = 40  # characters of a wrong value that are shown
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatasetRow:
+class MalformedError(PolygraftError):
+    """A post is not as its layout has it; whoever knows the layout says what is right."""
+
+
+class DatasetRow(NamedTuple):
     """A post as it was found, unchecked."""
 
     place: str
@@ -47,88 +51,39 @@ class Layout:
 # JSON with places
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Node:
-    """A value in a JSON file."""
-
-    value: Any
-    place: str
-    shape: str
-
-    def fields(self, noun: str) -> Iterator[tuple[str, "_Node"]]:
-        """Yield the keys and values of an object."""
-        for key, value in self._checked(dict, "an object").items():
-            yield key, _Node(value=value, place=f"{self.place}, {noun} {key[:_SHOWN]!r}", shape=self.shape)
-
-    def elements(self, noun: str) -> Iterator["_Node"]:
-        """Yield the values of a list."""
-        for number, value in enumerate(self._checked(list, "a list"), start=1):
-            yield _Node(value=value, place=f"{self.place}, {noun} {number}", shape=self.shape)
-
-    def child(self, key: str) -> "_Node":
-        """Return the value that an object has under a key.
-
-        Raises:
-            PolygraftError: there is no such key.
-        """
-        record = self._checked(dict, "an object")
-        if key not in record:
-            found = ", ".join(list(record)[:3]) or "nothing"
-            raise PolygraftError(f"{self.place} has no {key!r}, but {found}: {self.shape}")
-        return _Node(value=record[key], place=f"{self.place}, {key}", shape=self.shape)
-
-    def text(self, key: str) -> str:
-        """Return the text that an object has under a key; null stands for an empty one.
-
-        Raises:
-            PolygraftError: there is no such key, or another value under it.
-        """
-        value = self.child(key).value
-        if not isinstance(value, str | None):
-            raise PolygraftError(
-                f"{self.place} has {str(value)[:_SHOWN]!r} for {key!r}, which must be a text: {self.shape}"
-            )
-        return value or ""
-
-    def has(self, key: str) -> bool:
-        """Return whether an object has something under a key."""
-        return bool(self._checked(dict, "an object").get(key))
-
-    def _checked(self, kind: type, wanted: str) -> Any:
-        if not isinstance(self.value, kind):
-            raise PolygraftError(f"{self.place} is a {type(self.value).__name__}, not {wanted}: {self.shape}")
-        return self.value
-
-
-def _load(file: Path, shape: str) -> _Node:
+def _load(file: Path) -> Any:
     try:
-        return _Node(value=json.loads(read_text(file)), place=str(file), shape=shape)
+        return json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
-        raise PolygraftError(f"{file} is not JSON ({error}): {shape}") from None
+        raise MalformedError(f"{file} is not JSON ({error})") from None
 
 
-def read_text(file: Path) -> str:
-    """Return the text of a file; a byte order mark is passed over.
-
-    Raises:
-        PolygraftError: it cannot be read, or is not UTF-8.
-    """
-    try:
-        return read_data(file).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PolygraftError(f"{file} is not UTF-8 ({error.reason}): convert it to UTF-8") from None
+def _entries(value: Any, kind: type, place: str, noun: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield keys, values and their places of an object, or numbers, values and places of a list."""
+    _check(value, kind, place)
+    for key, found in value.items() if kind is dict else enumerate(value, start=1):
+        yield key, found, f"{place}, {noun} {key[:_SHOWN]!r}" if kind is dict else f"{place}, {noun} {key}"
 
 
-def read_data(file: Path) -> bytes:
-    """Return the bytes of a file.
+def _check(value: Any, kind: type, place: str) -> None:
+    if not isinstance(value, kind):
+        wanted = "an object" if kind is dict else "a list"
+        raise MalformedError(f"{place} is a {type(value).__name__}, not {wanted}")
 
-    Raises:
-        PolygraftError: it cannot be read.
-    """
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise PolygraftError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+def _get(record: Any, key: str, place: str) -> Any:
+    _check(record, dict, place)
+    if key not in record:
+        raise MalformedError(f"{place} has no {key!r}, but {', '.join(list(record)[:3]) or 'nothing'}")
+    return record[key]
+
+
+def _text(record: Any, key: str, place: str) -> str:
+    """Return the text under a key; null stands for an empty one."""
+    value = _get(record, key, place)
+    if not isinstance(value, str | None):
+        raise MalformedError(f"{place} has {str(value)[:_SHOWN]!r} for {key!r}, which must be a text")
+    return value or ""
 
 
 # Where images and files lie
@@ -141,20 +96,11 @@ def _images_of(file: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
-class _Images:
-    """The images of an annotation file that names them without their endings."""
-
-    def __init__(self, file: Path) -> None:
-        self.folder = _images_of(file)
-        names = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
-        self._files = {name: name for name in names}
-        for path in map(Path, names):
-            if path.suffix.lower() in SUFFIXES:
-                self._files.setdefault(path.stem, path.name)
-
-    def find(self, name: str) -> str:
-        """Return the name of an image's file; one that is missing would be a .jpg."""
-        return self._files.get(name, f"{name}.jpg")
+def _by_stem(folder: Path) -> dict[str, str]:
+    """Return the files of a folder by their names, and images by their names without the ending too."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    images = (Path(name) for name in names if Path(name).suffix.lower() in SUFFIXES)
+    return {path.stem: path.name for path in reversed([*images])} | {name: name for name in names}
 
 
 def _finder(*names: str) -> Callable[[Path], list[Path]]:
@@ -169,19 +115,21 @@ def _finder(*names: str) -> Callable[[Path], list[Path]]:
     return find
 
 
-# InstaPIC
+# InstaPIC: users, their posts by number, and images named USER_@_POST
 
 
 def _read_instapic(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
-        images = _Images(file)
+        folder = _images_of(file)
+        images = _by_stem(folder)
         split = file.stem.removeprefix("insta-caption-")
         mark = {"split": split} if split in ("train", "test1", "test2") else {}
-        for user, posts in _load(file, INSTAPIC.shape).fields("user"):
-            for number, post in posts.fields("post"):
+        for user, posts, whose in _entries(_load(file), dict, str(file), "user"):
+            for number, post, place in _entries(posts, dict, whose, "post"):
                 name = f"{user}_@_{number}"
-                record = {"image": images.find(name), "text": post.text("caption"), "user": user, "id": name}
-                yield DatasetRow(place=post.place, folder=images.folder, record=record | mark)
+                # an image that is missing would be a .jpg
+                record = {"image": images.get(name, f"{name}.jpg"), "text": _text(post, "caption", place)}
+                yield DatasetRow(place, folder, record | {"user": user, "id": name} | mark)
 
 
 INSTAPIC = Layout(
@@ -190,36 +138,36 @@ INSTAPIC = Layout(
     find=_finder(*(f"insta-caption-{split}.json" for split in ("train", "test1", "test2"))),
     read=_read_instapic,
 )
-"""Users, their posts by number, and images named USER_@_POST."""
 
 
-# YFCC
+# YFCC: users, lists of their posts, and images named USER_POST
 
 
 def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     """Yield the posts. The one test file has users that the training file has too (test2), and others (test1)."""
     seen: set[str] = set()
     for file in files:
-        images = _Images(file)
-        for user, posts in _load(file, YFCC.shape).fields("user"):
+        folder = _images_of(file)
+        images = _by_stem(folder)
+        for user, posts, whose in _entries(_load(file), dict, str(file), "user"):
             mark = {}
             if file.stem == "yfcc-caption-train":
                 seen.add(user)
                 mark["split"] = "train"
             elif file.stem == "yfcc-caption-test":
                 mark["split"] = "test2" if user in seen else "test1"
-            for post in posts.elements("post"):
-                record = _yfcc_record(user, post)
-                record["image"] = images.find(record["id"])
-                yield DatasetRow(place=post.place, folder=images.folder, record=record | mark)
+            for _number, post, place in _entries(posts, list, whose, "post"):
+                record = _yfcc_record(user, post, place)
+                record["image"] = images.get(record["id"], f"{record['id']}.jpg")
+                yield DatasetRow(place, folder, record | mark)
 
 
-def _yfcc_record(user: str, post: _Node) -> dict[str, str]:
-    parts = post.text("page url").split("/")
+def _yfcc_record(user: str, post: Any, place: str) -> dict[str, str]:
+    parts = _text(post, "page url", place).split("/")
     if len(parts) < 2 or not parts[-2]:
-        raise PolygraftError(f"{post.place} has no post id as second last part of its 'page url': {post.shape}")
-    text = yfcc_caption(post.text("title"), post.text("description") if post.has("description") else "")
-    return {"text": text, "user": user, "id": f"{user}_{parts[-2]}"}
+        raise MalformedError(f"{place} has no post id as second last part of its 'page url'")
+    description = _text(post, "description", place) if post.get("description") else ""
+    return {"text": yfcc_caption(_text(post, "title", place), description), "user": user, "id": f"{user}_{parts[-2]}"}
 
 
 def yfcc_caption(title: str, description: str) -> str:
@@ -237,10 +185,9 @@ YFCC = Layout(
     find=_finder("yfcc-caption-train.json", "yfcc-caption-test.json"),
     read=_read_yfcc,
 )
-"""Users, lists of their posts, and images named USER_POST."""
 
 
-# RedCaps
+# RedCaps: annotation files, and images in SUBREDDIT/ID.jpg
 
 _REDCAPS_BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"(?:info|annotations)"\s*:')
 
@@ -266,29 +213,29 @@ def _is_redcaps(file: Path) -> bool:
 
 def _read_redcaps(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
-        folder = _images_of(file)
-        for post in _load(file, REDCAPS.shape).child("annotations").elements("number"):
-            yield DatasetRow(place=post.place, folder=folder, record=_redcaps_record(post))
+        posts = _get(_load(file), "annotations", str(file))
+        for _number, post, place in _entries(posts, list, f"{file}, annotations", "number"):
+            yield DatasetRow(place, _images_of(file), _redcaps_record(post, place))
 
 
-def _redcaps_record(post: _Node) -> dict[str, Any]:
+def _redcaps_record(post: Any, place: str) -> dict[str, Any]:
     """Return the post of an annotation, its caption as the author wrote it where that is kept."""
-    name, subreddit = post.text("image_id"), post.text("subreddit")
-    text = post.text("raw_caption" if post.has("raw_caption") else "caption")
+    name, subreddit = _text(post, "image_id", place), _text(post, "subreddit", place)
+    text = _text(post, "raw_caption" if post.get("raw_caption") else "caption", place)
     image = f"{subreddit}/{name}.jpg" if name and subreddit else ""
-    return {"image": image, "text": text, "user": post.child("author").value, "time": _time(post), "id": name}
+    author, seconds = _get(post, "author", place), post.get("created_utc")
+    return {"image": image, "text": text, "user": author, "time": _time(seconds, place), "id": name}
 
 
-def _time(post: _Node) -> str:
+def _time(seconds: Any, place: str) -> str:
     """Return when a post was written, so that times sort as texts do; empty if that is not known."""
-    if not post.has("created_utc"):
+    if not seconds:
         return ""
-    seconds = post.child("created_utc").value
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
         shown = str(seconds)[:_SHOWN]
-        raise PolygraftError(f"{post.place} has {shown!r} for 'created_utc': give seconds since 1970") from None
+        raise PolygraftError(f"{place} has {shown!r} for 'created_utc': give seconds since 1970") from None
 
 
 REDCAPS = Layout(
@@ -297,4 +244,3 @@ REDCAPS = Layout(
     find=_find_redcaps,
     read=_read_redcaps,
 )
-"""Annotation files, and images in SUBREDDIT/ID.jpg."""

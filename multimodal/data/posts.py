@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from backbone.errors import PolygraftError
-from backbone.io.files import is_file, read_objects
+from backbone.io.files import is_file, read_data, read_objects, read_text
 from backbone.io.images import list_images
-from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, DatasetRow, Layout, read_data, read_text
+from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, DatasetRow, Layout, MalformedError
 from multimodal.data.datasets import Report as Report
 
 SUFFIX = ".txt"
@@ -113,7 +113,10 @@ def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | No
     """
     tell = report or (lambda _: None)
     chosen, files = _choose(source, layout)
-    found = list(_posts(source, chosen, files, tell))
+    try:
+        found = list(_posts(source, chosen, files, tell))
+    except MalformedError as error:
+        raise PolygraftError(f"{error}: {chosen.shape}") from None
     if not found:
         raise PolygraftError(f"{source} holds no post: give a JSONL file or images with a .txt beside each")
     usable = _with_own_id(_with_text(_once(found, tell), tell), tell)
@@ -126,7 +129,7 @@ def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | No
 def _read_jsonl(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
         for place, record in read_objects(read_data(file), str(file), _JSONL.shape):
-            yield DatasetRow(place=place, folder=file.parent, record=record)
+            yield DatasetRow(place, file.parent, record)
 
 
 def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[DatasetRow]:
@@ -136,9 +139,7 @@ def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[DatasetRow]:
         for image in list_images([str(folder)]):
             name = image.relative_to(folder).as_posix()
             if file := find_sidecar(image):
-                yield DatasetRow(
-                    place=str(file), folder=folder, record={"image": name, "text": read_text(file), "id": name}
-                )
+                yield DatasetRow(str(file), folder, {"image": name, "text": read_text(file), "id": name})
             else:
                 bare.append(image)
         if bare:
@@ -173,7 +174,8 @@ def _choose(source: Path, name: LayoutName) -> tuple[Layout, list[Path]]:
     if not source.exists():
         raise PolygraftError(f"{source} is missing: posts are a JSONL file or a folder of images with .txt files")
     if name == "auto":
-        return next((layout, files) for layout in _LAYOUTS.values() if (files := layout.find(source)))
+        layouts = [_JSONL] if source.suffix == ".jsonl" and source.is_file() else _LAYOUTS.values()
+        return next((layout, files) for layout in layouts if (files := layout.find(source)))
     layout = _LAYOUTS[name]
     files = layout.find(source) if source.is_dir() or name == "folder" else [source]
     if not files:
@@ -186,23 +188,22 @@ def _posts(source: Path, layout: Layout, files: Sequence[Path], tell: Report) ->
     ignored: set[str] = set()
     for row in layout.read(files, tell):
         ignored |= row.record.keys() - set(_KEYS)
-        yield _post(row, layout.shape)
+        yield _post(row)
     if ignored:
         tell(f"{source}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
 
 
-def _post(row: DatasetRow, shape: str) -> Post:
-    """Return the post that a row describes."""
+def _post(row: DatasetRow) -> Post:
     for key in ("image", "text"):
         if key not in row.record:
             found = _some(list(row.record)) or "nothing"
-            raise PolygraftError(f"{row.place} has no {key!r}, only {found}: {shape}")
-        _check(row, key, str, "a text", shape)
+            raise MalformedError(f"{row.place} has no {key!r}, only {found}")
+        _check(row, key, str, "a text")
     image = row.record["image"]
     if not image or "\0" in image:
-        raise PolygraftError(f"{row.place} names no image: {shape}")
+        raise MalformedError(f"{row.place} names no image")
     text = _clean(row.record["text"])
-    rest = {key: _optional(row, key, shape) for key in ("user", "time", "id", "split")}
+    rest = {key: _optional(row, key) for key in ("user", "time", "id", "split")}
     if rest["split"] and rest["split"] not in SPLITS:
         known = ", ".join(SPLITS)
         raise PolygraftError(
@@ -212,17 +213,17 @@ def _post(row: DatasetRow, shape: str) -> Post:
     return Post(image=row.folder / image, text=text, **rest)
 
 
-def _optional(row: DatasetRow, key: str, shape: str) -> str:
+def _optional(row: DatasetRow, key: str) -> str:
     if row.record.get(key) is None:
         return ""
-    _check(row, key, str | int | float, "a text or a number", shape)
+    _check(row, key, str | int | float, "a text or a number")
     return _clean(str(row.record[key]))
 
 
-def _check(row: DatasetRow, key: str, kind: Any, wanted: str, shape: str) -> None:
+def _check(row: DatasetRow, key: str, kind: Any, wanted: str) -> None:
     value = row.record[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise PolygraftError(f"{row.place} has {str(value)[:40]!r} for {key!r}, which must be {wanted}: {shape}")
+        raise MalformedError(f"{row.place} has {str(value)[:40]!r} for {key!r}, which must be {wanted}")
 
 
 def _clean(text: str) -> str:
@@ -231,7 +232,7 @@ def _clean(text: str) -> str:
 
 
 def _make_id(image: str, text: str, user: str) -> str:
-    """Return an id that says which image it is, and stays the same on another machine and in another order."""
+    # the same on another machine and in another order
     name = Path(image).name if Path(image).is_absolute() else image
     digest = hashlib.sha256("\0".join([user, text]).encode())
     return f"{_clean(name)}#{digest.hexdigest()[:12]}"
@@ -255,13 +256,7 @@ def _with_text(posts: Sequence[Post], tell: Report) -> list[Post]:
         tell(f"{_count(empty, 'post')} without a text left out: {_some(empty)}")
     if long:
         tell(f"{_count(long, 'text')} cut at {MAX_TEXT} characters: {_some(long)}")
-    return [_cut(post) for post in posts if post.text]
-
-
-def _cut(post: Post) -> Post:
-    if len(post.text) <= MAX_TEXT:
-        return post
-    return replace(post, text=post.text[:MAX_TEXT])
+    return [replace(post, text=post.text[:MAX_TEXT]) for post in posts if post.text]
 
 
 def _with_own_id(posts: Sequence[Post], tell: Report) -> list[Post]:

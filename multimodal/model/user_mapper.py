@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from backbone.gpt2 import Calibration
 from multimodal.config import CaptionerConfig
-from multimodal.model.pointer import CopyHead, Memory, PastTokens
+from multimodal.model.steering import CopyHead, PastTokens, Prefix
 from multimodal.profile.style import Style
 
 _MLP_RATIO = 4
@@ -117,20 +117,6 @@ class UserInput:
     """The past captions."""
     style: Tensor
     """(B, `Style.SIZE`) float32."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prefix:
-    """What a mapper gives the language model."""
-
-    embeds: Tensor
-    """(B, k, d)."""
-    mask: Tensor | None = None
-    """(B, k) bool, false at padding; None: no padding."""
-    memory: Memory | None = None
-    """What may be copied."""
-    deep: tuple[tuple[Tensor, Tensor], ...] = ()
-    """For each layer keys and values (B, heads, p, d / heads) that its attention sees before all positions."""
 
 
 class QueryMapping(nn.Module):

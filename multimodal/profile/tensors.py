@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from backbone.gpt2 import Backbone
+from multimodal.model.steering import PastTokens
+from multimodal.model.user_mapper import UserInput
 from multimodal.profile.profile import NOBODY, Context
 from multimodal.profile.style import Style
 from multimodal.profile.tfidf import WordTable
@@ -138,6 +140,26 @@ def _tokens_by_text(contexts: Sequence[Context], backbone: Backbone, past_tokens
 def nobody(count: int, backbone: Backbone) -> UserBatch:
     """Return ``count`` rows of which nothing is known."""
     return UserTensors([NOBODY] * count, backbone, 1).batch(range(count))
+
+
+def embedded(user: UserBatch, backbone: Backbone, vectors: Tensor) -> UserInput:
+    """Return what is shown of users as the mapper reads it; ``vectors`` (W, d) are those of the table's words."""
+    # one more row, for the padding of an empty table
+    words = torch.cat([vectors, vectors.new_zeros(1, backbone.width)])
+    return UserInput(
+        words=words[user.words.clamp(max=len(vectors))],
+        word_weights=user.word_weights,
+        word_mask=user.word_mask,
+        past=PastTokens(
+            embeds=backbone.embed(user.past).float(),
+            before=backbone.embed(user.before).float(),
+            ids=user.past,
+            rank=user.rank,
+            similarity=user.similarity,
+            mask=user.past_mask,
+        ),
+        style=user.style,
+    )
 
 
 def _pad(rows: Sequence[Sequence[float]]) -> Tensor:

@@ -28,7 +28,7 @@ class CaptionObjective(nn.Module):
         self.mapper = captioner.mapper
         self.backbone = captioner.backbone
         self.config = captioner.config
-        self._conditions = captioner.conditions
+        self._captioner = captioner
         self._prefix_norm = torch.zeros(())
 
     def forward(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
@@ -36,12 +36,12 @@ class CaptionObjective(nn.Module):
         batch = batch.to(self.backbone.device)
         image = ImageInput(pooled=batch.pooled, grid=batch.grid)
         user = self._dropped(batch.user) if batch.user is not None else None
-        prefix = self._conditions.prefix(image, user)
+        prefix = self._captioner.map(image, user)
         self._prefix_norm = prefix.embeds.detach().norm(dim=-1).mean()
-        likelihoods = self._conditions.score(prefix, batch.ids, batch.mask)
-        loss, weight = likelihoods.loss()
+        tokens = self._captioner.token_scores(prefix, batch.ids, batch.mask)
+        loss, weight = -tokens.sum(), torch.tensor(len(tokens), device=tokens.device)
         if self.config.negatives and user is not None and len(batch.ids) > 1:
-            loss = loss + self.config.negative_weight * self._contrast(image, user, batch, likelihoods.by_row())
+            loss = loss + self.config.negative_weight * self._contrast(image, user, batch, batch.by_row(tokens))
         return loss, weight
 
     def _dropped(self, user: UserBatch) -> UserBatch:
@@ -59,8 +59,8 @@ class CaptionObjective(nn.Module):
         scores = [own]
         for shift in torch.randperm(len(own) - 1)[: self.config.negatives].tolist():
             other = user.take((torch.arange(len(own), device=own.device) + shift + 1) % len(own))
-            prefix = self._conditions.prefix(image, other)
-            score = self._conditions.score(prefix, batch.ids, batch.mask).by_row()
+            prefix = self._captioner.map(image, other)
+            score = batch.by_row(self._captioner.token_scores(prefix, batch.ids, batch.mask))
             same = (other.author == user.author) & (user.author != 0)
             scores.append(score.masked_fill(same, -torch.inf))
         lengths = batch.mask.sum(dim=1)

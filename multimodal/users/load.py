@@ -8,9 +8,9 @@ from pathlib import Path
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.feature_cache import FeatureCache
-from backbone.io.files import read_objects
+from backbone.io.files import read_data, read_objects
 from multimodal.batches import gather
-from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, read_data
+from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC
 from multimodal.data.posts import MAX_TEXT, Post, Report, load_posts
 from multimodal.profile.profile import Profile, latest
 from multimodal.users.contexts import pasts
@@ -39,7 +39,8 @@ def read_past(source: Path, user: str = "", *, report: Report) -> Profile | list
     """
     if not source.exists():
         raise PolygraftError(f"{source} is missing: a user's past is a folder, a JSONL file, or a saved profile")
-    plain = source.is_file() and not any(layout.find(source) for layout in (INSTAPIC, YFCC, REDCAPS))
+    lines = source.suffix == ".jsonl"
+    plain = source.is_file() and (lines or not any(layout.find(source) for layout in (INSTAPIC, YFCC, REDCAPS)))
     # a damaged profile is known by its name: nothing else that is read is .json
     if plain and (source.suffix.lower() == ".json" or _begins_like_profile(source)):
         return Profile.load(source)

@@ -194,10 +194,10 @@ def test_users_are_dropped_in_training_alone(data, shown, table):
 def test_other_users_count_as_wrong_answers(data, shown, table):
     captioner = fresh(table, negatives=1, negative_weight=0.5)
     objective, batch = CaptionObjective(captioner).eval(), batches(captioner, data, shown).collate([0, 16])
-    own = captioner.conditions.likelihoods(batch).by_row()
+    own = batch.by_row(captioner._token_scores(batch))
     swapped = replace(batch, user=batch.user.take(torch.tensor([1, 0])))
     lengths = batch.mask.sum(dim=1)
-    gap = (own - captioner.conditions.likelihoods(swapped).by_row()) / lengths
+    gap = (own - swapped.by_row(captioner._token_scores(swapped))) / lengths
     expected = -own.sum() + 0.5 * (lengths * torch.log1p(torch.exp(-gap))).sum()
     torch.testing.assert_close(objective(batch)[0], expected)
 

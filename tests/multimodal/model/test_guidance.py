@@ -10,7 +10,7 @@ from backbone.generation.beam_search import beam_search
 from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import Sequences, flush_right
 from multimodal.captioner import Captioner
-from multimodal.model.guidance import Guided, Steered
+from multimodal.model.steering import Guided, Steered
 from multimodal.profile.profile import NOBODY
 from tests.multimodal.tiny_users import CONTEXTS, VARIANTS, ending_backbone, random_rows, user_captioner
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from multimodal.model.pointer import CopyHead, PastTokens
+from multimodal.model.steering import CopyHead, PastTokens
 
 VOCABULARY, WIDTH, ROWS, TOKENS = 11, 8, 5, 4
 LENGTHS = (4, 2, 3, 1, 0)

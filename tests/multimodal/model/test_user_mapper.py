@@ -9,7 +9,7 @@ from torch import Tensor
 from backbone.errors import UsageError
 from multimodal.config import CaptionerConfig
 from multimodal.model.mapper import build_mapper
-from multimodal.model.pointer import PastTokens
+from multimodal.model.steering import PastTokens
 from multimodal.model.user_mapper import Attention, FusionLayer, ImageInput, QueryLayer, UserInput
 from multimodal.profile.style import Style
 
