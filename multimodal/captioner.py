@@ -80,6 +80,7 @@ class Captioner:
         self.mapper = mapper.to(backbone.device)
         self.config = config
         self.table = table or NO_WORDS
+        self._copying: CopyHead | None = getattr(mapper, "copying", None)
 
     @classmethod
     def build(
@@ -90,7 +91,7 @@ class Captioner:
         Raises:
             PolygraftError: prefix and caption are too long for the language model, or a width does not fit.
         """
-        config = _with_widths(config, encoder, backbone)
+        config = config.with_widths(encoder, backbone)
         needed = config.prefix_rows + config.max_tokens
         if needed > backbone.context:
             raise PolygraftError(
@@ -272,10 +273,6 @@ class Captioner:
     def _word_vectors(self) -> Tensor:
         return word_vectors(self.table, self.backbone, hidden=self.config.user_encoder == "hidden")
 
-    @property
-    def _copying(self) -> CopyHead | None:
-        return getattr(self.mapper, "copying", None)
-
     def _model(self, prefix: Prefix) -> LanguageModel | None:
         """Return what stands in the language model's place, so that it copies or reads a deep prefix; None: nothing."""
         plain = prefix.memory is None and not prefix.deep
@@ -399,16 +396,3 @@ class Captioner:
                 features = self.encoder.encode(opened, grid=self.config.features == "grid")
             some = users if users is None or isinstance(users, Profile) else users[rows]
             yield rows, self.image(features), self.users(some, features)
-
-
-def _with_widths(config: CaptionerConfig, encoder: ImageEncoder, backbone: Backbone) -> CaptionerConfig:
-    grid = config.features == "grid" and config.knows_users
-    sizes = backbone.model.config
-    return replace(
-        config,
-        image_width=encoder.width,
-        grid_width=encoder.grid_width if grid else 0,
-        text_width=backbone.width,
-        text_layers=sizes.num_hidden_layers if config.deep else 0,
-        text_heads=sizes.num_attention_heads if config.deep else 0,
-    )

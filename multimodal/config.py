@@ -1,11 +1,15 @@
 """CaptionerConfig: arguments, checkpoint config and command-line flags of a captioner; imports no torch."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from backbone.errors import UsageError
+
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+    from backbone.gpt2 import Backbone
 
 _COUNTS = (
     "prefix_length", "clip_length", "layers", "heads", "max_tokens", "past_tokens", "mapping_layers", "fusion_layers",
@@ -135,6 +139,18 @@ class CaptionerConfig:
     def copies(self) -> bool:
         """Whether there is something to copy from."""
         return self.copy and self.past_posts > 0
+
+    def with_widths(self, encoder: "ImageEncoder", backbone: "Backbone") -> "CaptionerConfig":
+        """Return this config with the widths of the frozen models."""
+        sizes = backbone.model.config
+        return replace(
+            self,
+            image_width=encoder.width,
+            grid_width=encoder.grid_width if self.features == "grid" and self.knows_users else 0,
+            text_width=backbone.width,
+            text_layers=sizes.num_hidden_layers if self.deep else 0,
+            text_heads=sizes.num_attention_heads if self.deep else 0,
+        )
 
     def preset(self, name: Preset) -> "CaptionerConfig":
         """Return this config with the settings of a preset, but for those that differ from the defaults already."""

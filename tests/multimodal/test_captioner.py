@@ -237,7 +237,7 @@ def damage_config(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"colour": 1}, "has no colour: it knows mapper, prefix_length"),
+        ({"colour": 1}, "'colour'.*it knows mapper, prefix_length"),
         ({"mapper": "rnn"}, "mapper is 'rnn'"),
         ({"prefix_length": 4}, "weights do not fit"),
         ({"text_width": 64}, "weights do not fit"),
