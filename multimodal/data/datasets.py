@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +61,8 @@ def _load(file: Path) -> Any:
 def _entries(value: Any, kind: type, place: str, noun: str) -> Iterator[tuple[Any, Any, str]]:
     """Yield keys, values and their places of an object, or numbers, values and places of a list."""
     _check(value, kind, place)
-    for key, found in value.items() if kind is dict else enumerate(value, start=1):
+    pairs: Iterable[tuple[Any, Any]] = value.items() if kind is dict else enumerate(value, start=1)
+    for key, found in pairs:
         yield key, found, f"{place}, {noun} {key[:_SHOWN]!r}" if kind is dict else f"{place}, {noun} {key}"
 
 
