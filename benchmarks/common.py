@@ -49,7 +49,7 @@ def medians(runs: Sequence[Callable[[], object]], repeats: int, label: str) -> l
     for run in runs:
         run()
     seconds: list[list[float]] = [[] for _ in runs]
-    for _ in progress(range(repeats), repeats, label):
+    for _ in progress(range(repeats), label, repeats):
         for run, measured in zip(runs, seconds, strict=True):
             began = time.perf_counter()
             run()

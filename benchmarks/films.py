@@ -104,7 +104,7 @@ def _composed(options: Options, narrator: "Narrator", vocabulary: "NarrationVoca
     rows = []
     for way, narrating in WAYS.items():
         each: dict[str, list[float]] = {}
-        for video, parts in progress(videos, len(videos), way):
+        for video, parts in progress(videos, way):
             narrated = narrator.narrate_encoded(
                 narrator.encode_video(video, narrating, cache=work / "features"), vocabulary
             )

@@ -207,7 +207,7 @@ def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iter
     done = caption_files(
         captioner, paths, drawn(options.consensus, options.decoding), voice=voice, batch_size=options.batch_size
     )
-    return progress(done, total, "caption")
+    return progress(done, "caption", total)
 
 
 def _past(options: Options) -> "Profile | list[Post] | None":

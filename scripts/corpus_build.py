@@ -83,7 +83,7 @@ def main(options: Options) -> int:
 
 
 def _watch(done: Iterator[None], total: int, label: str) -> Iterable[None]:
-    return progress(done, total, label)
+    return progress(done, label, total)
 
 
 def _tell(corpus: "Corpus", *, as_json: bool) -> None:

@@ -26,7 +26,7 @@ from multimodal.data.normalization import FORMS, Form
 from multimodal.data.posts import SPLITS, LayoutName
 from multimodal.data.splits import Holdout
 from multimodal.profile.profile import ContextMode
-from scripts._app.cli import Device, Json, emit, remark, run_file, watch_batches
+from scripts._app.cli import Device, Json, emit, progress, remark, run_file
 from scripts.caption import check_consensus, drawn
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def main(options: Options) -> int:
         consensus=bool(options.consensus),
         known=tuple(training[:: max(1, -(-len(training) // KNOWN))]),
         batch_size=options.batch_size,
-        watch=watch_batches,
+        watch=progress,
     )
     captions = speaker.captions(samples, shown, "caption")
     if options.predictions:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._app.cli import Device, Json, emit, run_file, tell, watch_batches
+from scripts._app.cli import Device, Json, emit, progress, run_file, tell
 from scripts._app.text_files import read_documents
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def main(options: Options) -> int:
     def score(documents: Sequence[str]) -> "TextScore":
         return score_text(
             backbone.model, backbone.tokenizer, documents,
-            context=context, stride=options.stride, batch_size=options.batch_size, watch=watch_batches,
+            context=context, stride=options.stride, batch_size=options.batch_size, watch=progress,
         )  # fmt: skip
 
     if options.by_language:

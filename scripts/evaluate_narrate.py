@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from scripts._app.cli import Device, Json, Seed, emit, remark, run_file, watch_batches
+from scripts._app.cli import Device, Json, Seed, emit, progress, remark, run_file
 from video.config import check_fps
 from video.data.clips import check_share
 
@@ -92,7 +92,7 @@ def main(options: Options) -> int:
         vocabulary = NarrationVocabulary.from_pretrained(options.vocabulary, device=str(narrator.backbone.device))
     cache = VideoCache(options.cache.expanduser(), narrator.encoder)
     data = gather(clips, cache, fps=options.fps, report=remark)
-    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, watch=watch_batches)
+    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, watch=progress)
     measured = examiner.measure()
     right = truths(data)
     words = score(

@@ -24,7 +24,7 @@ import tyro
 
 from backbone.errors import UsageError
 from crosslingual.options import Name, TaskOptions
-from scripts._app.cli import Device, Json, emit, progress, remark, run_file, watch_batches
+from scripts._app.cli import Device, Json, emit, progress, remark, run_file
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
@@ -105,7 +105,7 @@ def _choose(options: Options) -> "TaskReport":
 
     return evaluate_choices(
         backbone, items, options.how,
-        context=context, examples=examples, batch_size=options.batch_size, watch=watch_batches,
+        context=context, examples=examples, batch_size=options.batch_size, watch=progress,
     )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def _label(options: Options) -> "TaskReport":
 
     return evaluate_labelling(
         backbone, sentences, options.task, options.how,
-        context=context, examples=examples, watch=lambda part, label: progress(part, len(part), label),
+        context=context, examples=examples, watch=progress,
     )  # fmt: skip
 
 

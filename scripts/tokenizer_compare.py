@@ -63,7 +63,7 @@ def main(options: Options) -> int:
 
     for name in options.tokenizers:
         tokenizer = load_tokenizer(language_model_place(name))
-        watched = progress(languages.items(), len(languages), name)
+        watched = progress(languages.items(), name)
         cuts = {language: measure(tokenizer, texts, language) for language, texts in watched}
         rows += [_row(name, language, cuts, reference) for language in cuts]
     for line in _lines(rows, as_json=options.json):

@@ -27,8 +27,8 @@ from multimodal.config import CaptionerConfig, Preset
 from multimodal.data.posts import LayoutName
 from multimodal.data.splits import Holdout
 from multimodal.profile.profile import ContextMode
-from scripts._app.cli import Device, Json, remark, run_file
-from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished, tell_figures
+from scripts._app.cli import Device, Json, remark, run_file, tell
+from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished
 
 if TYPE_CHECKING:
     from backbone.checkpoint.folder import ModelCard
@@ -91,14 +91,14 @@ def main(options: Options) -> int:
     from backbone.training.distributed import join_world
 
     world = join_world(pick_device(options.device))
-    tell = remark if world.first else lambda _: None
-    training, held = _posts(options, tell)
-    options = _decided(options, training, tell)
+    report = remark if world.first else lambda _: None
+    training, held = _posts(options, report)
+    options = _decided(options, training, report)
     captioner = _untrained(options)
     if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
-        tell(f"going on with the run in {options.out}")
+        report(f"going on with the run in {options.out}")
     world.barrier()
-    trained = _train(options, captioner, training, held, tell)
+    trained = _train(options, captioner, training, held, report)
     if world.first:
         _keep(options, trained)
     world.barrier()
@@ -119,30 +119,30 @@ def _digest(posts: "list[Post]") -> str:
     return hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _posts(options: Options, tell: "Report") -> "tuple[list[Post], list[Post]]":
+def _posts(options: Options, report: "Report") -> "tuple[list[Post], list[Post]]":
     """Return the posts to learn from and those held out; posts for tests are in neither."""
     from multimodal.data.posts import load_posts
 
     holdout = replace(options.holdout, val_share=0.0) if options.validation else options.holdout
-    found = load_posts(options.posts, options.layout, report=tell)
-    marked = holdout.mark(found, seed=options.train.seed, report=tell)
+    found = load_posts(options.posts, options.layout, report=report)
+    marked = holdout.mark(found, seed=options.train.seed, report=report)
     training = [post for post in marked if post.split == "train"]
     held = [post for post in marked if post.split == "validation"]
     if not training:
         raise PolygraftError(f"no post of {options.posts} is for training: all are marked for validation or tests")
     if tests := len(marked) - len(training) - len(held):
-        tell(f"{tests} posts left out: they are for tests")
-    return training, load_posts(options.validation, report=tell) if options.validation else held
+        report(f"{tests} posts left out: they are for tests")
+    return training, load_posts(options.validation, report=report) if options.validation else held
 
 
-def _decided(options: Options, training: "list[Post]", tell: "Report") -> Options:
+def _decided(options: Options, training: "list[Post]", report: "Report") -> Options:
     """Return the options with the preset that the posts call for, unless one was given, and its settings."""
     preset = options.preset
     if preset is None:
         users = len({post.user for post in training} - {""})
         asked: dict[str, Preset] = {"user": "default", "transformer": "clipcap"}
         preset = asked.get(options.model.mapper, "default" if users > 1 else "clipcap")
-        tell(f"preset {preset}: the posts are by {users} named users" + _OTHER[preset])
+        report(f"preset {preset}: the posts are by {users} named users" + _OTHER[preset])
     model = options.model.preset(preset)
     if options.context != "leave-one-out" and not model.knows_users:
         raise UsageError(
@@ -159,49 +159,37 @@ def _untrained(options: Options) -> "Captioner":
 
 
 def _train(
-    options: Options, captioner: "Captioner", training: "list[Post]", held: "list[Post]", tell: "Report"
+    options: Options, captioner: "Captioner", training: "list[Post]", held: "list[Post]", report: "Report"
 ) -> "TrainedCaptioner":
-    """Encode the images and train."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.training.train import train_captioner
 
     cache = FeatureCache(options.cache.expanduser(), captioner.encoder, grid=captioner.config.features == "grid")
-    data = gather(training, cache, report=tell)
-    validation = gather(held, cache, report=tell) if held else None
+    data = gather(training, cache, report=report)
+    validation = gather(held, cache, report=report) if held else None
     if validation:
         data, before = data.without(validation), len(data.rows)
         if len(data.rows) < before:
-            tell(f"{before - len(data.rows)} captions left out of training: their images are held out, as copies")
-    shown = _Shown()
+            report(f"{before - len(data.rows)} captions left out of training: their images are held out, as copies")
+    shown = shown_validation = None
     if captioner.config.knows_users:
-        captioner, shown = _with_users(options, captioner, data, validation)
+        captioner, shown, shown_validation = _with_users(options, captioner, data, validation)
     return train_captioner(
         captioner,
         data,
         options.train.bounded(),
         validation=validation,
         folder=options.out,
-        users=shown.training,
-        validation_users=shown.validation,
+        users=shown,
+        validation_users=shown_validation,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shown:
-    """What is shown of the author of each caption; None where the captioner knows no users."""
-
-    training: "list[Context] | None" = None
-    validation: "list[Context] | None" = None
 
 
 def _with_users(
     options: Options, captioner: "Captioner", data: "CaptionSet", validation: "CaptionSet | None"
-) -> "tuple[Captioner, _Shown]":
-    """Return the captioner with the words of the training users, and what is shown of users.
-
-    Users are known by their training posts; who has none there, by their other posts that are held out.
-    """
+) -> "tuple[Captioner, list[Context], list[Context] | None]":
+    """Return the captioner with the words of the training users, and what is shown of each caption's author."""
     from multimodal.captioner import Captioner
     from multimodal.users.contexts import ContextBuilder, learned_words, pasts
     from multimodal.users.neighbors import Community
@@ -210,19 +198,15 @@ def _with_users(
     held = pasts(validation, encoder) if validation else {}
     learned = pasts(data, encoder)
     builder = ContextBuilder(
-        past=held | learned,
+        past=held | learned,  # who has no training posts is known by others that are held out
         table=table,
         limits=captioner.limits,
         mode=options.context,
         community=Community.of(learned) if options.lend else None,
     )
-    return (
-        Captioner(captioner.encoder, captioner.backbone, captioner.mapper, captioner.config, table),
-        _Shown(
-            training=builder.build(data, vary=options.train.seed),
-            validation=builder.build(validation) if validation else None,
-        ),
-    )
+    captioner = Captioner(captioner.encoder, captioner.backbone, captioner.mapper, captioner.config, table)
+    shown = builder.build(data, vary=options.train.seed)
+    return captioner, shown, builder.build(validation) if validation else None
 
 
 def _keep(options: Options, trained: "TrainedCaptioner") -> None:
@@ -233,7 +217,7 @@ def _keep(options: Options, trained: "TrainedCaptioner") -> None:
     finish(options.out, lambda folder: trained.captioner.save_pretrained(folder, card=card, record=record))
     if trained.collapsed:
         remark("the captioner has collapsed: it says the same about nearly all validation images")
-    tell_figures(options.out, figures, as_json=options.json)
+    tell({"out": str(options.out), **figures}, as_json=options.json, digits=4)
 
 
 def _card(options: Options, trained: "TrainedCaptioner") -> "ModelCard":

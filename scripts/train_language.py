@@ -32,8 +32,8 @@ from backbone.checkpoint.folder import RECORD, made_with
 from backbone.checkpoint.model_card import ModelCard, write_card
 from backbone.io.files import write_json
 from crosslingual.options import shape
-from scripts._app.cli import remark, run_file
-from scripts._app.run_folder import TRANSFER, begin, finish, is_finished_model, tell_figures
+from scripts._app.cli import remark, run_file, tell
+from scripts._app.run_folder import TRANSFER, begin, finish, is_finished_model
 from scripts._language.data import Options as Options
 from scripts._language.data import measure_with, open_data
 
@@ -135,7 +135,7 @@ def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _
             write_kin(folder, origin.body, origin.models)
 
     finish(options.out, save)
-    tell_figures(options.out, figures, as_json=options.json)
+    tell({"out": str(options.out), **figures}, as_json=options.json, digits=4)
 
 
 def _write_record(folder: Path, start: str, record: Mapping[str, Any]) -> None:

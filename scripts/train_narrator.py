@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from backbone.errors import PolygraftError
-from scripts._app.cli import Device, Json, remark, run_file
-from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished, tell_figures
+from scripts._app.cli import Device, Json, remark, run_file, tell
+from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished
 from video.config import NarratorConfig, check_fps
 from video.data.clips import check_share
 
@@ -88,12 +88,12 @@ def main(options: Options) -> int:
     from video.training.train import train_narrator
 
     world = join_world(pick_device(options.device))
-    tell = remark if world.first else lambda _: None
-    training, held = _clips(options, tell)
+    report = remark if world.first else lambda _: None
+    training, held = _clips(options, report)
     narrator = _untrained(options)
-    data, validation = _encoded(options, narrator, training, held, tell)
+    data, validation = _encoded(options, narrator, training, held, report)
     if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
-        tell(f"going on with the run in {options.out}")
+        report(f"going on with the run in {options.out}")
     world.barrier()
     trained = train_narrator(narrator, data, options.train.bounded(), validation=validation, folder=options.out)
     if world.first:
@@ -115,21 +115,21 @@ def _digest(clips: "list[Clip]") -> str:
     return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
 
-def _clips(options: Options, tell: "Report") -> "tuple[list[Clip], list[Clip]]":
+def _clips(options: Options, report: "Report") -> "tuple[list[Clip], list[Clip]]":
     """Return the clips to learn from and those held out; clips for tests are in neither."""
     from video.data.clips import mark_splits, read_clips, with_causal
 
     share = 0.0 if options.validation else options.val_share
-    found = read_clips(options.clips, report=tell)
-    marked = mark_splits(found, val_share=share, seed=options.train.seed, report=tell)
+    found = read_clips(options.clips, report=report)
+    marked = mark_splits(found, val_share=share, seed=options.train.seed, report=report)
     training = [clip for clip in marked if clip.split == "train"]
     held = [clip for clip in marked if clip.split == "validation"]
     if not training:
         raise PolygraftError(f"no clip of {options.clips} is for training: all are marked for validation or tests")
     if tests := len(marked) - len(training) - len(held):
-        tell(f"{tests} clips left out: they are for tests")
+        report(f"{tests} clips left out: they are for tests")
     if options.validation:
-        held = read_clips(options.validation, report=tell)
+        held = read_clips(options.validation, report=report)
     return (with_causal(training), with_causal(held)) if options.causal else (training, held)
 
 
@@ -141,20 +141,20 @@ def _untrained(options: Options) -> "Narrator":
 
 
 def _encoded(
-    options: Options, narrator: "Narrator", training: "list[Clip]", held: "list[Clip]", tell: "Report"
+    options: Options, narrator: "Narrator", training: "list[Clip]", held: "list[Clip]", report: "Report"
 ) -> "tuple[ClipSet, ClipSet | None]":
     """Return the clips to learn from and those held out with their frames; no video is in both."""
     from video.data.clip_features import gather
     from video.data.feature_cache import VideoCache
 
     cache = VideoCache(options.cache.expanduser(), narrator.encoder)
-    data = gather(training, cache, fps=options.fps, report=tell)
+    data = gather(training, cache, fps=options.fps, report=report)
     if not held:
         return data, None
-    validation = gather(held, cache, fps=options.fps, report=tell)
+    validation = gather(held, cache, fps=options.fps, report=report)
     kept = data.without(validation)
     if len(kept) < len(data):
-        tell(f"{len(data) - len(kept)} clips left out of training: their videos are held out, as copies")
+        report(f"{len(data) - len(kept)} clips left out of training: their videos are held out, as copies")
     if not kept:
         raise PolygraftError(f"no clip of {options.clips} is left to learn from: all its videos are held out")
     return kept, validation
@@ -168,7 +168,7 @@ def _keep(options: Options, trained: "TrainedNarrator") -> None:
     figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics
     record = {"options": asdict(options), "figures": figures}
     finish(options.out, lambda folder: trained.narrator.save_pretrained(folder, card=card, record=record))
-    tell_figures(options.out, figures, as_json=options.json)
+    tell({"out": str(options.out), **figures}, as_json=options.json, digits=4)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def embed(texts: Sequence[str], encoder: "TextEncoder", folder: Path) -> Embedde
     folder.mkdir(parents=True, exist_ok=True)
     parts, seconds, encoded = [], 0.0, 0
     starts = range(0, len(texts), _CHUNK)
-    for start in progress(starts, len(starts), "encoding narrations"):
+    for start in progress(starts, "encoding narrations", len(starts)):
         chunk = list(texts[start : start + _CHUNK])
         name = hashlib.sha256("\0".join([encoder.digest, *chunk]).encode()).hexdigest()[:24]
         file = folder / f"{name}.npy"

@@ -1,52 +1,15 @@
-'''What the files in this folder share: running a command, its common options, and where its output goes.
+"""What the command files share: running a command, its common options, and where its output goes.
 
-A command is one file: ``scripts/train_captioner.py`` is ``polygraft train captioner``, and in no list. Its shape::
+A command is one file: ``scripts/train_captioner.py`` is ``polygraft train captioner``, and in no list. Its docstring is
+an example that runs, the line in the list of commands, and further help; ``Options`` is a frozen dataclass with help
+below each field; ``main`` takes one and returns the exit code. `scripts.generate` is a short one to copy. Torch is
+imported within functions, so that --help need not wait.
 
-    """polygraft caption photo.jpg
-
-    Write one line about each image.
-
-    Further paragraphs of help.
-    """
-
-    from dataclasses import dataclass, field
-
-    import tyro
-
-    from backbone.generation.config import Decoding
-    from scripts._app.cli import Device, Json, emit, run_file
-
-
-    @dataclass(frozen=True, kw_only=True)
-    class Options:
-        """Which images, and how."""
-
-        images: tyro.conf.Positional[tuple[str, ...]]
-        """Images, folders or globs."""
-        model: str = "starter"
-        """Folder of a captioner."""
-        decoding: Decoding = field(default_factory=Decoding)
-        device: Device = "auto"
-        json: Json = False
-
-
-    def main(options: Options) -> int:
-        """Caption the images; 1 if one could not be read."""
-        from multimodal import Captioner  # torch is imported here, so that --help need not wait for it
-        ...
-        emit(line)
-        return 0
-
-
-    if __name__ == "__main__":
-        run_file(__file__)
-
-The first paragraph of the docstring is an example that runs, the second the line in the list of commands. Fields of
-nested dataclasses become plain flags (``--beams``, not ``--decoding.beams``); a command with more than twenty options
-names those of its help page in a tuple ``SHOWN``; the others are keys of ``--config`` and flags all the same.
-``Decoding`` and ``TrainConfig`` bring their own ``--seed``. Foreseen failures raise ``PolygraftError``; nothing here
-calls ``sys.exit``.
-'''
+Fields of nested dataclasses become plain flags (``--beams``, not ``--decoding.beams``); a command with more than twenty
+options names those of its help page in a tuple ``SHOWN``; the others are keys of ``--config`` and flags all the same.
+``Decoding`` and ``TrainConfig`` bring their own ``--seed``. Foreseen failures raise ``PolygraftError``; nothing in a
+command calls ``sys.exit``.
+"""
 
 import errno
 import io
@@ -54,20 +17,20 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from textwrap import fill, indent
-from typing import Annotated, Any, NoReturn, TextIO, TypeVar
+from typing import Annotated, Any, NoReturn, TextIO
 
 import tyro
+from tqdm import tqdm
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import is_free
+from backbone.training.logger import watched
 from scripts._app.options import help_page, options_of, with_config
 from scripts._app.registry import Command, page_width, read_command
-
-T = TypeVar("T")
 
 Device = Annotated[str, tyro.conf.arg(help="Where to compute: auto (CUDA, Metal or CPU), cpu, cuda, cuda:N, mps.")]
 """``device: Device = "auto"``, the same option in every command."""
@@ -83,6 +46,9 @@ _STYLE = (
     tyro.conf.PositionalMetavarFromFieldName,
     tyro.conf.DisallowNone,
 )
+
+progress = watched
+"""Iterate with a bar on standard error, see `backbone.training.logger.watched`."""
 
 INTERRUPTED = 130  # as shells report SIGINT
 PIPE_CLOSED = 141  # as shells report SIGPIPE
@@ -126,22 +92,8 @@ def stage(text: str) -> None:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    from tqdm import tqdm
-
     tqdm.write(text, file=stream)
     stream.flush()
-
-
-def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterable[T]:
-    """Iterate with a bar on standard error: after two seconds, and only if that is a terminal."""
-    from backbone.training.logger import watched
-
-    return watched(iterable, label, total)
-
-
-def watch_batches(batches: Sequence[range], label: str) -> Iterable[range]:
-    """Pass batches on, with a bar that counts them."""
-    return progress(batches, len(batches), label)
 
 
 def run_file(file: str) -> NoReturn:

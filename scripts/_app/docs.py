@@ -7,9 +7,9 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 from scripts._app.cli import parse
 from scripts._app.options import REQUIRED, Option, options_of
@@ -47,7 +47,7 @@ background_save = true
 def reference() -> str:
     """Return the page: the list of commands, then the help of each, 100 columns wide and without colours."""
     commands = find_commands()
-    with _fixed_width():
+    with patch.dict(os.environ, COLUMNS=str(_WIDTH)):
         parts = [_HEAD, _block(listing(commands))]
         parts += [f"## polygraft {command.name}\n\n{_block(help_text(command))}" for command in commands.values()]
     return "\n".join(parts)
@@ -84,19 +84,6 @@ def help_text(command: Command) -> str:
     with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
         parse(command, ["--help"])
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
-
-
-@contextlib.contextmanager
-def _fixed_width() -> Iterator[None]:
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(_WIDTH)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
 
 
 def _block(text: str) -> str:

@@ -15,7 +15,6 @@ from backbone.checkpoint.folder import CARD, CONFIG, RECORD, TABLES, WEIGHTS, re
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, read_json, write_json
 from backbone.training.config import TrainConfig
-from scripts._app.cli import tell
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
@@ -131,11 +130,6 @@ def frozen_models(clip: str, backbone: str, device: str, seed: int) -> "tuple[Im
     models = ImageEncoder.from_pretrained(clip, device=device), Backbone.from_pretrained(backbone, device=device)
     seed_everything(seed)
     return models
-
-
-def tell_figures(folder: Path, figures: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print where the checkpoint is and what was measured."""
-    tell({"out": str(folder), **figures}, as_json=as_json, digits=4)
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 from backbone.errors import PolygraftError
@@ -14,35 +15,62 @@ from scripts._app.cli import progress
 LONGEST = 10_000_000
 """Bytes of a line; more is no text, and would fill the memory."""
 
-MARK = b"\xef\xbb\xbf"
-"""Of the order of bytes, which some editors put before UTF-8."""
+_MARK = b"\xef\xbb\xbf"  # of the order of bytes, which some editors put before UTF-8
+_ROWS = (".jsonl", ".ndjson")
+_SHAPE = 'each line of a .jsonl file is an object like {"text": "..."}'
+_LANGUAGE_SHAPE = 'a line is an object like {"text": "...", "language": "sw"}, where language may be left out'
 
 
 def read_texts(paths: Sequence[Path], *, label: str = "reading") -> Iterator[str]:
     """Yield the lines of UTF-8 files that are not blank, with a bar on a terminal.
 
     Args:
-        paths: the files; ``-`` is standard input.
-        label: what the bar is called.
+        paths: The files, packed or not; ``-`` is standard input.
+        label: What the bar is called.
 
     Raises:
-        PolygraftError: a file cannot be read, is not UTF-8, holds NUL or a line of over ten megabytes; or there is no
+        PolygraftError: A file cannot be read, is not UTF-8, holds NUL or a line of over ten megabytes; or there is no
             text in all of them.
     """
+    return (line for _, line in _read(paths, label))
+
+
+def _read(paths: Sequence[Path], label: str) -> Iterator[tuple[str, str]]:
     empty = True
-    for line in progress(_lines(paths), label=label):
+    for placed in progress(chain.from_iterable(read_through(path, _lines(path)) for path in paths), label):
         empty = False
-        yield line
+        yield placed
     if empty:
         named = ", ".join(str(path) for path in paths) or "no file"
         raise PolygraftError(f"{named}: there is no text in it, give UTF-8 text with a sentence or paragraph a line")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the lines that are not blank, each with its place for messages."""
+    source = "standard input" if str(path) == "-" else str(path)
+    with nullcontext(sys.stdin.buffer) if str(path) == "-" else open_unpacked(path) as stream:
+        for number, (_, _, data) in enumerate(read_lines(stream, LONGEST), start=1):
+            line = _decode(data, f"{source}, line {number}")
+            if line.strip():
+                yield f"{source}, line {number}", line
+
+
+def _decode(data: bytes | None, place: str) -> str:
+    if data is None:
+        raise PolygraftError(f"{place} is longer than {LONGEST:,} bytes: give a sentence, paragraph or document a line")
+    if b"\0" in data:
+        raise PolygraftError(f"{place} holds NUL, so this is no text: give files of UTF-8 text")
+    try:
+        return data.removeprefix(_MARK).decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
 
 
 def size_of(paths: Sequence[Path]) -> int:
     """Return the bytes of files together.
 
     Raises:
-        PolygraftError: one is not there, or is no file.
+        PolygraftError: One is not there, or is no file.
     """
     for path in paths:
         if not path.is_file():
@@ -51,57 +79,27 @@ def size_of(paths: Sequence[Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def _lines(paths: Sequence[Path]) -> Iterator[str]:
+def read_documents(paths: Sequence[Path]) -> list[str]:
+    """Return the documents of UTF-8 files: each row of a ``.jsonl`` file, and any other file as a whole.
+
+    Args:
+        paths: The files; ``-`` is standard input, one document.
+
+    Raises:
+        PolygraftError: A file cannot be read or has no text; a row is no JSON object with a ``text``.
+    """
+    documents = []
     for path in paths:
-        source = "standard input" if str(path) == "-" else str(path)
-        try:
-            with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
-                number = 0
-                while data := file.readline(LONGEST):
-                    number += 1
-                    yield from _checked(data, f"{source}, line {number}", first=number == 1)
-        except OSError as error:
-            raise PolygraftError(f"{source} cannot be read ({error.strerror}): give files of UTF-8 text") from error
+        lines = list(_read([path], "reading"))
+        if path.suffix == ".jsonl":
+            documents += [_row(line, place, _SHAPE)["text"] for place, line in lines]
+        else:
+            documents.append("\n".join(line for _, line in lines))
+    return [document for document in documents if document.strip()]
 
 
-def _checked(data: bytes, place: str, *, first: bool) -> Iterator[str]:
-    if len(data) == LONGEST:
-        raise PolygraftError(f"{place} is longer than {LONGEST:,} bytes: give text with a sentence or paragraph a line")
-    line = decode_line(data.removeprefix(MARK) if first else data, place)
-    if line.strip():
-        yield line
-
-
-def decode_line(data: bytes, place: str) -> str:
-    """Return a line of a text file without its end.
-
-    Args:
-        data: the line.
-        place: what it is called in messages.
-
-    Raises:
-        PolygraftError: it is not UTF-8, or holds NUL.
-    """
-    if b"\0" in data:
-        raise PolygraftError(f"{place} holds NUL, so this is no text: give files of UTF-8 text")
-    try:
-        return data.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
-
-
-def parse_text_row(line: str, place: str, shape: str, **defaults: str) -> dict[str, str]:
-    """Return the ``text`` of a row of a JSON-lines file, and its other fields of text that are asked for.
-
-    Args:
-        line: the row.
-        place: what it is called in messages.
-        shape: what a row should look like, the end of a message.
-        defaults: other fields, and what they are where the row has none.
-
-    Raises:
-        PolygraftError: it is no JSON object, or has no text where one is asked for.
-    """
+def _row(line: str, place: str, shape: str, **defaults: str) -> dict[str, str]:
+    """Return the ``text`` of a row, and the fields of ``defaults``."""
     row = {**defaults, **parse_object(line, place, shape)}
     for name in ("text", *defaults):
         if not isinstance(row.get(name), str):
@@ -110,46 +108,19 @@ def parse_text_row(line: str, place: str, shape: str, **defaults: str) -> dict[s
     return {name: row[name] for name in ("text", *defaults)}
 
 
-_SHAPE = 'each line of a .jsonl file is an object like {"text": "..."}'
-
-
-def read_documents(paths: Sequence[Path]) -> list[str]:
-    """Return the documents of UTF-8 files: each row of a ``.jsonl`` file, and any other file as a whole.
-
-    Args:
-        paths: the files; ``-`` is standard input, one document.
-
-    Raises:
-        PolygraftError: a file cannot be read or has no text; a row is no JSON object with a ``text``.
-    """
-    documents = []
-    for path in paths:
-        lines = list(read_texts([path]))
-        if path.suffix == ".jsonl":
-            rows = (parse_text_row(line, f"{path}, row {number}", _SHAPE) for number, line in enumerate(lines, start=1))
-            documents += [row["text"] for row in rows]
-        else:
-            documents.append("\n".join(lines))
-    return [document for document in documents if document.strip()]
-
-
 def hold_out(documents: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
     """Split documents into those to learn from and those held out, copies of one text on one side.
 
     Args:
-        documents: the texts.
-        share: of the distinct documents that are held out; at least one where there are two and the share is not 0.
-        seed: of the choice.
+        documents: The texts.
+        share: The part of the distinct documents that is held out; at least one where there are two and it is not 0.
+        seed: The seed of the choice.
     """
     distinct = sorted(set(documents))
     count = max(1, round(share * len(distinct))) if share and len(distinct) > 1 else 0
     held = set(random.Random(seed).sample(distinct, count))
     return [text for text in documents if text not in held], [text for text in distinct if text in held]
 
-
-_ROWS = (".jsonl", ".ndjson")
-
-_TEXT_SHAPE = 'a line is an object like {"text": "...", "language": "sw"}, where language may be left out'
 
 Texts = Iterator[tuple[str, str]]
 """Language and text."""
@@ -161,17 +132,14 @@ def language_texts(sources: Sequence[Path], split: str = "train") -> Texts:
     The language of a file is its name without ending (``sw.txt``, ``sw.jsonl.gz``); a row may name its own.
 
     Args:
-        sources: files, packed or not, and folders of corpora.
-        split: of a corpus: train or heldout.
+        sources: The files, packed or not, and folders of corpora.
+        split: The part of a corpus: train or heldout.
 
     Raises:
-        PolygraftError: a source is none of these, damaged, no UTF-8, or has a line of over ten megabytes.
+        PolygraftError: A source is none of these, damaged, no UTF-8, or has a line of over ten megabytes.
     """
     for source in sources:
-        if source.is_dir():
-            yield from _corpus(source, split)
-        else:
-            yield from read_through(source, _file(source))
+        yield from _corpus(source, split) if source.is_dir() else read_through(source, _file(source))
 
 
 def _corpus(folder: Path, split: str) -> Texts:
@@ -185,20 +153,9 @@ def _corpus(folder: Path, split: str) -> Texts:
 
 def _file(path: Path) -> Texts:
     bare = path.with_suffix("") if path.suffix.lower() in PACKED else path
-    with open_unpacked(path) as stream:
-        for number, (_, _, data) in enumerate(read_lines(stream, LONGEST), start=1):
-            place = f"{path}, line {number}"
-            line = _decoded(data, place)
-            if line.strip():
-                yield _row(line, place, bare.stem) if bare.suffix.lower() in _ROWS else (bare.stem, line)
-
-
-def _decoded(data: bytes | None, place: str) -> str:
-    if data is None:
-        raise PolygraftError(f"{place} is longer than {LONGEST:,} bytes: give a sentence, paragraph or document a line")
-    return decode_line(data.removeprefix(MARK), place)
-
-
-def _row(line: str, place: str, language: str) -> tuple[str, str]:
-    row = parse_text_row(line, place, _TEXT_SHAPE, language=language)
-    return row["language"], row["text"]
+    for place, line in _lines(path):
+        if bare.suffix.lower() in _ROWS:
+            row = _row(line, place, _LANGUAGE_SHAPE, language=bare.stem)
+            yield row["language"], row["text"]
+        else:
+            yield bare.stem, line

@@ -223,7 +223,7 @@ def _run_tower(encoder: ImageEncoder, paths: Sequence[Path], batch: int = 32) ->
     rows = []
     with ThreadPoolExecutor(2) as pool:
         starts = range(0, len(paths), batch)
-        for start in progress(starts, len(starts), "image tower"):
+        for start in progress(starts, "image tower", len(starts)):
             pixels = pool.map(lambda path: encoder.prepare(open_image(path)), paths[start : start + batch])
             rows.append(encoder.model.visual.trunk(torch.stack(list(pixels)).to(memory_format=torch.channels_last)))
     return torch.cat(rows)
@@ -279,7 +279,7 @@ def _encode_by_length(teacher: ImageEncoder, texts: Sequence[str], batch: int = 
     vectors = torch.zeros(len(texts), TEACHER_WIDTH, dtype=torch.float16)
     padding = teacher.model.text.config.pad_token_id
     starts = range(0, len(texts), batch)
-    for start in progress(starts, len(starts), "teacher"):
+    for start in progress(starts, "teacher", len(starts)):
         chosen = order[start : start + batch]
         ids = teacher.tokenize([texts[index] for index in chosen])
         ids = ids[:, : int((ids != padding).sum(1).max())]
