@@ -108,8 +108,8 @@ def test_one_document_is_all_learned_from_with_a_remark(train, tmp_path):
         (b"", "there is no text"),
         ("é".encode("latin-1"), "not UTF-8"),
         (b'{"text": 3}\n', "a text that is a int"),
-        (b"{oops\n", "row 1 is not JSON"),
-        (b'{"text": "a"}\n{"txt": "a"}\n', "row 2 has no text"),
+        (b"{oops\n", "line 1 is not JSON"),
+        (b'{"text": "a"}\n{"txt": "a"}\n', "line 2 has no text"),
         (b'{"text": "hello"}\n', "fewer than one row"),
     ],
 )
