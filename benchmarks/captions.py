@@ -71,7 +71,7 @@ def main(options: Options) -> int:
 
 
 def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[str]]:
-    from multimodal.evaluation import best_single_caption, nearest_captions
+    from benchmarks.captioning.baselines import best_single_caption, nearest_captions
 
     training, test = data["train"].captions, data["test"].captions
     single = best_single_caption(training, data["validation"].captions)

@@ -21,7 +21,7 @@ from scripts._app.cli import Device, Json, emit, remark, run_file
 if TYPE_CHECKING:
     from benchmarks.video.step_data import Procedure
     from benchmarks.video.step_models import Answers, StepExperiment
-    from multimodal.metrics.bootstrap import Interval
+    from multimodal.metrics.personalization import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ from multimodal.model.steering import CopyHead, Prefix, guide, steer
 from multimodal.model.user_mapper import ImageInput
 from multimodal.profile.profile import Context, ContextLimits, PastCaption, Profile
 from multimodal.profile.tensors import UserBatch, UserTensors, embedded, nobody, word_vectors
-from multimodal.profile.tfidf import NO_WORDS, WordTable
+from multimodal.profile.text_features import NO_WORDS, WordTable
 from multimodal.users.neighbors import Neighbours
 
 KIND = "captioner"

@@ -1,23 +1,19 @@
 """A captioner measured on posts that it has not learned from: against what was written, and against other users.
 
 A sample is an image and an author; its truths are all that the author wrote of it. Figures of words are of tokens as
-`multimodal.metrics.caption` makes them, with an emoji as one word (`multimodal.profile.style.emoji_words`), which would
-be lost there.
-
-What a captioner has to beat: one caption for all images, and the caption of the most similar known image.
+`multimodal.metrics.caption` makes them, with an emoji, which would be lost there, as one word
+(`multimodal.profile.text_features.emoji_words`).
 """
 
 import json
 import math
 import statistics
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from backbone.clip import Features
 from backbone.generation.config import Decoding
@@ -26,12 +22,11 @@ from multimodal.batches import CaptionSet
 from multimodal.captioner import Captioner
 from multimodal.data.normalization import natural
 from multimodal.data.posts import Post, Report
-from multimodal.metrics.bootstrap import bootstrap
 from multimodal.metrics.caption import score, score_each
-from multimodal.metrics.personalization import copy_rate, diversity, identification
+from multimodal.metrics.personalization import bootstrap, copy_rate, diversity, identification
 from multimodal.metrics.ptb import tokenizer as ptb
 from multimodal.profile.profile import NOBODY, Context, ContextMode
-from multimodal.profile.style import emoji_words, style_distance
+from multimodal.profile.text_features import emoji_words, style_distance
 from multimodal.reranking.rerank import rerank
 from multimodal.users.contexts import ContextBuilder
 
@@ -233,8 +228,8 @@ def identified(
         scores.append(speaker.log_likelihoods(subset, users, f"other user {number + 1}"))
     found = identification(np.array(scores).T, [0] * len(rows))
     return {
-        "identified": _interval(subset.by_user([float(right) for right in found.right]), seed),
-        "identified_by_chance": Figure(found.chance),
+        "identified": _interval(subset.by_user([float(right) for right in found]), seed),
+        "identified_by_chance": Figure(1 / among),
     }
 
 
@@ -289,37 +284,3 @@ def _others(past: Iterable[str], user: str, count: int, seed: tuple[int, int]) -
     names = sorted({*past} - {user})
     drawn = np.random.default_rng(seed).permutation(len(names))[:count]
     return [names[at] for at in drawn]
-
-
-CANDIDATES = 100
-"""Frequent captions among which the best single one is sought."""
-
-
-def best_single_caption(training: CaptionSet, validation: CaptionSet) -> str:
-    """Return the caption that scores best (CIDEr-D, then BLEU-1) when it is given to every validation image.
-
-    It sees no image; a captioner that does no better has learnt the captions' style alone.
-    """
-    counts = Counter(training.texts)
-    frequent = sorted(counts, key=lambda text: (-counts[text], text))[:CANDIDATES]
-    references = {str(i): texts for i, texts in enumerate(validation.references(range(len(validation.features))))}
-
-    def quality(text: str) -> tuple[float, float]:
-        figures = score(dict.fromkeys(references, text), references)
-        return figures["cider_d"] or 0.0, figures["bleu_1"] or 0.0
-
-    return max(frequent, key=quality)
-
-
-def nearest_captions(training: CaptionSet, pooled: Tensor) -> list[str]:
-    """Return, for each row of ``pooled`` (N, dv), the caption of the training image with the greatest cosine.
-
-    Features are L2-normalised; of equally near images the first in the training set is taken, and of its captions
-    the first.
-    """
-    first_text: dict[int, str] = {}
-    for row, text in zip(training.rows, training.texts, strict=True):
-        first_text.setdefault(row, text)
-    rows = sorted(first_text)
-    known = training.features.take(rows).pooled
-    return [first_text[rows[int(best)]] for best in (pooled @ known.T).argmax(dim=1)]

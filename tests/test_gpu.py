@@ -16,7 +16,7 @@ from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
 from multimodal.batches import gather
 from multimodal.captioner import Captioner
 from multimodal.data.posts import Post
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import WordTable
 from multimodal.training.train import train_captioner
 from multimodal.users.contexts import ContextBuilder, pasts
 from tests.backbone.tiny import tiny_backbone

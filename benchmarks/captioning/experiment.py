@@ -188,9 +188,8 @@ class CaptioningExperiment:
 
     def personal_figures(self, system: str, seed: int) -> dict[str, Any]:
         """Return how well users are distinguished by a system, and how its captions are like theirs."""
-        from multimodal.metrics.bootstrap import bootstrap
-        from multimodal.metrics.personalization import diversity
-        from multimodal.profile.style import style_distance
+        from multimodal.metrics.personalization import bootstrap, diversity
+        from multimodal.profile.text_features import style_distance
 
         run = self.run(system, seed, MAIN)
         right = self.identified(system, seed)
@@ -234,7 +233,7 @@ class CaptioningExperiment:
         scores = captioner.score(asked.features.take(asked.rows), asked.texts, shown, batch_size=64)
         found = identification(np.array(scores).reshape(len(some.posts), -1), [0] * len(some.posts))
         by_user: dict[str, list[float]] = {}
-        for post, right in zip(some.posts, found.right, strict=True):
+        for post, right in zip(some.posts, found, strict=True):
             by_user.setdefault(post.user, []).append(float(right))
         return by_user
 

@@ -4,10 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.captioning.user_statistics import counterfactual, paired_p_value, ratio_interval
 from multimodal.data.posts import Post
-from multimodal.metrics.bootstrap import paired_p_value, ratio_interval
 from multimodal.metrics.caption import score, score_each
-from multimodal.metrics.personalization import counterfactual
 from scripts._app.cli import remark
 from starter_build.datasets.post_sets import scored_form, voice_of
 

@@ -35,7 +35,7 @@ from benchmarks.video.step_tasks import (
     pairs,
     place_scores,
 )
-from multimodal.metrics.bootstrap import Interval, bootstrap
+from multimodal.metrics.personalization import Interval, bootstrap
 from scripts._app.cli import remark
 from starter_build.datasets.splits import Side
 from video.config import NarratorConfig

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from multimodal.metrics.bootstrap import Interval, bootstrap
 from multimodal.metrics.caption import score, score_each
+from multimodal.metrics.personalization import Interval, bootstrap
 from video.evaluation import hit_ranks
 from video.metrics import recall
 from video.vocabulary.exact_search import Hits

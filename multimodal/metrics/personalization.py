@@ -1,47 +1,31 @@
-"""Metrics of personalisation: author identification, style distance to the user, copied n-grams, paired differences.
+"""Metrics of personalisation: author identification, copied n-grams, diversity, and intervals over users.
 
-Figures come as values by user, for `multimodal.metrics.bootstrap`. There
-the groups drawn are users, not images: a user's captions resemble one another, so that many captions of few users are
+Intervals draw whole users, not images: a user's captions resemble one another, so that many captions of few users are
 little evidence.
 """
 
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backbone.errors import PolygraftError
 from multimodal.metrics.bleu_cider import ORDERS, count_ngrams, distinct
-from multimodal.metrics.caption import longest_common_subsequence
+
+_CELLS = 1 << 20  # groups drawn at a time, all samples together: bounds the memory
 
 
-@dataclass(frozen=True, kw_only=True)
-class Identification:
-    """How often a caption betrays its user."""
-
-    right: tuple[bool, ...]
-    """Of each caption, whether its true user explains it best."""
-    chance: float
-    """The accuracy of guessing: one over the number of users."""
-
-    @property
-    def accuracy(self) -> float:
-        """The share of captions that are right."""
-        return statistics.fmean(self.right)
-
-
-def identification(scores: NDArray[np.floating], truth: Sequence[int]) -> Identification:
-    """Tell whose caption it is by whose context makes it likeliest.
+def identification(scores: NDArray[np.floating], truth: Sequence[int]) -> list[bool]:
+    """Return of each caption whether its true user's context makes it likeliest.
 
     A tie with another user is wrong, so that a captioner to which all users are one has an accuracy of 0.
 
     Args:
-        scores: log-likelihoods of the true captions in the context of each user, shape (N, U); may be minus infinity.
-        truth: the column of the true user of each caption (N,).
+        scores: The log-likelihoods of the true captions in the context of each user, (N, U); may be minus infinity.
+        truth: The column of the true user of each caption, (N,).
 
     Raises:
         PolygraftError: there is no caption or no user, the shapes don't fit, a score is no number, or a column is none.
@@ -56,61 +40,9 @@ def identification(scores: NDArray[np.floating], truth: Sequence[int]) -> Identi
     if columns.min() < 0 or columns.max() >= scores.shape[1]:
         raise PolygraftError(f"a true user is not in 0..{scores.shape[1] - 1}, the columns of the scores")
     own = scores[rows, columns]
-    as_good = (scores >= own[:, None]).sum(axis=1)  # the true user among them
-    return Identification(right=tuple((as_good == 1).tolist()), chance=1 / scores.shape[1])
-
-
-def similarity(first: str, second: str) -> float:
-    """ROUGE-L with characters for words and beta 1, on the text as it is written, in 0..1 and symmetrical.
-
-    For captions of one to three words: there CIDEr-D and ROUGE-L over words are nearly always 0 or 1, and as both are
-    computed of tokenized text, neither sees case, underscores or colons. Here ``dog_face`` is like ``Dog_face``, less
-    like ``dog face`` and still less like ``cat``. Runs of spaces are one space; two empty texts are alike.
-    """
-    one, other = " ".join(first.split()), " ".join(second.split())
-    if not one and not other:
-        return 1.0
-    return 2 * longest_common_subsequence(one, other) / (len(one) + len(other))
-
-
-def counterfactual(
-    captions: Mapping[str, Mapping[str, str]], truths: Mapping[str, Mapping[str, str]]
-) -> dict[str, list[float]]:
-    """Whether the caption made for a user is nearer to that user's truth than to another's (see `similarity`).
-
-    Users of an image are compared with each other user whose truth is another text: the caption is nearer to their own
-    (1), to the other's (0), or as near to both (0.5). Captions that are the same for all users have a mean of 0.5,
-    whatever they say.
-
-    Args:
-        captions: by image and user, the caption made for the user.
-        truths: by image and user, what the user wrote; the same images and users.
-
-    Returns:
-        By user the outcomes of all comparisons, for `bootstrap`; a user without any is left out.
-
-    Raises:
-        PolygraftError: images or users differ, or no image has two different truths.
-    """
-    if captions.keys() != truths.keys() or any(captions[id_].keys() != truths[id_].keys() for id_ in truths):
-        raise PolygraftError("captions and truths differ in images or users: give both for each image and user")
-    found: dict[str, list[float]] = {}
-    for id_, wanted in truths.items():
-        for user, value in _comparisons(captions[id_], wanted):
-            found.setdefault(user, []).append(value)
-    if not found:
-        raise PolygraftError("no image has two users with different truths: there is nothing to compare")
+    # the true user is among those that are as good
+    found: list[bool] = ((scores >= own[:, None]).sum(axis=1) == 1).tolist()
     return found
-
-
-def _comparisons(made: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    """Yield each user of an image with the outcome against each other user."""
-    for user, own_truth in wanted.items():
-        own = similarity(made[user], own_truth)
-        for truth in wanted.values():
-            if truth.split() != own_truth.split():
-                theirs = similarity(made[user], truth)
-                yield user, 0.5 if own == theirs else float(own > theirs)
 
 
 def copy_rate(captions: Sequence[str], histories: Sequence[Sequence[str]], training: Iterable[str]) -> dict[str, float]:
@@ -163,3 +95,48 @@ def _held(texts: Iterable[str]) -> set[tuple[str, ...]]:
 def diversity(texts: Sequence[str]) -> dict[str, float]:
     """``distinct_1`` and ``distinct_2`` of a set of captions (see `multimodal.metrics.bleu_cider.distinct`)."""
     return {f"distinct_{order}": distinct(texts, order) for order in (1, 2)}
+
+
+class Interval(NamedTuple):
+    """A mean and the bounds between which it lies with the confidence asked for."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    values_by_group: Mapping[str, Sequence[float]], *, level: float = 0.95, samples: int = 1000, seed: int = 0
+) -> Interval:
+    """The mean of all values and its percentile interval, drawing whole groups: a user's captions are not independent.
+
+    Args:
+        values_by_group: The values of the items of each group (a user, an author), such as CIDEr-D by image, or the
+            differences of two systems on the same images.
+        level: The confidence, between 0 and 1.
+        samples: How many times as many groups as there are are drawn, with replacement.
+        seed: The seed of the draws.
+
+    Raises:
+        PolygraftError: there is no value, or `level` is not between 0 and 1.
+    """
+    groups = [values for values in values_by_group.values() if len(values)]
+    if not groups:
+        raise PolygraftError("there is no value to average: every group is empty")
+    if not 0 < level < 1:
+        raise PolygraftError(f"the level of an interval is {level}: it lies between 0 and 1, as 0.95 does")
+    totals = np.array([(np.sum(values), len(values)) for values in groups], dtype=np.float64)
+    drawn = draw_groups(totals, samples, seed)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - level) / 2, (1 + level) / 2])
+    above, below = totals.sum(axis=0)
+    return Interval(float(above / below), float(low), float(high))
+
+
+def draw_groups(sums: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
+    """Add up the rows (users, ...) of as many users as there are, drawn with replacement: (samples, ...)."""
+    if samples < 1:
+        raise PolygraftError(f"{samples} samples of users were asked for: draw 1 or more")
+    generator = np.random.default_rng(seed)
+    block = max(1, _CELLS // len(sums))
+    sizes = [min(block, samples - start) for start in range(0, samples, block)]
+    return np.concatenate([sums[generator.integers(len(sums), size=(size, len(sums)))].sum(axis=1) for size in sizes])

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from backbone.gpt2 import Calibration
 from multimodal.config import CaptionerConfig
-from multimodal.model.user_mapper import UserMapper
+from multimodal.model.user_mapper import Attention, UserMapper
 
-# The published networks have no other ratio.
-_MLP_RATIO = 2
+_MLP_RATIO = 2  # the published networks have no other
 
 
 class MLPMapper(nn.Module):
@@ -69,8 +68,6 @@ class TransformerMapper(nn.Module):
 
 
 class _Transformer(nn.Module):
-    """A stack of pre-norm layers without a final norm."""
-
     def __init__(self, width: int, heads: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
@@ -82,42 +79,21 @@ class _Transformer(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Pre-norm self-attention and feed-forward network, each added to its input."""
-
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attn = _Attention(width, heads)
+        self.attn = Attention(width, heads, bias=False)
         self.norm2 = nn.LayerNorm(width)
         self.mlp = _FeedForward(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
+        normed = self.norm1(x)
+        x = x + self.attn(normed, normed)
         fed: Tensor = x + self.mlp(self.norm2(x))
         return fed
 
 
-class _Attention(nn.Module):
-    """Self-attention; queries, keys and values without bias, the output projection with one."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.to_queries = nn.Linear(width, width, bias=False)
-        self.to_keys_values = nn.Linear(width, 2 * width, bias=False)
-        self.project = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        queries = self.to_queries(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        keys, values = self.to_keys_values(x).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(queries, keys, values)
-        projected: Tensor = self.project(mixed.transpose(1, 2).flatten(2))
-        return projected
-
-
 class _FeedForward(nn.Module):
-    """Two linear layers with ReLU between them."""
-
     def __init__(self, width: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, _MLP_RATIO * width)

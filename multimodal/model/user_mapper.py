@@ -20,19 +20,19 @@ from torch import Tensor, nn
 from backbone.gpt2 import Calibration
 from multimodal.config import CaptionerConfig
 from multimodal.model.steering import CopyHead, PastTokens, Prefix
-from multimodal.profile.style import Style
+from multimodal.profile.text_features import Style
 
 _MLP_RATIO = 4
 
 
 class Attention(nn.Module):
-    """Multi-head attention, every projection with a bias: queries (B, q, w), keys and values (B, n, w) -> (B, q, w)."""
+    """Multi-head attention: queries (B, q, w), keys and values (B, n, w) -> (B, q, w); ClipCap has no bias on those."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.to_queries = nn.Linear(width, width)
-        self.to_keys_values = nn.Linear(width, 2 * width)
+        self.to_queries = nn.Linear(width, width, bias=bias)
+        self.to_keys_values = nn.Linear(width, 2 * width, bias=bias)
         self.project = nn.Linear(width, width)
 
     def forward(self, x: Tensor, keys: Tensor, mask: Tensor | None = None) -> Tensor:

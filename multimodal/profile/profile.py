@@ -15,8 +15,7 @@ import numpy as np
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file, read_json, write_json
-from multimodal.profile.style import Style
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import Style, WordTable
 
 FORMAT = 1
 MAX_POSTS = 5_000

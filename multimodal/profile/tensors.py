@@ -16,8 +16,7 @@ from backbone.gpt2 import Backbone
 from multimodal.model.steering import PastTokens
 from multimodal.model.user_mapper import UserInput
 from multimodal.profile.profile import NOBODY, Context
-from multimodal.profile.style import Style
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import Style, WordTable
 
 
 @dataclass(frozen=True, kw_only=True)

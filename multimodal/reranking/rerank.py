@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from multimodal.metrics.bleu_cider import CiderD
 from multimodal.metrics.ptb import tokenizer as ptb
 from multimodal.profile.profile import Context
-from multimodal.profile.style import emoji_words
+from multimodal.profile.text_features import emoji_words
 
 VOTERS = 20
 """Past captions that vote, those of the most similar images: so many of the user's own and so many borrowed ones."""

@@ -9,7 +9,7 @@ from backbone.errors import PolygraftError
 from multimodal.batches import CaptionSet
 from multimodal.data.posts import Post
 from multimodal.profile.profile import NOBODY, Context, ContextLimits, ContextMode, Flags, Profile, latest
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import WordTable
 from multimodal.users.neighbors import Community
 
 _SIZES = (1, 3, 10, 30, 100)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from backbone.errors import PolygraftError
 from multimodal.data.posts import Post
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import WordTable
 from starter_build.datasets.clipart import ClipArt, clips
 from starter_build.datasets.documents import hash_share
 from starter_build.datasets.images import CLIPART_PNG, CLIPART_SVG, WORDNET

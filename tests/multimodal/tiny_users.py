@@ -10,7 +10,7 @@ from torch import Tensor
 from backbone.gpt2 import Backbone
 from multimodal.captioner import Captioner
 from multimodal.profile.profile import NOBODY, Context, Profile, normalised
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import WordTable
 from tests.backbone.tiny import PARAGRAPH, tiny_backbone
 from tests.backbone.tiny_clip import WIDTH, tiny_image_encoder
 from tests.multimodal.tiny_captioner import tiny_config

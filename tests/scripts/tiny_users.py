@@ -7,7 +7,7 @@ from typing import Any
 from backbone.clip import ImageEncoder
 from backbone.gpt2 import Backbone
 from multimodal.captioner import Captioner
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import WordTable
 from tests.multimodal.tiny_captioner import TEXTS, paint, tiny_config
 
 VOICES = {"ann": "so {}!", "bob": "#{} #mine", "eve": "😀🎈", "zoë": "שלום {}"}

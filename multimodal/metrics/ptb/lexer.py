@@ -23,7 +23,7 @@ _ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|.)")
 class Rule(NamedTuple):
     """What becomes of the text, what it matches, and what must follow (counted in the length, then given back)."""
 
-    form: Callable[[str], str]
+    form: Callable[[str], str] | str
     pattern: str
     ahead: str = ""
 

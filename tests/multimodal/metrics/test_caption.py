@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
 from multimodal.metrics.bleu_cider import CiderD, bleu, distinct
-from multimodal.metrics.bootstrap import bootstrap
 from multimodal.metrics.caption import longest_common_subsequence, rouge_l, score, score_each
 from multimodal.metrics.meteor import meteor
+from multimodal.metrics.personalization import bootstrap
 from tests.multimodal.metrics.coco_caption import original_figures, parity
 from tests.multimodal.metrics.goldens import read_captions, read_scores
 

@@ -11,7 +11,7 @@ from multimodal.config import CaptionerConfig
 from multimodal.model.mapper import build_mapper
 from multimodal.model.steering import PastTokens
 from multimodal.model.user_mapper import Attention, FusionLayer, ImageInput, QueryLayer, UserInput
-from multimodal.profile.style import Style
+from multimodal.profile.text_features import Style
 
 SMALL = {
     "image_width": 6, "grid_width": 5, "text_width": 16, "width": 8, "heads": 2, "prefix_length": 3, "clip_length": 2,

@@ -12,8 +12,7 @@ from backbone.feature_cache import CachedFeatures, FeatureCache
 from multimodal.batches import CaptionSet
 from multimodal.data.posts import Post
 from multimodal.profile.profile import MAX_POSTS, NOBODY, ContextLimits, PastCaption, Profile, latest
-from multimodal.profile.style import Style
-from multimodal.profile.tfidf import WordTable
+from multimodal.profile.text_features import Style, WordTable
 from multimodal.users.contexts import ContextBuilder, pasts
 from multimodal.users.load import make_profile
 from tests.multimodal.tiny_captioner import TEXTS, paint, write_posts

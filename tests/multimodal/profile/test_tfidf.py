@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
-from multimodal.profile.tfidf import WordTable, split_words
+from multimodal.profile.text_features import WordTable, split_words
 
 USERS = {
     "ann": ["The red cat sleeps.", "A cat, a dog, a #sunset"],

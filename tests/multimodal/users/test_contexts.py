@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from multimodal.profile.profile import NOBODY, ContextLimits, Profile
-from multimodal.profile.tfidf import NO_WORDS
+from multimodal.profile.text_features import NO_WORDS
 from multimodal.users.contexts import ContextBuilder, pasts
 from multimodal.users.neighbors import Community
 from tests.multimodal.profile.test_profile import caption_set, post

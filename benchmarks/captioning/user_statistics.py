@@ -1,51 +1,15 @@
-"""Intervals and p-values by drawing whole groups with replacement: the captions of one user are not independent."""
+"""Comparisons of captioners over users: ratios, p-values, and whether captions are nearer to their own user's truth."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backbone.errors import PolygraftError
+from multimodal.metrics.caption import longest_common_subsequence
+from multimodal.metrics.personalization import Interval, draw_groups
 
 ValuesByUser = Mapping[str, Sequence[float]]
-
-_CELLS = 1 << 20  # groups drawn at a time, all samples together: bounds the memory
-
-
-class Interval(NamedTuple):
-    """A mean and the bounds between which it lies with the confidence asked for."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def bootstrap(
-    values_by_group: Mapping[str, Sequence[float]], *, level: float = 0.95, samples: int = 1000, seed: int = 0
-) -> Interval:
-    """The mean of all values and its percentile interval, drawing whole groups: a user's captions are not independent.
-
-    Args:
-        values_by_group: for each group (a user, an author) the values of its items, such as CIDEr-D by image, or the
-            differences of two systems on the same images.
-        level: the confidence, between 0 and 1.
-        samples: how many times as many groups as there are are drawn, with replacement.
-        seed: of the draws.
-
-    Raises:
-        PolygraftError: there is no value, or `level` is not between 0 and 1.
-    """
-    groups = [values for values in values_by_group.values() if len(values)]
-    if not groups:
-        raise PolygraftError("there is no value to average: every group is empty")
-    if not 0 < level < 1:
-        raise PolygraftError(f"the level of an interval is {level}: it lies between 0 and 1, as 0.95 does")
-    totals = np.array([(np.sum(values), len(values)) for values in groups], dtype=np.float64)
-    drawn = _draw(totals, samples, seed)
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - level) / 2, (1 + level) / 2])
-    above, below = totals.sum(axis=0)
-    return Interval(float(above / below), float(low), float(high))
 
 
 def ratio_interval(
@@ -79,7 +43,7 @@ def ratio_interval(
     above, below = sums.sum(axis=0)
     if not below:
         raise PolygraftError("the mean of the baseline is 0: nothing can be said as a multiple of it")
-    drawn = _draw(sums, samples, seed)
+    drawn = draw_groups(sums, samples, seed)
     drawn = drawn[drawn.any(axis=1)]
     ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.full(len(drawn), np.inf), where=drawn[:, 1] > 0)
     low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
@@ -103,7 +67,7 @@ def paired_p_value(differences_by_user: ValuesByUser, *, samples: int = 2000, se
     sums = _sums(differences_by_user)
     if len(sums) < 2:
         raise PolygraftError(f"a p-value over users wants two users or more with values, and there are {len(sums)}")
-    worse = np.count_nonzero(_draw(sums, samples, seed) <= 0)
+    worse = np.count_nonzero(draw_groups(sums, samples, seed) <= 0)
     return float((1 + worse) / (1 + samples))
 
 
@@ -117,11 +81,54 @@ def _sums(values_by_user: ValuesByUser) -> NDArray[np.float64]:
     return sums
 
 
-def _draw(sums: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
-    """Add up the rows (users, ...) of as many users as there are, drawn with replacement: (samples, ...)."""
-    if samples < 1:
-        raise PolygraftError(f"{samples} samples of users were asked for: draw 1 or more")
-    generator = np.random.default_rng(seed)
-    block = max(1, _CELLS // len(sums))
-    sizes = [min(block, samples - start) for start in range(0, samples, block)]
-    return np.concatenate([sums[generator.integers(len(sums), size=(size, len(sums)))].sum(axis=1) for size in sizes])
+def similarity(first: str, second: str) -> float:
+    """ROUGE-L with characters for words and beta 1, on the text as it is written, in 0..1 and symmetrical.
+
+    For captions of one to three words: there CIDEr-D and ROUGE-L over words are nearly always 0 or 1, and as both are
+    computed of tokenized text, neither sees case, underscores or colons. Here ``dog_face`` is like ``Dog_face``, less
+    like ``dog face`` and still less like ``cat``. Runs of spaces are one space; two empty texts are alike.
+    """
+    one, other = " ".join(first.split()), " ".join(second.split())
+    if not one and not other:
+        return 1.0
+    return 2 * longest_common_subsequence(one, other) / (len(one) + len(other))
+
+
+def counterfactual(
+    captions: Mapping[str, Mapping[str, str]], truths: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[float]]:
+    """Whether the caption made for a user is nearer to that user's truth than to another's (see `similarity`).
+
+    Users of an image are compared with each other user whose truth is another text: the caption is nearer to their own
+    (1), to the other's (0), or as near to both (0.5). Captions that are the same for all users have a mean of 0.5,
+    whatever they say.
+
+    Args:
+        captions: by image and user, the caption made for the user.
+        truths: by image and user, what the user wrote; the same images and users.
+
+    Returns:
+        By user the outcomes of all comparisons, for `bootstrap`; a user without any is left out.
+
+    Raises:
+        PolygraftError: images or users differ, or no image has two different truths.
+    """
+    if captions.keys() != truths.keys() or any(captions[id_].keys() != truths[id_].keys() for id_ in truths):
+        raise PolygraftError("captions and truths differ in images or users: give both for each image and user")
+    found: dict[str, list[float]] = {}
+    for id_, wanted in truths.items():
+        for user, value in _comparisons(captions[id_], wanted):
+            found.setdefault(user, []).append(value)
+    if not found:
+        raise PolygraftError("no image has two users with different truths: there is nothing to compare")
+    return found
+
+
+def _comparisons(made: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    """Yield each user of an image with the outcome against each other user."""
+    for user, own_truth in wanted.items():
+        own = similarity(made[user], own_truth)
+        for truth in wanted.values():
+            if truth.split() != own_truth.split():
+                theirs = similarity(made[user], truth)
+                yield user, 0.5 if own == theirs else float(own > theirs)

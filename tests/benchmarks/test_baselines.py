@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from backbone.feature_cache import CachedFeatures
+from benchmarks.captioning.baselines import best_single_caption, nearest_captions
 from multimodal.batches import CaptionSet
-from multimodal.evaluation import best_single_caption, nearest_captions
 
 
 def caption_set(vectors, texts, rows=None):
