@@ -1,4 +1,4 @@
-"""The frozen language model steered by what is known of a user: copying, a deep prefix, and guidance.
+"""The frozen language model steered by a user: copying, a deep prefix, and guidance.
 
 Copying is a pointer beside the language model's own distribution, as in See et al. (2017), "Get To The Point:
 Summarization with Pointer-Generator Networks", section 2.2: each step has a probability of copying, and attention over
