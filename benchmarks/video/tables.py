@@ -33,7 +33,7 @@ class NarrationRun:
             names=[self.names[row] for row in kept],
             concepts=[self.concepts[row] for row in kept],
             said=[self.said[row] for row in kept],
-            hits=Hits(scores=self.hits.scores[kept], rows=self.hits.rows[kept], added=self.hits.added[kept]),
+            hits=Hits(self.hits.scores[kept], self.hits.rows[kept]),
         )
 
     def figures(self) -> dict[str, float]:

@@ -6,17 +6,15 @@ Shapes: m source vectors, n target vectors, a numbers in a vector, k neighbours.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from backbone.topk import top_k
 from crosslingual.arrays import Array
 
 _BLOCK = 512  # target rows compared at once
-_GROUP = 32  # columns of which first only the best is looked at
-_SPARE = 24  # candidates beyond k that rough cosines find and float64 may prefer
 _DOUBT = 1e-5  # more than float32 can be wrong about a cosine
 
 
@@ -52,7 +50,7 @@ def nearest(
     groups = _Groups.of(source[numbers])
     members = [_members(groups, numbers, source_starts, starts, count) for starts in (False, True)]
     targets = _Groups.of(target)
-    finder = _Finder(groups.vectors, count, _quickest())
+    finder = _Finder(groups.vectors, count)
     ids = np.empty((len(target), count), dtype=np.int64)
     similarities = np.empty((len(target), count))
     for start in range(0, len(targets.vectors), _BLOCK):
@@ -63,6 +61,9 @@ def nearest(
             place = targets.of_row[some] - start
             agree = source_starts == begins
             ids[some], similarities[some] = _expand(candidates[place], scores[place], members[begins], agree, count)
+            # all sources are equally near to a zero vector: the fixed order is that of all, not of some groups
+            blank = some[~target[some].any(axis=1)]
+            ids[blank] = numbers[np.lexsort((numbers, ~agree[numbers]))][:count]
     return NearestRows(ids=ids, similarities=similarities)
 
 
@@ -111,77 +112,32 @@ def _expand(candidates: Array, scores: Array, members: Array, agree: Array, coun
 
 
 class _Finder:
-    """Finds the groups nearest to targets: roughly first, then the best of these exactly.
+    """Finds the groups nearest to targets: roughly first, then the best of these in float64."""
 
-    Whatever a rough cosine may have missed, by a bound on its rounding, is looked for with less rounding.
-    """
-
-    def __init__(self, vectors: Array, count: int, dtype: torch.dtype, *, lengths: Array | None = None) -> None:
-        self.vectors = vectors
-        self.dtype = dtype
-        self.lengths = _lengths(vectors) if lengths is None else lengths
+    def __init__(self, vectors: Array, count: int) -> None:
         self.count = min(count, len(vectors))
-        self.wide = min(count + _SPARE, len(vectors))
-        padded = len(vectors) + -len(vectors) % _GROUP
-        self.unit = torch.zeros(vectors.shape[1], padded, dtype=dtype)
-        for start in range(0, len(vectors), _BLOCK):
-            some = slice(start, min(start + _BLOCK, len(vectors)))
-            self.unit[:, some] = torch.from_numpy(_unit(vectors[some], self.lengths[some]).T)
+        lengths = _lengths(vectors)
+        dtype = _quickest()
+        # numbers of unit vectors are rounded by 2^-9 of them at most in bfloat16, and so are their product and a bound
+        self.error = 2 * _DOUBT + (2**-7 if dtype == torch.bfloat16 else 0)
+        self.vectors, self.lengths = torch.from_numpy(vectors), torch.from_numpy(_or_one(lengths))
+        self.unit = torch.from_numpy(_unit(vectors, lengths)).to(dtype).T.contiguous()
         # one for all blocks: fresh memory costs a third of the product
-        self.rough = torch.empty(_BLOCK, padded, dtype=dtype)
-
-    @cached_property
-    def finer(self) -> "_Finder":
-        """Resolves in float32 what bfloat16 cannot distinguish."""
-        return _Finder(self.vectors, self.count, torch.float32, lengths=self.lengths)
+        self.rough = torch.empty(_BLOCK, len(vectors), dtype=dtype)
 
     def find(self, targets: Array) -> tuple[Array, Array]:
-        """Return (groups, cosines) of at least the nearest, both (n, count + some), in no order."""
+        """Return (groups, cosines) of the nearest, both (n, count), best first."""
         lengths = _lengths(targets)
         rough = self.rough[: len(targets)]
-        torch.matmul(torch.from_numpy(_unit(targets, lengths)).to(self.dtype), self.unit, out=rough)
-        rough[:, len(self.vectors) :] = -torch.inf
-        found, worst = self._best(rough)
-        scores = self._exact(targets, lengths, found)
-        if self.wide == len(self.vectors):
-            return found, scores
-        # what was left out could only matter if it came this close to what float64 keeps
-        last = -np.partition(-scores, self.count - 1, axis=1)[:, self.count - 1]
-        unsure = np.flatnonzero(worst + self._doubt(worst) > last)
-        if len(unsure) and self.dtype != torch.float32:
-            found[unsure], scores[unsure] = self.finer.find(targets[unsure])
-            return found, scores
-        for row in unsure:
-            exact = self._exact(targets[row, None], lengths[row, None], np.arange(len(self.vectors))[None])[0]
-            # of equals, as many as there are places
-            found[row] = np.lexsort((np.arange(len(exact)), -exact))[: self.wide]
-            scores[row] = exact[found[row]]
-        return found, scores
+        torch.matmul(torch.from_numpy(_unit(targets, lengths)).to(self.unit), self.unit, out=rough)
+        wide, wide_lengths = torch.from_numpy(targets).double(), torch.from_numpy(_or_one(lengths))
 
-    def _doubt(self, cosines: Array) -> Array | float:
-        """Return more than a true cosine can be above the rough one."""
-        if self.dtype == torch.float32:
-            return _DOUBT
-        # numbers of unit vectors are rounded by 2^-9 of them at most, and so is the sum, which is made in float32
-        return 2**-8 * (1 + np.abs(cosines)) + 2 * _DOUBT
+        def exact(target: Tensor, group: Tensor) -> Tensor:
+            products = (self.vectors[group].double() * wide[target]).sum(dim=1)
+            return products / (wide_lengths[target] * self.lengths[group])
 
-    def _best(self, rough: Tensor) -> tuple[Array, Array]:
-        """Return the ``wide`` best columns of each row and the value of the last of them."""
-        # columns far apart form a group, so that maxima are taken of whole rows at a time
-        grouped = rough.view(len(rough), _GROUP, -1)
-        # the best k columns lie in the k groups with the best maxima
-        chosen = grouped.amax(dim=1).topk(min(self.wide, grouped.shape[2]), dim=1, sorted=False).indices
-        inside = grouped.take_along_dim(chosen[:, None], dim=2).flatten(1)
-        values, places = inside.topk(self.wide, dim=1)
-        width = chosen.shape[1]
-        columns = places // width * grouped.shape[2] + chosen.gather(1, places % width)
-        return columns.numpy(), values[:, -1].float().numpy()
-
-    def _exact(self, targets: Array, lengths: Array, found: Array) -> Array:
-        chosen = self.vectors[found].astype(np.float64)
-        products = np.matmul(chosen, targets.astype(np.float64)[..., None])[..., 0]
-        cosines: Array = products / (_or_one(lengths)[:, None] * _or_one(self.lengths[found]))
-        return cosines
+        scores, groups = top_k([(rough, exact)], len(targets), self.count, error=self.error)
+        return groups.numpy(), scores.numpy()
 
 
 def _quickest() -> torch.dtype:

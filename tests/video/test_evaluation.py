@@ -22,7 +22,7 @@ def hits(*rows):
     """Return hits of (score, row) pairs for each query."""
     scores = torch.tensor([[score for score, _ in row] for row in rows])
     numbers = torch.tensor([[number for _, number in row] for row in rows])
-    return Hits(scores=scores, rows=numbers, added=torch.zeros_like(scores))
+    return Hits(scores, numbers)
 
 
 def test_hits_are_ranked_with_ties_at_their_worst():

@@ -108,11 +108,11 @@ class _Candidates:
         prior = ScenePrior(weight=options.scene_weight, keep=options.scene_keep)
         scene = encoded.scene if options.scene_weight or options.scene_keep else None
         hits = vocabulary.search(encoded.queries, _CANDIDATES, scene_queries=scene, prior=prior)
-        found = hits.rows >= 0
+        self._rows = sorted(set(hits.rows[hits.rows >= 0].tolist()))
         # the scene is the video's, so what it adds to a narration is the same for every moment
-        added = dict(zip(hits.rows[found].tolist(), hits.added[found].tolist(), strict=True))
-        self._rows = sorted(added)
-        self._added = torch.tensor([added[row] for row in self._rows])
+        self._added = (
+            torch.zeros(len(self._rows)) if scene is None else vocabulary.scene_bonus(self._rows, scene, prior)
+        )
         self._vectors = vocabulary.vectors("narrations", self._rows).float()
         self._queries = F.normalize(encoded.queries, dim=1)
 

@@ -1,4 +1,4 @@
-"""Exact search for the best rows of a half-precision matrix, and the scene prior that is added to their scores.
+"""Exact search for the best rows of half-precision matrices, and the scene prior that is added to their scores.
 
 A matrix on the disk is read once, chunk by chunk, for a batch of queries, so that it may be larger than the memory.
 VLog searches only the narrations of the videos whose scene comes closest (Section 3.2). Here the scene is a prior, and
@@ -7,14 +7,16 @@ the filter an option: a wrong scene costs a little and hides nothing.
 Shapes: Q queries, N rows, d their width, k results a query.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.topk import Exact, top_k
 
 _CHUNK = 4096  # rows a product; as float32 they stay in the cache of a processor
 
@@ -24,119 +26,76 @@ Bonus = Callable[[int, int], Tensor]
 """What to add to the scores of rows ``start`` to ``stop``: (Q, stop - start) float32; minus infinity leaves one out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hits:
+class Hits(NamedTuple):
     """The best rows of each query, best first; of equal scores the lower row comes first."""
 
     scores: Tensor
     """(Q, k) float32; minus infinity where there is no further row."""
     rows: Tensor
     """(Q, k) int64; -1 where there is no further row."""
-    added: Tensor
-    """(Q, k) float32: how much of the score is bonus."""
-
-    @classmethod
-    def none(cls, queries: int, k: int = 0) -> "Hits":
-        """Return k places without a row for each query."""
-        scores = torch.full((queries, k), -torch.inf)
-        rows = torch.full((queries, k), -1, dtype=torch.int64)
-        return cls(scores=scores, rows=rows, added=torch.zeros_like(scores))
-
-    def take(self, order: Tensor) -> "Hits":
-        """Return the places (Q, any) of each query that ``order`` names."""
-        return Hits(
-            scores=self.scores.gather(1, order), rows=self.rows.gather(1, order), added=self.added.gather(1, order)
-        )
-
-    def moved(self, offset: int) -> "Hits":
-        """Return the same with every row ``offset`` higher."""
-        return replace(self, rows=torch.where(self.rows < 0, self.rows, self.rows + offset))
 
 
 def search(vectors: Tensor, queries: Tensor, k: int, *, bonus: Bonus | None = None) -> Hits:
-    """Return the k rows with the highest dot product with each query, plus bonus.
+    """Return the k rows with the highest dot product with each query, plus bonus; see `search_parts`."""
+    return search_parts([(vectors, bonus)], queries, k)
 
-    Float32 products choose candidates, within the bound of their rounding, and float64 ones decide. So a result depends
-    neither on the other queries of a batch nor on where chunks begin, and equal rows have equal scores. For one query
-    on a CPU half-precision products choose, which halves the time: memory is then read once and never written.
+
+def search_parts(parts: Sequence[tuple[Tensor, Bonus | None]], queries: Tensor, k: int) -> Hits:
+    """Return the k rows with the highest dot product with each query, plus bonus, exactly, see `backbone.topk`.
+
+    For one query on a CPU half-precision products choose the candidates, which halves the time: memory is then read
+    once and never written.
 
     Args:
-        vectors: (N, d) float16 of length 1 or less, on any device or mapped from a file.
+        parts: Matrices, whose rows are numbered through: (N, d) float16 of length 1 or less, on one device or mapped
+            from files; each with what is added to the scores before the best are chosen.
         queries: (Q, d); brought to length 1, so that the score of a row of length 1 is a cosine.
-        k: how many; fewer where N is smaller.
-        bonus: added to the scores before the best are chosen; called for rows in order, from 0 to N.
+        k: How many; fewer where there are fewer rows.
 
     Returns:
         Hits on the CPU.
 
     Raises:
-        PolygraftError: a row, or a query, holds NaN or infinity.
+        PolygraftError: A row, or a query, holds NaN or infinity.
     """
     if not bool(queries.isfinite().all()):
         raise PolygraftError("a query vector holds NaN or infinity: what made it is damaged or not trained")
-    directions = F.normalize(queries.to(vectors.device, torch.float32), dim=1)
-    k = min(k, len(vectors))
-    best = Hits.none(len(directions), k)
+    k = min(k, sum(len(vectors) for vectors, _ in parts))
+    directions = F.normalize(queries.to(parts[0][0].device if parts else "cpu", torch.float32), dim=1)
     if not k or not len(directions):
-        return best
-    error = (vectors.shape[1] + 64) * 2.0**-23  # of a float32 dot product of rows of length 1, with room for the bonus
-    half = directions.half() if len(directions) == 1 and vectors.device.type == "cpu" else None
+        return Hits(torch.zeros(len(directions), k), torch.zeros(len(directions), k, dtype=torch.int64))
+    # of a float32 dot product of rows of length 1, with room for the bonus
+    error = (directions.shape[1] + 64) * 2.0**-23
+    half = directions.half() if len(directions) == 1 and directions.device.type == "cpu" else None
     if half is not None:
         # what rounding took from the query, and what it takes from a product, which is summed in float32
         error += float((directions - half.float()).norm()) + 2.0**-11
+    blocks = (block for vectors, bonus in parts for block in _blocks(vectors, bonus, directions, half))
+    scores, rows = top_k(blocks, len(directions), k, error=error)
+    return Hits(scores.float(), rows)
+
+
+def _blocks(
+    vectors: Tensor, bonus: Bonus | None, directions: Tensor, half: Tensor | None
+) -> Iterator[tuple[Tensor, Exact]]:
     step = _CHUNK if half is None else _CHUNK * _LONGER
     for start in range(0, len(vectors), step):
         rows = vectors[start : start + step]
         products = directions @ rows.float().T if half is None else (rows @ half[0])[None].float()
         _check_finite(products, start)
         added = None if bonus is None else bonus(start, start + len(rows)).to(products)
-        chosen = _candidates(products if added is None else products + added, best, error)
-        if len(chosen[0]):
-            best = join([best, _scored(rows, directions, added, chosen).moved(start)], k)
-    return best
+        yield products if added is None else products + added, _exact(rows, directions, added)
 
 
-def _candidates(scores: Tensor, best: Hits, error: float) -> tuple[Tensor, Tensor]:
-    """Return queries and columns of the scores (Q, c) that an error could have kept from the best, row by row."""
-    k = best.scores.shape[1]
-    found = scores > best.scores[:, -1:].to(scores) - error
-    query, column = found.nonzero(as_tuple=True)
-    if len(query) > 4 * k * len(scores) and scores.shape[1] > k:
-        # in the first chunks everything beats what there is: compare the rows with one another
-        found &= scores > scores.topk(k).values[:, -1:] - 2 * error
-        query, column = found.nonzero(as_tuple=True)
-    return query, column
+def _exact(rows: Tensor, directions: Tensor, added: Tensor | None) -> Exact:
+    def scores(query: Tensor, column: Tensor) -> Tensor:
+        # on the CPU, so that every device gives the same; rounded, so that scores that read equal are ordered by row
+        found = (rows[column].cpu().double() * directions[query].cpu().double()).sum(dim=1)
+        if added is not None:
+            found += added[query, column].cpu().double()
+        return found.float().double()
 
-
-def _scored(rows: Tensor, directions: Tensor, added: Tensor | None, chosen: tuple[Tensor, Tensor]) -> Hits:
-    """Return the exact scores of candidates, those of each query in the order of their rows."""
-    query, column = chosen
-    exact = torch.empty(len(query))
-    plus = torch.zeros(len(query)) if added is None else added[query, column].cpu()
-    for start in range(0, len(query), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        pairs = rows[column[some]].cpu().double() * directions[query[some]].cpu().double()
-        exact[some] = (pairs.sum(dim=1) + plus[some].double()).float()
-    # the candidates of each query, from the left of a table
-    query, column = query.cpu(), column.cpu()
-    found = torch.bincount(query, minlength=len(directions))
-    place = torch.arange(len(query)) - (found.cumsum(0) - found)[query]
-    table = Hits.none(len(directions), int(found.max()))
-    table.scores[query, place] = exact
-    table.rows[query, place] = column
-    table.added[query, place] = plus
-    return table
-
-
-def join(parts: Sequence[Hits], k: int) -> Hits:
-    """Return the best of several searches by the same queries; between equals the earlier part comes first."""
-    joined = Hits(
-        scores=torch.cat([part.scores for part in parts], dim=1),
-        rows=torch.cat([part.rows for part in parts], dim=1),
-        added=torch.cat([part.added for part in parts], dim=1),
-    )
-    # stable, so that of equal scores the one further left stays first
-    return joined.take(joined.scores.sort(dim=1, descending=True, stable=True).indices[:, :k])
+    return scores
 
 
 def check_all(vectors: Tensor) -> None:

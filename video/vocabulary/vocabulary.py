@@ -19,7 +19,7 @@ from backbone.device import pick_device
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder
 from video.vocabulary.entries import Entry
-from video.vocabulary.exact_search import Bonus, Hits, ScenePrior, join, search
+from video.vocabulary.exact_search import Bonus, Hits, ScenePrior, search_parts
 from video.vocabulary.narrations import Narrations
 from video.vocabulary.pair_encoding import Coding, CodingOptions, Pair, encode
 from video.vocabulary.storage import (
@@ -217,9 +217,13 @@ class NarrationVocabulary:
 
     def entry(self, level: Level, row: int) -> Entry:
         """Return what stands in a row of a level."""
+        span, place = self._place(level, row)
+        return span.table.entries[span.start + place]
+
+    def _place(self, level: Level, row: int) -> "tuple[_Span, int]":
         for span in self._levels[level]:
             if span.offset <= row < span.offset + span.stop - span.start:
-                return span.table.entries[span.start + row - span.offset]
+                return span, row - span.offset
         raise IndexError(f"row {row} of {self.size(level)} {level}")
 
     def entries(self, level: Level) -> Iterator[Entry]:
@@ -284,14 +288,32 @@ class NarrationVocabulary:
         self._check_queries(queries)
         values: Tensor | None = None
         if scene_queries is not None and level in ("narrations", "prefixes") and self.size("scenes"):
-            self._check_queries(scene_queries)
-            scenes = torch.cat([_vectors(span) for span in self._levels["scenes"]])
-            values = (prior or ScenePrior()).values(scene_queries, scenes).expand(len(queries), -1)
-        found = [Hits.none(len(queries))]
-        for span in self._levels[level]:
-            bonus = None if values is None else _bonus(span, values)
-            found.append(search(_vectors(span), queries, k, bonus=bonus).moved(span.offset))
-        return join(found, k)
+            values = self._scene_values(scene_queries, prior).expand(len(queries), -1)
+        spans = self._levels[level]
+        parts = [(_vectors(span), None if values is None else _bonus(span, values)) for span in spans]
+        return search_parts(parts, queries, k)
+
+    def scene_bonus(self, rows: Sequence[int], scene_query: Tensor, prior: ScenePrior) -> Tensor:
+        """Return what the scene adds to the scores of some narrations, (len(rows),) float32 on the CPU.
+
+        Args:
+            rows: Of the narrations.
+            scene_query: (1, d), of the whole video.
+            prior: How much scenes count.
+        """
+        if not self.size("scenes"):
+            return torch.zeros(len(rows))
+        values = self._scene_values(scene_query, prior)
+        found = torch.zeros(len(rows))
+        for at, row in enumerate(rows):
+            span, place = self._place("narrations", row)
+            found[at] = _bonus(span, values)(place, place + 1)
+        return found
+
+    def _scene_values(self, scene_queries: Tensor, prior: ScenePrior | None) -> Tensor:
+        self._check_queries(scene_queries)
+        scenes = torch.cat([_vectors(span) for span in self._levels["scenes"]])
+        return (prior or ScenePrior()).values(scene_queries, scenes)
 
     def retrieve(
         self,
