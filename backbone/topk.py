@@ -38,8 +38,8 @@ def top_k(blocks: Iterable[tuple[Tensor, Exact]], queries: int, k: int, *, error
     for approximate, exact in blocks:
         query, column = _candidates(approximate, scores[:, -1:], k, error)
         if len(query):
-            pairs = zip(query.split(_PAIRS), column.split(_PAIRS), strict=True)
-            found = torch.cat([exact(*pair).cpu() for pair in pairs])
+            some = [slice(at, at + _PAIRS) for at in range(0, len(query), _PAIRS)]
+            found = torch.cat([exact(query[pairs], column[pairs]).cpu() for pairs in some])
             scores, rows = _merge(scores, rows, query.cpu(), column.cpu() + start, found)
         start += approximate.shape[1]
     return scores, rows
@@ -50,7 +50,7 @@ def _candidates(approximate: Tensor, worst: Tensor, k: int, error: float) -> tup
     least = worst.to(approximate.device, torch.float32) - error
     # columns far apart form a group, since maxima of whole rows at a time are quicker
     groups = approximate.shape[1] // _GROUP
-    grouped = approximate[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
+    grouped = approximate[:, : groups * _GROUP].view(len(approximate), _GROUP, groups)
     maxima = grouped.amax(dim=1)
     if groups >= k:
         # the maxima of k groups are k scores, so the k-th best score is no lower than the k-th best maximum
