@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from sklearn.metrics import f1_score
@@ -13,9 +13,8 @@ from crosslingual.evaluation.items import Item, Sentence, Shots
 from crosslingual.evaluation.prefix_tree import Encoder
 from crosslingual.evaluation.scorer import Effort, Scorer, Watch, chosen
 from crosslingual.evaluation.tagging import Tagger, layout_of, tag_set
+from crosslingual.language_model.bits_per_byte import ratio_interval
 from crosslingual.options import TaskOptions
-
-_DRAWS = 1000
 
 
 class Outcome(NamedTuple):
@@ -64,7 +63,7 @@ def _figures(outcomes: Sequence[Outcome], seed: int, labelling: bool) -> GroupFi
     said = [label for outcome in outcomes for label in outcome.said]
     hits = np.array([sum(outcome.correct) for outcome in outcomes])
     sizes = np.array([len(outcome.correct) for outcome in outcomes])
-    low, high = interval(hits, sizes, seed=seed)
+    low, high = ratio_interval(hits, sizes, seed=seed)
     scores: dict[str, float] = {}
     if labelling:
         for average in ("macro", "weighted"):
@@ -80,13 +79,6 @@ def _figures(outcomes: Sequence[Outcome], seed: int, labelling: bool) -> GroupFi
         random=float(np.average([outcome.chance for outcome in outcomes], weights=sizes)),
         **scores,
     )
-
-
-def interval(hits: "np.ndarray[Any, Any]", sizes: "np.ndarray[Any, Any]", *, seed: int) -> tuple[float, float]:
-    """Return the 95 % interval of summed ``hits`` over summed ``sizes``, drawn over items (Efron, 1979)."""
-    drawn = np.random.default_rng(seed).integers(len(hits), size=(_DRAWS, len(hits)))
-    low, high = np.quantile(hits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
 
 
 @dataclass(frozen=True, kw_only=True)

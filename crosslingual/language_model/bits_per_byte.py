@@ -7,7 +7,6 @@ ratios of documents or windows.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,96 +15,64 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
+from crosslingual.arrays import Array
 from crosslingual.language_model.packed_tokens import token_ids
 
-_DRAWS = 1000
+_DRAWS = 1000  # of the bootstrap
 
 
-@dataclass(frozen=True, kw_only=True)
-class DocumentScore:
-    """How well one document was predicted."""
+def ratio_interval(numbers: Array, sizes: Array, *, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of summed ``numbers`` over summed ``sizes``, (n,) each, drawn over items (Efron, 1979).
 
-    bytes: int  # of its UTF-8 text; the end-of-text token has none
-    characters: int
-    tokens: int  # predicted tokens, the end-of-text token among them
-    unknown: int
-    """Tokens that stand for text the tokenizer cannot write; what they hide costs no bits, so look at their share."""
-    nats: float  # summed cross-entropy
+    A drawn sum of sizes below 1 counts as 1.
+    """
+    drawn = np.random.default_rng(seed).integers(len(numbers), size=(_DRAWS, len(numbers)))
+    ratios = numbers[drawn].sum(axis=1) / np.maximum(sizes[drawn].sum(axis=1), 1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TextScore:
-    """How well a model predicts documents."""
+    """How well a model predicts documents: the amounts of each, (documents,), of whose sums the figures are made."""
 
-    documents: tuple[DocumentScore, ...]
+    nats: Array  # summed cross-entropy
+    bytes: Array  # of its UTF-8 text; the end-of-text token has none
+    characters: Array
+    tokens: Array  # predicted tokens, the end-of-text token among them
+    unknown: Array  # tokens that hide text the tokenizer cannot write: it costs no bits, so look at their share
     context: int  # tokens that a prediction looks back on at most
     stride: int  # tokens by which windows move on; less than ``context``, and predictions look back on more
 
-    @cached_property
-    def bytes(self) -> int:
-        """Of all documents."""
-        return sum(document.bytes for document in self.documents)
-
-    @cached_property
-    def tokens(self) -> int:
-        """Of all documents."""
-        return sum(document.tokens for document in self.documents)
-
-    @cached_property
-    def nats(self) -> float:
-        """Of all documents."""
-        return sum(document.nats for document in self.documents)
+    @classmethod
+    def joined(cls, scores: "Sequence[TextScore]") -> "TextScore":
+        """Return the score of all documents of several scores with one context and stride."""
+        names = ("nats", "bytes", "characters", "tokens", "unknown")
+        amounts = {name: np.concatenate([getattr(score, name) for score in scores]) for name in names}
+        return cls(**amounts, context=scores[0].context, stride=scores[0].stride)
 
     @property
     def bits_per_byte(self) -> float:
         """Bits the model needs for one UTF-8 byte of the text."""
-        return self.nats / math.log(2) / max(self.bytes, 1)
-
-    @property
-    def bits_per_character(self) -> float:
-        """Bits the model needs for one character (code point) of the text."""
-        return self.nats / math.log(2) / max(sum(document.characters for document in self.documents), 1)
-
-    @property
-    def perplexity(self) -> float:
-        """Of one token; infinite where it exceeds what a number holds."""
-        mean = self.nats / max(self.tokens, 1)
-        return math.exp(mean) if mean < 700 else math.inf
-
-    @property
-    def unknown_rate(self) -> float:
-        """Share of tokens that stand for unknown text."""
-        return sum(document.unknown for document in self.documents) / max(self.tokens, 1)
-
-    @property
-    def context_bytes(self) -> float:
-        """Bytes that a window of ``context`` tokens covers on average."""
-        return self.context * self.bytes / max(self.tokens, 1)
-
-    def interval(self, *, seed: int = 0) -> tuple[float, float]:
-        """Return the 95 % interval of the bits per byte, drawn over documents (Efron's bootstrap)."""
-        nats = np.array([document.nats for document in self.documents])
-        sizes = np.array([document.bytes for document in self.documents])
-        drawn = np.random.default_rng(seed).integers(len(nats), size=(_DRAWS, len(nats)))
-        bits = nats[drawn].sum(axis=1) / math.log(2) / np.maximum(sizes[drawn].sum(axis=1), 1)
-        low, high = np.quantile(bits, [0.025, 0.975])
-        return float(low), float(high)
+        return float(self.nats.sum() / math.log(2) / max(self.bytes.sum(), 1))
 
     def figures(self) -> dict[str, float]:
-        """Return what is reported, by name."""
-        low, high = self.interval()
+        """Return what is reported, by name; the interval of the bits per byte is drawn over documents."""
+        low, high = ratio_interval(self.nats / math.log(2), self.bytes)
+        size, tokens = int(self.bytes.sum()), int(self.tokens.sum())
+        mean = float(self.nats.sum()) / max(tokens, 1)
         return {
             "bits_per_byte": self.bits_per_byte,
             "bits_per_byte_low": low,
             "bits_per_byte_high": high,
-            "bits_per_character": self.bits_per_character,
-            "perplexity": self.perplexity,
-            "unknown_rate": self.unknown_rate,
-            "documents": len(self.documents),
-            "bytes": self.bytes,
-            "tokens": self.tokens,
+            "bits_per_character": float(self.nats.sum() / math.log(2) / max(self.characters.sum(), 1)),
+            "perplexity": math.exp(mean) if mean < 700 else math.inf,  # exp(710) is more than a float holds
+            "unknown_rate": float(self.unknown.sum()) / max(tokens, 1),
+            "documents": len(self.nats),
+            "bytes": size,
+            "tokens": tokens,
             "context": self.context,
-            "context_bytes": round(self.context_bytes, 1),
+            "context_bytes": round(self.context * size / max(tokens, 1), 1),
             "stride": self.stride,
         }
 
@@ -158,17 +125,15 @@ def score_text(
     for batch in watch(batches, "scoring"):
         part = windows[batch.start : batch.stop]
         np.add.at(nats, [window.document for window in part], _window_nats(model, part))
-    scores = tuple(
-        DocumentScore(
-            bytes=len(text.encode("utf-8", "replace")),
-            characters=len(text),
-            tokens=len(ids) - 1,
-            unknown=0 if unknown_id is None else ids.count(unknown_id),
-            nats=float(cost),
-        )
-        for text, ids, cost in zip(documents, sequences, nats, strict=True)
+    return TextScore(
+        nats=nats,
+        bytes=np.array([len(text.encode("utf-8", "replace")) for text in documents]),
+        characters=np.array([len(text) for text in documents]),
+        tokens=np.array([len(ids) - 1 for ids in sequences]),
+        unknown=np.array([0 if unknown_id is None else ids.count(unknown_id) for ids in sequences]),
+        context=context,
+        stride=stride,
     )
-    return TextScore(documents=scores, context=context, stride=stride)
 
 
 def _windows(document: int, ids: list[int], context: int, stride: int) -> Iterator[_Window]:
@@ -181,7 +146,7 @@ def _windows(document: int, ids: list[int], context: int, stride: int) -> Iterat
 
 
 @torch.no_grad()
-def _window_nats(model: nn.Module, windows: Sequence[_Window]) -> "np.ndarray[Any, Any]":
+def _window_nats(model: nn.Module, windows: Sequence[_Window]) -> Array:
     """Return the cross-entropy of what each window predicts, (B,) float64; padding stands right, where none looks."""
     device = next(model.parameters()).device
     rows = [torch.tensor(window.ids) for window in windows]

@@ -180,19 +180,12 @@ class Dictionary:
         """SHA-256 of the pairs in their order."""
         return hashlib.sha256("\n".join("\t".join(pair) for pair in self.pairs).encode("utf-8", "replace")).hexdigest()
 
-    def cleaned(self, *, phrases: bool = True, repeats: bool = True) -> "Dictionary":
-        """Return the dictionary without what only costs weight.
-
-        Args:
-            phrases: drop pairs with more than one word on a side: they never match a word vector.
-            repeats: keep the first of pairs that differ in case alone.
-        """
+    def cleaned(self) -> "Dictionary":
+        """Return the dictionary without phrases, which match no word vector, and without pairs differing in case."""
         kept: dict[Pair, Pair] = {}
-        for number, (source, target) in enumerate(self.pairs):
-            if phrases and (len(source.split()) != 1 or len(target.split()) != 1):
-                continue
-            key = (source.lower(), target.lower()) if repeats else (str(number), "")
-            kept.setdefault(key, (source, target))
+        for source, target in self.pairs:
+            if len(source.split()) == len(target.split()) == 1:
+                kept.setdefault((source.lower(), target.lower()), (source, target))
         return Dictionary(pairs=tuple(kept.values()), name=self.name)
 
     def matched(self, source: WordVectors, target: WordVectors, *, repeats: bool = True) -> "Matches":
@@ -253,18 +246,17 @@ def spellings(source: str, target: str) -> Iterator[Pair]:
             yield x, y
 
 
-def identical(source: WordVectors, target: WordVectors, *, numerals_only: bool = False) -> Dictionary:
+def identical(source: WordVectors, target: WordVectors) -> Dictionary:
     """Return the words that both languages write alike, numerals among them, as pairs: anchors without a dictionary.
 
     Args:
         source: vectors of the source language.
         target: vectors of the target language.
-        numerals_only: numerals alone, for languages whose common spellings are chance.
 
     Raises:
         PolygraftError: there is none.
     """
-    words = [word for word in source.words if word in target.index and (word.isdecimal() or not numerals_only)]
+    words = [word for word in source.words if word in target.index]
     if not words:
         raise PolygraftError(f"{source.name} and {target.name} have no word in common: give a dictionary")
     return Dictionary(pairs=tuple((word, word) for word in words), name="words written alike")

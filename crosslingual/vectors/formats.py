@@ -1,84 +1,19 @@
-"""Files of word vectors other than fastText's binary: text (``.vec``), npz, word2vec's binary, a spaCy package.
+"""Files of word vectors other than fastText's binary: text (``.vec``), npz, word2vec's binary.
 
 Nothing is unpickled. Each reader returns the words in the file's order, how often each was seen where the file says
 so, and one row for each word.
-
-How spaCy keeps which word has which vector: a msgpack map from the hash of a word to its row.
 """
 
 import gzip
-import json
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from backbone.errors import PolygraftError
 from crosslingual.arrays import Array
-
-_MASK = 2**64 - 1
-_MULTIPLIER = 0xC6A4A7935BD1E995
-
-
-def key_of(word: str, seed: int = 1) -> int:
-    """Return spaCy's key of a word: MurmurHash64A of its UTF-8 bytes."""
-    data = word.encode("utf-8", "surrogatepass")
-    value = seed ^ (len(data) * _MULTIPLIER & _MASK)
-    whole = len(data) // 8 * 8
-    for (block,) in struct.iter_unpack("<Q", data[:whole]):
-        block = block * _MULTIPLIER & _MASK
-        block = (block ^ (block >> 47)) * _MULTIPLIER & _MASK
-        value = (value ^ block) * _MULTIPLIER & _MASK
-    if len(data) > whole:
-        value = (value ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _MASK
-    value = (value ^ (value >> 47)) * _MULTIPLIER & _MASK
-    return value ^ (value >> 47)
-
-
-def read_keys(data: bytes) -> dict[int, int]:
-    """Read a msgpack map of whole numbers.
-
-    Raises:
-        ValueError: it is truncated or something else.
-    """
-    try:
-        count, position = _map_size(data)
-        numbers = []
-        for _ in range(2 * count):
-            number, position = _number(data, position)
-            numbers.append(number)
-    except (IndexError, struct.error) as error:
-        raise ValueError("key2row is truncated") from error
-    return dict(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _map_size(data: bytes) -> tuple[int, int]:
-    kind = data[0]
-    if kind & 0xF0 == 0x80:
-        return kind & 0x0F, 1
-    if kind in (0xDE, 0xDF):
-        size = 2 if kind == 0xDE else 4
-        return int.from_bytes(data[1 : 1 + size], "big"), 1 + size
-    raise ValueError("key2row is no map")
-
-
-def _number(data: bytes, position: int) -> tuple[int, int]:
-    kind = data[position]
-    if kind < 0x80:
-        return kind, position + 1
-    if kind >= 0xE0:
-        return kind - 256, position + 1
-    if 0xCC <= kind <= 0xD3:
-        size = 1 << (kind - 0xCC) % 4
-        field = data[position + 1 : position + 1 + size]
-        if len(field) < size:
-            raise IndexError
-        return int.from_bytes(field, "big", signed=kind >= 0xD0), position + 1 + size
-    raise ValueError("key2row holds something else than whole numbers")
-
 
 _PICKLES = (".kv", ".model", ".pkl", ".pickle", ".pt")
 
@@ -88,24 +23,21 @@ class VectorTable:
     """Words and their vectors."""
 
     words: list[str]
-    rows: Array  # (n, width) float32; (W, width) unless ``row_of`` says which row is whose
+    rows: Array  # (W, width) float32
     counts: Array | None = None  # (W,) how often each was seen; None: the file does not say
-    row_of: Array | None = None  # (W,) the row of each word, where words share rows
 
 
-def read_table(path: Path, *, limit: int | None = None) -> VectorTable:
+def read_table(path: Path) -> VectorTable:
     """Read a file of word vectors, recognised by its name and its first bytes.
 
     Args:
-        path: ``.npz``, ``.vec``, ``.txt`` or ``.bin`` in word2vec's format, text also gzipped; or the unpacked folder
-            of a spaCy package.
-        limit: the first words alone, which are the most frequent.
+        path: ``.npz``, ``.vec``, ``.txt`` or ``.bin`` in word2vec's format, text also gzipped.
 
     Raises:
         PolygraftError: it cannot be read, is damaged, is a pickle, or holds NaN.
     """
     try:
-        table = _read(path, limit)
+        table = _read(path)
     except OSError as error:
         raise PolygraftError(f"{path} cannot be read: {error.strerror or error}") from error
     except EOFError as error:
@@ -132,31 +64,31 @@ def write_vec(path: Path, words: Sequence[str], rows: Array) -> None:
             file.write(f"{word} {' '.join(f'{value:.9g}' for value in row.tolist())}\n")
 
 
-def _read(path: Path, limit: int | None) -> VectorTable:
+def _read(path: Path) -> VectorTable:
     if path.is_dir():
-        return _read_spacy(path, limit)
+        raise PolygraftError(f"{path} is a folder: give a file of word vectors, such as npz with words and vectors")
     if path.suffix in _PICKLES:
         raise PolygraftError(
             f"{path} is a pickle, which could run any code and is not opened: save it with gensim's "
             "save_word2vec_format, or as npz with words and vectors"
         )
     if path.suffix == ".npz":
-        return _read_npz(path, limit)
+        return _read_npz(path)
     if path.suffix == ".gz":
         with gzip.open(path) as unpacked:
-            return _read_text(path, unpacked, limit)
+            return _read_text(path, unpacked)
     with path.open("rb") as file:
-        return _read_binary(path, file, limit) if path.suffix == ".bin" else _read_text(path, file, limit)
+        return _read_binary(path, file) if path.suffix == ".bin" else _read_text(path, file)
 
 
-def _read_npz(path: Path, limit: int | None) -> VectorTable:
+def _read_npz(path: Path) -> VectorTable:
     try:
         with np.load(path, allow_pickle=False) as file:
             if not {"words", "vectors"} <= set(file.files):
                 found = ", ".join(file.files) or "nothing"
                 raise PolygraftError(f"{path} holds {found}, but `words` and `vectors` are needed")
-            words, rows = file["words"][:limit], file["vectors"][:limit]
-            counts = file["counts"][:limit] if "counts" in file.files else None
+            words, rows = file["words"], file["vectors"]
+            counts = file["counts"] if "counts" in file.files else None
     except PolygraftError:
         raise
     except Exception as error:  # numpy and zipfile raise many kinds
@@ -166,7 +98,7 @@ def _read_npz(path: Path, limit: int | None) -> VectorTable:
     return VectorTable(words=words.tolist(), rows=rows.astype(np.float32), counts=counts)
 
 
-def _read_text(path: Path, file: Iterable[bytes], limit: int | None) -> VectorTable:
+def _read_text(path: Path, file: Iterable[bytes]) -> VectorTable:
     """Read lines of a word and its numbers, below a line of two numbers (fastText, word2vec) or not (GloVe)."""
     words: list[str] = []
     rows: list[Array] = []
@@ -176,8 +108,6 @@ def _read_text(path: Path, file: Iterable[bytes], limit: int | None) -> VectorTa
             width = _formats_number(fields[1], place)
             continue
         width = width or len(fields) - 1
-        if limit is not None and len(words) == limit:
-            break
         try:
             if not 0 < width < len(fields):
                 raise ValueError
@@ -205,13 +135,12 @@ def _formats_number(text: str, place: str) -> int:
         raise PolygraftError(f"{place} holds no vector: give a file of word vectors") from None
 
 
-def _read_binary(path: Path, file: IO[bytes], limit: int | None) -> VectorTable:
+def _read_binary(path: Path, file: IO[bytes]) -> VectorTable:
     """Read word2vec's binary format: a line of two numbers, then each word, a space and its float32 numbers."""
     fields = file.readline(64).split()
     if len(fields) != 2 or not all(field.isdigit() for field in fields):
         raise PolygraftError(f"{path} is neither fastText's nor word2vec's binary format: give word vectors")
     count, width = int(fields[0]), int(fields[1])
-    count = count if limit is None else min(count, limit)
     words, rows = [], []
     for _ in range(count):
         word = bytearray()
@@ -225,23 +154,3 @@ def _read_binary(path: Path, file: IO[bytes], limit: int | None) -> VectorTable:
         words.append(word.lstrip(b"\n").decode("utf-8", "surrogateescape"))
         rows.append(np.frombuffer(row, dtype="<f4"))
     return VectorTable(words=words, rows=np.stack(rows) if rows else np.empty((0, 1), np.float32))
-
-
-def _read_spacy(path: Path, limit: int | None) -> VectorTable:
-    """Read the table of a spaCy package: vectors, which row each hashed key has, and the words that the keys hash."""
-    found = sorted(path.glob("**/vocab/key2row"))
-    if not found:
-        raise PolygraftError(f"{path} is no folder of a spaCy package: it has no vocab/key2row")
-    folder = found[0].parent
-    try:
-        rows = np.load(folder / "vectors", allow_pickle=False)
-        strings: Any = json.loads((folder / "strings.json").read_text(encoding="utf-8"))
-        keys = read_keys((folder / "key2row").read_bytes())
-    except ValueError as error:
-        raise PolygraftError(f"{folder} is damaged ({error}): fetch the package again") from error
-    placed = [(word, row) for word in strings if (row := keys.get(key_of(word), -1)) >= 0][:limit]
-    if rows.ndim != 2 or any(row >= len(rows) for _, row in placed):
-        raise PolygraftError(f"{folder} is damaged: its keys name rows that its vectors lack")
-    words, row_of = [word for word, _ in placed], np.array([row for _, row in placed], dtype=np.int64)
-    # the strings stand in no order of frequency, so no word counts more than another
-    return VectorTable(words=words, rows=rows.astype(np.float32), row_of=row_of, counts=np.ones(len(words)))

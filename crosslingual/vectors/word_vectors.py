@@ -37,13 +37,12 @@ class WordVectors:
         self.width: int = source.width if isinstance(source, FastTextFile) else source.rows.shape[1]
 
     @classmethod
-    def open(cls, path: str | Path, *, limit: int | None = None) -> "WordVectors":
+    def open(cls, path: str | Path) -> "WordVectors":
         """Open a file of word vectors; of a fastText ``.bin`` only the word list is read.
 
         Args:
-            path: fastText's ``.bin``, ``.vec`` and ``.vec.gz``, GloVe's text, word2vec's binary format, an npz file
-                with ``words``, ``vectors`` and if need be ``counts``, or the unpacked folder of a spaCy package.
-            limit: the first words alone, of formats other than fastText's ``.bin``.
+            path: fastText's ``.bin``, ``.vec`` and ``.vec.gz``, GloVe's text, word2vec's binary format, or an npz
+                file with ``words``, ``vectors`` and if need be ``counts``.
 
         Raises:
             PolygraftError: there is none, it is truncated, quantised, a pickle or holds NaN.
@@ -52,7 +51,7 @@ class WordVectors:
         if not path.exists():
             raise PolygraftError(f"there is no file of word vectors {path}: give a .bin, .vec, .vec.gz or .npz file")
         fasttext_file = path.is_file() and path.suffix not in (".npz", ".gz") and is_fasttext(path)
-        return cls(open_fasttext(path) if fasttext_file else read_table(path, limit=limit), name=str(path))
+        return cls(open_fasttext(path) if fasttext_file else read_table(path), name=str(path))
 
     @classmethod
     def of(cls, vectors: Mapping[str, Sequence[float]], counts: Sequence[int] | None = None) -> "WordVectors":
@@ -112,7 +111,7 @@ class WordVectors:
         rows = numbers[owners]
         if isinstance(self._source, VectorTable):
             found = np.zeros((len(strings), self.width), dtype=np.float32)
-            found[owners] = self._source.rows[rows if self._source.row_of is None else self._source.row_of[rows]]
+            found[owners] = self._source.rows[rows]
             return found
         more, buckets = self._source.ngrams.rows(strings)
         owners, rows = np.concatenate([owners, more]), np.concatenate([rows, buckets + len(self.words)])

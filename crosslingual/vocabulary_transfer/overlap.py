@@ -3,53 +3,41 @@
 Shapes: ids of the source tokenizer S, of the target tokenizer T.
 """
 
-import string
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from crosslingual.tokenization.vocabulary import BYTE, SPACE, Vocabulary
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
 
-Match = Literal["exact", "fuzzy", "symbols"]
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
-def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> dict[int, int]:
-    """Return the source id of each target id whose token the source has too.
+def overlap(source: Vocabulary, target: Vocabulary, *, fuzzy: bool = False) -> dict[int, int]:
+    """Return the source id of each target id whose token the source has too, in the same canonical form.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
-        match: ``exact``: the same canonical form; ``fuzzy``: else the same without leading space and case;
-            ``symbols``: numbers, punctuation, spaces and special tokens alone, exactly or else fuzzily.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
+        fuzzy: Also those that are the same without leading space and case.
     """
     # of source tokens with one form, the package takes the last
     exact = {form: number for number, form in enumerate(source.forms) if form is not None}
-    fuzzy: dict[str, int] = {}
-    for number, form in enumerate(source.forms):
+    alike: dict[str, int] = {}
+    for number, form in enumerate(source.forms if fuzzy else ()):
         if form is not None and form == _fuzzy(form):
-            fuzzy[form] = number
+            alike[form] = number  # goes before those that are only alike
         elif form is not None:
-            fuzzy.setdefault(_fuzzy(form), number)
+            alike.setdefault(_fuzzy(form), number)
     found = {}
     for number, wanted in enumerate(target.forms):
-        if wanted is None or (match == "symbols" and not _is_symbol(_fuzzy(wanted), target.special)):
-            continue
-        number_there = exact.get(wanted)
-        if number_there is None and match != "exact":
-            number_there = fuzzy.get(_fuzzy(wanted))
-        if number_there is not None:
-            found[number] = number_there
+        if wanted is not None and (wanted in exact or _fuzzy(wanted) in alike):
+            found[number] = exact[wanted] if wanted in exact else alike[_fuzzy(wanted)]
     return found
 
 
 def _fuzzy(form: str) -> str:
     return form.replace(SPACE, "").lower()
-
-
-def _is_symbol(text: str, special: frozenset[str]) -> bool:
-    return text in special or text.isnumeric() or text.isspace() or all(letter in string.punctuation for letter in text)
 
 
 def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> Mixing:
@@ -82,17 +70,15 @@ def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> M
     return Mixing.copied(same, shape, "identical").filled(Mixing.copied(bytewise, shape, "byte"))
 
 
-def specials(source: Vocabulary, target: Vocabulary, *, roles: bool = True) -> Mixing:
-    """Return the rows of special tokens copied from the source's.
+def specials(source: Vocabulary, target: Vocabulary) -> Mixing:
+    """Return the rows of special tokens copied from the source's: the same token, or the one in the same role.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
-        roles: whether a special token that the source spells otherwise has the row of the source's token in the same
-            role: beginning, end, padding and so on.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
     """
     found: dict[int, int] = {}
-    for role in _ROLES if roles else ():
+    for role in _ROLES:
         here, there = (getattr(one.tokenizer, f"{role}_token", None) for one in (target, source))
         if here in target.numbers and there in source.numbers:
             found.setdefault(target.numbers[here], source.numbers[there])

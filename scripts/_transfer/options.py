@@ -31,7 +31,7 @@ class Options:
     marks: bool = False
     """Train it with vowel signs kept with their letters: for Hindi, Bengali, Tamil, Burmese and other such scripts."""
     source_vectors: Path | None = None
-    """Word vectors of the model's language: .bin, .vec, .vec.gz, .npz or the folder of a spaCy package."""
+    """Word vectors of the model's language: .bin, .vec, .vec.gz or .npz."""
     target_vectors: Path | None = None
     """Word vectors of the new language."""
     dictionary: Path | None = None

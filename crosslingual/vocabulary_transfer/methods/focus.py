@@ -18,7 +18,7 @@ from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vectors.word_vectors import WordVectors
 from crosslingual.vocabulary_transfer.knn import sparsemax
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, Origin
-from crosslingual.vocabulary_transfer.overlap import Match, copies, overlap
+from crosslingual.vocabulary_transfer.overlap import copies, overlap
 
 _BLOCK = 256  # rows of a dense matrix of similarities
 _WEIGHTS = 50_000_000  # of CLP's dense rows, 600 MB of them
@@ -67,7 +67,7 @@ class Anchors:
         return self.copied.filled(Mixing.of(rows, self.there[anchors], weights, self.copied.matrix.shape, origin))
 
 
-def focus(source: Vocabulary, target: Vocabulary, vectors: Array, *, match: Match = "exact") -> Mixing:
+def focus(source: Vocabulary, target: Vocabulary, vectors: Array) -> Mixing:
     """Return FOCUS's rows (Dobler and de Melo, 2023): shared tokens copied, others mixed from these by sparsemax.
 
     Args:
@@ -75,9 +75,8 @@ def focus(source: Vocabulary, target: Vocabulary, vectors: Array, *, match: Matc
         target: tokens of the new tokenizer.
         vectors: (T, a) auxiliary vectors of the target's tokens, of `own_vectors` or word vectors' n-grams; zeros where
             there is none.
-        match: which tokens count as shared.
     """
-    same = overlap(source, target, match)
+    same = overlap(source, target)
     anchors = Anchors.of(Mixing.copied(same, (len(target), len(source)), "identical"), target, vectors)
     parts = []
     if len(anchors.here):

@@ -83,6 +83,6 @@ def ofa(
         neighbors: source tokens in each row.
         temperature: of the softmax, above 0.
     """
-    alike = Mixing.copied(overlap(source, target, "fuzzy"), (len(target), len(source)), "identical")
+    alike = Mixing.copied(overlap(source, target, fuzzy=True), (len(target), len(source)), "identical")
     mixed = wechsel(*vectors, neighbors=neighbors, temperature=temperature, origin="ofa")
     return join([copies(source, target), alike, mixed])

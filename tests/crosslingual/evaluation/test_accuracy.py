@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from crosslingual.evaluation.evaluate import Outcome, figures_of, interval
+from crosslingual.evaluation.evaluate import Outcome, figures_of
+from crosslingual.language_model.bits_per_byte import ratio_interval
 
 
 def outcomes(count, right="a", said="a", group=("de", "")):
@@ -36,8 +37,8 @@ def test_the_f1_of_tags_is_that_of_their_definition():
 
 def test_the_interval_is_that_of_the_binomial_and_wider_over_sentences():
     right = np.array([1, 0] * 200)
-    low, high = interval(right, np.ones(400), seed=0)
+    low, high = ratio_interval(right, np.ones(400), seed=0)
     assert (low, high) == pytest.approx((0.5 - 1.96 * 0.025, 0.5 + 1.96 * 0.025), abs=0.01)
     # sentences of ten words that are all right or all wrong say no more than one word each
-    low, high = interval(right[:40] * 10, np.full(40, 10), seed=0)
+    low, high = ratio_interval(right[:40] * 10, np.full(40, 10), seed=0)
     assert high - low > 0.25

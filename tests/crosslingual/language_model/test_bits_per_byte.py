@@ -1,11 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from backbone.errors import PolygraftError
-from crosslingual.language_model.bits_per_byte import DocumentScore, TextScore, score_text
+from crosslingual.language_model.bits_per_byte import TextScore, score_text
 from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
 
 TEXTS = ["The owl and the cat went to sea.", "The cat sat on the mat, and the owl sat on the cat.", "漢字 👍!"]
@@ -39,42 +40,39 @@ def slow_nats(model, tokenizer, text, context, stride):
 def test_scores_are_those_of_one_token_at_a_time(model, tokenizer, context, stride, batch_size):
     score = score_text(model, tokenizer, TEXTS, context=context, stride=stride, batch_size=batch_size)
     expected = [slow_nats(model, tokenizer, text, context, stride) for text in TEXTS]
-    assert [document.nats for document in score.documents] == pytest.approx(expected, rel=1e-4)
-    assert score.tokens == sum(len(tokenizer(text)["input_ids"]) + 1 for text in TEXTS)
+    assert score.nats.tolist() == pytest.approx(expected, rel=1e-4)
+    assert score.tokens.sum() == sum(len(tokenizer(text)["input_ids"]) + 1 for text in TEXTS)
+
+
+def scored(nats, **amounts):
+    alone = np.ones(len(nats), dtype=int)
+    given = {name: np.array(amounts.get(name, alone)) for name in ("bytes", "characters", "tokens", "unknown")}
+    return TextScore(nats=np.array(nats), context=8, stride=8, **given)
 
 
 def test_sums_are_divided_once():
-    parts = (
-        DocumentScore(bytes=10, characters=10, tokens=5, unknown=1, nats=10.0),
-        DocumentScore(bytes=90, characters=40, tokens=15, unknown=0, nats=30.0),
-    )
-    score = TextScore(documents=parts, context=8, stride=8)
-    assert score.bits_per_byte == pytest.approx(40 / math.log(2) / 100)
-    assert score.bits_per_character == pytest.approx(40 / math.log(2) / 50)
-    assert score.perplexity == pytest.approx(math.exp(2))
-    assert score.unknown_rate == pytest.approx(1 / 20)
-    assert score.context_bytes == pytest.approx(40)
+    score = scored([10.0, 30.0], bytes=[10, 90], characters=[10, 40], tokens=[5, 15], unknown=[1, 0])
+    figures = score.figures()
+    assert score.bits_per_byte == figures["bits_per_byte"] == pytest.approx(40 / math.log(2) / 100)
+    assert figures["bits_per_character"] == pytest.approx(40 / math.log(2) / 50)
+    assert figures["perplexity"] == pytest.approx(math.exp(2))
+    assert figures["unknown_rate"] == pytest.approx(1 / 20)
+    assert figures["context_bytes"] == pytest.approx(40)
 
 
 def test_the_interval_holds_the_figure_and_shrinks_with_documents():
-    def made(count):
-        costs = [1.0 + number % 2 for number in range(count)]
-        return TextScore(
-            documents=tuple(DocumentScore(bytes=1, characters=1, tokens=1, unknown=0, nats=c) for c in costs),
-            context=8,
-            stride=8,
-        )
-
-    few, many = made(10), made(1000)
-    for score in (few, many):
-        low, high = score.interval()
-        assert low < score.bits_per_byte < high
-    assert many.interval()[1] - many.interval()[0] < 0.3 * (few.interval()[1] - few.interval()[0])
+    widths = []
+    for count in (10, 1000):
+        figures = scored([1.0 + number % 2 for number in range(count)]).figures()
+        low, high = figures["bits_per_byte_low"], figures["bits_per_byte_high"]
+        assert low < figures["bits_per_byte"] < high
+        widths.append(high - low)
+    assert widths[1] < 0.3 * widths[0]
 
 
 def test_a_name_of_a_special_token_in_a_text_is_text(model, tokenizer):
     plain = score_text(model, tokenizer, ["<|endoftext|>"], context=32)
-    assert plain.tokens > 2
+    assert plain.tokens.sum() > 2
 
 
 def test_what_cannot_be_scored_is_one_sentence(model, tokenizer):
@@ -86,4 +84,4 @@ def test_what_cannot_be_scored_is_one_sentence(model, tokenizer):
 
 def test_an_empty_document_costs_its_end_and_has_no_bytes(model, tokenizer):
     score = score_text(model, tokenizer, [""], context=8)
-    assert score.tokens == 1 and score.bytes == 0 and math.isfinite(score.bits_per_byte)
+    assert score.tokens.tolist() == [1] and score.bytes.tolist() == [0] and math.isfinite(score.bits_per_byte)

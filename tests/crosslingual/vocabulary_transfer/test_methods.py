@@ -64,7 +64,7 @@ def test_ofa_copies_what_is_alike_and_mixes_the_rest():
     both = tuple(token_vectors(one, vectors, "words", mean="plain") for one in (source, target))
     mixing = ofa(source, target, both)
     assert mixing.counts().keys() == {"identical", "byte", "ofa", "none"}
-    fuzzy = set(overlap(source, target, "fuzzy")) | set(np.flatnonzero(copies(source, target).known).tolist())
+    fuzzy = set(overlap(source, target, fuzzy=True)) | set(np.flatnonzero(copies(source, target).known).tolist())
     assert mixing.counts()["identical"] + mixing.counts()["byte"] == len(fuzzy)
 
 

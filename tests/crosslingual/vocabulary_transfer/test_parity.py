@@ -141,8 +141,7 @@ def test_the_rotation_is_scipys():
     assert np.abs(rotation - scipy.orthogonal_procrustes(x, y)[0]).max() < 1e-6
 
 
-@pytest.mark.parametrize("match", ["exact", "fuzzy", "symbols"])
-def test_focus_gives_the_rows_of_the_public_package(tmp_path, match):
+def test_focus_gives_the_rows_of_the_public_package(tmp_path):
     pytest.importorskip("deepfocus")
     from deepfocus import FOCUS
 
@@ -153,13 +152,13 @@ def test_focus_gives_the_rows_of_the_public_package(tmp_path, match):
     rows = random_rows(len(source))
     made = FOCUS(
         target_tokenizer=target, source_tokenizer=source, source_embeddings=torch.from_numpy(rows),
-        fasttext_model_path=str(path), exact_match_all=match != "symbols", fuzzy_match_all=match == "fuzzy",
-        match_symbols=match == "symbols", verbosity="silent",
+        fasttext_model_path=str(path), exact_match_all=True, fuzzy_match_all=False, match_symbols=False,
+        verbosity="silent",
     ).numpy()  # fmt: skip
     auxiliary = own_vectors(target, vectors)
     both = Vocabulary.of(source), Vocabulary.of(target)
-    mixing = focus(*both, auxiliary, match=match)
-    assert set(np.flatnonzero(mixing.origins == ORIGINS.index("identical"))) == set(overlap(*both, match))
+    mixing = focus(*both, auxiliary)
+    assert set(np.flatnonzero(mixing.origins == ORIGINS.index("identical"))) == set(overlap(*both))
     ours = mixing.matrix @ rows.astype(np.float64)
     assert mixing.known.sum() > 100 and (mixing.origins == ORIGINS.index("focus")).sum() > 20
     assert np.abs(made - ours)[mixing.known].max() < 1e-6
