@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +26,7 @@ from crosslingual.corpus.quality_filters import Rules
 from crosslingual.corpus.readers import Unit, plan_units
 from crosslingual.corpus.selection import Tail, decide
 from crosslingual.corpus.sources import SourceList
-from crosslingual.corpus.write import SPLITS, SUFFIX, UnitSummary, read_summary, write_unit
+from crosslingual.corpus.write import SPLITS, SUFFIX, read_summary, write_unit
 from crosslingual.options import BuildOptions
 
 
@@ -42,8 +43,13 @@ def place_language(
         work: folder of the build, with ``parts`` and ``shards``.
         out: folder of the corpus.
     """
-    counts = [read_counts(work / "parts" / unit.name) for unit in group]
+    counts: Counter[str] = Counter()
+    for unit in group:
+        counts.update(read_counts(work / "parts" / unit.name))
     summaries = [read_summary(work / "shards" / unit.name) for unit in group]
+    dropped: dict[str, Amount] = {}
+    for reason, amount in (item for summary in summaries for item in summary.dropped.items()):
+        dropped[reason] = dropped.get(reason, Amount()) + amount
     shards: list[Shard] = []
     (out / language).mkdir()
     for split in SPLITS:
@@ -51,34 +57,19 @@ def place_language(
         for number, (unit, summary) in enumerate(filled):
             name = f"{language}/{split}-{number:05d}{SUFFIX}"
             _link(work / "shards" / unit.name / f"{split}{SUFFIX}", out / name)
-            shards.append(_shard(name, split, summary))
+            size, digest = summary.files[split]
+            amounts = asdict(summary.amounts[split])
+            shards.append(Shard(file=name, split=split, file_size=size, sha256=digest, **amounts))
     return LanguageRecord(
         licences={unit.source.name: unit.source.licence for unit in group},
-        read=Amount(documents=_sum(counts, "documents"), bytes=_sum(counts, "bytes")),
-        repaired=_sum(counts, "repaired"),
-        dropped=_dropped(summaries),
+        read=Amount(documents=counts["documents"], bytes=counts["bytes"]),
+        repaired=counts["repaired"],
+        dropped={reason: dropped[reason] for reason in sorted(dropped)},
         rehydrated=sum((summary.rehydrated for summary in summaries), Amount()),
         rules=rules.applied(),
         tails=tuple(asdict(tail) for tail in tails),
         shards=tuple(shards),
     )
-
-
-def _sum(counts: Sequence[dict[str, int]], name: str) -> int:
-    return sum(count[name] for count in counts)
-
-
-def _dropped(summaries: Sequence[UnitSummary]) -> dict[str, Amount]:
-    reasons = sorted({reason for summary in summaries for reason in summary.dropped})
-    return {
-        reason: sum((summary.dropped.get(reason, Amount()) for summary in summaries), Amount()) for reason in reasons
-    }
-
-
-def _shard(name: str, split: str, summary: UnitSummary) -> Shard:
-    amount = summary.amounts[split]
-    size, digest = summary.files[split]
-    return Shard(file=name, split=split, documents=amount.documents, bytes=amount.bytes, file_size=size, sha256=digest)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -96,14 +87,13 @@ Settings = Mapping[str, Any]
 
 def describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) -> Settings:
     """Return the settings of a build: options, sources, rules, and the files by name and size."""
-    files = {piece.name: piece.size for unit in units for piece in unit.pieces}
     settings = {
         "options": asdict(options),
         "sources": {source.name: asdict(source) for source in listed.sources},
         "rules": {language: rules.applied() for language, rules in listed.rules.items()},
-        "files": files,
+        "files": {piece.name: piece.size for unit in units for piece in unit.pieces},
     }
-    plain: Settings = json.loads(json.dumps(settings))
+    plain: Settings = json.loads(json.dumps(settings))  # as it is read again: tuples become lists
     return plain
 
 

@@ -8,7 +8,6 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from crosslingual.corpus.compressed_io import LineWriter, open_unpacked, read_ob
 from crosslingual.corpus.minhash import WIDTH, signatures
 from crosslingual.corpus.quality_filters import Rules, judge_texts
 from crosslingual.corpus.readers import FoundText, Unit, read_documents
-from crosslingual.corpus.unicode_scripts import Writing, writing_of
+from crosslingual.corpus.unicode_scripts import writing_of
 from crosslingual.options import BuildOptions
 
 # A text that was UTF-8 and was decoded as something else holds the letters that lead and continuation bytes become,
@@ -109,70 +108,55 @@ def clean_unit(unit: Unit, rules: Rules, options: BuildOptions, folder: Path) ->
     target = folder / unit.name
     if target.exists():
         return
-    with atomic_folder(target) as partial, _Part(partial) as part:
-        for batch in _batches(read_documents(unit, options.max_document_bytes)):
-            part.add(part.repaired(batch), writing_of(unit.source.language), rules, options)
+    writing = writing_of(unit.source.language)
+    counts = {"documents": 0, "bytes": 0, "repaired": 0}
+    with atomic_folder(target) as partial:
+        with (
+            LineWriter(partial / TEXTS) as texts,
+            LineWriter(partial / DROPS) as drops,
+            (partial / FACTS).open("wb") as facts,
+            (partial / SIGNATURES).open("wb") as signed,
+        ):
+            for batch in _batches(read_documents(unit, options.max_document_bytes)):
+                whole = _repair_batch(batch, drops, counts)
+                judged = whole and not options.no_rules
+                reasons = judge_texts([one.text for one in whole], writing, rules) if judged else [""] * len(whole)
+                for found, reason in zip(whole, reasons, strict=True):
+                    _drop(drops, found, reason) if reason else texts.write({"id": found.id, "text": found.text})
+                kept = [found.text for found, reason in zip(whole, reasons, strict=True) if not reason]
+                facts.write(_facts(kept, with_ratio=options.tails > 0).tobytes())
+                if kept and options.near != "off":
+                    signed.write(signatures(kept, writing.word_characters).tobytes())
+        write_json(partial / COUNTS, counts)
 
 
-class _Part:
-    """A part that is being written: nothing of it is held in memory."""
+def _repair_batch(batch: Sequence[FoundText], drops: LineWriter, counts: dict[str, int]) -> list[FoundText]:
+    """Count documents and return them repaired; those that were lost or are empty are dropped."""
+    counts["documents"] += len(batch)
+    counts["bytes"] += sum(found.size for found in batch)
+    whole = []
+    for found, text in zip(batch, repair_texts([found.text for found in batch]), strict=True):
+        if found.lost or not text:
+            _drop(drops, found, found.lost or "empty")
+        else:
+            counts["repaired"] += text != found.text.strip()
+            whole.append(found._replace(text=text))
+    return whole
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._open = ExitStack()
-        self._texts = self._open.enter_context(LineWriter(folder / TEXTS))
-        self._drops = self._open.enter_context(LineWriter(folder / DROPS))
-        self._facts = self._open.enter_context((folder / FACTS).open("wb"))
-        self._signatures = self._open.enter_context((folder / SIGNATURES).open("wb"))
-        self._counts = {"documents": 0, "bytes": 0, "repaired": 0}
 
-    def __enter__(self) -> "_Part":
-        return self
+def _drop(drops: LineWriter, found: FoundText, reason: str) -> None:
+    drops.write({"id": found.id, "bytes": found.size, "reason": reason})
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-        write_json(self._folder / COUNTS, self._counts)
 
-    def repaired(self, batch: Sequence[FoundText]) -> list[FoundText]:
-        """Count documents and return them repaired; drop those that were lost or are empty."""
-        self._counts["documents"] += len(batch)
-        self._counts["bytes"] += sum(found.size for found in batch)
-        whole = []
-        for found, text in zip(batch, repair_texts([found.text for found in batch]), strict=True):
-            if found.lost or not text:
-                self._drop(found, found.lost or "empty")
-            else:
-                self._counts["repaired"] += text != found.text.strip()
-                whole.append(found._replace(text=text))
-        return whole
-
-    def add(self, batch: Sequence[FoundText], writing: Writing, rules: Rules, options: BuildOptions) -> None:
-        """Drop the texts that break a rule; put down the others and their facts."""
-        judged = batch and not options.no_rules
-        reasons = judge_texts([one.text for one in batch], writing, rules) if judged else [""] * len(batch)
-        kept = []
-        for found, reason in zip(batch, reasons, strict=True):
-            if reason:
-                self._drop(found, reason)
-            else:
-                kept.append(found)
-                self._texts.write({"id": found.id, "text": found.text})
-        facts = [_facts(found.text.encode(), with_ratio=options.tails > 0) for found in kept]
-        self._facts.write(np.array(facts, dtype=FACT).tobytes())
-        if kept and options.near != "off":
-            self._signatures.write(signatures([one.text for one in kept], writing.word_characters).tobytes())
-
-    def _drop(self, found: FoundText, reason: str) -> None:
-        self._drops.write({"id": found.id, "bytes": found.size, "reason": reason})
+def _facts(texts: Sequence[str], *, with_ratio: bool) -> Array:
+    data = [text.encode() for text in texts]
+    rows = [(text_key(text), compression_ratio(text) if with_ratio else 0.0, len(text)) for text in data]
+    return np.array(rows, dtype=FACT)
 
 
 def compression_ratio(data: bytes) -> float:
     """Return compressed by uncompressed size, with zlib at level 4."""
     return len(zlib.compress(data, 4)) / max(len(data), 1)
-
-
-def _facts(data: bytes, *, with_ratio: bool) -> tuple[int, float, int]:
-    return text_key(data), compression_ratio(data) if with_ratio else 0.0, len(data)
 
 
 def _batches(documents: Iterable[FoundText]) -> Iterator[list[FoundText]]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from backbone.errors import PolygraftError
 from backbone.io.files import read_json, write_json
+from backbone.io.settings import config_from_dict
 from crosslingual.corpus.compressed_io import open_unpacked, read_objects, read_through
 from crosslingual.corpus.minhash import copies
 
@@ -44,13 +45,13 @@ class Shard:
 class LanguageRecord:
     """Statistics of one language."""
 
-    licences: Mapping[str, str]  # licence by source
+    licences: dict[str, str]  # licence by source
     read: Amount
     repaired: int  # documents that repair changed
-    dropped: Mapping[str, Amount]  # what was dropped, by reason
+    dropped: dict[str, Amount]  # what was dropped, by reason
     rehydrated: Amount  # what training text amounts to when kept documents are repeated by the size of their cluster
-    rules: Mapping[str, Any]
-    tails: tuple[Mapping[str, Any], ...]  # bounds of the compression ratio by length
+    rules: dict[str, Any]
+    tails: tuple[dict[str, Any], ...]  # bounds of the compression ratio by length
     shards: tuple[Shard, ...]
 
     def size(self, split: str) -> Amount:
@@ -77,7 +78,9 @@ def read_manifest(folder: Path) -> tuple[str, dict[str, LanguageRecord]]:
         PolygraftError: ``folder`` is no corpus, one of another format, or its manifest was changed.
     """
     table = _read(folder)
-    return table["seal"], {language: _record(entry) for language, entry in table["languages"].items()}
+    return table["seal"], {
+        language: config_from_dict(LanguageRecord, entry) for language, entry in table["languages"].items()
+    }
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -103,19 +106,6 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _seal(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _record(entry: dict[str, Any]) -> LanguageRecord:
-    return LanguageRecord(
-        **entry
-        | {
-            "read": Amount(**entry["read"]),
-            "rehydrated": Amount(**entry["rehydrated"]),
-            "dropped": {reason: Amount(**amount) for reason, amount in entry["dropped"].items()},
-            "tails": tuple(entry["tails"]),
-            "shards": tuple(Shard(**shard) for shard in entry["shards"]),
-        }
-    )
 
 
 Split = Literal["train", "heldout"]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from backbone.io.files import atomic_folder, read_json, write_json
+from backbone.io.settings import config_from_dict
 from crosslingual.corpus.clean import delete_texts, read_drops, read_facts, read_text_lines
 from crosslingual.corpus.compressed_io import LineWriter, to_line
 from crosslingual.corpus.corpus import Amount
@@ -20,26 +21,19 @@ SUFFIX = ".jsonl.zst"
 _SUMMARY = "summary.json"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class UnitSummary:
     """What became of the texts of one unit."""
 
-    amounts: dict[str, Amount]  # by split
-    dropped: dict[str, Amount]  # by reason
-    rehydrated: Amount
-    files: dict[str, tuple[int, str]]  # bytes and SHA-256 of the file of each split
-
-
-@dataclass
-class _Tally:
-    amounts: dict[str, Amount] = field(default_factory=lambda: dict.fromkeys(SPLITS, Amount()))
-    dropped: dict[str, Amount] = field(default_factory=dict)
+    amounts: dict[str, Amount] = field(default_factory=lambda: dict.fromkeys(SPLITS, Amount()))  # by split
+    dropped: dict[str, Amount] = field(default_factory=dict)  # by reason
     rehydrated: Amount = field(default_factory=Amount)
+    files: dict[str, tuple[int, str]] = field(default_factory=dict)  # bytes and SHA-256 of the file of each split
 
     def drop(self, reason: str, size: int) -> None:
-        amount = Amount(documents=1, bytes=size)
-        self.amounts["drops"] += amount
-        self.dropped[reason] = self.dropped.get(reason, Amount()) + amount
+        """Count a text that was dropped."""
+        self.amounts["drops"] += Amount(documents=1, bytes=size)
+        self.dropped[reason] = self.dropped.get(reason, Amount()) + Amount(documents=1, bytes=size)
 
 
 def write_unit(unit: Unit, part: Path, folder: Path) -> None:
@@ -56,22 +50,23 @@ def write_unit(unit: Unit, part: Path, folder: Path) -> None:
     if target.exists():
         delete_texts(part)  # if the build was killed before it was done
         return
-    tally = _Tally()
+    summary = UnitSummary()
     with atomic_folder(target) as partial:
         with ExitStack() as stack:
             out = {split: stack.enter_context(LineWriter(partial / f"{split}{SUFFIX}", keep=True)) for split in SPLITS}
             for drop in read_drops(part):
-                tally.drop(drop["reason"], drop["bytes"])
+                summary.drop(drop["reason"], drop["bytes"])
                 out["drops"].write(drop)
-            for split, line, size in _sorted(unit, part, tally):
+            for split, line, size in _sorted(unit, part, summary):
                 out[split].write_line(line)
-                tally.amounts[split] += Amount(documents=1, bytes=size)
-        files = {split: _identify(partial / f"{split}{SUFFIX}") for split in SPLITS}
-        write_json(partial / _SUMMARY, {**asdict(tally), "files": files})
+                if split != "drops":  # counted when the reason was known
+                    summary.amounts[split] += Amount(documents=1, bytes=size)
+        summary.files = {split: _identify(partial / f"{split}{SUFFIX}") for split in SPLITS}
+        write_json(partial / _SUMMARY, asdict(summary))
     delete_texts(part)
 
 
-def _sorted(unit: Unit, part: Path, tally: _Tally) -> Iterator[tuple[str, bytes, int]]:
+def _sorted(unit: Unit, part: Path, summary: UnitSummary) -> Iterator[tuple[str, bytes, int]]:
     """Yield the split of each text, the line about it, and its bytes."""
     source = to_line({"source": unit.source.name})[1:-2]
     facts, decided = read_facts(part), read_decided(part)
@@ -79,12 +74,12 @@ def _sorted(unit: Unit, part: Path, tally: _Tally) -> Iterator[tuple[str, bytes,
     for line, size, fate, cluster in zip(read_text_lines(part), *rows, strict=True):
         if fate not in (TRAIN, HELDOUT):
             reason = FATES[fate]
-            tally.dropped[reason] = tally.dropped.get(reason, Amount()) + Amount(documents=1, bytes=size)
+            summary.drop(reason, size)
             yield "drops", to_line({"id": json.loads(line)["id"], "bytes": size, "reason": reason}), size
             continue
         if fate == TRAIN:
             times = copies(cluster)
-            tally.rehydrated += Amount(documents=times, bytes=times * size)
+            summary.rehydrated += Amount(documents=times, bytes=times * size)
         # what is known by now is put in at the end: to parse the text again would take longer than to pack it
         yield FATES[fate], b'%b,%b,"cluster_size":%d}\n' % (line[:-2], source, cluster), size
 
@@ -96,10 +91,4 @@ def _identify(path: Path) -> tuple[int, str]:
 
 def read_summary(folder: Path) -> UnitSummary:
     """Return what `write_unit` counted."""
-    table = read_json(folder / _SUMMARY)
-    return UnitSummary(
-        amounts={split: Amount(**amount) for split, amount in table["amounts"].items()},
-        dropped={reason: Amount(**amount) for reason, amount in table["dropped"].items()},
-        rehydrated=Amount(**table["rehydrated"]),
-        files={split: (size, digest) for split, (size, digest) in table["files"].items()},
-    )
+    return config_from_dict(UnitSummary, read_json(folder / _SUMMARY))
