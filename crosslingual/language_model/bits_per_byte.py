@@ -54,19 +54,19 @@ class TextScore:
     @property
     def bits_per_byte(self) -> float:
         """Bits the model needs for one UTF-8 byte of the text."""
-        return float(self.nats.sum() / math.log(2) / max(self.bytes.sum(), 1))
+        return sum(self.nats.tolist()) / math.log(2) / max(int(self.bytes.sum()), 1)
 
     def figures(self) -> dict[str, float]:
         """Return what is reported, by name; the interval of the bits per byte is drawn over documents."""
         low, high = ratio_interval(self.nats / math.log(2), self.bytes)
         size, tokens = int(self.bytes.sum()), int(self.tokens.sum())
-        mean = float(self.nats.sum()) / max(tokens, 1)
+        nats = sum(self.nats.tolist())
         return {
             "bits_per_byte": self.bits_per_byte,
             "bits_per_byte_low": low,
             "bits_per_byte_high": high,
-            "bits_per_character": float(self.nats.sum() / math.log(2) / max(self.characters.sum(), 1)),
-            "perplexity": math.exp(mean) if mean < 700 else math.inf,  # exp(710) is more than a float holds
+            "bits_per_character": nats / math.log(2) / max(int(self.characters.sum()), 1),
+            "perplexity": math.exp(nats / max(tokens, 1)) if nats < 700 * max(tokens, 1) else math.inf,  # exp(710) is more than a float holds
             "unknown_rate": float(self.unknown.sum()) / max(tokens, 1),
             "documents": len(self.nats),
             "bytes": size,
