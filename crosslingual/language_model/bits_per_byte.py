@@ -66,7 +66,8 @@ class TextScore:
             "bits_per_byte_low": low,
             "bits_per_byte_high": high,
             "bits_per_character": nats / math.log(2) / max(int(self.characters.sum()), 1),
-            "perplexity": math.exp(nats / max(tokens, 1)) if nats < 700 * max(tokens, 1) else math.inf,  # exp(710) is more than a float holds
+            # exp(710) is more than a float holds
+            "perplexity": math.exp(nats / max(tokens, 1)) if nats < 700 * max(tokens, 1) else math.inf,
             "unknown_rate": float(self.unknown.sum()) / max(tokens, 1),
             "documents": len(self.nats),
             "bytes": size,

@@ -64,8 +64,7 @@ def _ship(
         name: score_text(half, backbone.tokenizer, texts, context=backbone.context)
         for name, texts in sorted(tests.items())
     }
-    everything = tuple(document for score in scores.values() for document in score.documents)
-    scores["all"] = TextScore(documents=everything, context=backbone.context, stride=backbone.context)
+    scores["all"] = TextScore.joined(list(scores.values()))
     figures = read_json(run / RECORD)["figures"]
     record = {
         "steps": figures["steps"],
@@ -74,8 +73,8 @@ def _ship(
         "parameters": sum(parameter.numel() for parameter in half.parameters()),
         "held_out": {
             name: {
-                "documents": len(score.documents),
-                "bytes": score.bytes,
+                "documents": len(score.nats),
+                "bytes": int(score.bytes.sum()),
                 "bits_per_byte": round(score.bits_per_byte, 4),
             }
             for name, score in scores.items()
