@@ -54,7 +54,7 @@ class TextScore:
     @property
     def bits_per_byte(self) -> float:
         """Bits the model needs for one UTF-8 byte of the text."""
-        return sum(self.nats.tolist()) / math.log(2) / max(int(self.bytes.sum()), 1)
+        return float(sum(self.nats.tolist())) / math.log(2) / max(int(self.bytes.sum()), 1)
 
     def figures(self) -> dict[str, float]:
         """Return what is reported, by name; the interval of the bits per byte is drawn over documents."""
