@@ -21,6 +21,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from backbone.checkpoint import starter_path
 from backbone.device import pick_device, pick_dtype
 from backbone.errors import PolygraftError
 from backbone.image_towers import (
@@ -31,7 +32,6 @@ from backbone.image_towers import (
     tower_name,
     tower_tensors,
 )
-from backbone.starter import starter_path
 
 Preprocess = Callable[[Image.Image], Tensor]
 Tokenizer = Callable[[list[str]], Tensor]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from backbone.checkpoint.folder import Checkpoint, check_frozen
+from backbone.checkpoint import Checkpoint, check_frozen
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone

@@ -20,11 +20,10 @@ from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import LanguageModel, flush_right, positions_from_mask
 from backbone.generation.sampling import search
-from backbone.hf.fingerprint import body_digest_of, digest_of
 from backbone.hf.loading import DynamicCache, encode, save_model, special_ids
 from backbone.hf.loading import Tokens as Tokens
+from backbone.hf.stored_models import body_digest_of, digest_of, read_stored
 from backbone.hf.vocabulary import is_tied, replace_vocabulary
-from backbone.hf.vocabulary_checkpoint import read_stored
 from backbone.io.files import atomic_folder
 
 
@@ -104,7 +103,7 @@ class Backbone(LanguageModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the weights as float16 values and the vocabulary; see `backbone.hf.fingerprint.digest_of`.
+        """SHA-256 over the weights as float16 values and the vocabulary; see `backbone.hf.stored_models.digest_of`.
 
         It is that of the weights as stored: the same in float32 on a CPU and in bfloat16 on a GPU, and the same again
         after `save_pretrained` and loading, unless the weights were rounded on loading (float32 in the file, half
@@ -116,7 +115,7 @@ class Backbone(LanguageModel):
 
     @cached_property
     def body_digest(self) -> str:
-        """SHA-256 of the weights in memory without the vocabulary's, see `backbone.hf.fingerprint.body_digest_of`.
+        """SHA-256 of the weights in memory without the vocabulary's, see `backbone.hf.stored_models.body_digest_of`.
 
         A model that was transferred to another language has that of the model it was made from.
         """

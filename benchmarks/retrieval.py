@@ -202,7 +202,7 @@ def _search_alone(options: Options, folder: Path) -> None:
     """Print the seconds that a search takes without any language model."""
     import torch
 
-    from backbone.checkpoint.model_card import FrozenPart
+    from backbone.checkpoint import FrozenPart
     from benchmarks.video.speed import write_vocabulary
     from video.vocabulary.vocabulary import NarrationVocabulary
 

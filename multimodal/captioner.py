@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from backbone.checkpoint.folder import (
+from backbone.checkpoint import (
     INSIDE,
     Checkpoint,
     FrozenPart,
@@ -19,6 +19,7 @@ from backbone.checkpoint.folder import (
     load_checkpoint,
     load_strict,
     save_checkpoint,
+    starter_path,
 )
 from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
@@ -29,7 +30,6 @@ from backbone.gpt2 import Backbone, Generation
 from backbone.io.files import atomic_folder
 from backbone.io.images import open_image
 from backbone.io.settings import config_from_dict
-from backbone.starter import starter_path
 from multimodal.batches import CaptionBatch
 from multimodal.config import CaptionerConfig as CaptionerConfig
 from multimodal.model.mapper import build_mapper

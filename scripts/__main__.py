@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from backbone.checkpoint.folder import own_version
-from scripts._app.cli import emit, guard, run
-from scripts._app.registry import find_commands, listing, split_words
+from backbone.checkpoint import own_version
+from scripts._app.cli import emit, find_commands, guard, listing, run, split_words
 
 TITLE = "polygraft: small trained parts on one frozen GPT-2, to caption images, narrate videos and learn languages."
 

@@ -103,7 +103,7 @@ def _keep(options: Options, found: "ClipCap", *, is_tuned: bool) -> bool:
 
 
 def _captioner(options: Options, found: "ClipCap", backbone: "Backbone") -> "Captioner":
-    from backbone.checkpoint.folder import load_strict
+    from backbone.checkpoint import load_strict
     from backbone.clip import ImageEncoder
     from multimodal.captioner import Captioner
     from multimodal.model.mapper import build_mapper
@@ -120,7 +120,7 @@ def _captioner(options: Options, found: "ClipCap", backbone: "Backbone") -> "Cap
 
 
 def _card(options: Options) -> Any:
-    from backbone.checkpoint.folder import ModelCard
+    from backbone.checkpoint import ModelCard
 
     features = "image features of length 1" if options.normalized else "image features as the encoder gives them"
     return ModelCard(

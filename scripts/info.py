@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 
-from backbone.checkpoint.folder import CARD, CONFIG, RECORD, read_header
+from backbone.checkpoint import CARD, CONFIG, RECORD, read_header
 from backbone.errors import PolygraftError
 from backbone.io.files import read_json
 from backbone.training.logger import read_log
@@ -24,7 +24,7 @@ from scripts._app.run_folder import TRANSFER
 
 Facts = dict[str, Any]
 
-VOCABULARY = "vocabulary.json"  # as backbone.hf.vocabulary_checkpoint writes it, which imports torch
+VOCABULARY = "vocabulary.json"  # as backbone.hf.stored_models writes it, which imports torch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,8 +57,8 @@ def main(options: Options) -> int:
     # documents of a corpus say different things, even where there are as many
     reference = "" if any(path.is_dir() for path in options.text) else options.reference
     rows: list[Row] = []
+    from backbone.checkpoint import language_model_place
     from backbone.hf.loading import load_tokenizer
-    from backbone.starter import language_model_place
     from crosslingual.tokenization.fertility import measure
 
     for name in options.tokenizers:

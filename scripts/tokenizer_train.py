@@ -119,8 +119,8 @@ def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, LanguageSample]:
 
 
 def _train(options: Options, rates: Mapping[str, float]) -> Any:
+    from backbone.checkpoint import language_model_place
     from backbone.hf.loading import load_tokenizer
-    from backbone.starter import language_model_place
     from crosslingual.tokenization.train import train_tokenizer
     from crosslingual.tokenization.training_text import reread
 

@@ -31,7 +31,7 @@ from scripts._app.cli import Device, Json, remark, run_file, tell
 from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished
 
 if TYPE_CHECKING:
-    from backbone.checkpoint.folder import ModelCard
+    from backbone.checkpoint import ModelCard
     from multimodal.batches import CaptionSet
     from multimodal.captioner import Captioner
     from multimodal.data.posts import Post, Report

@@ -28,8 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.checkpoint.folder import RECORD, made_with
-from backbone.checkpoint.model_card import ModelCard, write_card
+from backbone.checkpoint import RECORD, ModelCard, made_with, write_card
 from backbone.io.files import write_json
 from crosslingual.options import shape
 from scripts._app.cli import remark, run_file, tell
@@ -118,8 +117,8 @@ def _untrained(options: Options) -> "Backbone":
 def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _Origin | None) -> None:
     """Put the model in the run's place and print the figures."""
     from backbone.gpt2 import Backbone
-    from backbone.hf.fingerprint import write_kin
     from backbone.hf.loading import save_model
+    from backbone.hf.stored_models import write_kin
 
     trained = Backbone(backbone.model, backbone.tokenizer, name=options.out.name)  # its digests are other ones now
     same_body = origin is not None and trained.body_digest == origin.body

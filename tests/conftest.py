@@ -9,8 +9,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.__main__ import main
-from scripts._app.cli import guard, run
-from scripts._app.registry import read_command
+from scripts._app.cli import guard, read_command, run
 
 settings.register_profile("polygraft", deadline=None)  # a busy machine is no failure
 settings.load_profile("polygraft")

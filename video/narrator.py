@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbone.checkpoint.folder import (
+from backbone.checkpoint import (
     Checkpoint,
     FrozenPart,
     ModelCard,
     load_checkpoint,
     load_strict,
     save_checkpoint,
+    starter_path,
 )
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
@@ -30,7 +31,6 @@ from backbone.generation.kv_cache import LanguageModel
 from backbone.gpt2 import Backbone, Generation
 from backbone.io.settings import config_from_dict
 from backbone.lora import Adapted
-from backbone.starter import starter_path
 from video.config import NarrateOptions
 from video.config import NarratorConfig as NarratorConfig
 from video.data.clip_features import ClipBatch as ClipBatch

@@ -23,7 +23,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from backbone.training.config import TrainConfig
-from backbone.training.optim import repeated_blocks
 
 
 @dataclass(frozen=True)
@@ -121,3 +120,11 @@ def whole(tensor: Tensor) -> Tensor:
 def trainable_tensors(module: nn.Module) -> dict[str, Any]:
     """Return the parameters that training changes, by name, each once."""
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def repeated_blocks(module: nn.Module) -> list[nn.Module]:
+    """Return the layers of a network: the members of its outermost module lists."""
+    blocks: list[nn.Module] = []
+    for child in module.children():
+        blocks += list(child) if isinstance(child, nn.ModuleList) else repeated_blocks(child)
+    return blocks

@@ -34,11 +34,10 @@ from backbone.training.distributed import World, gradient_sync, join_world, para
 from backbone.training.eval_metrics import GroupLosses
 from backbone.training.logger import Reporter
 from backbone.training.mfu import Gauge
-from backbone.training.optim import rate_at
+from backbone.training.optim import Learned, rate_at
 from backbone.training.resume import RunState, SavedStates
 from backbone.training.sampler import Batches, SampleOrder, split_evenly, step_seed
 from backbone.training.spike_guard import SpikeError, SpikeGuard, place_after, skip_batches
-from backbone.training.state import Learned
 
 Evaluate = Callable[[], dict[str, float]]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from backbone.checkpoint import starter_path
 from backbone.clip import ImageEncoder
 from backbone.image_towers import CONFIG, WEIGHTS
 from backbone.io.files import atomic_folder, write_json
-from backbone.starter import starter_path
 from scripts._app.cli import remark
 from starter_build.datasets.captions import normalise
 from starter_build.datasets.images import images

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from backbone.checkpoint.model_card import FrozenPart
+from backbone.checkpoint import FrozenPart
 from backbone.generation.config import Decoding
 from video.config import QUESTIONS
 from video.frames.reader import read_frames

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from backbone.training.config import TrainConfig
-from backbone.training.optim import repeated_blocks
+from backbone.training.distributed import repeated_blocks
 from crosslingual.language_model.objectives import LanguageObjective
 
 _FLOAT = 4  # bytes: weights, gradients and optimiser state are float32

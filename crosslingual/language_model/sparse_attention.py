@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
-from backbone.training.optim import repeated_blocks
+from backbone.training.distributed import repeated_blocks
 from crosslingual.options import AttentionOptions
 
 _PERIOD = 4  # of sliding: each fourth layer is dense

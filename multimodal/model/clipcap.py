@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backbone.checkpoint.folder import load_tensors
+from backbone.checkpoint import load_tensors
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from multimodal.config import CaptionerConfig

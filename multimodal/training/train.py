@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbone.checkpoint.folder import ModelCard, load_strict
+from backbone.checkpoint import ModelCard, load_strict
 from backbone.training.config import TrainConfig
 from backbone.training.loop import FitResult, fit
 from multimodal.batches import CaptionBatches, CaptionSet

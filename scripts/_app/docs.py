@@ -11,9 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
-from scripts._app.cli import parse
+from scripts._app.cli import Command, find_commands, listing, parse
 from scripts._app.options import REQUIRED, Option, options_of
-from scripts._app.registry import Command, find_commands, listing
 
 _WIDTH = 100
 

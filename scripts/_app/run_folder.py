@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbone.checkpoint.folder import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
+from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, read_json, write_json
 from backbone.training.config import TrainConfig

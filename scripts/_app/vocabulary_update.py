@@ -21,7 +21,7 @@ def check_own(folder: Path) -> None:
     Raises:
         PolygraftError: it is one.
     """
-    from backbone.starter import starter_root
+    from backbone.checkpoint import starter_root
 
     if folder.resolve().is_relative_to(starter_root().resolve()):
         raise PolygraftError(f"{folder} comes with the package and is not changed: copy it, and update the copy")

@@ -12,12 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-from backbone.checkpoint.folder import made_with
-from backbone.checkpoint.model_card import ModelCard, write_card
+from backbone.checkpoint import ModelCard, made_with, write_card
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
-from backbone.hf.fingerprint import write_kin
 from backbone.hf.loading import save_model
+from backbone.hf.stored_models import write_kin
 from backbone.io.files import atomic_folder, is_free, write_json, write_text
 from crosslingual.options import Drawn
 from crosslingual.tokenization.vocabulary import Vocabulary

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from backbone.checkpoint import language_model_place
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
-from backbone.hf.fingerprint import vocabulary_digest
 from backbone.hf.loading import load_tokenizer
-from backbone.hf.vocabulary_checkpoint import read_stored
-from backbone.starter import language_model_place
+from backbone.hf.stored_models import read_stored, vocabulary_digest
 from crosslingual.arrays import Array
 from crosslingual.options import TokenizerOptions, VectorTraining
 from crosslingual.tokenization.train import train_tokenizer

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from backbone.checkpoint.model_card import FrozenPart, ModelCard
+from backbone.checkpoint import FrozenPart, ModelCard
 from backbone.clip import ImageEncoder
 from backbone.image_towers import CONFIG, TOWERS, WEIGHTS, is_trained
 from backbone.io.files import atomic_folder, write_json

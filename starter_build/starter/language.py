@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from backbone.checkpoint.folder import RECORD
-from backbone.checkpoint.model_card import ModelCard, write_card
+from backbone.checkpoint import RECORD, ModelCard, write_card
 from backbone.io.files import atomic_folder, read_json, write_json
 from starter_build.datasets.captions import normalise
 from starter_build.datasets.documents import Document, held_out

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.checkpoint.model_card import ModelCard, write_card
+from backbone.checkpoint import ModelCard, write_card
 from backbone.io.files import atomic_folder, write_json
 from crosslingual.options import AlignmentOptions, TransferOptions
 from scripts._app.cli import remark
@@ -104,7 +104,7 @@ def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
         seed: of what is drawn and of the order of data.
     """
     from backbone.gpt2 import Backbone
-    from backbone.hf.vocabulary_checkpoint import save_vocabulary
+    from backbone.hf.stored_models import save_vocabulary
     from backbone.training.config import TrainConfig
     from crosslingual.language_model.bits_per_byte import score_text
     from crosslingual.language_model.train import Tuning, train_language_model

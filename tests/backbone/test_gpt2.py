@@ -8,7 +8,7 @@ from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausa
 from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone
-from backbone.hf.fingerprint import digest_of
+from backbone.hf.stored_models import digest_of
 from tests.backbone.tiny import END, tiny_backbone, tiny_model, tiny_tokenizer
 
 CAPTIONS = ["A cat sits on the mat.", "!!", "the sea is blue! " * 3]

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from backbone.checkpoint import STARTER_KINDS, starter_path, starter_root
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
-from backbone.starter import STARTER_KINDS, starter_path, starter_root
 
 
 @pytest.fixture

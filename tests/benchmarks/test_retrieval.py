@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from backbone.checkpoint.model_card import FrozenPart
+from backbone.checkpoint import FrozenPart
 from backbone.generation.config import Decoding
 from benchmarks.common import medians
 from benchmarks.random_gpt2 import random_gpt2, random_like

@@ -11,11 +11,22 @@ from typing import get_type_hints
 import pytest
 import torch
 
-from backbone.checkpoint.folder import Checkpoint, FrozenPart, ModelCard, save_checkpoint
+from backbone.checkpoint import Checkpoint, FrozenPart, ModelCard, save_checkpoint
 from backbone.errors import PolygraftError, UsageError
 from scripts.__main__ import main
-from scripts._app.cli import Device, Json, Seed, emit, guard, parse, progress, remark
-from scripts._app.registry import find_commands, listing, split_words
+from scripts._app.cli import (
+    Device,
+    Json,
+    Seed,
+    emit,
+    find_commands,
+    guard,
+    listing,
+    parse,
+    progress,
+    remark,
+    split_words,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = find_commands()

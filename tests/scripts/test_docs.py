@@ -1,8 +1,8 @@
 import re
 from pathlib import Path
 
+from scripts._app.cli import find_commands
 from scripts._app.docs import configuration, help_text, reference
-from scripts._app.registry import find_commands
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -9,10 +9,9 @@ import pytest
 import tyro
 
 from backbone.errors import UsageError
-from scripts._app.cli import parse
+from scripts._app.cli import find_commands, listing, parse
 from scripts._app.docs import help_text
 from scripts._app.options import REQUIRED, help_page, options_of, with_config
-from scripts._app.registry import find_commands, listing
 
 COMMANDS = find_commands()
 

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from backbone.clip import ImageEncoder
-from scripts._app.registry import find_commands
+from scripts._app.cli import find_commands
 from video.timeline.query import Segment
 from video.update.update import grow
 from video.vocabulary.text_encoder import TextEncoder

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from backbone.checkpoint import starter_path
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.starter import starter_path
 from starter_build.datasets.lexicon import Lexicon
 from starter_build.starter.image_text import render_card
 from starter_build.starter.image_text_data import (

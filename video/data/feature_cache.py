@@ -28,7 +28,7 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from backbone.checkpoint.folder import load_tensors
+from backbone.checkpoint import load_tensors
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file

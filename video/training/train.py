@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backbone.checkpoint.folder import ModelCard, load_strict
+from backbone.checkpoint import ModelCard, load_strict
 from backbone.training.config import TrainConfig
 from backbone.training.loop import FitResult, fit
 from video.config import NarratorConfig

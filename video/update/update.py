@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbone.checkpoint.model_card import FrozenPart
+from backbone.checkpoint import FrozenPart
 from backbone.errors import PolygraftError, UsageError
 from video.config import UpdateOptions as UpdateOptions
 from video.timeline.query import Segment

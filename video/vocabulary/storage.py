@@ -17,8 +17,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from backbone.checkpoint.folder import load_tensors
-from backbone.checkpoint.model_card import FrozenPart
+from backbone.checkpoint import FrozenPart, load_tensors
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, read_json, write_json
 from backbone.io.settings import config_from_dict

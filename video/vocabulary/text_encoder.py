@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from backbone.checkpoint.model_card import FrozenPart
+from backbone.checkpoint import FrozenPart
 from backbone.errors import PolygraftError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backbone.checkpoint.model_card import FrozenPart
+from backbone.checkpoint import FrozenPart
 from backbone.device import pick_device
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder

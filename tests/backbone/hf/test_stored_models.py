@@ -7,7 +7,7 @@ import torch
 
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
-from backbone.hf.vocabulary_checkpoint import HEADER, ROWS, save_vocabulary
+from backbone.hf.stored_models import HEADER, ROWS, save_vocabulary
 from tests.backbone.tiny import tiny_model, tiny_tokenizer
 
 

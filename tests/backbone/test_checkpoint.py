@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import backbone.io.files
-from backbone.checkpoint.folder import (
+from backbone.checkpoint import (
     Checkpoint,
     FrozenPart,
     ModelCard,
@@ -339,7 +339,7 @@ def test_a_config_that_is_not_right_is_one_sentence(saved, changes, sentence):
 
 
 def test_the_example_in_the_documentation_is_read(tmp_path):
-    page = (Path(__file__).resolve().parents[3] / "docs" / "checkpoint.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs" / "checkpoint.md").read_text()
     (tmp_path / "config.json").write_text(page.split("```json\n")[1].split("```")[0])
     assert read_header(tmp_path).frozen["language_model"].name == "gpt2"
 

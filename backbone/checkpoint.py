@@ -1,20 +1,22 @@
 """The checkpoint folder: trained weights, their config, the frozen models they need, and a card.
 
 ``config.json``, ``model.safetensors``, ``README.md`` and ``training.json``, described in ``docs/checkpoint.md``.
-A folder appears whole or not at all, is loaded strictly, and nothing in it is ever unpickled.
+A folder appears whole or not at all, is loaded strictly, and nothing in it is ever unpickled. Small ones ship with the
+package, for trying everything without a network.
 """
 
+import json
+import os
 import platform
+import re
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.checkpoint.model_card import FrozenPart as FrozenPart
-from backbone.checkpoint.model_card import ModelCard as ModelCard
-from backbone.checkpoint.model_card import write_card as write_card
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, read_json, write_json
 from backbone.io.settings import config_from_dict
@@ -22,12 +24,110 @@ from backbone.io.settings import config_from_dict
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-
 FORMAT = 1
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "model.safetensors", "README.md", "training.json"
 TABLES = "tables.json"
 INSIDE = "./"  # begins the name of a frozen model that lies in the checkpoint folder itself
+
+
+LANGUAGE_MODEL = "language-model"
+
+# what a hub accepts as a repository name, and no path that begins with ./
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenPart:
+    """A model that a checkpoint needs beside itself, and holds by name only."""
+
+    name: str
+    """Hub name, open_clip name, ``starter`` or the name of a folder."""
+    sha256: str
+    """Digest of its weights, as the frozen model itself computes it."""
+
+
+def command_line() -> str:
+    """Return the command of this process as one would type it, without the place of the program."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        words = ["python", "-m", program.parent.name]
+    elif program.suffix == ".py":
+        words = ["python", f"{program.parent.name}/{program.name}"]
+    else:
+        words = [program.name]
+    return shlex.join([*words, *sys.argv[1:]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What people should know before they use a checkpoint. Markdown is welcome; an empty part says so."""
+
+    title: str
+    summary: str
+    data: str = ""
+    """What it was trained on, with licences."""
+    use: str = ""
+    """How to use it, and what for."""
+    limits: str = ""
+    """What it is bad at."""
+    metrics: str = ""
+    """How it was measured, and the figures."""
+    command: str = field(default_factory=command_line)
+    """The command that made it."""
+    licence: str = "apache-2.0"
+    """As hubs write it, in lower case."""
+
+    def render(self, kind: str, frozen: Mapping[str, FrozenPart], weights: str) -> str:
+        """Return the card as Markdown with YAML front matter.
+
+        Args:
+            kind: kind of the checkpoint, for the tags.
+            frozen: the frozen models by role.
+            weights: one line on the trained weights.
+        """
+        parts = {
+            "Bases": _bases(frozen),
+            "Weights": weights,
+            "Data": self.data,
+            "Use": self.use,
+            "Limits": self.limits,
+            "Metrics": self.metrics,
+            "Made by": f"```\n{self.command}\n```",
+        }
+        sections = [f"## {title}\n\n{text.strip() or 'Not stated.'}\n" for title, text in parts.items()]
+        head = f"# {self.title}\n\n{self.summary.strip()}\n"
+        return "\n".join([self._front_matter(kind, frozen), head, *sections])
+
+    def _front_matter(self, kind: str, frozen: Mapping[str, FrozenPart]) -> str:
+        entries: dict[str, str | list[str]] = {
+            "license": self.licence,
+            "library_name": "transformers" if kind == LANGUAGE_MODEL else "polygraft",
+            "tags": ["polygraft", kind],
+        }
+        names = sorted({part.name for part in frozen.values()})
+        bases = [name for name in names if _HUB_NAME.fullmatch(name) and name != "starter"]
+        if bases:
+            entries["base_model"] = bases
+        # JSON values are YAML values, with every quotation mark in place
+        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in entries.items()]
+        return "\n".join(["---", *lines, "---", ""])
+
+
+def write_card(folder: Path, card: ModelCard, *, weights: str = "") -> None:
+    """Write the card of a whole language model, saved in transformers' own format."""
+    (folder / "README.md").write_text(card.render(LANGUAGE_MODEL, {}, weights), encoding="utf-8")
+
+
+def _bases(frozen: Mapping[str, FrozenPart]) -> str:
+    if not frozen:
+        return "None: these weights are the whole model."
+    rows = [f"| {role} | `{part.name}` | `{part.sha256}` |" for role, part in sorted(frozen.items())]
+    intro = (
+        "These frozen models are needed, exactly these. They are not in this folder, but for those whose name begins "
+        "with `./`."
+    )
+    return "\n".join([intro, "", "| role | name | SHA-256 |", "|---|---|---|", *rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +222,8 @@ def _weights_line(tensors: "Mapping[str, Tensor]") -> str:
 def made_with(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record with the versions at work, as plain JSON; NaN and infinity become null."""
     versions = {"python": platform.python_version(), "torch": version("torch"), "polygraft": own_version()}
-    text = dumps({"made_with": versions, **record}, default=str)
-    plain: dict[str, Any] = loads(text, parse_constant=lambda _: None)
+    text = json.dumps({"made_with": versions, **record}, default=str)
+    plain: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
     return plain
 
 
@@ -247,3 +347,43 @@ def load_strict(module: "nn.Module", tensors: "Mapping[str, Tensor]") -> None:
     if found:
         raise PolygraftError(f"the weights do not fit the model ({'; '.join(found)})")
     module.load_state_dict(tensors)
+
+
+# The starter models
+
+STARTER_KINDS = ("gpt2", "clip", "captioner", "personal", "narrator", "vocabulary", "french", "multilingual")
+_LANGUAGE_MODELS = {"starter": "gpt2", "starter-fr": "french", "starter-multilingual": "multilingual"}
+
+
+def starter_root() -> Path:
+    """Return the folder of the starter models: ``POLYGRAFT_STARTER`` if set, else the one in the package."""
+    override = os.environ.get("POLYGRAFT_STARTER")
+    return Path(override) if override else Path(__file__).resolve().parent / "starter_models"
+
+
+def starter_path(kind: str) -> Path:
+    """Return the folder of one starter model.
+
+    Args:
+        kind: ``gpt2``, ``clip``, ``captioner``, ``personal``, which knows users, ``narrator``, ``vocabulary``, the
+            narrations that it retrieves, ``french``, the vocabulary of the language model in French, or
+            ``multilingual``, a language model of its own.
+
+    Raises:
+        PolygraftError: there is no such model, or it has not been built.
+    """
+    if kind not in STARTER_KINDS:
+        raise PolygraftError(f"there is no starter {kind!r}: choose one of {', '.join(STARTER_KINDS)}")
+    folder = starter_root() / kind
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise PolygraftError(f"the starter {kind} is not in {folder}: make it with `python -m starter_build`")
+    return folder
+
+
+def language_model_place(name: str) -> str:
+    """Return the folder of ``starter``, ``starter-fr`` or ``starter-multilingual``; other names as they are.
+
+    Raises:
+        PolygraftError: the starter has not been built.
+    """
+    return str(starter_path(_LANGUAGE_MODELS[name])) if name in _LANGUAGE_MODELS else name
