@@ -22,9 +22,9 @@ from multimodal.batches import CaptionSet
 from multimodal.captioner import Captioner
 from multimodal.data.normalization import natural
 from multimodal.data.posts import Post, Report
+from multimodal.metrics import ptb
 from multimodal.metrics.caption import score, score_each
 from multimodal.metrics.personalization import bootstrap, copy_rate, diversity, identification
-from multimodal.metrics.ptb import tokenizer as ptb
 from multimodal.profile.profile import NOBODY, Context, ContextMode
 from multimodal.profile.text_features import emoji_words, style_distance
 from multimodal.reranking.rerank import rerank

@@ -1,6 +1,6 @@
 """Caption metrics that compare n-grams: corpus BLEU, CIDEr-D, and the share of different n-grams.
 
-Texts are tokenized already (see `multimodal.metrics.ptb.tokenizer`), with spaces between words. All figures equal those
+Texts are tokenized already (see `multimodal.metrics.ptb`), with spaces between words. All figures equal those
 of pycocoevalcap.
 """
 

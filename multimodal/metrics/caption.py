@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from backbone.errors import PolygraftError
+from multimodal.metrics import ptb
 from multimodal.metrics.bleu_cider import CiderD, bleu
 from multimodal.metrics.meteor import meteor as meteor_of
-from multimodal.metrics.ptb import tokenizer as ptb
 
 _NAMED = 3  # how many of many are named in a message
 

@@ -48,7 +48,7 @@ def identification(scores: NDArray[np.floating], truth: Sequence[int]) -> list[b
 def copy_rate(captions: Sequence[str], histories: Sequence[Sequence[str]], training: Iterable[str]) -> dict[str, float]:
     """Measure how much of the captions was written before, by the user or by anyone in training.
 
-    Words are what spaces separate, and case counts: tokenize first (`multimodal.metrics.ptb.tokenizer`) if it should
+    Words are what spaces separate, and case counts: tokenize first (`multimodal.metrics.ptb`) if it should
     not.
 
     Args:

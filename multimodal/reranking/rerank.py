@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from multimodal.metrics import ptb
 from multimodal.metrics.bleu_cider import CiderD
-from multimodal.metrics.ptb import tokenizer as ptb
 from multimodal.profile.profile import Context
 from multimodal.profile.text_features import emoji_words
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multimodal.metrics.ptb.lexer import Rule, Scanner
+from multimodal.metrics.ptb import Rule, Scanner
 
 NAMES = {"digit": "0-9", "NUMBER": "[{digit}]+", "WORD": "x+(-x+)*"}
 

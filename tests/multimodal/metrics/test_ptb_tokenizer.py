@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from multimodal.metrics.ptb.tokenizer import PUNCTUATION, tokenize
+from multimodal.metrics.ptb import PUNCTUATION, tokenize
 from tests.multimodal.metrics.coco_caption import original_tokens, parity
 from tests.multimodal.metrics.goldens import read_captions
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multimodal.metrics.ptb import tokenizer as ptb
+from multimodal.metrics import ptb
 from multimodal.profile.text_features import EMOJI, Style, emoji_words, style_distance
 
 TEXTS = st.lists(st.text(max_size=30), max_size=5)

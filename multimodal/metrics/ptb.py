@@ -15,16 +15,97 @@ Unicode up to 6.2.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import methodcaller
+from typing import NamedTuple
 
-from multimodal.metrics.ptb.lexer import Rule, Scanner
+import regex
 
 # coco-caption lists brackets in capitals too, which never occur once the text is lower-cased.
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 _LINE_BREAK = re.compile("[\n\r\v\f\u2028\u2029]")
 _BEYOND_FIRST_PLANE = re.compile("[\U00010000-\U0010ffff]")
+
+# The scanner: the longest match of all rules wins, and among equals the first rule
+#
+# The notation is that of regular expressions, without anchors and captures. Letters outside a class match both cases; a
+# class matches exactly what it lists. `{NAME}` stands for another pattern and `{name}`, inside a class, for a set of
+# characters. Python's `re` stops at the first alternative that fits; POSIX matching of `regex` finds the longest one.
+
+# Both cases of these letters include a character outside ASCII: dotted and dotless i, long s, the Kelvin sign.
+_OTHER_CASES = {"i": "\u0130\u0131", "s": "\u017f", "k": "\u212a"}
+_REFERENCE = re.compile(r"\{([A-Z]\w*|[a-z]\w*)\}")
+_PIECE = re.compile(r"\[(?:\\.|[^\]\\])*\]|\\(?:u[0-9A-Fa-f]{4}|.)|\{\d+(?:,\d+)?\}|.", re.DOTALL)
+
+
+class Rule(NamedTuple):
+    """What becomes of the text, what it matches, and what must follow (counted in the length, then given back)."""
+
+    form: Callable[[str], str] | str
+    pattern: str
+    ahead: str = ""
+
+
+def _expand(pattern: str, names: Mapping[str, str]) -> str:
+    def inserted(found: re.Match[str]) -> str:
+        body = _expand(names[found[1]], names)
+        return f"({body})" if found[1][0].isupper() else body
+
+    return _REFERENCE.sub(inserted, pattern)
+
+
+def _translate(piece: str) -> str:
+    """Return a piece of the notation (a class, an escape, a number of times, a character) in that of `regex`."""
+    if len(piece) > 1 or piece in ")|*+?":
+        return piece
+    if piece == "(":
+        return "(?:"
+    both = {piece.lower(), piece.upper(), *_OTHER_CASES.get(piece.lower(), "")}
+    return "[" + "".join(map(re.escape, sorted(both))) + "]"
+
+
+class Scanner:
+    """Splits texts by `rules`; `names` holds the patterns (upper case) and sets (lower case) that they refer to."""
+
+    def __init__(self, rules: Sequence[Rule], names: Mapping[str, str]) -> None:
+        self.rules = rules
+        self._patterns: list[regex.Pattern[str]] = []
+        self._halves: dict[int, tuple[regex.Pattern[str], regex.Pattern[str]]] = {}
+        self._possible: dict[str, list[int]] = {}
+        for index, rule in enumerate(rules):
+            parts = (_PIECE.findall(_expand(part, names)) for part in (rule.pattern, rule.ahead))
+            head, ahead = ("".join(map(_translate, pieces)) for pieces in parts)
+            self._patterns.append(regex.compile(f"(?:{head})(?:{ahead})", regex.POSIX))
+            if ahead:
+                self._halves[index] = regex.compile(head), regex.compile(ahead)
+
+    def scan(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Yield rule, start and end of the matches from left to right; what no rule matches is passed over."""
+        start = 0
+        while start < len(text):
+            index, end = -1, start
+            for number in self._beginning_with(text[start]):
+                found = self._patterns[number].match(text, start)
+                if found and found.end() > end:
+                    index, end = number, found.end()
+            if index < 0:
+                start += 1
+                continue
+            if index in self._halves:
+                # the rule's own text ends as late as what follows still matches up to the end
+                head, ahead = self._halves[index]
+                cuts = range(end - 1, start, -1)
+                end = next(at for at in cuts if head.fullmatch(text, start, at) and ahead.fullmatch(text, at, end))
+            yield index, start, end
+            start = end
+
+    def _beginning_with(self, character: str) -> list[int]:
+        if character not in self._possible:
+            fits = [number for number, one in enumerate(self._patterns) if one.match(character, partial=True)]
+            self._possible[character] = fits
+        return self._possible[character]
+
 
 # What becomes of the text that a rule has matched
 
@@ -49,32 +130,27 @@ currency = methodcaller("translate", str.maketrans({"¢": "cents", "£": "#", **
 
 
 def no_soft_hyphens(text: str) -> str:
-    """Soft hyphens go; one that stands alone becomes a hyphen."""
     return text.replace("\u00ad", "") or "-"
 
 
 def short_dash(text: str) -> str:
-    """Three or four hyphens are a dash, as a real dash is; five and more are a ruler."""
-    return "--" if len(text) in (3, 4) else text
+    return "--" if len(text) in (3, 4) else text  # five and more are a ruler
 
 
 def ampersand(text: str) -> str:
-    """The entity is written out."""
     return re.sub("&amp;", "&", text, flags=re.IGNORECASE)
 
 
 def closing_quote(text: str) -> str:
-    """Straight quotes close; curly ones say themselves what they do."""
     return re.sub('"|&quot;', "''", text.replace("&apos;", "'")).translate(_CURLY)
 
 
 def opening_quote(text: str) -> str:
-    """Straight quotes open; curly ones say themselves what they do."""
     return re.sub('"|&quot;', "``", re.sub("&apos;|'", "`", text)).translate(_CURLY)
 
 
 def initials(text: str) -> str:
-    """A single letter before a new sentence is no abbreviation; `U.S.` is one, and ends the sentence too."""
+    # a single letter before a new sentence is no abbreviation; `U.S.` is one, and ends the sentence too
     return text[0] if len(text) == 2 else text
 
 
@@ -303,10 +379,6 @@ def _as_pairs(text: str) -> str:
     return _BEYOND_FIRST_PLANE.sub(halves, text)
 
 
-def _from_pairs(text: str) -> str:
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 def _split_lines(text: str) -> str:
     """All Penn Treebank tokens of `text`, punctuation included and case kept, one space between them, line by line."""
     lines: list[list[str]] = [[]]
@@ -319,7 +391,7 @@ def _split_lines(text: str) -> str:
             lines.append([])
         elif token:
             lines[-1].append(token)
-    return _from_pairs("\n".join(map(" ".join, lines)))
+    return "\n".join(map(" ".join, lines)).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def tokenize(captions: Sequence[str]) -> list[str]:
