@@ -6,7 +6,7 @@ C." ends in `c.` unless a sentence follows). Two habits of the original are kept
 survive as `-lrb-` and `-rrb-`, and `!!` survives though `!` does not.
 
 One thing differs on purpose: a carriage return, form feed, vertical tab or Unicode line separator is a space here. In
-the original it adds a line and shifts every caption behind it.
+the original it shifts every caption behind it.
 
 The rules describe what the Stanford tokenizer does: which strings are one token, how far each looks ahead, and what is
 rewritten (quotes, dashes, brackets and money as the Treebank has them). It knows characters below U+10000 only, and
@@ -129,27 +129,27 @@ fraction = methodcaller("translate", str.maketrans({"¼": "1/4", "½": "1/2", "�
 currency = methodcaller("translate", str.maketrans({"¢": "cents", "£": "#", **dict.fromkeys("\u0080¤\u20a0€", "$")}))
 
 
-def no_soft_hyphens(text: str) -> str:
+def _no_soft_hyphens(text: str) -> str:
     return text.replace("\u00ad", "") or "-"
 
 
-def short_dash(text: str) -> str:
+def _short_dash(text: str) -> str:
     return "--" if len(text) in (3, 4) else text  # five and more are a ruler
 
 
-def ampersand(text: str) -> str:
+def _ampersand(text: str) -> str:
     return re.sub("&amp;", "&", text, flags=re.IGNORECASE)
 
 
-def closing_quote(text: str) -> str:
+def _closing_quote(text: str) -> str:
     return re.sub('"|&quot;', "''", text.replace("&apos;", "'")).translate(_CURLY)
 
 
-def opening_quote(text: str) -> str:
+def _opening_quote(text: str) -> str:
     return re.sub('"|&quot;', "``", re.sub("&apos;|'", "`", text)).translate(_CURLY)
 
 
-def initials(text: str) -> str:
+def _initials(text: str) -> str:
     # a single letter before a new sentence is no abbreviation; `U.S.` is one, and ends the sentence too
     return text[0] if len(text) == 2 else text
 
@@ -270,11 +270,11 @@ RULES = (
     Rule(plain, "lem|gim", "me"),
     Rule(firm_spaces, "{TAG}"),
     Rule("--", "{DASH}"),
-    Rule(ampersand, "&amp;"),
+    Rule(_ampersand, "&amp;"),
     Rule(plain, "&(HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+);"),
-    Rule(no_soft_hyphens, "{WORD}", "{CONTRACTED}"),
-    Rule(no_soft_hyphens, r"[A-Za-z\u00AD]*[A-MO-Za-mo-z]\u00AD*", "{NOT}"),
-    Rule(no_soft_hyphens, "{WORD}"),
+    Rule(_no_soft_hyphens, "{WORD}", "{CONTRACTED}"),
+    Rule(_no_soft_hyphens, r"[A-Za-z\u00AD]*[A-MO-Za-mo-z]\u00AD*", "{NOT}"),
+    Rule(_no_soft_hyphens, "{WORD}"),
     # Words that keep an apostrophe: 'n', l', ol', 'em, B'Gosh, '90s, 'til, Shi'ite, and a few by name.
     Rule(
         plain,
@@ -298,21 +298,21 @@ RULES = (
         r"[^ \t\n\f\r\"<>|(){}.\u00A0]+(&gt;|>)?",
     ),
     Rule(plain, "@[a-zA-Z_][a-zA-Z_0-9]*|#{LETTER}+"),
-    Rule(closing_quote, "{CONTRACTED}|{NOT}", "[^A-Za-z]"),
+    Rule(_closing_quote, "{CONTRACTED}|{NOT}", "[^A-Za-z]"),
     Rule(plain, r"[{digit}]{1,2}[\-\/][{digit}]{1,2}[\-\/][{digit}]{2,4}"),
-    Rule(no_soft_hyphens, "{NUMBER}"),
+    Rule(_no_soft_hyphens, "{NUMBER}"),
     Rule(plain, r"[\u207A\u207B\u208A\u208B]?([\u2070\u00B9\u00B2\u00B3\u2074-\u2079]+|[\u2080-\u2089]+)"),
     Rule(firm_spaces, r"([{digit}]{1,4}[ \u00A0\-])?[{digit}]{1,4}(\\?\/|\u2044)[{digit}]{1,4}"),
     Rule(fraction, r"[\u00BC\u00BD\u00BE\u2153-\u215E]"),
     Rule(
-        ampersand,
+        _ampersand,
         r"-(r|l)(r|c|s)b-|c\.d\.s|pro-|anti-|s(&|&amp;)(p-500|ls)|cap{APOSTROPHE}n|c{APOSTROPHE}est",
     ),
     # Up to two slashes with words around them: and/or.
     Rule(plain, r"[A-Za-z0-9]+(-[A-Za-z]+){0,2}(\\?\/[A-Za-z0-9]+(-[A-Za-z]+){0,2}){1,2}"),
     Rule(plain, r"[A-Z]*\$|#"),
     Rule(currency, r"[\u00A2-\u00A5\u0080\u20A0\u20A4\u20AC\u060B\u0E3F\uFFE0\uFFE1\uFFE5\uFFE6]"),
-    Rule(initials, r"([A-Za-z]|{INITIALS})\.", "[{break}]+{OPENER}[{break}]"),
+    Rule(_initials, r"([A-Za-z]|{INITIALS})\.", "[{break}]+{OPENER}[{break}]"),
     Rule(plain, r"{COUNTED}\.", "[{break}]?[{digit}]"),
     Rule(plain, r"(pt[eyEY]|co)\.", "[{space}](ltd|lim)"),
     Rule(plain, r"{ENDING}\.", r"[\s\S]{2}|[{break}]{TAG}"),
@@ -321,15 +321,15 @@ RULES = (
     Rule(plain, "[A-Za-z]|{INITIALS}", "[{break}]"),
     Rule(plain, "{APOSTROPHE}[0-9][0-9]", "[{break}]"),
     Rule(plain, r"([{digit}]|{LETTER})+(\.([{digit}]|{LETTER})+)*\.{EXTENSION}", "[{break}.?!,]"),
-    Rule(no_soft_hyphens, r"{WORD}\.", "[{stop}]"),
+    Rule(_no_soft_hyphens, r"{WORD}\.", "[{stop}]"),
     Rule(
         telephone,
         r"(\([0-9]{2,3}\)[ \u00A0]?|(\+\+?)?([0-9]{2,4}[ \u00A0\-])?[0-9]{2,4}[ \u00A0\-])"
         r"[0-9]{3,4}[ \u00A0\-]?[0-9]{3,5}"
         r"|((\+\+?)?[0-9]{2,4}\.)?[0-9]{2,4}\.[0-9]{3,4}\.[0-9]{3,5}",
     ),
-    Rule(opening_quote, r"\"|&quot;", "[A-Za-z0-9$]"),
-    Rule(closing_quote, r"\"|&quot;"),
+    Rule(_opening_quote, r"\"|&quot;", "[A-Za-z0-9$]"),
+    Rule(_closing_quote, r"\"|&quot;"),
     Rule("", r"\u007F"),
     Rule("<", "<|&lt;"),
     Rule(">", ">|&gt;"),
@@ -341,22 +341,19 @@ RULES = (
         r"|\([\^x=~<>']-[\^x=~<>'`]\)",
     ),
     Rule(brackets, r"[\[\](){}]"),
-    Rule(short_dash, "-+"),
+    Rule(_short_dash, "-+"),
     Rule("...", r"\.{3,5}|(\.[ \u00A0]){2,4}\.|[\u0085\u2026]"),
     Rule(plain, r"@+|#+|_+|\*+|(\\\*){1,3}|[{stop}]|[?!]+|=|\/"),
     Rule(plain, r"[.\u00A1\u00BF\u037E\u0589\u061F\u06D4\u0700-\u0702\u3002]"),
-    Rule(no_soft_hyphens, r"{HYPHENATED}\.", "[{stop}]"),
-    Rule(no_soft_hyphens, "{HYPHENATED}"),
+    Rule(_no_soft_hyphens, r"{HYPHENATED}\.", "[{stop}]"),
+    Rule(_no_soft_hyphens, "{HYPHENATED}"),
     Rule(plain, r"{COMPOUND}\.", "[{stop}]"),
     Rule(plain, "{COMPOUND}"),
-    Rule(ampersand, r"{FIRM}\.", "[{stop}]"),
-    Rule(ampersand, "{FIRM}"),
-    Rule(opening_quote, "'", r"[A-Za-z][^ \t\n\r\u00A0]"),
-    Rule(closing_quote, "{CONTRACTED}|{NOT}"),
-    Rule(
-        closing_quote,
-        r"{APOSTROPHE}|''|[`\u2018-\u201F\u0091-\u0094\u2039\u203A\u00AB\u00BB]{1,2}",
-    ),
+    Rule(_ampersand, r"{FIRM}\.", "[{stop}]"),
+    Rule(_ampersand, "{FIRM}"),
+    Rule(_opening_quote, "'", r"[A-Za-z][^ \t\n\r\u00A0]"),
+    Rule(_closing_quote, "{CONTRACTED}|{NOT}"),
+    Rule(_closing_quote, r"{APOSTROPHE}|''|[`\u2018-\u201F\u0091-\u0094\u2039\u203A\u00AB\u00BB]{1,2}"),
     Rule(plain, "<<|>>"),
     Rule(plain, "[{sign}]"),
     Rule("", r"[\u0000{space}\u200B\u200E\u200F\uFEFF]|[{space}]+|&nbsp;"),
