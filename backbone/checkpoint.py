@@ -82,9 +82,9 @@ class ModelCard:
         """Return the card as Markdown with YAML front matter.
 
         Args:
-            kind: kind of the checkpoint, for the tags.
-            frozen: the frozen models by role.
-            weights: one line on the trained weights.
+            kind: The kind of the checkpoint, for the tags.
+            frozen: The frozen models by role.
+            weights: A line on the trained weights.
         """
         parts = {
             "Bases": _bases(frozen),
@@ -162,13 +162,13 @@ def save_checkpoint(
     """Write a checkpoint folder in one step, replacing an older checkpoint of the same name.
 
     Args:
-        folder: where; its parents are made.
-        checkpoint: what to keep.
-        card: becomes ``README.md``.
-        record: how it was trained, for ``training.json``; it is kept for people and never read back.
+        folder: The folder to write; its parents are made.
+        checkpoint: The trained part to keep.
+        card: The card, which becomes ``README.md``.
+        record: How it was trained, for ``training.json``; it is kept for people and never read back.
 
     Raises:
-        PolygraftError: a weight is not finite; ``folder`` holds something else than a checkpoint; it cannot be
+        PolygraftError: A weight is not finite; ``folder`` holds something else than a checkpoint; it cannot be
             written (no space, no permission). An older checkpoint is then as it was.
     """
     from safetensors.torch import save
@@ -239,7 +239,7 @@ def read_header(folder: str | Path) -> Header:
     """Read and check a checkpoint's ``config.json`` alone, without importing torch.
 
     Raises:
-        PolygraftError: no folder, no checkpoint, a damaged file, or a format that this version does not read.
+        PolygraftError: No folder, no checkpoint, a damaged file, or a format that this version does not read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -263,7 +263,7 @@ def load_checkpoint(folder: str | Path, *, kind: str) -> Checkpoint:
     """Load a checkpoint folder onto the CPU; names of frozen models inside it become paths that lead there.
 
     Raises:
-        PolygraftError: there is none, it is of another kind or format, or its files are damaged.
+        PolygraftError: There is none, it is of another kind or format, or its files are damaged.
     """
     folder = Path(folder)
     header = read_header(folder)
@@ -286,7 +286,7 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
     """Read a safetensors file onto the CPU.
 
     Raises:
-        PolygraftError: the file is missing, truncated, damaged, or a pickle in disguise.
+        PolygraftError: The file is missing, truncated, damaged, or a pickle in disguise.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -311,14 +311,14 @@ def check_frozen(checkpoint: Checkpoint, role: str, name: str, sha256: str, kin:
     """Refuse to join a checkpoint with another frozen model than the one it was trained on.
 
     Args:
-        checkpoint: names the one it was trained on.
-        role: of the frozen model.
-        name: of the one that is given.
-        sha256: its digest.
-        kin: digests of models that differ from it in their vocabulary alone, and serve as well.
+        checkpoint: The checkpoint, which names the model it was trained on.
+        role: The role of the frozen model.
+        name: The name of the model that is given.
+        sha256: The digest of that model.
+        kin: The digests of models that differ from it in their vocabulary alone, and serve as well.
 
     Raises:
-        PolygraftError: the digest kept for ``role`` is none of these; names both models.
+        PolygraftError: The digest kept for ``role`` is none of these; names both models.
     """
     part = checkpoint.frozen.get(role)
     if part is None:
@@ -334,7 +334,7 @@ def load_strict(module: "nn.Module", tensors: "Mapping[str, Tensor]") -> None:
     """Load ``tensors`` into ``module``: the same names and shapes, no more and no less.
 
     Raises:
-        PolygraftError: lists what is missing, unexpected or of another shape; the module is then unchanged.
+        PolygraftError: Lists what is missing, unexpected or of another shape; the module is then unchanged.
     """
     own = module.state_dict()
     odd = [name for name in own if name in tensors and tensors[name].shape != own[name].shape]
@@ -365,12 +365,12 @@ def starter_path(kind: str) -> Path:
     """Return the folder of one starter model.
 
     Args:
-        kind: ``gpt2``, ``clip``, ``captioner``, ``personal``, which knows users, ``narrator``, ``vocabulary``, the
-            narrations that it retrieves, ``french``, the vocabulary of the language model in French, or
+        kind: One of ``gpt2``, ``clip``, ``captioner``, ``personal``, which knows users, ``narrator``, ``vocabulary``,
+            the narrations that it retrieves, ``french``, the vocabulary of the language model in French, or
             ``multilingual``, a language model of its own.
 
     Raises:
-        PolygraftError: there is no such model, or it has not been built.
+        PolygraftError: There is no such model, or it has not been built.
     """
     if kind not in STARTER_KINDS:
         raise PolygraftError(f"there is no starter {kind!r}: choose one of {', '.join(STARTER_KINDS)}")
@@ -384,6 +384,6 @@ def language_model_place(name: str) -> str:
     """Return the folder of ``starter``, ``starter-fr`` or ``starter-multilingual``; other names as they are.
 
     Raises:
-        PolygraftError: the starter has not been built.
+        PolygraftError: The starter has not been built.
     """
     return str(starter_path(_LANGUAGE_MODELS[name])) if name in _LANGUAGE_MODELS else name

@@ -70,9 +70,9 @@ class ImageEncoder:
     attention pooling; for timm towers what ``forward_features`` gives. Maps are flattened row by row.
 
     Attributes:
-        name: what `from_pretrained` was given.
-        device: where the model is.
-        dtype: the precision of its weights. Features are float32 always.
+        name: What `from_pretrained` was given.
+        device: Where the model is.
+        dtype: The precision of its weights. Features are float32 always.
     """
 
     def __init__(self, model: nn.Module, preprocess: Preprocess, make_tokenizer: MakeTokenizer, name: str) -> None:
@@ -89,14 +89,14 @@ class ImageEncoder:
         """Load a model.
 
         Args:
-            name: ``starter``; ``MODEL:TAG``, a model of open_clip and one of its pretrained tags, fetched from the hub
-                once; ``MODEL:FILE`` with a local checkpoint (safetensors, or a torch file of nothing but tensors);
-                ``hf-hub:OWNER/NAME``; or a folder with ``open_clip_config.json`` and weights.
-            device: as in `pick_device`.
-            dtype: as in `pick_dtype`.
+            name: Either ``starter``; ``MODEL:TAG``, a model of open_clip and one of its pretrained tags, fetched from
+                the hub once; ``MODEL:FILE`` with a local checkpoint (safetensors, or a torch file of nothing but
+                tensors); ``hf-hub:OWNER/NAME``; or a folder with ``open_clip_config.json`` and weights.
+            device: The device, as `pick_device` names it.
+            dtype: The precision, as `pick_dtype` names it.
 
         Raises:
-            PolygraftError: there is no such model, it cannot be fetched, or its weights are damaged, of another
+            PolygraftError: There is no such model, it cannot be fetched, or its weights are damaged, of another
                 model, or pickled objects.
         """
         place = pick_device(device)
@@ -171,7 +171,7 @@ class ImageEncoder:
         """SHA-256 over the text side, as `digest` is over the other: equal digests give equal vectors of texts.
 
         Raises:
-            PolygraftError: the model has no text side.
+            PolygraftError: The model has no text side.
         """
         tokens = self.tokenize([_SENTENCE])  # another tokenizer cuts it otherwise, or to another length
         return hashlib.sha256(f"{tokens.tolist()} {self._text_weights}".encode()).hexdigest()
@@ -247,7 +247,7 @@ class ImageEncoder:
         """Return texts as (N, dv) float32, L2-normalised: the dot product with pooled features is their similarity.
 
         Raises:
-            PolygraftError: the model has no text side, or its tokenizer cannot be fetched.
+            PolygraftError: The model has no text side, or its tokenizer cannot be fetched.
         """
         chunks = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
         rows = [self.model.encode_text(self.tokenize(chunk).to(self.device)).float() for chunk in chunks]
@@ -268,11 +268,11 @@ def _white_image() -> Image.Image:
 
 
 def _tame(image: Image.Image) -> Image.Image:
-    """Widen hair-thin images with white: resized by their short side they would fill the memory."""
     width, height = image.size
     least = -(-max(width, height) // _MAX_ASPECT)
     if min(width, height) >= least:
         return image
+    # a hair-thin image that is resized by its short side would fill the memory
     return ImageOps.pad(image, (max(width, least), max(height, least)), color="white")
 
 
@@ -321,7 +321,6 @@ def _load_folder(folder: Path, *, weights: bool = True) -> tuple[Any, str]:
 
 
 def _create(asked: str, model: str, weights: str | None, *, require: bool = True, **options: Any) -> Any:
-    """Build a model of open_clip; whatever goes wrong there becomes one sentence."""
     try:
         with _silent_logs():
             return open_clip.create_model(model, weights, require_pretrained=require, weights_only=True, **options)

@@ -49,11 +49,11 @@ def frozen_parts(
     """Return the two frozen models that a checkpoint was trained on.
 
     Args:
-        checkpoint: which names them.
-        backbone: the language model, where it is not found under that name.
-        encoder: the image encoder, likewise.
-        device: where to compute.
-        dtype: precision of the language model.
+        checkpoint: The checkpoint, which names them.
+        backbone: The language model, where it is not found under that name.
+        encoder: The image encoder, likewise.
+        device: The device to compute on.
+        dtype: The precision of the language model.
     """
     language_model = frozen_part(
         checkpoint,

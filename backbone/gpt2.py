@@ -47,15 +47,15 @@ class Backbone(LanguageModel):
     through it to prefixes.
 
     Args:
-        model: any model with a linear head on its last hidden states that takes ``inputs_embeds``; frozen in place.
-        tokenizer: its tokenizer. No id is added to either: where there is no padding token, padding is some other
-            id under a mask, and token 0 is an ordinary token.
-        name: where it came from: a hub name, a folder, ``starter``.
-        digest: see `digest`; None: it is computed from the weights when asked for.
-        kin: digests of models with the same body and another vocabulary; what was grafted onto them fits here.
+        model: A model with a linear head on its last hidden states that takes ``inputs_embeds``; frozen in place.
+        tokenizer: The model's tokenizer. No id is added to either: where there is no padding token, padding is some
+            other id under a mask, and token 0 is an ordinary token.
+        name: The name it was loaded by: a hub name, a folder, ``starter``.
+        digest: The value of `digest`; None: it is computed from the weights when asked for.
+        kin: The digests of models with the same body and another vocabulary; what was grafted onto them fits here.
 
     Raises:
-        PolygraftError: the tokenizer has ids that the model does not know, or there is no end-of-text token.
+        PolygraftError: The tokenizer has ids that the model does not know, or there is no end-of-text token.
     """
 
     eos_id = -1  # an attribute here, read from the tokenizer
@@ -79,12 +79,12 @@ class Backbone(LanguageModel):
         """Load a model by its name on the hub, from a folder in transformers' format, or the ``starter``.
 
         Args:
-            name: hub name, folder or ``starter``.
-            device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-            dtype: ``auto`` (bfloat16 on GPUs that compute in it, else float32), ``float32``, ``float16``, ``bfloat16``.
+            name: A hub name, a folder or ``starter``.
+            device: One of ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+            dtype: Either ``auto`` (bfloat16 on GPUs that compute in it, else float32) or a name such as ``float16``.
 
         Raises:
-            PolygraftError: there is no such model, its files are damaged, or it cannot serve as a backbone.
+            PolygraftError: There is no such model, its files are damaged, or it cannot serve as a backbone.
         """
         place = pick_device(device)
         precision = pick_dtype(place, dtype)
@@ -134,9 +134,9 @@ class Backbone(LanguageModel):
         Names of special tokens within a text are read as plain characters.
 
         Args:
-            texts: B texts.
-            max_tokens: longest row. A text that is longer is cut and has then no end-of-text token.
-            eos: whether the end-of-text token is appended.
+            texts: The B texts.
+            max_tokens: The length of the longest row. A text that is longer is cut and has then no end-of-text token.
+            eos: Whether the end-of-text token is appended.
         """
         eos_id = self.eos_id if eos else None
         return encode(self.tokenizer, texts, max_tokens=max_tokens, eos_id=eos_id, pad_id=self.pad_id)
@@ -164,12 +164,12 @@ class Backbone(LanguageModel):
         """Return the last hidden states of a sequence of embeddings, causally: (B, T, d) -> (B, T, d).
 
         Args:
-            embeds: (B, T, d).
-            mask: (B, T) bool, False at padding, which may stand left, right or between; with a cache (B, t + T).
+            embeds: The embeddings, (B, T, d).
+            mask: A bool mask (B, T), False at padding, which may be anywhere; with a cache (B, t + T).
                 What comes out at padding means nothing. Or an additive (B, 1, T, t + T) mask, with ``positions``.
-            positions: (B, T) int64; by default real positions are counted from 0.
-            cache: from `new_cache`: keys and values of t earlier positions, to which these are added.
-            weights: by name, what stands in the place of weights of the body, see `backbone.lora`; gradients flow
+            positions: The positions, (B, T) int64; by default real ones are counted from 0.
+            cache: A cache of `new_cache` with keys and values of t earlier positions, to which these are added.
+            weights: Tensors by name in place of weights of the body, see `backbone.lora`; gradients flow
                 to them.
         """
         if positions is None and mask is not None:
@@ -199,9 +199,9 @@ class Backbone(LanguageModel):
         """Return the logits that predict each of ``ids``, float32: position k - 1 predicts the first.
 
         Args:
-            prefix: (B, k, d) with k at least 1.
-            ids: (B, T).
-            prefix_mask: (B, k) bool, False at padding; None: no padding.
+            prefix: The embeddings (B, k, d) before the tokens, k at least 1.
+            ids: The tokens, (B, T).
+            prefix_mask: A bool mask (B, k), False at padding; None: no padding.
 
         Returns:
             (B, T, V).
@@ -217,10 +217,10 @@ class Backbone(LanguageModel):
         these alone, since those of a batch are far larger than anything else in memory.
 
         Args:
-            prefix: (B, k, d); the gradient flows to it.
-            ids: (B, T).
-            mask: (B, T) bool, False at padding.
-            prefix_mask: (B, k) bool, False at padding; None: no padding.
+            prefix: The embeddings (B, k, d) before the tokens; the gradient flows to them.
+            ids: The tokens, (B, T).
+            mask: A bool mask (B, T), False at padding.
+            prefix_mask: A bool mask (B, k), False at padding; None: no padding.
         """
         mask = mask.to(self.device)
         targets = ids.to(self.device)[mask]
@@ -233,10 +233,10 @@ class Backbone(LanguageModel):
         """Return the hidden states that predict each of ``ids``: those at positions k - 1 to k + T - 2, (B, T, d).
 
         Args:
-            prefix: (B, k, d) with k at least 1.
-            ids: (B, T).
-            prefix_mask: (B, k) bool, False at padding; None: no padding.
-            model: what runs in the backbone's place, as in `generate`.
+            prefix: The embeddings (B, k, d) before the tokens, k at least 1.
+            ids: The tokens, (B, T).
+            prefix_mask: A bool mask (B, k), False at padding; None: no padding.
+            model: The model that runs in the backbone's place, as in `generate`.
         """
         self._check_room(prefix, prefix_mask, ids.shape[1])
         # the last token predicts nothing that is asked for
@@ -273,16 +273,16 @@ class Backbone(LanguageModel):
         Settings of the model's own ``generation_config`` are never looked at.
 
         Args:
-            prefix: (B, k, d) embeddings; a prompt is a prefix of `embed`-ded tokens.
-            decoding: how.
-            prefix_mask: (B, k) bool, False at padding, which may stand anywhere; None: no padding.
-            model: what is searched in the backbone's place: one that steers it row by row.
+            prefix: The embeddings (B, k, d); a prompt is a prefix of `embed`-ded tokens.
+            decoding: The options.
+            prefix_mask: A bool mask (B, k), False at padding, which may be anywhere; None: no padding.
+            model: The model that runs in the backbone's place, such as one that steers it row by row.
 
         Returns:
             For each row ``decoding.num_return`` texts: best beam first, or samples in their order.
 
         Raises:
-            PolygraftError: prefix and ``max_tokens`` together exceed the model's context.
+            PolygraftError: Prefix and ``max_tokens`` together exceed the model's context.
         """
         mask = None if prefix_mask is None else prefix_mask.to(self.device, torch.bool)
         self._check_room(prefix, mask, decoding.max_tokens)
@@ -298,12 +298,12 @@ class Backbone(LanguageModel):
         """Return a backbone with another vocabulary on the same body, whose tensors are shared and not copied.
 
         Args:
-            tokenizer: the new tokenizer.
-            matrix: (V', d) input embeddings of its tokens.
-            head: (V', d) output embeddings; None: the same as ``matrix``, for models that tie the two.
+            tokenizer: The new tokenizer.
+            matrix: The input embeddings (V', d) of its tokens.
+            head: The output embeddings (V', d); None: the same as ``matrix``, for models that tie the two.
 
         Raises:
-            PolygraftError: a matrix has another width than the model, or the model's own head is not tied to its
+            PolygraftError: A matrix has another width than the model, or the model's own head is not tied to its
                 embedding and none is given.
         """
         if head is None and not is_tied(self.model):
@@ -332,8 +332,8 @@ class Calibration(nn.Module):
     Without it the first steps of a training are spent on finding the scale that the language model reads.
 
     Args:
-        width: width of the prefix vectors.
-        norm: mean length of the language model's word embeddings, the length that the vectors start with.
+        width: The width of the prefix vectors.
+        norm: The mean length of the language model's word embeddings, with which the vectors start.
     """
 
     def __init__(self, width: int, norm: float) -> None:

@@ -60,7 +60,7 @@ def read_trained(folder: Path, expected: Mapping[str, Tensor], tower: str) -> di
     """Return the tensors in ``folder``, which are those of ``expected`` without the packaged tower's.
 
     Raises:
-        PolygraftError: they cannot be read, or some are missing, too many or of another shape.
+        PolygraftError: They cannot be read, or some are missing, too many or of another shape.
     """
     path = folder / WEIGHTS
     try:
@@ -81,7 +81,7 @@ def tower_tensors(name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     The package is found but never imported, and its file is read as tensors alone.
 
     Raises:
-        PolygraftError: there is no such tower, its package is not installed, its file is another one, or it does not
+        PolygraftError: There is no such tower, its package is not installed, its file is another one, or it does not
             fit the model.
     """
     if name not in TOWERS:
@@ -101,7 +101,7 @@ def match_in_order(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
     """Give tensors the names of ``expected``, one to one in order; what follows the last (a classifier) is left out.
 
     Raises:
-        PolygraftError: there are too few, or two of a pair differ in shape.
+        PolygraftError: There are too few, or two of a pair differ in shape.
     """
     pairs = list(zip(expected.items(), tensors.values(), strict=False))
     if len(pairs) < len(expected) or any(wanted.shape != given.shape for (_, wanted), given in pairs):

@@ -24,9 +24,9 @@ class LowRank(nn.Module):
     They begin as no change at all. The change of a matrix is ``a @ b * scale``.
 
     Args:
-        backbone: whose body.
-        rank: r, at least 1.
-        scale: of the changes.
+        backbone: The language model whose body it is.
+        rank: The rank r, at least 1.
+        scale: The factor of the changes.
     """
 
     def __init__(self, backbone: Backbone, rank: int, *, scale: float = 2.0) -> None:
@@ -52,7 +52,7 @@ class FullCopy(nn.Module):
     """All weights of the body but the word embeddings, to be tuned: they begin as they are.
 
     Args:
-        backbone: whose body.
+        backbone: The language model whose body it is.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -83,7 +83,7 @@ def build_tuning(backbone: Backbone, tuning: Tuning, rank: int) -> LowRank | Ful
     """Return the trainable change of a body.
 
     Raises:
-        PolygraftError: its layers hold no matrix that a low rank could change.
+        PolygraftError: Its layers hold no matrix that a low rank could change.
     """
     if tuning == "frozen":
         return Untouched()

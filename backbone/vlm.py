@@ -15,7 +15,7 @@ class Describer:
     """A frozen model that is asked about images; the answer is the same every time.
 
     Attributes:
-        name: what `from_pretrained` was given.
+        name: What `from_pretrained` was given.
     """
 
     def __init__(self, model: Any, processor: Any, tokenizer: Any, name: str) -> None:
@@ -29,11 +29,11 @@ class Describer:
         """Load a model.
 
         Args:
-            name: as in `backbone.hf.loading.load_describer`.
-            device: as in `pick_device`.
+            name: The model, as `backbone.hf.loading.load_describer` takes it.
+            device: The device, as `pick_device` names it.
 
         Raises:
-            PolygraftError: there is no such model, or it is damaged.
+            PolygraftError: There is no such model, or it is damaged.
         """
         model, processor, tokenizer = load_describer(str(name))
         return cls(model.to(pick_device(device)), processor, tokenizer, str(name))
@@ -48,12 +48,12 @@ class Describer:
         """Return what the model says of an image in RGB.
 
         Args:
-            image: any size.
-            question: for a chat model.
-            max_tokens: longest answer.
+            image: An image of any size.
+            question: The question to a chat model.
+            max_tokens: The length of the longest answer.
 
         Raises:
-            PolygraftError: the model cannot take the image or the question.
+            PolygraftError: The model cannot take the image or the question.
         """
         try:
             inputs = self._asked(image, question).to(self._model.device)

@@ -91,7 +91,6 @@ def _read(options: Options, tensors: dict[str, Any], text_width: int) -> "ClipCa
 
 
 def _keep(options: Options, found: "ClipCap", *, is_tuned: bool) -> bool:
-    """Return whether the folder gets a language model of its own; tell what is lost without."""
     if options.keep_language_model and not found.language_model:
         raise PolygraftError(f"{options.weights} holds no language model: leave out --keep-language-model")
     if is_tuned and not options.keep_language_model:

@@ -86,7 +86,6 @@ def _checkpoint(folder: Path) -> Facts:
 
 
 def _transfer(folder: Path) -> Facts:
-    """Return what the record of a transfer says, of a model that was brought into another language."""
     path = folder / TRANSFER
     if not path.is_file():
         return {}
@@ -123,13 +122,11 @@ def _vocabulary(folder: Path) -> Facts:
 
 
 def _model(folder: Path) -> Facts:
-    """Return what the card, the weights and the record of training say."""
     made_with = read_json(folder / RECORD).get("made_with", {}) if (folder / RECORD).is_file() else {}
     return {**_card(folder / CARD), "weights": _weights(folder), "made_with": made_with}
 
 
 def _card(path: Path) -> Facts:
-    """Return title and licence as the card gives them."""
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -156,8 +153,7 @@ def _weights(folder: Path) -> Facts:
 
 
 def _sizes(config: Facts) -> Facts:
-    """Keep the numbers of a foreign config: sizes, not file names and switches."""
-    return {name: value for name, value in config.items() if type(value) in (int, float)}
+    return {name: value for name, value in config.items() if type(value) in (int, float)}  # no names, no switches
 
 
 def _training_run(folder: Path) -> Facts:

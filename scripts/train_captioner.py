@@ -210,7 +210,6 @@ def _with_users(
 
 
 def _keep(options: Options, trained: "TrainedCaptioner") -> None:
-    """Put the checkpoint in the run's place and print the figures."""
     card = _card(options, trained)
     figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics
     record = {"options": asdict(options), "figures": figures}
@@ -221,7 +220,6 @@ def _keep(options: Options, trained: "TrainedCaptioner") -> None:
 
 
 def _card(options: Options, trained: "TrainedCaptioner") -> "ModelCard":
-    """Return the card, which also says whether the captioner knows users."""
     from multimodal.training.train import describe
 
     card = describe(trained, title=options.out.name, source=options.posts.name)

@@ -60,8 +60,8 @@ def beam_search(sequences: Sequences, decoding: Decoding) -> list[list[Found]]:
     A settled prefix leaves the batch. The prefix is computed once, not once a beam.
 
     Args:
-        sequences: one for each prefix; used up.
-        decoding: beams, length_penalty, num_return and the constraints.
+        sequences: The sequences, one for each prefix; they are used up.
+        decoding: The options beams, length_penalty, num_return and the constraints.
 
     Returns:
         For each prefix the ``num_return`` best sequences, best first.
@@ -111,8 +111,8 @@ def _continue(sequences: Sequences, history: Tensor, totals: Tensor, raw: Tensor
 def _collect_ended(
     best: _Continuations, history: Tensor, results: list[_Prefix], length: int, decoding: Decoding, eos_id: int
 ) -> None:
-    """Hand ended sequences among the n best continuations to their prefixes."""
     beams = decoding.beams
+    # among the n best alone, as in transformers
     ended = best.done[:, :beams] & best.totals[:, :beams].isfinite()
     for row, column in ended.nonzero().tolist():
         ids = [*history[row * beams + int(best.parents[row, column])].tolist(), int(best.tokens[row, column])]

@@ -35,7 +35,7 @@ class Decoding:
     search, contrastive is contrastive search. Settings that contradict each other, or would do nothing, are refused.
 
     Raises:
-        UsageError: names the settings and what is allowed.
+        UsageError: Names the settings and what is allowed.
     """
 
     max_tokens: int = 24

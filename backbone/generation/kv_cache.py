@@ -70,8 +70,8 @@ def flush_right(prefix: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Move the real rows of each prefix to its end, in order, so that padding is on the left.
 
     Args:
-        prefix: (R, k, d).
-        mask: (R, k), True where a row is real; any pattern.
+        prefix: The prefixes, (R, k, d).
+        mask: A mask (R, k), True where a row is real; any pattern.
     """
     order = mask.long().argsort(dim=1, stable=True)
     return prefix.gather(1, order[..., None].expand_as(prefix)), mask.gather(1, order)
@@ -81,10 +81,10 @@ class Sequences:
     """Sequences that grow by one token at a time.
 
     Args:
-        model: the language model.
-        prefix: (R, k, d) embeddings that they begin with.
-        mask: (R, k) bool, padding on the left only; None: no padding.
-        cache: whether to keep keys and values. Without, every step computes all positions anew: the slow reference.
+        model: The language model.
+        prefix: The embeddings (R, k, d) that they begin with.
+        mask: A bool mask (R, k), padding on the left only; None: no padding.
+        cache: Whether keys and values are kept. Without, every step computes all positions anew: the slow reference.
     """
 
     def __init__(self, model: LanguageModel, prefix: Tensor, mask: Tensor | None, *, cache: bool) -> None:
@@ -134,7 +134,7 @@ class Sequences:
         the same position. `commit` must follow.
 
         Args:
-            ids: (R, c) candidates for the next token of each sequence.
+            ids: The candidates (R, c) for the next token of each sequence.
 
         Returns:
             Their hidden states, (R, c, d).
@@ -155,8 +155,8 @@ class Sequences:
         """Append one of the candidates that `branch` tried.
 
         Args:
-            choice: (R,) which candidate.
-            hidden: (R, d) its hidden state.
+            choice: The number (R,) of the candidate.
+            hidden: The hidden state (R, d) of that candidate.
         """
         assert self._branches is not None, "commit follows branch"
         each = torch.arange(self.rows, device=choice.device)
@@ -194,9 +194,9 @@ def tree_mask(real: Tensor, candidates: int, dtype: torch.dtype) -> Tensor:
     """Return the additive attention mask of sequences followed by candidates that do not see one another.
 
     Args:
-        real: (R, t) bool, False at padding.
-        candidates: how many follow.
-        dtype: of the mask.
+        real: A bool mask (R, t), False at padding.
+        candidates: The number c of candidates that follow.
+        dtype: The dtype of the mask.
 
     Returns:
         (R, 1, t + c, t + c): 0 where a query (third dimension) sees a key (fourth), the lowest number elsewhere.
@@ -220,8 +220,9 @@ def branched(cache: Any, rows: Tensor) -> Any:
     return twin
 
 
-def _keep_one(states: Tensor, candidates: int, choice: Tensor) -> Tensor:
-    """Return keys or values (R, heads, t + c, h) with one of the last c kept: (R, heads, t + 1, h)."""
+def _keep_one(
+    states: Tensor, candidates: int, choice: Tensor
+) -> Tensor:  # (R, heads, t + c, h) -> (R, heads, t + 1, h)
     length = states.shape[2] - candidates
     index = (length + choice)[:, None, None, None].expand(-1, states.shape[1], 1, states.shape[3])
     return torch.cat([states[:, :, :length], states.gather(2, index)], dim=2)

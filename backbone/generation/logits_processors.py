@@ -21,10 +21,10 @@ def constrain(log_probabilities: Tensor, history: Tensor, eos_id: int, decoding:
     logits are only known up to a constant, which would decide how hard it hits.
 
     Args:
-        log_probabilities: (R, V) of the next token; left as they are.
-        history: (R, t) tokens generated so far. A prefix of embeddings has no ids and does not count.
-        eos_id: the token that ends a text.
-        decoding: the options.
+        log_probabilities: The log-probabilities (R, V) of the next token; left as they are.
+        history: The tokens (R, t) generated so far. A prefix of embeddings has no ids and does not count.
+        eos_id: The token that ends a text.
+        decoding: The options.
     """
     scores = log_probabilities
     if decoding.repetition_penalty != 1 and history.shape[1]:
@@ -54,9 +54,9 @@ def narrow(scores: Tensor, top_k: int, top_p: float) -> Tensor:
     Nucleus sampling is Holtzman et al. (2020), section 3.1. At least one token stays.
 
     Args:
-        scores: (R, V) unnormalised log-probabilities.
-        top_k: 0: no limit.
-        top_p: 1: no limit.
+        scores: Unnormalised log-probabilities, (R, V).
+        top_k: The number of tokens; 0: no limit.
+        top_p: The probability; 1: no limit.
     """
     if not top_k and top_p == 1:
         return scores

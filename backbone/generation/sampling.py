@@ -40,8 +40,8 @@ class Sampling(Chooser):
     rounding error changes the token.
 
     Args:
-        decoding: temperature, top_k, top_p, seed and num_return.
-        rows: sequences, ``num_return`` neighbouring ones for each prefix.
+        decoding: The options temperature, top_k, top_p, seed and num_return.
+        rows: The number of sequences, ``num_return`` neighbouring ones for each prefix.
     """
 
     LEADERS = 3
@@ -77,8 +77,8 @@ class Contrastive(Chooser):
     would be punished for resembling the image that it is to describe. The first token is therefore the most likely.
 
     Args:
-        alpha: degeneration penalty, 0 to 1; 0 is greedy decoding.
-        candidates: how many of the most likely tokens are compared.
+        alpha: The degeneration penalty, 0 to 1; 0 is greedy decoding.
+        candidates: The number of most likely tokens that are compared.
     """
 
     def __init__(self, alpha: float, candidates: int) -> None:
@@ -111,16 +111,16 @@ def search(model: LanguageModel, prefix: Tensor, mask: Tensor | None, decoding: 
     """Find texts that continue prefixes.
 
     Args:
-        model: the language model.
-        prefix: (B, k, d) embeddings.
-        mask: (B, k) bool, False at padding, which may be anywhere; None: no padding.
-        decoding: how.
+        model: The language model.
+        prefix: The embeddings (B, k, d) to continue.
+        mask: A bool mask (B, k), False at padding, which may be anywhere; None: no padding.
+        decoding: The options.
 
     Returns:
         For each prefix ``decoding.num_return`` sequences: the best beam first; samples in the order of their numbers.
 
     Raises:
-        PolygraftError: a prefix has no position at all.
+        PolygraftError: A prefix has no position at all.
     """
     if not len(prefix):
         return []
@@ -149,7 +149,6 @@ def _chooser(decoding: Decoding, rows: int) -> Chooser:
 
 
 def _extend(sequences: Sequences, chooser: Chooser, decoding: Decoding) -> list[Found]:
-    """Extend each sequence token by token until it ends; those that have ended leave the batch."""
     found = [Found([], 0.0)] * sequences.rows
     alive = list(range(sequences.rows))
     device = sequences.state().device
@@ -168,7 +167,7 @@ def _extend(sequences: Sequences, chooser: Chooser, decoding: Decoding) -> list[
             found[alive[row]] = Found(ids[:-1] if ended[row] else ids, float(totals[row]) / length)
         if len(finished) == len(alive):
             break
-        if finished:
+        if finished:  # those that have ended leave the batch
             rows = (~done).nonzero()[:, 0]
             alive = [alive[row] for row in rows.tolist()]
             history, totals = history[rows], totals[rows]

@@ -46,10 +46,10 @@ def load_model(name: str) -> tuple[Any, Any]:
     are read, and no code that comes with a model is run.
 
     Args:
-        name: a folder in transformers' format, or a name on the hub.
+        name: A folder in transformers' format, or a name on the hub.
 
     Raises:
-        PolygraftError: there is no such model, it is not whole, or it cannot serve as a backbone.
+        PolygraftError: There is no such model, it is not whole, or it cannot serve as a backbone.
     """
     model, tokenizer = _load(name, _read, "a language model")
     if model.config.model_type != "gpt2":
@@ -61,12 +61,12 @@ def load_describer(name: str) -> tuple[Any, Any, Any]:
     """Load a model that puts images into words, on the CPU, what prepares its input, and its tokenizer.
 
     Args:
-        name: a captioner (BLIP, GIT, a vision encoder with a text decoder) or a chat model that sees (LLaVA, Qwen-VL,
+        name: A captioner (BLIP, GIT, a vision encoder with a text decoder) or a chat model that sees (LLaVA, Qwen-VL,
             SmolVLM): a folder in transformers' format, or a name on the hub. As with `load_model`, only safetensors
             are read and no code is run.
 
     Raises:
-        PolygraftError: there is no such model, it is not whole, or it puts no images into words.
+        PolygraftError: There is no such model, it is not whole, or it puts no images into words.
     """
     return _load(name, _read_describer, "a model that describes images")
 
@@ -75,12 +75,12 @@ def load_tokenizer(name: str) -> Any:
     """Load a tokenizer alone.
 
     Args:
-        name: a ``tokenizer.json``, a folder that holds one, with a model or without, a ``.model`` of sentencepiece, or
+        name: A ``tokenizer.json``, a folder that holds one, with a model or without, a ``.model`` of sentencepiece, or
             a name on the hub. In a bare ``tokenizer.json``, special tokens have their roles by their usual spellings,
             such as ``</s>`` for the end.
 
     Raises:
-        PolygraftError: there is none, it is damaged, or would run code of its own.
+        PolygraftError: There is none, it is damaged, or would run code of its own.
     """
     path = Path(name).expanduser()
     if path.is_dir() and not (path / "tokenizer_config.json").is_file():
@@ -139,7 +139,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write a model, weights as safetensors in its dtype, and its tokenizer in transformers' format.
 
     Raises:
-        OSError: there is no space or no permission.
+        OSError: There is no space or no permission.
     """
     try:
         with _quiet(bars=False):
@@ -193,9 +193,8 @@ def _read_here_or_from_hub(name: str, read: Callable[..., T]) -> T:
 
 
 def _ask_hub(name: str) -> None:
-    """Refuse a model that the hub does not have or give, or a hub out of reach, at once and not after ten retries."""
     try:
-        huggingface_hub.model_info(name, timeout=10)
+        huggingface_hub.model_info(name, timeout=10)  # at once, where transformers retries ten times
     except GatedRepoError as error:
         found = "the hub gives it only to those who have accepted its terms and are logged in"
         raise PolygraftError(f"no model {name!r} on this machine, and {found}") from error
@@ -247,12 +246,11 @@ def _read_weights(auto: Any, source: str, local_files_only: bool) -> Any:
         local_files_only=local_files_only,
         trust_remote_code=False,
     )
-    _check_complete(source, report)
+    _check_complete(source, report)  # transformers fills in at random what is missing
     return model
 
 
 def _check_complete(source: str, report: Mapping[str, Any]) -> None:
-    """Refuse weights that transformers would have filled in at random."""
     absent = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
     if absent:
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
@@ -277,9 +275,8 @@ def _check_causal(model: Any, name: str) -> None:
 
 @contextmanager
 def _quiet(*, bars: bool) -> Iterator[None]:
-    """Keep transformers' warnings, and its bars unless wanted, off the terminal; what matters we check ourselves."""
     verbosity, had_bars = _LOGGING.get_verbosity(), _LOGGING.is_progress_bar_enabled()
-    _LOGGING.set_verbosity_error()
+    _LOGGING.set_verbosity_error()  # what matters of its warnings we check ourselves
     if not bars:
         _LOGGING.disable_progress_bar()
     try:
@@ -304,13 +301,13 @@ def special_ids(tokenizer: Any, config: Any, vocabulary: int, name: str) -> tupl
     """Return the ids that end, begin and pad a text: the tokenizer's, else the model's, else the one that ends it.
 
     Args:
-        tokenizer: a tokenizer of transformers.
-        config: the model's config.
-        vocabulary: number of rows of the model's embedding.
-        name: of the model, for messages.
+        tokenizer: A tokenizer of transformers.
+        config: The model's config.
+        vocabulary: The number of rows of the model's embedding.
+        name: The name of the model, for messages.
 
     Raises:
-        PolygraftError: the tokenizer is empty or has ids of text that the model does not know; nothing ends a text.
+        PolygraftError: The tokenizer is empty or has ids of text that the model does not know; nothing ends a text.
     """
     text_ids = set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids)
     if not text_ids:

@@ -96,8 +96,8 @@ def read_kin(folder: Path, body: Callable[[], str]) -> tuple[str, ...]:
     """Return the digests of the models with the same body; none where nothing is said, or the body has changed since.
 
     Args:
-        folder: of a model, or what is no folder.
-        body: returns the digest of the body as it is; asked only where something is said.
+        folder: The folder of a model; one that does not exist holds nothing.
+        body: A function that returns the digest of the body as it is; called only where something is said.
 
     Raises:
         PolygraftError: ``body.json`` is damaged.
@@ -136,10 +136,10 @@ def read_stored(name: str) -> StoredModel:
     """Load a language model with its kin.
 
     Args:
-        name: starter, a language's starter such as starter-fr, a hub name, or a folder, of a model or of a vocabulary.
+        name: A starter such as starter or starter-fr, a hub name, or the folder of a model or vocabulary.
 
     Raises:
-        PolygraftError: see `backbone.hf.loading.load_model`; or the body that a vocabulary needs is missing or another.
+        PolygraftError: See `backbone.hf.loading.load_model`; or the body that a vocabulary needs is missing or another.
     """
     place = language_model_place(name)
     folder = Path(place).expanduser()
@@ -176,12 +176,12 @@ def save_vocabulary(folder: Path, backbone: Any, base: Any) -> None:
     """Write a model's vocabulary alone, in half precision, into an empty folder.
 
     Args:
-        folder: where.
-        backbone: the `backbone.gpt2.Backbone`.
-        base: another with the same body, which has to be there when it is loaded.
+        folder: The folder to write, which is empty.
+        backbone: The `backbone.gpt2.Backbone` whose vocabulary it is.
+        base: Another with the same body, which has to be there when the vocabulary is loaded.
 
     Raises:
-        PolygraftError: the two have different bodies.
+        PolygraftError: The two have different bodies.
     """
     if backbone.body_digest != base.body_digest:
         raise PolygraftError(f"{backbone.name} has another body than {base.name}: save it whole")

@@ -34,16 +34,16 @@ def replace_vocabulary(
     """Return a model for another tokenizer. The given one is left as it is, and its body is shared, not copied.
 
     Args:
-        model: any model of transformers with input embeddings and an output layer of as many rows.
-        tokenizer: the new one; config and generation config get its special ids.
-        rows: (T, d) input embeddings.
-        head: (T, d) output embeddings; None: tied to ``rows``.
-        bias: (T,) of the output, for models that have one.
-        source: the old tokenizer, which tells the roles of ids that only the generation names, such as a decoder's
+        model: A model of transformers with input embeddings and an output layer of as many rows.
+        tokenizer: The new tokenizer; config and generation config get its special ids.
+        rows: The input embeddings, (T, d).
+        head: The output embeddings (T, d); None: tied to ``rows``.
+        bias: The bias (T,) of the output, for models that have one.
+        source: The old tokenizer, which tells the roles of ids that only the generation names, such as a decoder's
             first.
 
     Raises:
-        PolygraftError: the model has no output layer, or positions that the new padding id would move.
+        PolygraftError: The model has no output layer, or positions that the new padding id would move.
     """
     check_output(model)
     _check_padding(model, tokenizer)
@@ -79,7 +79,6 @@ def _resized(model: Any, size: int) -> Any:
 
 
 def _untie(model: Any) -> None:
-    """Give the output a matrix of its own."""
     output = model.get_output_embeddings()
     output.weight = nn.Parameter(torch.empty_like(output.weight), requires_grad=output.weight.requires_grad)
     model.config.tie_word_embeddings = False
@@ -87,14 +86,7 @@ def _untie(model: Any) -> None:
 
 
 def _set_special_ids(renewed: Any, tokenizer: Any, old: Any, source: Any) -> None:
-    """Give config and generation config the new ids: by role; what a decoder starts with, by the role of the old id.
-
-    Args:
-        renewed: the new model.
-        tokenizer: the new one.
-        old: config of the old model.
-        source: the old tokenizer; None: unknown.
-    """
+    # what a decoder starts with, and other ids that have no role of their own, go by the role of the old id
     new_ids = {role: getattr(tokenizer, f"{role}_token_id", None) for role in _ROLES}
     has_generation = getattr(renewed, "generation_config", None) is not None
     places = [renewed.config, renewed.generation_config] if has_generation else [renewed.config]

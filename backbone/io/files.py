@@ -31,8 +31,8 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
     the new folder is removed and ``target`` is as it was. What a killed process left is removed by the next save.
 
     Args:
-        target: the folder to make. A link is followed.
-        replace: whether a folder with contents may be replaced. The old one is deleted.
+        target: The folder to make. A link is followed.
+        replace: Whether a folder with contents may be replaced. The old one is deleted.
 
     Raises:
         PolygraftError: ``target`` exists and may not be replaced.
@@ -81,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file of UTF-8 text that is either whole or as it was.
 
     Raises:
-        PolygraftError: it cannot be written.
+        PolygraftError: It cannot be written.
     """
     try:
         with atomic_file(path) as partial:
@@ -99,7 +99,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        PolygraftError: the file is missing, unreadable, no JSON, or another JSON value than an object.
+        PolygraftError: The file is missing, unreadable, no JSON, or another JSON value than an object.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -179,7 +179,7 @@ class FileKind:
         ones left out, in alphabetical order) or a glob pattern.
 
         Raises:
-            PolygraftError: a path does not exist, a pattern matches nothing, or there is none in any of them.
+            PolygraftError: A path does not exist, a pattern matches nothing, or there is none in any of them.
         """
         found = dict.fromkeys(file for path in map(Path, paths) for file in self._expand(path))
         if not found:
@@ -226,7 +226,7 @@ def read_data(file: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        PolygraftError: it cannot be read.
+        PolygraftError: It cannot be read.
     """
     try:
         return file.read_bytes()
@@ -238,7 +238,7 @@ def read_text(file: Path) -> str:
     """Return the text of a file; a byte order mark is passed over.
 
     Raises:
-        PolygraftError: it cannot be read, or is not UTF-8.
+        PolygraftError: It cannot be read, or is not UTF-8.
     """
     try:
         return read_data(file).decode("utf-8-sig")
@@ -250,12 +250,12 @@ def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, di
     """Yield the object of each line that is not blank, with its place ("captions.jsonl, line 3") for messages.
 
     Args:
-        data: the whole file; a byte order mark is passed over.
-        source: what the file is called in messages.
-        shape: what a line should look like, the end of a message.
+        data: The whole file; a byte order mark is passed over.
+        source: The name of the file in messages.
+        shape: What a line should look like, which ends a message.
 
     Raises:
-        PolygraftError: a line is not UTF-8, not JSON, or another JSON value than an object.
+        PolygraftError: A line is not UTF-8, not JSON, or another JSON value than an object.
     """
     for place, line in read_lines(data, source):
         yield place, parse_object(line, place, shape)
@@ -265,11 +265,11 @@ def read_lines(data: bytes, source: str) -> Iterator[tuple[str, str]]:
     r"""Yield each line that is not blank, with its place, cut at ``\n`` alone: JSON strings may hold other line ends.
 
     Args:
-        data: the whole file; a byte order mark is passed over.
-        source: what the file is called in messages.
+        data: The whole file; a byte order mark is passed over.
+        source: The name of the file in messages.
 
     Raises:
-        PolygraftError: a line is not UTF-8.
+        PolygraftError: A line is not UTF-8.
     """
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
@@ -285,12 +285,12 @@ def parse_object(line: str, place: str, shape: str) -> dict[str, Any]:
     """Return the object that a line of JSON is.
 
     Args:
-        line: without its end.
-        place: of the line, for messages.
-        shape: what a line should look like, the end of a message.
+        line: The line without its end.
+        place: The place of the line, for messages.
+        shape: What a line should look like, which ends a message.
 
     Raises:
-        PolygraftError: it is not JSON, or another JSON value than an object.
+        PolygraftError: It is not JSON, or another JSON value than an object.
     """
     try:
         record = json.loads(line)

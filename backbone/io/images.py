@@ -38,12 +38,12 @@ def open_image(
     The first frame of an animation is taken; 16-bit grey is scaled to 8 bits; EXIF orientation is applied.
 
     Args:
-        source: a file, the bytes of one, or an image of Pillow (which is left as it is).
-        max_pixels: size limit, checked in the file's header before anything is decoded.
-        name: what errors call the image, where that is not its path.
+        source: A file, the bytes of one, or an image of Pillow (which is left as it is).
+        max_pixels: The size limit, checked in the file's header before anything is decoded.
+        name: The name of the image in messages, where that is not its path.
 
     Raises:
-        PolygraftError: there is no such file, it holds no image, is damaged, or is larger than ``max_pixels``.
+        PolygraftError: There is no such file, it holds no image, is damaged, or is larger than ``max_pixels``.
     """
     name = name or _describe(source)
     if isinstance(source, Image.Image):
@@ -62,7 +62,7 @@ def read_image_file(path: Path | str) -> bytes:
     """Return the bytes of an image file, undecoded.
 
     Raises:
-        PolygraftError: there is no such file, or it cannot be read.
+        PolygraftError: There is no such file, or it cannot be read.
     """
     _check_file(Path(path))
     try:
@@ -102,7 +102,6 @@ def _check_file(path: Path) -> None:
 
 
 def _open_header(source: Path | str | bytes, name: str) -> Image.Image:
-    """Read the file's header, no pixels."""
     try:
         return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except UnidentifiedImageError:
@@ -158,11 +157,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scale_deep(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and floating-point grey to 8 bits, so that nothing is clipped.
-
-    16 bits have a known white (65535), floats by custom too (1). Numbers beyond that are stretched from the
-    smallest to the largest.
-    """
+    # 16 bits have a known white (65535), floats by custom too (1). Numbers beyond that are stretched from the smallest
+    # to the largest, so that nothing is clipped.
     grey: np.ndarray[Any, np.dtype[np.float32]] = np.nan_to_num(np.asarray(image, dtype=np.float32))
     white = 1.0 if image.mode == "F" else 65535.0
     low, high = float(grey.min()), float(grey.max())

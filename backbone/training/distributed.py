@@ -66,11 +66,8 @@ def join_world(device: torch.device) -> World:
 
 
 def _leave_world() -> None:
-    """Close the process group while the interpreter still stands.
-
-    Gloo's threads let go of the last tensors a moment after the operation is over; one that then asks an interpreter
-    in its end for the lock is ended by force and takes the process with it (SIGABRT).
-    """
+    # Gloo's threads let go of the last tensors a moment after the operation is over; one that then asks an interpreter
+    # in its end for the lock is ended by force and takes the process with it (SIGABRT).
     dist.destroy_process_group()
     gc.collect()
     time.sleep(0.3)

@@ -18,8 +18,8 @@ class MeasuredCopy(Generic[Part]):
     It has weights of its own: under FSDP2 those in training are shards, and only ``forward`` puts them together.
 
     Args:
-        trained: the part; what of it requires gradients is followed.
-        device: of the processes.
+        trained: The part that is trained; what of it requires gradients is followed.
+        device: The device of this process.
     """
 
     def __init__(self, trained: Part, device: torch.device) -> None:
@@ -31,9 +31,9 @@ class MeasuredCopy(Generic[Part]):
         """Return figures of the weights as they are; every process must call.
 
         Args:
-            measure: looks at ``part``. The first process measures for all, so that all draw the same conclusions, to
-                the last bit.
-            names: of the figures.
+            measure: A function that looks at ``part``. The first process measures for all, so that all draw the same
+                conclusions, to the last bit.
+            names: The names of the figures.
         """
         weights = {name: whole(tensor.detach()) for name, tensor in trainable_tensors(self._trained).items()}
         with torch.no_grad():
@@ -48,7 +48,7 @@ class GroupLosses:
     """Sums what modules tell about groups, until it is asked for.
 
     Args:
-        names: of the groups.
+        names: The names of the groups.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -79,9 +79,9 @@ def group_sums(losses: Tensor, groups: Tensor, count: int) -> Tensor:
     """Return (count, 2), summed loss and weight of each group.
 
     Args:
-        losses: of each prediction, any shape.
-        groups: number of the group of each prediction, the same shape; negative ones count nowhere.
-        count: groups there are.
+        losses: The loss of each prediction, any shape.
+        groups: The number of each prediction's group, the same shape; negative ones count nowhere.
+        count: The number of groups.
     """
     wanted = groups >= 0
     places, values = groups[wanted], losses.detach()[wanted]

@@ -17,9 +17,9 @@ def watched(items: Iterable[T], label: str, total: int | None = None) -> Iterabl
     """Iterate with a bar on standard error: after two seconds, and only if that is a terminal.
 
     Args:
-        items: what is iterated over.
-        label: stands before the bar.
-        total: how many there are, where they cannot tell.
+        items: The items to pass on.
+        label: The text before the bar.
+        total: The number of items, where they cannot tell.
     """
     return tqdm(items, total=total, desc=label, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr)
 
@@ -28,11 +28,11 @@ class Reporter:
     """Reports of one run; does nothing where ``active`` is false (every process but the first).
 
     Args:
-        folder: where ``log.jsonl`` grows; None keeps no log.
-        start: the step a resumed run continues from; later lines of an earlier part are dropped.
-        total: what the bar counts to, in steps; None where only the clock bounds the run.
-        active: whether this process reports.
-        tensorboard: also write TensorBoard events under ``folder``.
+        folder: The folder in which ``log.jsonl`` grows; None keeps no log.
+        start: The step a resumed run continues from; later lines of an earlier part are dropped.
+        total: The number of steps that the bar counts to; None where only the clock bounds the run.
+        active: Whether this process reports.
+        tensorboard: Whether TensorBoard events are written, too, under ``folder``.
     """
 
     def __init__(self, folder: Path | None, start: int, total: int | None, *, active: bool, tensorboard: bool) -> None:

@@ -72,18 +72,18 @@ def fit(
     """Train ``module`` on ``batches``.
 
     Args:
-        module: ``module(batch)`` gives (summed loss, weight), both scalars; more may be given, see this file's top.
-        batches: the samples; order is a function of (config.seed, batches.digest, position) alone.
-        config: how to train.
-        folder: keeps ``log.jsonl`` and the resume folder; calling again with the same folder continues the run with
-            bit-identical results on as many processes, and with equal losses on another number.
-        evaluate: called on every process each ``config.eval_every`` steps and at the end, with the moving average in
-            place; a figure called ``score`` (higher is better) decides which weights are kept.
+        module: The part: ``module(batch)`` gives (summed loss, weight), both scalars, or more, see this file's top.
+        batches: The samples; order is a function of (config.seed, batches.digest, position) alone.
+        config: The options of the training.
+        folder: The folder of ``log.jsonl`` and of the saved states; calling again with the same folder continues the
+            run with bit-identical results on as many processes, and with equal losses on another number.
+        evaluate: A function that is called on every process each ``config.eval_every`` steps and at the end, with the
+            moving average in place; a figure called ``score`` (higher is better) decides which weights are kept.
 
     Raises:
-        PolygraftError: the loss is not finite, or spiked more often than it may; the folder belongs to another run;
+        PolygraftError: The loss is not finite, or spiked more often than it may; the folder belongs to another run;
             it cannot be written.
-        KeyboardInterrupt: after SIGINT or SIGTERM, once the state is saved.
+        KeyboardInterrupt: After SIGINT or SIGTERM, once the state is saved.
     """
     run = _Run(module, batches, config, folder, evaluate)
     with _signals() as stopped, ThreadPoolExecutor(1, "collate") as pool:
@@ -111,8 +111,6 @@ def _signals() -> Iterator[threading.Event]:
 
 
 class _Run:
-    """One run of `fit`: the loop's parts as methods, its position as attributes."""
-
     def __init__(
         self, module: nn.Module, batches: Batches, config: TrainConfig, folder: Path | None, evaluate: Evaluate | None
     ) -> None:
@@ -289,7 +287,6 @@ class _Run:
             self.reporter.report(self.step, values | self.groups.take(self.world) | health)
 
     def _collate(self, step: int) -> list[Any]:
-        """Return this process's micro-batches of a step."""
         size = self.config.batch_size
         place = place_after(step * size, self.skipped)
         share = split_evenly(self.order.take(place, place + size), self.world.size, self.world.rank)
@@ -299,7 +296,7 @@ class _Run:
         return [self.batches.collate(split_evenly(share, parts, part)) for part in range(parts)]
 
     def _step(self, micro_batches: list[Any], rate: float) -> tuple[float, float, float]:
-        """Make one optimiser step; return mean loss, total weight and gradient norm."""
+        # mean loss, total weight and gradient norm
         seed_everything(step_seed(self.config.seed, self.step, self.world.rank))
         loss_sum, weight_sum = 0.0, 0.0
         for number, batch in enumerate(micro_batches, start=1):
@@ -332,7 +329,6 @@ class _Run:
     # Evaluation and what is kept
 
     def _evaluate_now(self) -> None:
-        """Evaluate the averaged weights and keep them if they are the best."""
         if not self.evaluate or self.evaluated == self.step:
             return
         self.evaluated = self.step

@@ -32,9 +32,9 @@ def measure_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = _
     """Return the floating-point operations per second of matrix products.
 
     Args:
-        device: which.
-        dtype: of the factors.
-        seconds: how long to try; the fastest product counts, since on a shared machine the others were disturbed.
+        device: The device to measure.
+        dtype: The dtype of the factors.
+        seconds: The time to try; the fastest product counts, since on a shared machine the others were disturbed.
     """
     rows, inner, columns = _SHAPE_GPU if device.type == "cuda" else _SHAPE
     # a generator of its own: the run's random numbers stay what they are
@@ -63,10 +63,10 @@ class Gauge:
     """Turns the speed of a training into shares of what its devices could do.
 
     Args:
-        work: of one unit of weight.
-        world: the processes; all measure at the same time, so processes that share a CPU share its peak.
-        dtype: of the weights, where no mixed precision replaces it.
-        repeats: whether the forward pass of the layers is made a second time.
+        work: The work of one unit of weight.
+        world: The processes; all measure at the same time, so processes that share a CPU share its peak.
+        dtype: The dtype of the weights, where no mixed precision replaces it.
+        repeats: Whether the forward pass of the layers is made a second time.
     """
 
     def __init__(self, work: Work, world: World, dtype: torch.dtype, *, repeats: bool = False) -> None:

@@ -129,8 +129,8 @@ class Learned:
     """The trainable parameters of a module and all that is kept about them.
 
     Args:
-        module: after it was made parallel, so that its parameters are the ones that are trained.
-        config: which optimiser, and whether an average is kept.
+        module: The module after it was made parallel, so that its parameters are the ones that are trained.
+        config: The options, of which optimiser and average count.
     """
 
     def __init__(self, module: nn.Module, config: TrainConfig) -> None:

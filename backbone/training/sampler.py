@@ -26,9 +26,9 @@ class SampleOrder:
     """Shuffled epochs without state: position ``i`` of the endless stream is known without visiting the others.
 
     Args:
-        samples: number of samples in one epoch.
-        seed: seed of the run.
-        digest: digest of the data, so that two data sets of one size are shuffled differently.
+        samples: The number of samples in one epoch.
+        seed: The seed of the run.
+        digest: The digest of the data, so that two data sets of one size are shuffled differently.
     """
 
     def __init__(self, samples: int, seed: int, digest: str) -> None:

@@ -28,8 +28,8 @@ class SpikeGuard:
     """Tells spikes from noise, without state but the last losses.
 
     Args:
-        deviations: robust standard deviations above the running median from which on a loss is a spike; 0: none is.
-        losses: of the last steps, as `recent` gave them.
+        deviations: The robust standard deviations above the running median at which a spike begins; 0: none does.
+        losses: The losses of the last steps, as `recent` gave them.
     """
 
     def __init__(self, deviations: float, losses: Iterable[float] = ()) -> None:
@@ -56,7 +56,7 @@ class SpikeGuard:
         """Take note of a loss and its gradient norm; does nothing where the guard is off.
 
         Raises:
-            SpikeError: the loss is a spike, or one of the two is not finite.
+            SpikeError: The loss is a spike, or one of the two is not finite.
         """
         if not self:
             return
@@ -82,10 +82,10 @@ def skip_batches(skips: Skips, first: int, last: int, size: int) -> list[list[in
     """Return the ledger with the batches of steps ``first`` to ``last`` (counted from 0) added.
 
     Args:
-        skips: the ledger before; what was skipped between the two steps already is part of the new range.
-        first: the step that the run goes back to.
-        last: the step that failed.
-        size: samples in a batch.
+        skips: The ledger before; what was skipped between the two steps already is part of the new range.
+        first: The step that the run goes back to.
+        last: The step that failed.
+        size: The number of samples in a batch.
     """
     start, stop = place_after(first * size, skips), place_after(last * size, skips) + size
     return [[*pair] for pair in skips if pair[1] <= start] + [[start, stop]]

@@ -98,9 +98,9 @@ def tell(facts: Mapping[str, Any], *, as_json: bool, digits: int = 0) -> None:
     """Print facts as the result of a command, one a line or as one JSON object.
 
     Args:
-        facts: by name.
-        as_json: as an object.
-        digits: of numbers with a fraction, in lines; 0: as Python writes them.
+        facts: The facts by name.
+        as_json: Whether they are printed as an object.
+        digits: The digits of numbers with a fraction, in lines; 0: as Python writes them.
     """
     if as_json:
         emit(json.dumps(facts, ensure_ascii=False))
@@ -188,7 +188,7 @@ def guard(action: Callable[[], int]) -> int:
         return _fail(str(error), 2)
     except Exception as error:
         sentence = _foreseen(error)
-        if sentence is None:
+        if sentence is None:  # a fault of the program
             raise
         return _fail(sentence, 1)
 
@@ -201,7 +201,6 @@ def _fail(sentence: str, code: int) -> int:
 
 
 def _foreseen(error: Exception) -> str | None:
-    """Return the sentence for a failure that is not a fault of the program, None for one that is."""
     if isinstance(error, PolygraftError):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -259,7 +258,7 @@ def split_words(commands: Mapping[str, Command], argv: Sequence[str]) -> tuple[s
     The longest name wins; the group of all commands is ``""``.
 
     Raises:
-        UsageError: no command and no group begins like this; says which names are close.
+        UsageError: No command and no group begins like this; says which names are close.
     """
     words = _leading_words(argv)
     for length in range(len(words), 0, -1):

@@ -141,7 +141,7 @@ def help_page(program: str, options: Sequence[Option], shown: Sequence[str], wid
         program: How the command is called.
         options: All of its options.
         shown: Names of the options that are listed; none: all of them. The others are counted.
-        width: Of the page, in characters.
+        width: The width of the page, in characters.
     """
     arguments = [option for option in options if option.positional]
     # a switch that shares its name with an option that takes a value would read as its negation

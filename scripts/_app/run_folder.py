@@ -49,7 +49,7 @@ def is_finished(folder: Path) -> bool:
     """Return whether ``folder`` is a checkpoint and no run is going on in it.
 
     Raises:
-        PolygraftError: it holds something else, or a damaged checkpoint, or is a file.
+        PolygraftError: It holds something else, or a damaged checkpoint, or is a file.
     """
     found = _entries(folder)
     _refuse(folder, found - _RUN_PARTS - _CHECKPOINT_PARTS)
@@ -63,7 +63,7 @@ def is_finished_model(folder: Path) -> bool:
     """Return whether ``folder`` is a language model in transformers' format and no run is going on in it.
 
     Raises:
-        PolygraftError: it holds something else, or is a file.
+        PolygraftError: It holds something else, or is a file.
     """
     found = _entries(folder)
     _refuse(folder, {name for name in found - _RUN_PARTS if Path(name).suffix not in _MODEL_ENDINGS})
@@ -85,12 +85,12 @@ def begin(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> bool
     """Make ``folder`` the place of a run with these settings; return whether it goes on from an earlier call.
 
     Args:
-        folder: what `is_finished` has looked at. A checkpoint in it stays usable until the run is done.
-        settings: what makes it the same run.
-        overwrite: whether a run with other settings is thrown away.
+        folder: The folder that `is_finished` has looked at. A checkpoint in it stays usable until the run is done.
+        settings: The settings that make it the same run.
+        overwrite: Whether a run with other settings is thrown away.
 
     Raises:
-        UsageError: a run with other settings is unfinished there.
+        UsageError: A run with other settings is unfinished there.
     """
     settings = json.loads(json.dumps(settings, default=str))
     if (folder / RUN).is_file():
@@ -118,10 +118,10 @@ def frozen_models(clip: str, backbone: str, device: str, seed: int) -> "tuple[Im
     """Return the models that a part is trained on, and seed what is drawn for the part.
 
     Args:
-        clip: image-text model.
-        backbone: language model.
-        device: of both.
-        seed: of the run.
+        clip: The image-text model.
+        backbone: The language model.
+        device: The device of both.
+        seed: The seed of the run.
     """
     from backbone.clip import ImageEncoder
     from backbone.device import seed_everything

@@ -123,27 +123,6 @@ def test_common_options_are_the_same_everywhere(command):
         assert name not in hints or (hints[name], defaults[name]) == (hint, default)
 
 
-PROBE = """
-import sys, time
-from scripts.__main__ import main
-try:
-    code = main(sys.argv[1:])
-except SystemExit as left:
-    code = left.code
-heavy = {"torch", "transformers", "open_clip", "timm", "scipy", "sklearn"} & set(sys.modules)
-print(code, ",".join(heavy) or "light", time.process_time(), file=sys.stderr)
-"""
-
-
-@pytest.mark.parametrize("line", ["", "--help", "train", *(f"{name} --help" for name in COMMANDS)])
-def test_help_answers_at_once_and_without_torch(line):
-    if line == "train" and not any(name.startswith("train ") for name in COMMANDS):
-        pytest.skip("no command of the group yet")
-    code, heavy, seconds = python("-c", PROBE, *line.split()).stderr.split()
-    assert (code, heavy) == ("0", "light")
-    assert float(seconds) < 1  # processor time, which other work on the machine does not stretch
-
-
 # Running
 
 
