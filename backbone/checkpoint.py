@@ -292,19 +292,27 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
     from safetensors.torch import load_file
 
     try:
-        with path.open("rb") as file:
-            start = file.read(9)
-        # a zip archive (torch.save) or a bare pickle of protocol 2 to 5, and no length of a JSON header with such bytes
-        pickled = start[:4] == b"PK\x03\x04" or start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-        if pickled and start[8:] != b"{":
-            raise PolygraftError(
-                f"{path} is a pickle, not a safetensors file, and is not opened: it could run any code"
-            )
+        refuse_pickle(path)
         return load_file(path)
     except OSError as error:
         raise PolygraftError(f"{path} cannot be read: {error.strerror}") from error
     except (SafetensorError, ValueError, KeyError) as error:
         raise PolygraftError(f"{path} is truncated or damaged ({error}): copy or train it again") from error
+
+
+def refuse_pickle(path: Path) -> None:
+    """Refuse a pickle in disguise of a safetensors file.
+
+    Raises:
+        PolygraftError: The file is one.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+    # a zip archive (torch.save) or a bare pickle of protocol 2 to 5, and no length of a JSON header with such bytes
+    pickled = start[:4] == b"PK\x03\x04" or start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+    if pickled and start[8:] != b"{":
+        raise PolygraftError(f"{path} is a pickle, not a safetensors file, and is not opened: it could run any code")
 
 
 def check_frozen(checkpoint: Checkpoint, role: str, name: str, sha256: str, kin: Sequence[str] = ()) -> None:

@@ -92,7 +92,7 @@ def main(options: Options) -> int:
         vocabulary = NarrationVocabulary.from_pretrained(options.vocabulary, device=str(narrator.backbone.device))
     cache = VideoCache(options.cache.expanduser(), narrator.encoder)
     data = gather(clips, cache, fps=options.fps, report=remark)
-    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, watch=progress)
+    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, progress=progress)
     measured = examiner.measure()
     right = truths(data)
     words = score(

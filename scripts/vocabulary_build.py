@@ -18,10 +18,10 @@ import tyro
 
 from backbone.errors import PolygraftError
 from scripts._app.cli import Device, Json, check_free, progress, remark, run_file, tell
-from video.vocabulary.pair_encoding import CodingOptions
+from video.config import CodingOptions
 
 if TYPE_CHECKING:
-    from video.vocabulary.text_encoder import TextEncoder
+    from video.vocabulary.vectors import TextEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,11 @@ def main(options: Options) -> int:
     from video.vocabulary.narrations import read_narrations
 
     data, source = _read(options.file)
-    narrations = read_narrations(data, source, watch=lambda rows: progress(rows, label="reading"))
-    from video.vocabulary.vocabulary import NarrationVocabulary  # imports torch, which a faulty file need not wait for
+    narrations = read_narrations(data, source, progress=lambda rows: progress(rows, label="reading"))
+    from video.vocabulary.vocabulary import NarrationVocabulary
 
     encoder = None if options.no_vectors else _encoder(options)
-    vocabulary = NarrationVocabulary.build(narrations, options.coding, encoder=encoder, watch=_watch)
+    vocabulary = NarrationVocabulary.build(narrations, options.coding, encoder=encoder, progress=_progress)
     if vocabulary.lost:
         remark(
             f"{vocabulary.lost} of {len(narrations.narrations)} narrations are lost: --coding {options.coding.coding} "
@@ -79,12 +79,12 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 def _encoder(options: Options) -> "TextEncoder":
     from backbone.clip import ImageEncoder
-    from video.vocabulary.text_encoder import TextEncoder
+    from video.vocabulary.vectors import TextEncoder
 
     return TextEncoder.of(ImageEncoder.from_pretrained(options.clip, device=options.device))
 
 
-def _watch(batches: Sequence[int]) -> Iterable[int]:
+def _progress(batches: Sequence[int]) -> Iterable[int]:
     return progress(batches, total=len(batches), label="encoding")
 
 

@@ -28,7 +28,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Roll the update back and print what it was."""
-    from video.update.update import rollback
+    from video.vocabulary.vocabulary import rollback
 
     update = rollback(options.folder, options.id)
     facts = {

@@ -1,4 +1,4 @@
-"""Configuration of a narrator, and the options of narration and of vocabulary updates; imports no torch."""
+"""Configuration of a narrator, and the options of narration and of vocabularies; imports no torch."""
 
 import math
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ QUESTIONS = {
 
 LEAST_TEMPERATURE = 0.01
 """A learned one stops there, as in CLIP."""
+
+CODINGS = ("lossless", "algorithm1", "main-text")
 
 _COUNTS = ("visual_tokens", "max_frames", "max_question", "max_tokens")
 
@@ -161,3 +163,23 @@ class UpdateOptions:
             raise UsageError(f"gain is {self.gain}, allowed is a difference of cosines from 0 to below 2")
         if self.per_film < 1:
             raise UsageError(f"per_film is {self.per_film}, allowed is 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodingOptions:
+    """How narrations are split into prefixes and postfixes."""
+
+    coding: Literal["lossless", "algorithm1", "main-text"] = "lossless"
+    """lossless: each narration is a prefix, or a prefix and a postfix; algorithm1 and main-text: as VLog says."""
+    min_share: int = 1
+    """A postfix must follow this many narrations (2 to 5 suit large files). For lossless, as the next two."""
+    min_base_words: int = 2
+    """A prefix that takes a postfix has this many words, so that "open" does not make a postfix of each thing."""
+    function_word_guard: bool = True
+    """Require that a postfix begins with a function word, such as with, on or into."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_share", "min_base_words"):
+            _at_least(name, getattr(self, name), 1)
+        if self.coding not in CODINGS:
+            raise UsageError(f"coding is {self.coding!r}, allowed are {', '.join(CODINGS)}")

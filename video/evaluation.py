@@ -15,10 +15,10 @@ from video.data.clip_features import ClipSet
 from video.frames.reader import read_frames
 from video.metrics import Ranks, coverage, recall, retrieval_figures
 from video.narrator import Narrator
-from video.vocabulary.exact_search import Hits, search
+from video.vocabulary.vectors import Hits, search
 from video.vocabulary.vocabulary import NarrationVocabulary
 
-Watch = Callable[[Sequence[range], str], Iterable[range]]
+Progress = Callable[[Sequence[range], str], Iterable[range]]
 """Passes batches on and shows how far it is; the text says what is done."""
 
 AT = (1, 5)
@@ -50,7 +50,7 @@ class Examiner:
         vocabulary: where narrations are retrieved from; None: from those of the clips themselves. Nothing to a narrator
             that writes them.
         batch_size: clips at a time.
-        watch: sees batches pass.
+        progress: passes on batches, for a progress bar.
 
     Raises:
         PolygraftError: the vocabulary has no vectors, or those of another text encoder than the narrator's.
@@ -63,9 +63,9 @@ class Examiner:
         *,
         vocabulary: NarrationVocabulary | None = None,
         batch_size: int = 32,
-        watch: Watch = lambda batches, _: batches,
+        progress: Progress = lambda batches, _: batches,
     ) -> None:
-        self._narrator, self._data, self._batch_size, self._watch = narrator, data, batch_size, watch
+        self._narrator, self._data, self._batch_size, self._progress = narrator, data, batch_size, progress
         self._retrieves = narrator.config.answer == "retrieve"
         self._truths = truths(data)
         self._texts = list(dict.fromkeys(data.texts))
@@ -91,7 +91,7 @@ class Examiner:
         answer = self._find if self._retrieves else self._write
         answer(frames[batches[0]], asked[batches[0]])  # the first call of all sets things up
         said, queries, hits, seconds = [], [], [], 0.0
-        for rows in self._watch([range(len(frames))[batch] for batch in batches], "answering"):
+        for rows in self._progress([range(len(frames))[batch] for batch in batches], "answering"):
             began = time.perf_counter()
             texts, found = answer(frames[rows.start : rows.stop], asked[rows.start : rows.stop])
             seconds += time.perf_counter() - began

@@ -33,15 +33,22 @@ from backbone.io.settings import config_from_dict
 from backbone.lora import Adapted
 from video.config import NarrateOptions
 from video.config import NarratorConfig as NarratorConfig
-from video.data.clip_features import ClipBatch as ClipBatch
-from video.data.clip_features import NarrationBatch
 from video.data.clips import Report
 from video.data.feature_cache import VideoCache
-from video.model.projection import Projection, Prompt, Questions, batch_loss, masked_mean, vocabulary_loss
+from video.model.projection import ClipBatch as ClipBatch
+from video.model.projection import (
+    NarrationBatch,
+    Projection,
+    Prompt,
+    Questions,
+    batch_loss,
+    masked_mean,
+    vocabulary_loss,
+)
 from video.timeline.narrate import Narrated, narrate_encoded
 from video.timeline.query import EncodedVideo, encode_video
 from video.vocabulary.novelty import CalibratedMargin, FixedThreshold, Novelty
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vectors import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 KIND = "narrator"

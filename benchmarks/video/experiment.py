@@ -23,9 +23,8 @@ from scripts._app.cli import remark
 from starter_build.datasets.emoji_clips import Part, Videos, emoji_clips, encode, part, plain_names
 from starter_build.datasets.splits import load_splits
 from starter_build.datasets.voices import spoken
-from video.vocabulary.exact_search import search
 from video.vocabulary.narrations import clean
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vectors import TextEncoder, search
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder

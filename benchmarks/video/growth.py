@@ -20,9 +20,9 @@ from starter_build.datasets.documents import hash_share
 from starter_build.datasets.emoji_clips import Part, Videoset
 from video.timeline.query import Segment
 from video.update.update import Decision, grow
-from video.vocabulary.exact_search import search
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.novelty import NEIGHBOURS, CalibratedMargin, FixedThreshold, Novelty, auroc
+from video.vocabulary.vectors import search
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -14,12 +15,10 @@ from torch import Tensor
 
 from backbone.checkpoint import FrozenPart
 from backbone.generation.config import Decoding
-from video.config import QUESTIONS
+from video.config import QUESTIONS, CodingOptions
 from video.frames.reader import read_frames
 from video.narrator import Narrator
 from video.vocabulary.entries import Counts, Entry
-from video.vocabulary.exact_search import Membership
-from video.vocabulary.pair_encoding import CodingOptions
 from video.vocabulary.storage import Table
 from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -76,8 +75,13 @@ def write_vocabulary(folder: Path, narrations: int, width: int, part: FrozenPart
     for start in range(0, counts.rows, _ROWS):
         rows = vectors[start : start + _ROWS]
         rows.copy_(F.normalize(torch.randn(rows.shape, generator=generator), dim=1))
-    membership = Membership.of([[]] * narrations)
-    table = Table(counts=counts, entries=MadeUp(counts=counts), vectors=vectors, membership=membership)
+    table = Table(
+        counts=counts,
+        entries=MadeUp(counts=counts),
+        vectors=vectors.numpy(),
+        scene_starts=np.zeros(narrations + 1, dtype=np.int64),
+        scenes=np.zeros(0, dtype=np.int32),
+    )
     return NarrationVocabulary(table, coding=CodingOptions(), text_encoder=part).save_pretrained(folder)
 
 

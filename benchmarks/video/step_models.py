@@ -41,7 +41,7 @@ from starter_build.datasets.splits import Side
 from video.config import NarratorConfig
 from video.narrator import Narrator
 from video.training.objective import NarrationBatches, NarrationObjective
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vectors import TextEncoder
 
 Answers = Mapping[str, Mapping[str, Sequence[float]]]
 """By task and recipe, how far each answer was right."""

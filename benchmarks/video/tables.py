@@ -8,7 +8,7 @@ from multimodal.metrics.caption import score, score_each
 from multimodal.metrics.personalization import Interval, bootstrap
 from video.evaluation import hit_ranks
 from video.metrics import recall
-from video.vocabulary.exact_search import Hits
+from video.vocabulary.vectors import Hits
 
 SHOWN = ("first_1", "first_5", "any_1", "any_5", "cider_d", "bleu_1", "bleu_2")
 

@@ -19,7 +19,7 @@ from benchmarks.video.distractors import COMPOSED
 from scripts._app.cli import progress
 
 if TYPE_CHECKING:
-    from video.vocabulary.text_encoder import TextEncoder
+    from video.vocabulary.vectors import TextEncoder
 
 _CHUNK = 8192
 """Texts that are encoded and kept at a time."""

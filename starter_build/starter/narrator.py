@@ -64,7 +64,7 @@ def build_vocabulary(data: Path, out: Path) -> Path:
     from backbone.clip import ImageEncoder
     from starter_build.datasets.voices import spoken
     from video.vocabulary.narrations import NarrationRow, collect
-    from video.vocabulary.text_encoder import TextEncoder
+    from video.vocabulary.vectors import TextEncoder
     from video.vocabulary.vocabulary import NarrationVocabulary
 
     lines = map(json.loads, _EVERYDAY.read_text(encoding="utf-8").splitlines())

@@ -22,9 +22,8 @@ from starter_build.datasets.splits import load_splits
 from starter_build.datasets.voices import spoken
 from tests.starter_build.tiny_emoji import BY_PART, write_emoji
 from video.timeline.query import Segment
-from video.vocabulary.exact_search import search
 from video.vocabulary.novelty import FixedThreshold
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vectors import TextEncoder, search
 
 SHORT = NarrationSchedule(steps=2, batch_size=4)
 

@@ -25,13 +25,13 @@ TABLES = {"sklearn", "pandas", "pyarrow", "datasets", "matplotlib", "decord"}
 HELP = ["", "--help", "train", *(f"{name} --help" for name in find_commands())]
 
 
-def imported(line):
+def imported(line, expected="0"):
     """Return the processor time in seconds of a command and the names of the packages that it imported."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *line.split()], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
     )
     code, seconds, *names = done.stderr.split("IMPORTED ")[1].split()
-    assert code == "0", done.stderr
+    assert code == expected, done.stderr
     return float(seconds), set(names)
 
 
@@ -48,8 +48,9 @@ def test_help_answers_at_once_and_without_torch(line):
     [
         ("metrics {0}/texts.jsonl {0}/truths.jsonl --skip-meteor", TENSORS),
         ("info backbone/starter_models/captioner", TENSORS),
-        ("vocabulary show backbone/starter_models/vocabulary", MODELS),
-        ("vocabulary build {0}/narrations.txt --no-vectors --out {0}/vocabulary", MODELS),
+        ("vocabulary show backbone/starter_models/vocabulary", TENSORS),
+        ("vocabulary build {0}/narrations.txt --no-vectors --out {0}/vocabulary", TENSORS),
+        ("vocabulary rollback backbone/starter_models/vocabulary", TENSORS),
         ("generate Hello --max-tokens 1", IMAGES),
         ("caption examples/pictures/photograph-cat.jpg", {*TABLES, "av"}),
         ("narrate examples/films/bikes.mp4 --cache {0}/cache", TABLES),
@@ -59,4 +60,5 @@ def test_a_command_imports_only_what_it_uses(tmp_path, line, unused):
     (tmp_path / "texts.jsonl").write_text('{"id": "1", "text": "a dog"}')
     (tmp_path / "truths.jsonl").write_text('{"id": "1", "texts": ["a dog"]}')
     (tmp_path / "narrations.txt").write_text("open the door")
-    assert not unused & imported(line.format(tmp_path))[1]
+    failing = "rollback" in line  # there is nothing to take back
+    assert not unused & imported(line.format(tmp_path), str(int(failing)))[1]

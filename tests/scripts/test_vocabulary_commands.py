@@ -10,7 +10,7 @@ from backbone.clip import ImageEncoder
 from scripts._app.cli import find_commands
 from video.timeline.query import Segment
 from video.update.update import grow
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vectors import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 LINES = """\

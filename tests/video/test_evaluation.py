@@ -13,8 +13,8 @@ from video.data.clip_features import gather
 from video.data.clips import Clip
 from video.data.feature_cache import VideoCache
 from video.evaluation import Examiner, hit_ranks, truths
-from video.vocabulary.exact_search import Hits
 from video.vocabulary.narrations import NarrationRow, collect
+from video.vocabulary.vectors import Hits
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 

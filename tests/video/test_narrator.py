@@ -13,7 +13,7 @@ from tests.backbone.tiny import tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.video.tiny_narrator import TEXTS, moved, parts, random_frames, tiny_config, tiny_narrator
 from video.config import QUESTIONS, NarratorConfig
-from video.data.clip_features import ClipBatch, NarrationBatch
+from video.model.projection import ClipBatch, NarrationBatch
 from video.narrator import Narrator, evenly
 
 ASKED = ["What is the action in the video?", "", "why"]

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from video.config import CodingOptions
 from video.vocabulary.narrations import NarrationRow, Narrations, collect
-from video.vocabulary.pair_encoding import CodingOptions
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vectors import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 WIDTH = 32

@@ -1,13 +1,9 @@
-"""Clips with the features of their frames, and the batches that a narrator reads and is trained on.
-
-Shapes: B clips, T frames, L tokens of a question, dv width of frames.
-"""
+"""Clips with the features of their frames."""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from backbone.errors import PolygraftError
@@ -109,39 +105,3 @@ def gather(
     if not kept:
         raise PolygraftError(f"none of the {len(clips)} clips shows anything: give videos and times that can be seen")
     return kept
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipBatch:
-    """The frames of B clips, and what is asked of each."""
-
-    frames: Tensor
-    """(B, T, dv) float32, L2-normalised, in their order."""
-    mask: Tensor
-    """(B, T) bool, false at padding, which may stand anywhere."""
-    question: Tensor
-    """(B, L) int64; L may be 0."""
-    asked: Tensor
-    """(B, L) bool, likewise."""
-
-    def to(self, device: torch.device) -> "ClipBatch":
-        """Return the batch on ``device``."""
-        return ClipBatch(**{name: part.to(device, non_blocking=True) for name, part in vars(self).items()})
-
-
-@dataclass(frozen=True, kw_only=True)
-class NarrationBatch:
-    """B clips with their narrations, given as rows of a table of texts and, where they are to be written, as tokens."""
-
-    clips: ClipBatch
-    rows: Tensor
-    """(B,) int64, the row of each clip's narration among the distinct texts."""
-    ids: Tensor
-    """(B, T) int64 tokens with the end of text, padded on the right; T is 0 where narrations are retrieved."""
-    mask: Tensor
-    """(B, T) bool, true where a token is real."""
-
-    def to(self, device: torch.device) -> "NarrationBatch":
-        """Return the batch on ``device``."""
-        own = {name: getattr(self, name).to(device, non_blocking=True) for name in ("rows", "ids", "mask")}
-        return NarrationBatch(clips=self.clips.to(device), **own)

@@ -5,35 +5,16 @@ from contextlib import closing, suppress
 from math import inf
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from backbone.errors import PolygraftError
-from backbone.io.images import FORMATS, open_image
-from video.frames.files import Frame, Request, Video, check_size
-from video.frames.timestamps import ROUNDING, AskedTimes, Ending
+from backbone.io.images import open_image
+from video.frames.files import Frame, Request, Video, check_size, reason_of, undecodable
+from video.frames.seek import ROUNDING, AskedTimes, Ending
 
 # Formats whose further frames are an animation; those of TIFF or ICO are other pages and sizes.
 _ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
-# Streams of JPEG images without a container look like one JPEG image.
-_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 _QUICKEST = 0.010
 _CUSTOM = 0.100
-
-
-def open_still(path: Path) -> Image.Image | None:
-    """Open the file if it is an image in a format that Pillow reads, animated or not; None if it is none."""
-    if path.suffix.lower() in _VIDEO_SUFFIXES:
-        return None
-    try:
-        return Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:
-        return None
-    except Image.DecompressionBombError as error:
-        raise PolygraftError(f"video {path} is too large to decode ({error}): make it smaller first") from None
-    except PermissionError:
-        raise PolygraftError(f"video {path} may not be read by this user") from None
-    except OSError as error:
-        raise _damaged(f"video {path}", error) from None
 
 
 def read_image(image: Image.Image, request: Request) -> Iterator[Frame]:
@@ -106,7 +87,7 @@ class _Animation:
         try:
             self.moves = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
         except Exception as error:  # Pillow's format readers raise whatever they trip over
-            raise _damaged(name, error) from None
+            raise undecodable(name, error) from None
         self._rewind()
 
     @property
@@ -135,7 +116,7 @@ class _Animation:
             return False
         except Exception as error:  # as above
             self._readable = self._number + 1
-            self.damage = f"is damaged after {begin:.2f} s: {_reason(error)}"
+            self.damage = f"is damaged after {begin:.2f} s: {reason_of(error)}"
             with suppress(Exception):  # else the frame will be found undecodable when it is looked at
                 self._image.seek(self._number)
             return False
@@ -158,7 +139,7 @@ class _Animation:
             self._image.seek(self._number)
             self._image.load()
         except Exception as error:  # as above
-            raise _damaged(self._name, error) from None
+            raise undecodable(self._name, error) from None
         self.begin, self.length = 0.0, self._length()
 
     def _length(self) -> float:
@@ -166,11 +147,3 @@ class _Animation:
             return 2 * ROUNDING  # an image that stands still has been seen as soon as it is shown
         length = float(self._image.info.get("duration", 0)) / 1000
         return length if length > _QUICKEST else _CUSTOM  # as browsers play what is too quick to be meant
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _damaged(name: str, error: Exception) -> PolygraftError:
-    return PolygraftError(f"{name} cannot be decoded ({_reason(error)}): the file is damaged, fetch it again")

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from video.frames.files import Request
-from video.frames.timestamps import Ending
+from video.frames.seek import Ending
 
 # It decodes ahead of whoever reads, which only the video's end stops: all of it must fit.
 _MAX_DECODED = 256 << 20

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import FileKind
-from backbone.io.images import MAX_PIXELS
-from video.frames.timestamps import AskedTimes, Ending
+from backbone.io.images import FORMATS, MAX_PIXELS
+from video.frames.seek import AskedTimes, Ending
 
 Report = Callable[[str], None]
 
@@ -28,6 +28,9 @@ _SUFFIXES = frozenset(
 )  # fmt: skip
 
 _VIDEOS = FileKind(name="video", suffixes=_SUFFIXES, pattern="films/*.mp4", examples=".mp4 or .mkv")
+
+# streams of JPEG images without a container look like one JPEG image
+_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 
 _said: set[str] = set()
 
@@ -161,6 +164,32 @@ def check_video(video: Path | str) -> Path:
     if not size:
         raise PolygraftError(f"video {video} is empty (0 bytes): fetch it again")
     return path
+
+
+def open_still(path: Path) -> Image.Image | None:
+    """Open the file if it is an image in a format that Pillow reads, animated or not; None if it is none."""
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
+        return None
+    try:
+        return Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError as error:
+        raise PolygraftError(f"video {path} is too large to decode ({error}): make it smaller first") from None
+    except PermissionError:
+        raise PolygraftError(f"video {path} may not be read by this user") from None
+    except OSError as error:
+        raise undecodable(f"video {path}", error) from None
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def undecodable(name: str, error: Exception) -> PolygraftError:
+    """Return the error of a damaged image."""
+    return PolygraftError(f"{name} cannot be decoded ({reason_of(error)}): the file is damaged, fetch it again")
 
 
 def check_size(name: str, width: int, height: int) -> None:

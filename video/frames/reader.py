@@ -32,11 +32,21 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from backbone.errors import PolygraftError
-from video.frames.animated_images import open_still, probe_image, read_image
+from video.frames.animated_images import probe_image, read_image
 from video.frames.decord_check import DecordCannotError, TooMuchForDecordError, prove_countable
-from video.frames.files import Frame, Reader, Report, Request, Video, check_size, check_video, turn_of, turned_size
-from video.frames.seek import Decoded, Seen, Walk, mark_seen
-from video.frames.timestamps import AskedTimes, Leaps, look_up, parse_clock
+from video.frames.files import (
+    Frame,
+    Reader,
+    Report,
+    Request,
+    Video,
+    check_size,
+    check_video,
+    open_still,
+    turn_of,
+    turned_size,
+)
+from video.frames.seek import AskedTimes, Decoded, Leaps, Seen, Walk, look_up, mark_seen, parse_clock
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 

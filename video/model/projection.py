@@ -7,6 +7,7 @@ text vectors. All text and query vectors have length 1.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -18,9 +19,44 @@ from backbone.generation.kv_cache import LanguageModel, branched, positions_from
 from backbone.gpt2 import Backbone, Calibration
 from backbone.lora import Adapted, FullCopy, LowRank, Untouched, build_tuning
 from video.config import LEAST_TEMPERATURE, NarratorConfig
-from video.data.clip_features import ClipBatch
 
 _ADAPTER_HEADS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipBatch:
+    """The frames of B clips, and the question of each."""
+
+    frames: Tensor
+    """(B, T, dv) float32, L2-normalised, in their order."""
+    mask: Tensor
+    """(B, T) bool, false at padding, which may stand anywhere."""
+    question: Tensor
+    """(B, L) int64; L may be 0."""
+    asked: Tensor
+    """(B, L) bool, likewise."""
+
+    def to(self, device: torch.device) -> "ClipBatch":
+        """Return the batch on ``device``."""
+        return ClipBatch(**{name: part.to(device, non_blocking=True) for name, part in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class NarrationBatch:
+    """B clips with their narrations, given as rows of a table of texts and, where they are to be written, as tokens."""
+
+    clips: ClipBatch
+    rows: Tensor
+    """(B,) int64, the row of each clip's narration among the distinct texts."""
+    ids: Tensor
+    """(B, T) int64 tokens with the end of text, padded on the right; T is 0 where narrations are retrieved."""
+    mask: Tensor
+    """(B, T) bool, true where a token is real."""
+
+    def to(self, device: torch.device) -> "NarrationBatch":
+        """Return the batch on ``device``."""
+        own = {name: getattr(self, name).to(device, non_blocking=True) for name in ("rows", "ids", "mask")}
+        return NarrationBatch(clips=self.clips.to(device), **own)
 
 
 class Prompt(NamedTuple):

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 from video.timeline.query import TICK, EncodedVideo, Scores
-from video.vocabulary.exact_search import ScenePrior
 from video.vocabulary.novelty import Novelty
+from video.vocabulary.vectors import ScenePrior
 from video.vocabulary.vocabulary import NarrationVocabulary, Retrieved
 
 _CANDIDATES = 4  # best narrations of a moment that compete for all moments

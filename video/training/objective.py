@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from video.data.clip_features import ClipSet, NarrationBatch
+from video.data.clip_features import ClipSet
+from video.model.projection import NarrationBatch
 from video.narrator import Narrator
 
 

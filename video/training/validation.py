@@ -7,8 +7,8 @@ from video.data.clip_features import ClipSet
 from video.metrics import ranks, recall
 from video.narrator import Narrator
 from video.training.objective import NarrationBatches
-from video.vocabulary.exact_search import Hits, search
 from video.vocabulary.novelty import NEIGHBOURS, CalibratedMargin
+from video.vocabulary.vectors import Hits, search
 
 # Where recall is equal (nothing for anybody at first), the loss decides which weights are kept.
 _TIE = 1e-4

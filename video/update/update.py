@@ -4,11 +4,7 @@ After VLog, section 3.4, whose update appends every answer of a model. Here a se
 its segment clearly better than all existing narrations.
 """
 
-import errno
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbone.checkpoint import FrozenPart
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import UsageError
 from video.config import UpdateOptions as UpdateOptions
 from video.timeline.query import Segment
 from video.update.proposers import Proposer, parse_proposals
 from video.vocabulary.entries import Entry, Origin
 from video.vocabulary.narrations import clean
-from video.vocabulary.storage import Tried, Update, next_id, save_update
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.storage import Tried, Update, locked, next_id, save_update
+from video.vocabulary.vectors import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 Clock = Callable[[], datetime]
@@ -136,7 +132,7 @@ def grow(
     video = segments[0].video if segments else ""
     if any(segment.video != video for segment in segments):
         raise UsageError("an update is of one video: call it once for each")
-    with _locked(folder):
+    with locked(folder):
         vocabulary = NarrationVocabulary.from_pretrained(folder, device=device)
         vocabulary.check_encoder(encoder.part)
         if not segments:
@@ -159,35 +155,6 @@ def grow(
         update = update.in_state("finished")
         save_update(folder, update)
         return Growth(vocabulary=_replaced(vocabulary, update), update=update, decisions=tuple(decisions))
-
-
-def rollback(folder: str | Path, update_id: str = "") -> Update:
-    """Take an update back: its narrations go, its record stays and says so. Other updates are untouched.
-
-    Args:
-        folder: of a vocabulary.
-        update_id: which; empty: the latest that is not taken back yet.
-
-    Returns:
-        The update as it was.
-
-    Raises:
-        PolygraftError: there is no such update, it was taken back before, or the folder is damaged or in use.
-    """
-    folder = Path(folder)
-    with _locked(folder):
-        # opened as a whole, so that nothing is changed in a folder that is no vocabulary
-        updates = NarrationVocabulary.from_pretrained(folder).updates
-        there = {update.header.id: update for update in updates if update.header.state != "rolled back"}
-        chosen = update_id or max(there, default="")
-        if not updates or not chosen:
-            raise PolygraftError(f"{folder} has no update to roll back: it is as it was built")
-        if chosen not in there:
-            gone = any(update.header.id == chosen for update in updates)
-            found = f"was rolled back before: {chosen}" if gone else f"does not exist: {chosen}"
-            raise PolygraftError(f"the update of {folder} {found}; there are {', '.join(there) or 'none'}")
-        save_update(folder, there[chosen].in_state("rolled back"))
-        return there[chosen]
 
 
 # Parts
@@ -245,7 +212,8 @@ def _grown(
     if label and entries:
         entries.append(Entry(text=label, kind="scene", videos=(segment.video,)))
         rows.append(encoder.half([label])[0])
-    return update.grown(tried, entries, torch.stack(rows) if rows else torch.zeros(0, update.header.width).half())
+    stacked = torch.stack(rows) if rows else torch.zeros(0, update.header.width).half()
+    return update.grown(tried, entries, stacked.numpy())
 
 
 def _replaced(vocabulary: NarrationVocabulary, update: Update) -> NarrationVocabulary:
@@ -255,22 +223,3 @@ def _replaced(vocabulary: NarrationVocabulary, update: Update) -> NarrationVocab
 
 def _stamp(clock: Clock) -> str:
     return clock().astimezone(UTC).isoformat(timespec="seconds")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a vocabulary; another fails at once."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise PolygraftError(f"the vocabulary {folder} cannot be opened: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise PolygraftError(f"{folder} is being updated by another process: wait for it") from None
-            # a file system without locks: one process at a time is then up to the user
-        yield
-    finally:
-        os.close(descriptor)

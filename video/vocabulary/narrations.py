@@ -60,10 +60,10 @@ class NarrationRow:
     scenario: str = ""
 
 
-Watch = Callable[[Iterable[NarrationRow]], Iterable[NarrationRow]]
+Progress = Callable[[Iterable[NarrationRow]], Iterable[NarrationRow]]
 
 
-def read_narrations(data: bytes, source: str, *, watch: Watch = iter) -> Narrations:
+def read_narrations(data: bytes, source: str, *, progress: Progress = iter) -> Narrations:
     """Read lines of text, or of JSON objects with ``text`` and optionally ``video`` and ``scenario``.
 
     Lines are JSON where the name ends in ``.jsonl``, ``.ndjson`` or ``.json``, and where the first one begins with
@@ -72,14 +72,14 @@ def read_narrations(data: bytes, source: str, *, watch: Watch = iter) -> Narrati
     Args:
         data: the whole file, UTF-8 with or without a byte order mark.
         source: what the file is called in messages.
-        watch: sees every row pass, for a progress bar.
+        progress: passes on every row, for a progress bar.
 
     Raises:
         PolygraftError: a line is malformed, of other characters than text, or too long; or no narration is left.
     """
     body = data.removeprefix(b"\xef\xbb\xbf")
     is_json = source.lower().endswith(_JSON_SUFFIXES) or body[:200].lstrip().startswith(b"{")
-    found = collect(watch(_json_rows(data, source) if is_json else _text_rows(data, source)))
+    found = collect(progress(_json_rows(data, source) if is_json else _text_rows(data, source)))
     if not found.narrations:
         raise PolygraftError(f"{source} holds no narration: give lines of text, or of JSON; {_SHAPE}")
     return found

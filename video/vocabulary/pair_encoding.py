@@ -7,11 +7,8 @@ The paper gives two readings that contradict each other and both lose narrations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from backbone.errors import UsageError
-
-CodingName = Literal["lossless", "algorithm1", "main-text"]
+from video.config import CodingOptions
 
 FUNCTION_WORDS = frozenset(
     """
@@ -22,27 +19,6 @@ FUNCTION_WORDS = frozenset(
     """.split()  # noqa: SIM905  (a list would be one word a line)
 )
 """Words with which a postfix may begin: prepositions, particles and conjunctions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodingOptions:
-    """How narrations are split into prefixes and postfixes."""
-
-    coding: CodingName = "lossless"
-    """lossless: each narration is a prefix, or a prefix and a postfix; algorithm1 and main-text: as VLog says."""
-    min_share: int = 1
-    """A postfix must follow this many narrations (2 to 5 suit large files). For lossless, as the next two."""
-    min_base_words: int = 2
-    """A prefix that takes a postfix has this many words, so that "open" does not make a postfix of each thing."""
-    function_word_guard: bool = True
-    """Require that a postfix begins with a function word, such as with, on or into."""
-
-    def __post_init__(self) -> None:
-        for name in ("min_share", "min_base_words"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is 1 or more")
-        if self.coding not in ("lossless", "algorithm1", "main-text"):
-            raise UsageError(f"coding is {self.coding!r}, allowed are lossless, algorithm1 and main-text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,21 +9,24 @@ What was built is never rewritten. An update is replaced in one step each time i
 it was a segment ago; rolled back, it keeps its place and its record and loses its narrations.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from backbone.checkpoint import FrozenPart, load_tensors
+from backbone.checkpoint import FrozenPart, refuse_pickle
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, read_json, write_json
 from backbone.io.settings import config_from_dict
+from video.config import CodingOptions
 from video.vocabulary.entries import Counts, Entries, Entry, EntryFile
-from video.vocabulary.exact_search import Membership, check_all
-from video.vocabulary.pair_encoding import CodingOptions
 
 FORMAT = 1
 
@@ -36,7 +39,12 @@ _SMALL_VECTORS = 1 << 26
 
 _FEW_LINES = 1 << 20
 
+_CHUNK = 4096  # rows
+
+_DTYPES = {"F16": np.float16, "F32": np.float32, "I64": np.int64, "I32": np.int32}
+
 T = TypeVar("T")
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +69,16 @@ class Table:
 
     counts: Counts
     entries: Entries
-    vectors: Tensor | None = None
+    vectors: Array | None = None
     """(rows, d) float16 of length 1, perhaps mapped from a file."""
-    membership: Membership | None = None
-    """The scenes of the narrations; there where the vectors are."""
+    scene_starts: Array | None = None
+    """(narrations + 1,) int64, as all that follows there where the vectors are: the scenes of narration i are
+    ``scenes[scene_starts[i] : scene_starts[i + 1]]``."""
+    scenes: Array | None = None
+    """int32 numbers of scenes."""
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], vectors: Tensor | None, scenes: Sequence[str]) -> "Table":
+    def of(cls, entries: Sequence[Entry], vectors: Array | None, scenes: Sequence[str]) -> "Table":
         """Make a table of entries in the order of their kinds.
 
         Args:
@@ -83,31 +94,28 @@ class Table:
             postfixes=kinds.count("postfix"),
             scenes=kinds.count("scene"),
         )
-        said = entries[: counts.narrations]
-        of_rows = [[numbers[label] for label in entry.scenarios if label in numbers] for entry in said]
-        membership = None if vectors is None else Membership.of(of_rows)
-        return cls(counts=counts, entries=entries, vectors=vectors, membership=membership)
-
-    def to(self, device: torch.device | str) -> "Table":
-        """Return the table with its vectors resident on ``device``."""
-        if self.vectors is None or self.membership is None:
-            return self
-        return replace(self, vectors=self.vectors.to(device), membership=self.membership.to(device))
+        if vectors is None:
+            return cls(counts=counts, entries=entries)
+        narrations = entries[: counts.narrations]
+        own = [[numbers[label] for label in entry.scenarios if label in numbers] for entry in narrations]
+        return cls(
+            counts=counts,
+            entries=entries,
+            vectors=vectors,
+            scene_starts=np.cumsum([0, *map(len, own)], dtype=np.int64),
+            scenes=np.array([number for numbers in own for number in numbers], dtype=np.int32),
+        )
 
 
 def save_table(folder: Path, table: Table, config: Mapping[str, Any]) -> None:
     """Write a table and its ``config.json`` into an empty folder."""
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     with (folder / LINES).open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(entry.line() for entry in table.entries)
-    if table.vectors is not None and table.membership is not None:
-        tensors = {
-            "vectors": table.vectors.cpu().contiguous(),
-            "scene_starts": table.membership.starts.cpu(),
-            "scenes": table.membership.scenes.cpu(),
-        }
-        save_file(tensors, folder / VECTORS)
+    if table.vectors is not None and table.scene_starts is not None and table.scenes is not None:
+        arrays = {"vectors": table.vectors, "scene_starts": table.scene_starts, "scenes": table.scenes}
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / VECTORS)
         # safetensors makes files that nobody but their owner may read
         (folder / VECTORS).chmod((folder / LINES).stat().st_mode & 0o777)
     write_json(folder / CONFIG, dict(config))
@@ -160,34 +168,66 @@ def load_table(folder: Path, counts: Counts, width: int, *, scenes: int) -> Tabl
 
 
 def _with_vectors(path: Path, lines: EntryFile, width: int, scenes: int) -> Table:
-    tensors = load_tensors(path)
+    arrays = _map_arrays(path)
     expected = {
-        "vectors": ((lines.counts.rows, width), torch.float16),
-        "scene_starts": ((lines.counts.narrations + 1,), torch.int64),
-        "scenes": (tuple(tensors["scenes"].shape) if "scenes" in tensors else (), torch.int32),
+        "vectors": ((lines.counts.rows, width), np.float16),
+        "scene_starts": ((lines.counts.narrations + 1,), np.int64),
+        "scenes": (arrays["scenes"].shape if "scenes" in arrays else (), np.int32),
     }
-    if tensors.keys() != expected.keys():
-        found = ", ".join(sorted(tensors)) or "nothing"
+    if arrays.keys() != expected.keys():
+        found = ", ".join(sorted(arrays)) or "nothing"
         raise PolygraftError(f"{path} holds {found}, expected are {', '.join(expected)}: build it again")
     for name, (shape, dtype) in expected.items():
-        if tuple(tensors[name].shape) != shape or tensors[name].dtype != dtype:
+        if arrays[name].shape != shape or arrays[name].dtype != dtype:
             raise PolygraftError(
-                f"{path} does not fit {LINES}: {name} is {_described(tensors[name].shape, tensors[name].dtype)}, "
-                f"expected is {_described(shape, dtype)}; build it again"
+                f"{path} does not fit {LINES}: {name} is {_described(arrays[name].shape, arrays[name].dtype)}, "
+                f"expected is {_described(shape, np.dtype(dtype))}; build it again"
             )
-    membership = Membership(starts=tensors["scene_starts"], scenes=tensors["scenes"])
-    if not membership.is_valid(scenes):
+    starts, numbers = arrays["scene_starts"], arrays["scenes"]
+    whole = starts[0] == 0 and starts[-1] == len(numbers) and (np.diff(starts) >= 0).all()
+    if not whole or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < scenes):
         raise PolygraftError(f"{path} is damaged: it puts narrations into scenes that there are not; build it again")
-    if tensors["vectors"].nbytes <= _SMALL_VECTORS:
-        try:
-            check_all(tensors["vectors"])
-        except PolygraftError as error:
-            raise PolygraftError(f"{path}: {error}") from error
-    return Table(counts=lines.counts, entries=lines, vectors=tensors["vectors"], membership=membership)
+    if arrays["vectors"].nbytes <= _SMALL_VECTORS:
+        _check_finite(path, arrays["vectors"])
+    return Table(counts=lines.counts, entries=lines, **arrays)
 
 
-def _described(shape: Sequence[int], dtype: torch.dtype) -> str:
-    return f"{' x '.join(map(str, shape))} {str(dtype).removeprefix('torch.')}"
+def _map_arrays(path: Path) -> dict[str, Array]:
+    """Map a safetensors file into memory; without torch, whose import takes longer than most of what is done here."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        refuse_pickle(path)
+        with safe_open(path, framework="numpy"):
+            pass  # checks that the header fits the file
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except OSError as error:
+        raise PolygraftError(f"{path} cannot be read: {error.strerror or 'there is no such file'}") from error
+    except (SafetensorError, ValueError) as error:
+        raise PolygraftError(f"{path} is truncated or damaged ({error}): copy or build it again") from error
+    arrays: dict[str, Array] = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            shape, dtype = tuple(entry["shape"]), _DTYPES.get(entry["dtype"], np.uint8)
+            start = 8 + size + entry["data_offsets"][0]
+            # an empty array cannot be mapped; copy-on-write, since torch warns of memory that it may not write to
+            mapped = np.memmap(path, dtype, "c", start, shape) if 0 not in shape else np.zeros(shape, dtype)
+            arrays[name] = mapped
+    return arrays
+
+
+def _check_finite(path: Path, vectors: Array) -> None:
+    for start in range(0, len(vectors), _CHUNK):
+        bad = np.flatnonzero(~np.isfinite(vectors[start : start + _CHUNK].astype(np.float32).sum(axis=1)))
+        if len(bad):
+            row = start + int(bad[0]) + 1
+            raise PolygraftError(f"{path}: row {row} of the matrix holds NaN or infinity: build the vectors again")
+
+
+def _described(shape: Sequence[int], dtype: np.dtype[Any]) -> str:
+    return f"{' x '.join(map(str, shape))} {dtype}"
 
 
 UPDATE_KIND = "vocabulary update"
@@ -237,7 +277,6 @@ class Update:
     @classmethod
     def begin(cls, id_: str, *, film: str, proposer: str, when: str, text_encoder: FrozenPart, width: int) -> "Update":
         """Return an update that holds nothing yet."""
-        empty = torch.zeros(0, width, dtype=torch.float16)
         header = UpdateHeader(
             format=FORMAT,
             kind=UPDATE_KIND,
@@ -251,9 +290,9 @@ class Update:
             counts=Counts(),
             segments=(),
         )
-        return cls(header=header, table=Table.of([], empty, []))
+        return cls(header=header, table=_no_rows(width))
 
-    def grown(self, tried: Tried, entries: Sequence[Entry], vectors: torch.Tensor) -> "Update":
+    def grown(self, tried: Tried, entries: Sequence[Entry], vectors: Array) -> "Update":
         """Return the update with one segment more.
 
         Args:
@@ -265,7 +304,7 @@ class Update:
         known = {(entry.kind, entry.text) for entry in self.table.entries}
         fresh = [row for row, entry in enumerate(entries) if (entry.kind, entry.text) not in known]
         joined = [*self.table.entries, *(entries[row] for row in fresh)]
-        rows = torch.cat([self.table.vectors, vectors[fresh]])
+        rows = np.concatenate([self.table.vectors, vectors[fresh]])
         order = sorted(range(len(joined)), key=lambda row: joined[row].kind == "scene")
         joined = [joined[row] for row in order]
         table = Table.of(joined, rows[order], [entry.text for entry in joined if entry.kind == "scene"])
@@ -274,8 +313,12 @@ class Update:
 
     def in_state(self, state: State) -> "Update":
         """Return the update in another state; rolled back, it holds nothing."""
-        table = self.table if state != "rolled back" else Table.of([], torch.zeros(0, self.header.width).half(), [])
+        table = self.table if state != "rolled back" else _no_rows(self.header.width)
         return Update(header=replace(self.header, state=state, counts=table.counts), table=table)
+
+
+def _no_rows(width: int) -> Table:
+    return Table.of([], np.zeros((0, width), dtype=np.float16), [])
 
 
 def save_update(vocabulary: Path, update: Update) -> None:
@@ -332,3 +375,22 @@ def placed(updates: Iterable[Update], labels: Sequence[str]) -> list[Table]:
         vectors = update.table.vectors
         tables.append(Table.of([entries[row] for row in kept], None if vectors is None else vectors[kept], list(known)))
     return tables
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a vocabulary; another fails at once."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise PolygraftError(f"the vocabulary {folder} cannot be opened: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise PolygraftError(f"{folder} is being updated by another process: wait for it") from None
+            # a file system without locks: one process at a time is then up to the user
+        yield
+    finally:
+        os.close(descriptor)

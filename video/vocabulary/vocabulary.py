@@ -7,21 +7,20 @@ Shapes: Q queries, d the width of vectors, k results a query.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from backbone.checkpoint import FrozenPart
-from backbone.device import pick_device
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder
+from video.config import CodingOptions
 from video.vocabulary.entries import Entry
-from video.vocabulary.exact_search import Bonus, Hits, ScenePrior, search_parts
 from video.vocabulary.narrations import Narrations
-from video.vocabulary.pair_encoding import Coding, CodingOptions, Pair, encode
+from video.vocabulary.pair_encoding import Coding, Pair, encode
 from video.vocabulary.storage import (
     FORMAT,
     KIND,
@@ -31,11 +30,18 @@ from video.vocabulary.storage import (
     Update,
     load_table,
     load_updates,
+    locked,
     placed,
     read_config,
     save_table,
+    save_update,
 )
-from video.vocabulary.text_encoder import TextEncoder, Watch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from video.vocabulary.vectors import Bonus, Hits, Progress, ScenePrior, TableVectors, TextEncoder
 
 Level = Literal["narrations", "prefixes", "postfixes", "scenes"]
 
@@ -68,7 +74,8 @@ class Retrieved:
 class _Span:
     """Consecutive rows of one level in one table; in the level their numbers begin at ``offset``."""
 
-    table: Table
+    number: int
+    """Of the table."""
     start: int
     stop: int
     offset: int
@@ -86,6 +93,7 @@ class NarrationVocabulary:
         coding: how narrations were split.
         text_encoder: name and digest of what made the vectors; None where there are none.
         lost: how many narrations the coding could not say.
+        device: where the vectors are searched; they are brought there by the first search.
     """
 
     def __init__(
@@ -96,8 +104,10 @@ class NarrationVocabulary:
         text_encoder: FrozenPart | None,
         lost: int = 0,
         updates: Sequence[Update] = (),
+        device: "str | torch.device" = "cpu",
     ) -> None:
         self.base = base
+        self.device = device
         self.coding = coding
         self.text_encoder = text_encoder
         self.lost = lost
@@ -111,8 +121,8 @@ class NarrationVocabulary:
         narrations: Narrations,
         options: CodingOptions | None = None,
         *,
-        encoder: TextEncoder | None = None,
-        watch: Watch[int] = iter,
+        encoder: "TextEncoder | None" = None,
+        progress: "Progress[int]" = iter,
     ) -> "NarrationVocabulary":
         """Code narrations; embed prefixes, whole narrations, postfixes and scenes.
 
@@ -120,7 +130,7 @@ class NarrationVocabulary:
             narrations: what `video.vocabulary.narrations.read_narrations` gives.
             options: how to code them.
             encoder: what makes the vectors; None: there are none, and no search.
-            watch: sees each batch of texts pass, for a progress bar.
+            progress: passes on the start of each batch of texts, for a progress bar.
 
         Raises:
             PolygraftError: the encoder fails, or the coding makes no prefix of any narration.
@@ -130,7 +140,7 @@ class NarrationVocabulary:
         if not coding.prefixes:
             raise PolygraftError(f"the coding {options.coding} makes no prefix of these narrations: use lossless")
         entries = _entries(narrations, coding)
-        vectors = encoder.half([entry.text for entry in entries], watch=watch) if encoder else None
+        vectors = encoder.half([entry.text for entry in entries], progress=progress).numpy() if encoder else None
         table = Table.of(entries, vectors, [scene.text for scene in narrations.scenes])
         return cls(table, coding=options, text_encoder=encoder.part if encoder else None, lost=len(coding.lost))
 
@@ -138,7 +148,7 @@ class NarrationVocabulary:
     def from_pretrained(cls, folder: str | Path, *, device: str = "cpu") -> "NarrationVocabulary":
         """Open a vocabulary's folder.
 
-        On the CPU vectors stay on the disk and are mapped into memory; on another device they become resident.
+        On the CPU vectors stay on the disk and are mapped into memory; elsewhere the first search makes them resident.
 
         Args:
             folder: what `save_pretrained` or `polygraft vocabulary build` has written.
@@ -147,7 +157,7 @@ class NarrationVocabulary:
         Raises:
             PolygraftError: there is none, or it is damaged.
         """
-        folder, place = Path(folder), pick_device(device)
+        folder = Path(folder)
         header = read_config(folder, NarrationsHeader, KIND)
         base = load_table(folder, header.counts, header.width, scenes=header.counts.scenes)
         updates = load_updates(folder)
@@ -156,8 +166,14 @@ class NarrationVocabulary:
                 raise PolygraftError(
                     f"{folder / UPDATES / update.header.id} was made with another text encoder: remove it"
                 )
-        opened = cls(base, coding=header.coding, text_encoder=header.text_encoder, lost=header.lost, updates=updates)
-        return opened if place.type == "cpu" else opened.to(place)
+        return cls(
+            base,
+            coding=header.coding,
+            text_encoder=header.text_encoder,
+            lost=header.lost,
+            updates=updates,
+            device=device,
+        )
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the vocabulary into a new or empty folder, in one step.
@@ -188,16 +204,24 @@ class NarrationVocabulary:
 
     def with_updates(self, updates: Sequence[Update]) -> "NarrationVocabulary":
         """Return the same base with other updates."""
-        return NarrationVocabulary(
-            self.base, coding=self.coding, text_encoder=self.text_encoder, lost=self.lost, updates=updates
-        )
+        return self._copy(updates, self.device)
 
-    def to(self, device: torch.device | str) -> "NarrationVocabulary":
-        """Return the same with the vectors resident on ``device``."""
-        moved = NarrationVocabulary(
-            self.base.to(device), coding=self.coding, text_encoder=self.text_encoder, lost=self.lost
+    def to(self, device: "torch.device | str") -> "NarrationVocabulary":
+        """Return the same on another device."""
+        return self._copy(self.updates, device)
+
+    def _copy(self, updates: Sequence[Update], device: "torch.device | str") -> "NarrationVocabulary":
+        copy = NarrationVocabulary(
+            self.base,
+            coding=self.coding,
+            text_encoder=self.text_encoder,
+            lost=self.lost,
+            updates=updates,
+            device=device,
         )
-        return moved.with_updates([replace(update, table=update.table.to(device)) for update in self.updates])
+        if device == self.device and "_base_vectors" in vars(self):
+            vars(copy)["_base_vectors"] = self._base_vectors  # resident once, however many updates are added
+        return copy
 
     # What there is
 
@@ -218,7 +242,7 @@ class NarrationVocabulary:
     def entry(self, level: Level, row: int) -> Entry:
         """Return what stands in a row of a level."""
         span, place = self._place(level, row)
-        return span.table.entries[span.start + place]
+        return self._tables[span.number].entries[span.start + place]
 
     def _place(self, level: Level, row: int) -> "tuple[_Span, int]":
         for span in self._levels[level]:
@@ -230,21 +254,24 @@ class NarrationVocabulary:
         """Yield a level row by row."""
         for span in self._levels[level]:
             for row in range(span.start, span.stop):
-                yield span.table.entries[row]
+                yield self._tables[span.number].entries[row]
 
     def pairs(self) -> Iterator[Pair]:
         """Yield the code of every narration."""
         for entry in self.entries("narrations"):
             yield Pair(entry.text, entry.prefix or entry.text, entry.postfix)
 
-    def vectors(self, level: Level, rows: Sequence[int]) -> Tensor:
+    def vectors(self, level: Level, rows: Sequence[int]) -> "Tensor":
         """Return the vectors of some rows of a level, (len(rows), d) float16 on the CPU."""
-        found = torch.empty(len(rows), self.width, dtype=torch.float16)
-        wanted = torch.tensor(rows, dtype=torch.int64)
-        for span in self._levels[level]:
-            own = (wanted >= span.offset) & (wanted < span.offset + span.stop - span.start)
-            found[own] = _vectors(span)[wanted[own] - span.offset].cpu()
-        return found
+        import torch
+
+        found = np.empty((len(rows), self.width), dtype=np.float16)
+        for at, row in enumerate(rows):
+            span, place = self._place(level, row)
+            vectors = self._tables[span.number].vectors
+            assert vectors is not None
+            found[at] = vectors[span.start + place]
+        return torch.from_numpy(found)
 
     def check_encoder(self, part: FrozenPart) -> None:
         """Refuse to compare with vectors of another text encoder than the one that made these.
@@ -265,13 +292,13 @@ class NarrationVocabulary:
 
     def search(
         self,
-        queries: Tensor,
+        queries: "Tensor",
         k: int = 1,
         *,
         level: Level = "narrations",
-        scene_queries: Tensor | None = None,
-        prior: ScenePrior | None = None,
-    ) -> Hits:
+        scene_queries: "Tensor | None" = None,
+        prior: "ScenePrior | None" = None,
+    ) -> "Hits":
         """Return the rows of a level that score highest, exactly; of equal scores the lower row comes first.
 
         Args:
@@ -285,15 +312,17 @@ class NarrationVocabulary:
         Raises:
             PolygraftError: there are no vectors, or they or the queries hold NaN, or the widths differ.
         """
+        from video.vocabulary.vectors import search_parts
+
         self._check_queries(queries)
         values: Tensor | None = None
         if scene_queries is not None and level in ("narrations", "prefixes") and self.size("scenes"):
             values = self._scene_values(scene_queries, prior).expand(len(queries), -1)
         spans = self._levels[level]
-        parts = [(_vectors(span), None if values is None else _bonus(span, values)) for span in spans]
+        parts = [(self._rows(span), None if values is None else self._bonus(span, values)) for span in spans]
         return search_parts(parts, queries, k)
 
-    def scene_bonus(self, rows: Sequence[int], scene_query: Tensor, prior: ScenePrior) -> Tensor:
+    def scene_bonus(self, rows: Sequence[int], scene_query: "Tensor", prior: "ScenePrior") -> "Tensor":
         """Return what the scene adds to the scores of some narrations, (len(rows),) float32 on the CPU.
 
         Args:
@@ -301,27 +330,54 @@ class NarrationVocabulary:
             scene_query: (1, d), of the whole video.
             prior: How much scenes count.
         """
-        if not self.size("scenes"):
-            return torch.zeros(len(rows))
-        values = self._scene_values(scene_query, prior)
+        import torch
+
         found = torch.zeros(len(rows))
-        for at, row in enumerate(rows):
-            span, place = self._place("narrations", row)
-            found[at] = _bonus(span, values)(place, place + 1)
+        if self.size("scenes"):
+            values = self._scene_values(scene_query, prior)
+            for at, row in enumerate(rows):
+                span, place = self._place("narrations", row)
+                found[at] = self._bonus(span, values)(place, place + 1)
         return found
 
-    def _scene_values(self, scene_queries: Tensor, prior: ScenePrior | None) -> Tensor:
+    def _scene_values(self, scene_queries: "Tensor", prior: "ScenePrior | None") -> "Tensor":
+        import torch
+
+        from video.vocabulary.vectors import ScenePrior
+
         self._check_queries(scene_queries)
-        scenes = torch.cat([_vectors(span) for span in self._levels["scenes"]])
+        scenes = torch.cat([self._rows(span) for span in self._levels["scenes"]])
         return (prior or ScenePrior()).values(scene_queries, scenes)
+
+    @cached_property
+    def _base_vectors(self) -> "TableVectors":
+        return self._on_device(self.base)
+
+    @cached_property
+    def _table_vectors(self) -> "list[TableVectors]":
+        return [self._base_vectors, *map(self._on_device, self._tables[1:])]
+
+    def _on_device(self, table: Table) -> "TableVectors":
+        from backbone.device import pick_device
+        from video.vocabulary.vectors import TableVectors
+
+        return TableVectors.of(table, pick_device(str(self.device)))
+
+    def _rows(self, span: _Span) -> "Tensor":
+        return self._table_vectors[span.number].vectors[span.start : span.stop]
+
+    def _bonus(self, span: _Span, values: "Tensor") -> "Bonus":
+        """Return what the scenes add to the rows of ``span``, of which ``values`` says what each scene adds."""
+        table = self._table_vectors[span.number]
+        return lambda start, stop: table.bonus(values, span.start + start, span.start + stop)
 
     def retrieve(
         self,
-        queries: Tensor,
+        queries: "Tensor",
         k: int = 1,
         *,
-        scene_queries: Tensor | None = None,
-        prior: ScenePrior | None = None,
+        scene_queries: "Tensor | None" = None,
+        prior: "ScenePrior | None" = None,
     ) -> list[list[Retrieved]]:
         """Return the best narrations of each query, best first; the arguments are those of `search`."""
         hits = self.search(queries, k, scene_queries=scene_queries, prior=prior)
@@ -337,7 +393,7 @@ class NarrationVocabulary:
             text=entry.text, score=score, prefix=entry.prefix or entry.text, postfix=entry.postfix, row=row
         )
 
-    def _check_queries(self, queries: Tensor) -> None:
+    def _check_queries(self, queries: "Tensor") -> None:
         if not self.width:
             raise PolygraftError("the vocabulary has no vectors to search: build it without --no-vectors")
         if queries.ndim != 2 or queries.shape[1] != self.width:
@@ -375,7 +431,7 @@ def _labels(table: Table) -> list[str]:
 def _spans(tables: Sequence[Table]) -> dict[Level, list[_Span]]:
     """Return where in the tables each level stands."""
     levels: dict[Level, list[_Span]] = {"narrations": [], "prefixes": [], "postfixes": [], "scenes": []}
-    for table in tables:
+    for number, table in enumerate(tables):
         counts = table.counts
         ends = counts.rows - counts.scenes
         places: dict[Level, tuple[int, int]] = {
@@ -386,17 +442,34 @@ def _spans(tables: Sequence[Table]) -> dict[Level, list[_Span]]:
         }
         for level, (start, stop) in places.items():
             offset = sum(span.stop - span.start for span in levels[level])
-            levels[level].append(_Span(table=table, start=start, stop=stop, offset=offset))
+            levels[level].append(_Span(number=number, start=start, stop=stop, offset=offset))
     return levels
 
 
-def _vectors(span: _Span) -> Tensor:
-    assert span.table.vectors is not None
-    return span.table.vectors[span.start : span.stop]
+def rollback(folder: str | Path, update_id: str = "") -> Update:
+    """Take an update back: its narrations go, its record stays and says so. Other updates are untouched.
 
+    Args:
+        folder: of a vocabulary.
+        update_id: which; empty: the latest that is not taken back yet.
 
-def _bonus(span: _Span, values: Tensor) -> Bonus:
-    """Return what the scenes add to the rows of ``span``, of which ``values`` says what each scene adds."""
-    membership = span.table.membership
-    assert membership is not None
-    return lambda start, stop: membership.best(values, span.start + start, span.start + stop)
+    Returns:
+        The update as it was.
+
+    Raises:
+        PolygraftError: there is no such update, it was taken back before, or the folder is damaged or in use.
+    """
+    folder = Path(folder)
+    with locked(folder):
+        # opened as a whole, so that nothing is changed in a folder that is no vocabulary
+        updates = NarrationVocabulary.from_pretrained(folder).updates
+        there = {update.header.id: update for update in updates if update.header.state != "rolled back"}
+        chosen = update_id or max(there, default="")
+        if not updates or not chosen:
+            raise PolygraftError(f"{folder} has no update to roll back: it is as it was built")
+        if chosen not in there:
+            gone = any(update.header.id == chosen for update in updates)
+            found = f"was rolled back before: {chosen}" if gone else f"does not exist: {chosen}"
+            raise PolygraftError(f"the update of {folder} {found}; there are {', '.join(there) or 'none'}")
+        save_update(folder, there[chosen].in_state("rolled back"))
+        return there[chosen]

@@ -11,7 +11,7 @@ from video.config import NarrateOptions
 from video.timeline import query as timeline
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.novelty import CalibratedMargin
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.vectors import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 SAYS = {"red": "a red wall", "lime": "a green field", "blue": "the blue sky", "white": "snow", "black": "night"}

@@ -7,8 +7,8 @@ from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set
 from video.narrator import Narrator
 from video.training.train import TrainConfig, train_narrator
 from video.training.validation import LEAST, draw_line
-from video.vocabulary.exact_search import search
 from video.vocabulary.novelty import NEIGHBOURS, FixedThreshold, auroc
+from video.vocabulary.vectors import search
 
 
 @pytest.fixture(scope="module")

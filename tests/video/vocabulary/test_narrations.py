@@ -119,5 +119,5 @@ def test_every_row_passes_before_the_watcher():
             seen.append(row.text)
             yield row
 
-    read_narrations(b"b\na\n", "a.txt", watch=watch)
+    read_narrations(b"b\na\n", "a.txt", progress=watch)
     assert seen == ["b", "a"]

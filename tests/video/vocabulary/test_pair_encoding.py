@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import UsageError
-from video.vocabulary.pair_encoding import FUNCTION_WORDS, CodingOptions, Pair, decode, encode
+from video.config import CodingOptions
+from video.vocabulary.pair_encoding import FUNCTION_WORDS, Pair, decode, encode
 
 BARE = CodingOptions(min_base_words=1, function_word_guard=False)
 

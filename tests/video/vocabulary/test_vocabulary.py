@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 import video.vocabulary.storage
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import KITCHEN, WIDTH, WORKSHOP, embed, toy_encoder, toy_narrations, toy_vocabulary
-from video.vocabulary.exact_search import ScenePrior
+from video.config import CodingOptions
 from video.vocabulary.narrations import NarrationRow, collect
-from video.vocabulary.pair_encoding import CodingOptions, Pair
-from video.vocabulary.text_encoder import TextEncoder
+from video.vocabulary.pair_encoding import Pair
+from video.vocabulary.vectors import ScenePrior, TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary, VocabularyCounts
 
 TEXTS = sorted({*KITCHEN, *WORKSHOP, "sit down"})

@@ -1,29 +1,95 @@
-"""Exact search for the best rows of half-precision matrices, and the scene prior that is added to their scores.
+"""Text vectors of a vocabulary: the encoder that makes them, exact search, and the scene prior.
 
 A matrix on the disk is read once, chunk by chunk, for a batch of queries, so that it may be larger than the memory.
 VLog searches only the narrations of the videos whose scene comes closest (Section 3.2). Here the scene is a prior, and
 the filter an option: a wrong scene costs a little and hides nothing.
 
-Shapes: Q queries, N rows, d their width, k results a query.
+Shapes: Q queries, N rows, d their width, C scenes, k results a query.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbone.checkpoint.model_card import FrozenPart
 from backbone.errors import PolygraftError, UsageError
 from backbone.topk import Exact, top_k
+from video.vocabulary.storage import Table
 
+if TYPE_CHECKING:
+    from backbone.clip import ImageEncoder
+
+_BATCH = 256  # texts
+_ROUNDED = 1e-2  # how far from 1 a length may be after half precision, and no further
 _CHUNK = 4096  # rows a product; as float32 they stay in the cache of a processor
-
 _LONGER = 16  # times as many where nothing is made float32
+
+T = TypeVar("T")
+Progress = Callable[[Sequence[T]], Iterable[T]]
 
 Bonus = Callable[[int, int], Tensor]
 """What to add to the scores of rows ``start`` to ``stop``: (Q, stop - start) float32; minus infinity leaves one out."""
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """What turns N texts into (N, d) float32 rows of length 1, such as `backbone.clip.ImageEncoder.encode_text`."""
+
+    encode: Callable[[Sequence[str]], Tensor]
+    name: str
+    digest: str
+    """SHA-256: equal digests give equal vectors."""
+
+    @classmethod
+    def of(cls, encoder: "ImageEncoder") -> "TextEncoder":
+        """Return the text side of an image-text model."""
+        return cls(encoder.encode_text, name=encoder.name, digest=encoder.text_digest)
+
+    @property
+    def part(self) -> FrozenPart:
+        """Name and digest, as a folder keeps them."""
+        return FrozenPart(name=self.name, sha256=self.digest)
+
+    def half(self, texts: Sequence[str], *, progress: Progress[int] = iter) -> Tensor:
+        """Return texts as (N, d) float16 on the CPU, in batches; a text that is there twice is encoded once.
+
+        Args:
+            texts: any; none gives (0, 0).
+            progress: passes on the start of every batch, for a progress bar.
+
+        Raises:
+            PolygraftError: what the encoder gives is no row for each text, or not of length 1.
+        """
+        places: dict[str, int] = {}
+        order = [places.setdefault(text, len(places)) for text in texts]
+        distinct = list(places)
+        rows: Tensor | None = None
+        for start in progress(range(0, len(distinct), _BATCH)):
+            batch = distinct[start : start + _BATCH]
+            part = self._checked(self.encode(batch), len(batch))
+            if rows is None:
+                rows = torch.empty(len(distinct), part.shape[1], dtype=torch.float16)
+            elif part.shape[1] != rows.shape[1]:
+                raise PolygraftError(f"the text encoder {self.name} gives rows of different widths")
+            rows[start : start + len(batch)] = part
+        if rows is None:
+            return torch.zeros(0, 0, dtype=torch.float16)
+        return rows if len(distinct) == len(texts) else rows[torch.tensor(order)]
+
+    def _checked(self, rows: Tensor, count: int) -> Tensor:
+        if rows.ndim != 2 or rows.shape[0] != count:
+            raise PolygraftError(f"the text encoder {self.name} gives {tuple(rows.shape)} for {count} texts")
+        lengths = rows.float().norm(dim=1)
+        if not bool(((lengths - 1).abs() < _ROUNDED).all()):  # false for NaN as well
+            raise PolygraftError(f"the text encoder {self.name} gives vectors that are not finite or not of length 1")
+        return rows.detach().to(device="cpu", dtype=torch.float16)
+
+
+# Search
 
 
 class Hits(NamedTuple):
@@ -98,16 +164,6 @@ def _exact(rows: Tensor, directions: Tensor, added: Tensor | None) -> Exact:
     return scores
 
 
-def check_all(vectors: Tensor) -> None:
-    """Read every row.
-
-    Raises:
-        PolygraftError: one holds NaN or infinity.
-    """
-    for start in range(0, len(vectors), _CHUNK):
-        _check_finite(vectors[start : start + _CHUNK].float().sum(dim=1)[None], start)
-
-
 def _check_finite(products: Tensor, start: int) -> None:
     """Look at one query's products alone: NaN and infinity in a row come through whatever the query."""
     bad = (~products[:1].isfinite()).nonzero()
@@ -115,6 +171,9 @@ def _check_finite(products: Tensor, start: int) -> None:
         raise PolygraftError(
             f"row {start + int(bad[0, 1]) + 1} of the matrix holds NaN or infinity: build the vectors again"
         )
+
+
+# Scenes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,43 +212,32 @@ class ScenePrior:
         return torch.cat([values, none], dim=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Membership:
-    """The scenes of N narrations, as compressed rows."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableVectors:
+    """The vectors of a table, and the scenes of its narrations, on one device."""
 
-    starts: Tensor
-    """(N + 1,) int64: the scenes of row i are ``scenes[starts[i] : starts[i + 1]]``."""
+    vectors: Tensor
+    """(N, d) float16."""
+    scene_starts: Tensor
     scenes: Tensor
-    """int32 numbers of scenes."""
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[int]]) -> "Membership":
-        """Keep the scenes of each row."""
-        lengths = torch.tensor([0, *map(len, rows)], dtype=torch.int64)
-        scenes = torch.tensor([scene for row in rows for scene in row], dtype=torch.int32)
-        return cls(starts=lengths.cumsum(0), scenes=scenes)
+    def of(cls, table: Table, device: torch.device) -> "TableVectors":
+        """Take a table that has vectors; on the CPU they stay mapped from their file."""
+        assert table.vectors is not None and table.scene_starts is not None and table.scenes is not None
+        vectors, starts, scenes = map(torch.from_numpy, (table.vectors, table.scene_starts, table.scenes))
+        return cls(vectors=vectors.to(device), scene_starts=starts.to(device), scenes=scenes.to(device))
 
-    def to(self, device: torch.device | str) -> "Membership":
-        """Return the same on ``device``."""
-        return Membership(starts=self.starts.to(device), scenes=self.scenes.to(device))
-
-    def is_valid(self, scenes: int) -> bool:
-        """Return whether the starts rise from 0 to the end and every scene is one of ``scenes``."""
-        whole = len(self.starts) > 0 and int(self.starts[0]) == 0 and int(self.starts[-1]) == len(self.scenes)
-        if not whole or bool((self.starts.diff() < 0).any()):
-            return False
-        return not len(self.scenes) or (int(self.scenes.min()) >= 0 and int(self.scenes.max()) < scenes)
-
-    def best(self, values: Tensor, start: int, stop: int) -> Tensor:
+    def bonus(self, values: Tensor, start: int, stop: int) -> Tensor:
         """Return for rows ``start`` to ``stop`` the most that one of their scenes adds: (Q, stop - start).
 
         Args:
-            values: what `ScenePrior.values` gives.
-            start: first row.
-            stop: the row after the last.
+            values: What `ScenePrior.values` gives.
+            start: First row.
+            stop: The row after the last.
         """
-        ends = self.starts[start : stop + 1].to(values.device)
-        scenes = self.scenes[int(ends[0]) : int(ends[-1])].to(values.device, torch.int64)
+        ends = self.scene_starts[start : stop + 1]
+        scenes = self.scenes[int(ends[0]) : int(ends[-1])].long()
         lengths = ends.diff()
         row = torch.repeat_interleave(torch.arange(stop - start, device=values.device), lengths)
         best = values.new_full((len(values), stop - start), -torch.inf)

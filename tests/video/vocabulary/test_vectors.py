@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-import video.vocabulary.exact_search
+import video.vocabulary.vectors
 from backbone.errors import PolygraftError
-from video.vocabulary.exact_search import Membership, ScenePrior, search, search_parts
+from video.vocabulary.entries import Entry
+from video.vocabulary.storage import Table
+from video.vocabulary.vectors import ScenePrior, TableVectors, search, search_parts
 
 
 def table(rows, width=16, seed=0):
@@ -22,7 +25,7 @@ def exhaustive(vectors, queries, k, added=None):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(video.vocabulary.exact_search, "_CHUNK", 7)
+    monkeypatch.setattr(video.vocabulary.vectors, "_CHUNK", 7)
 
 
 @pytest.mark.parametrize("k", [1, 5, 40])
@@ -37,7 +40,7 @@ def test_one_query_gets_what_it_gets_in_a_batch_whatever_the_chunks(monkeypatch)
     vectors, queries = table(500), torch.randn(20, 16, generator=torch.Generator().manual_seed(1))
     together = search(vectors, queries, 6)
     for chunk, index in ((1, 3), (3, 0), (64, 7), (500, 19)):
-        monkeypatch.setattr(video.vocabulary.exact_search, "_CHUNK", chunk)
+        monkeypatch.setattr(video.vocabulary.vectors, "_CHUNK", chunk)
         alone = search(vectors, queries[index : index + 1], 6)
         assert torch.equal(alone.rows[0], together.rows[index])
         assert torch.equal(alone.scores[0], together.scores[index])
@@ -101,10 +104,12 @@ def test_vectors_and_queries_that_are_not_finite_are_refused(small_chunks, bad):
 
 
 def test_the_scene_of_a_narration_is_its_likeliest_one():
-    membership = Membership.of([[0, 2], [], [1]])
+    rows = {"a": ("x", "z"), "b": (), "c": ("y",)}
+    entries = [Entry(text=text, kind="prefix", scenarios=own) for text, own in rows.items()]
+    table = TableVectors.of(Table.of(entries, np.zeros((3, 2), np.float16), ["x", "y", "z"]), torch.device("cpu"))
     values = torch.tensor([[-1.0, -2.0, -0.5, -7.0]])
-    assert membership.best(values, 0, 3).tolist() == [[-0.5, -7.0, -2.0]]
-    assert membership.best(values, 1, 3).tolist() == [[-7.0, -2.0]]
+    assert table.bonus(values, 0, 3).tolist() == [[-0.5, -7.0, -2.0]]
+    assert table.bonus(values, 1, 3).tolist() == [[-7.0, -2.0]]
 
 
 def test_the_prior_is_a_weighted_log_probability_and_the_filter_keeps_the_likeliest():
