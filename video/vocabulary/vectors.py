@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbone.checkpoint.model_card import FrozenPart
+from backbone.checkpoint import FrozenPart
 from backbone.errors import PolygraftError, UsageError
 from backbone.topk import Exact, top_k
 from video.vocabulary.storage import Table
