@@ -18,16 +18,11 @@ from multimodal.profile.tensors import UserBatch, UserTensors
 class CaptionBatch:
     """B images with one caption each."""
 
-    pooled: Tensor
-    """(B, dv) float32, L2-normalised."""
-    ids: Tensor
-    """(B, T) int64, end of text included, padded on the right."""
-    mask: Tensor
-    """(B, T) bool, true where a token is real."""
-    grid: Tensor | None = None
-    """(B, n, dg) float32, where the mapper reads it."""
-    user: UserBatch | None = None
-    """What is shown of the authors, where the mapper knows users."""
+    pooled: Tensor  # (B, dv) float32, L2-normalised
+    ids: Tensor  # (B, T) int64, end of text included, padded on the right
+    mask: Tensor  # (B, T) bool, true where a token is real
+    grid: Tensor | None = None  # (B, n, dg) float32, where the mapper reads it
+    user: UserBatch | None = None  # what is shown of the authors, where the mapper knows users
 
     def by_row(self, tokens: Tensor) -> Tensor:
         """Add up a value of each real token, (N,) row by row, by captions, (B,)."""
@@ -50,12 +45,10 @@ class CaptionBatch:
 class CaptionSet:
     """Images and captions: ``texts[i]`` belongs to image ``rows[i]`` of ``features``."""
 
-    features: CachedFeatures
-    """Each image once; every one has a caption."""
+    features: CachedFeatures  # each image once; every one has a caption
     rows: tuple[int, ...]
     texts: tuple[str, ...]
-    posts: tuple[Post, ...] = ()
-    """The post of each caption."""
+    posts: tuple[Post, ...] = ()  # the post of each caption
 
     @property
     def pooled(self) -> Tensor:
@@ -155,7 +148,7 @@ class CaptionBatches:
         )
 
     def _compute_digest(self) -> str:
-        """Return a digest of contents, not of features: those of another machine may differ in a last bit."""
+        # of contents, not of features: those of another machine may differ in a last bit
         digest = hashlib.sha256(f"{self._features.digest}:{self._rows}".encode())
         for tensor in (self._ids, self._lengths):
             digest.update(tensor.contiguous().numpy().data)

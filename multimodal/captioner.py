@@ -271,7 +271,8 @@ class Captioner:
 
     @cached_property
     def _word_vectors(self) -> Tensor:
-        return word_vectors(self.table, self.backbone, hidden=self.config.user_encoder == "hidden")
+        vectors = word_vectors(self.table, self.backbone, hidden=self.config.user_encoder == "hidden")
+        return torch.cat([vectors, vectors.new_zeros(1, self.backbone.width)])  # for the padding of an empty table
 
     def _model(self, prefix: Prefix) -> LanguageModel | None:
         """Return what stands in the language model's place, so that it copies or reads a deep prefix; None: nothing."""
@@ -360,7 +361,7 @@ class Captioner:
         return self.backbone.generate(embeds, decoding, prefix_mask=prefix.mask, model=model)
 
     def _ended(self, generation: Generation) -> Generation:
-        """Return a generation up to its first full stop; its score is still that of the whole."""
+        # its score is still that of the whole
         stop = int(self.backbone.encode(["."], max_tokens=1, eos=False).ids[0, 0])
         if stop not in generation.ids:
             return generation
@@ -383,7 +384,6 @@ class Captioner:
     def _inputs(
         self, images: Images, users: Users, batch_size: int
     ) -> Iterator[tuple[slice, ImageInput, UserBatch | None]]:
-        """Yield a batch of images at a time, as the mapper takes them."""
         count = len(images.pooled) if isinstance(images, Features) else len(images)
         for start in range(0, count, batch_size):
             rows = slice(start, min(count, start + batch_size))

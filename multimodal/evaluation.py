@@ -34,8 +34,7 @@ Watch = Callable[[Sequence[range], str], Iterable[range]]
 """Passes batches on and shows how far it is; the text says what is done."""
 
 
-TextForm = Callable[[str], str]
-"""One of `multimodal.data.normalization.FORMS`."""
+TextForm = Callable[[str], str]  # one of `multimodal.data.normalization.FORMS`
 
 
 class Figure(NamedTuple):
@@ -53,10 +52,8 @@ Figures = dict[str, Figure]
 class Samples:
     """Images to caption, each for its author."""
 
-    data: CaptionSet
-    """A caption for each sample: the first that the author wrote of the image."""
-    truths: tuple[tuple[str, ...], ...]
-    """All of them."""
+    data: CaptionSet  # a caption for each sample: the first that the author wrote of the image
+    truths: tuple[tuple[str, ...], ...]  # all of them
 
     @classmethod
     def of(cls, data: CaptionSet, *, limit: int = 0) -> "Samples":
@@ -92,10 +89,8 @@ class Speaker:
     captioner: Captioner
     decoding: Decoding
     personal: float = 1.0
-    consensus: bool = False
-    """Take the MBR winner among the captions drawn and past ones; else the first is taken."""
-    known: tuple[str, ...] = ()
-    """Captions by which rare words are distinguished from common ones then."""
+    consensus: bool = False  # take the MBR winner among the captions drawn and past ones; else the first is taken
+    known: tuple[str, ...] = ()  # captions by which rare words are distinguished from common ones then
     batch_size: int = 32
     watch: Watch = lambda batches, _: batches
 
@@ -131,7 +126,7 @@ class Speaker:
         return self.watch([range(start, min(start + self.batch_size, len(samples))) for start in starts], label)
 
     def _images(self, samples: Samples, rows: range) -> Features | list[Path]:
-        """Return features, or the files where the captioner takes features that no cache keeps."""
+        # no cache keeps features that are not normalised
         if self.captioner.config.normalize:
             return samples.data.features.take(samples.data.rows[rows.start : rows.stop])
         return [post.image for post in samples.data.posts[rows.start : rows.stop]]
@@ -265,7 +260,6 @@ def _for_metrics(
 
 
 def _texts_by_user(captions: Sequence[str], samples: Samples) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return captions and truths by author, those of nobody together."""
     said: dict[str, list[str]] = {}
     wanted: dict[str, list[str]] = {}
     for user, text, truths in zip(samples.users, captions, samples.truths, strict=True):

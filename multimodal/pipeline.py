@@ -39,14 +39,10 @@ class Captioned:
 class UserSettings:
     """In whose voice captions are made, and which of several are given."""
 
-    profile: Profile | None = None
-    """None: nobody's."""
-    personal: float = 1.0
-    """How much so, see `Captioner.generate`."""
-    neighbours: Neighbours | None = None
-    """Who shares past captions to that user; None: nobody."""
-    consensus: bool = False
-    """Give one of the captions or of the past ones, by MBR; else all captions are given."""
+    profile: Profile | None = None  # None: nobody's
+    personal: float = 1.0  # how much so, see `Captioner.generate`
+    neighbours: Neighbours | None = None  # who shares past captions to that user; None: nobody
+    consensus: bool = False  # give one of the captions or of the past ones, by MBR; else all captions are given
 
 
 NOBODYS = UserSettings()

@@ -26,22 +26,17 @@ class MalformedError(PolygraftError):
 class DatasetRow(NamedTuple):
     """A post as it was found, unchecked."""
 
-    place: str
-    """Where it stands, for messages: "posts.jsonl, line 3"."""
-    folder: Path
-    """What the path of its image is relative to."""
-    record: dict[str, Any]
-    """The keys of a line of JSONL: image, text, user, time, id, split."""
+    place: str  # where it stands, for messages: "posts.jsonl, line 3"
+    folder: Path  # what the path of its image is relative to
+    record: dict[str, Any]  # the keys of a line of JSONL: image, text, user, time, id, split
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """One way in which posts lie on a disk."""
 
-    shape: str
-    """What it looks like: the end of messages about what is malformed."""
-    images: str
-    """Where images are looked for: the end of the message that none is there."""
+    shape: str  # what it looks like: the end of messages about what is malformed
+    images: str  # where images are looked for: the end of the message that none is there
     find: Callable[[Path], list[Path]]
     """Return what is to be read of a source in this layout; nothing if the source is in another."""
     read: Callable[[Sequence[Path], Report], Iterator[DatasetRow]]
@@ -80,7 +75,7 @@ def _get(record: Any, key: str, place: str) -> Any:
 
 
 def _text(record: Any, key: str, place: str) -> str:
-    """Return the text under a key; null stands for an empty one."""
+    # null stands for an empty text
     value = _get(record, key, place)
     if not isinstance(value, str | None):
         raise MalformedError(f"{place} has {str(value)[:_SHOWN]!r} for {key!r}, which must be a text")
@@ -105,7 +100,7 @@ def _by_stem(folder: Path) -> dict[str, str]:
 
 
 def _finder(*names: str) -> Callable[[Path], list[Path]]:
-    """Return what finds files of these names: the source itself, those in it, or those in its folder ``json``."""
+    # the source itself, files in it, or files in its folder ``json``
 
     def find(source: Path) -> list[Path]:
         if not source.is_dir():
@@ -145,7 +140,7 @@ INSTAPIC = Layout(
 
 
 def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
-    """Yield the posts. The one test file has users that the training file has too (test2), and others (test1)."""
+    # the one test file has users that the training file has too (test2), and others (test1)
     seen: set[str] = set()
     for file in files:
         folder = _images_of(file)
@@ -194,7 +189,7 @@ _REDCAPS_BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"(?:info|annotations)"\
 
 
 def _find_redcaps(source: Path) -> list[Path]:
-    """Return the annotation files: the source itself, those in its folder ``annotations``, or those in it."""
+    # the source itself, files in its folder ``annotations``, or files in it
     if not source.is_dir():
         return [source] if _is_redcaps(source) else []
     folders = (source / "annotations", source)
@@ -220,7 +215,7 @@ def _read_redcaps(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
 
 
 def _redcaps_record(post: Any, place: str) -> dict[str, Any]:
-    """Return the post of an annotation, its caption as the author wrote it where that is kept."""
+    # the caption as the author wrote it, where that is kept
     name, subreddit = _text(post, "image_id", place), _text(post, "subreddit", place)
     text = _text(post, "raw_caption" if post.get("raw_caption") else "caption", place)
     image = f"{subreddit}/{name}.jpg" if name and subreddit else ""
@@ -229,7 +224,7 @@ def _redcaps_record(post: Any, place: str) -> dict[str, Any]:
 
 
 def _time(seconds: Any, place: str) -> str:
-    """Return when a post was written, so that times sort as texts do; empty if that is not known."""
+    # in a form in which times sort as texts do
     if not seconds:
         return ""
     try:

@@ -8,8 +8,7 @@ from urllib.parse import unquote_plus
 
 Form = Literal["written", "instagram", "yfcc"]
 
-PAPER_WORDS = 15
-"""Words at which the papers cut captions, in training and in references."""
+PAPER_WORDS = 15  # words at which the papers cut captions, in training and in references
 
 _EMOJI = "\u2600-\u27bf\U0001f300-\U0001f64f\U0001f680-\U0001f6ff"  # the ranges that the papers take for emoji
 
@@ -103,9 +102,9 @@ def _cut(text: str) -> str:
     return " ".join(text.split()[:PAPER_WORDS])
 
 
+# what texts are scored as: as they were written, or as the benchmarks do, cut at `PAPER_WORDS`
 FORMS: dict[Form, Callable[[str], str]] = {
     "written": natural,
     "instagram": lambda text: _cut(paper_instagram(text)),
     "yfcc": lambda text: _cut(paper_yfcc(text)),
 }
-"""What texts are scored as: as they were written, or as the benchmarks do, cut at `PAPER_WORDS`."""

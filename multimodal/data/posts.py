@@ -82,10 +82,8 @@ class Post:
     text: str
     user: str = ""
     time: str = ""
-    id: str = ""
-    """Unique among posts that were loaded together."""
-    split: str = ""
-    """One of ``SPLITS``; empty where nothing is said of it."""
+    id: str = ""  # unique among posts that were loaded together
+    split: str = ""  # one of ``SPLITS``; empty where nothing is said of it
 
 
 _KEYS = tuple(field.name for field in fields(Post))
@@ -133,7 +131,7 @@ def _read_jsonl(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
 
 
 def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[DatasetRow]:
-    """Yield the post of each image that has a text beside it; its id is its path in the folder."""
+    # an image's id is its path in the folder
     for folder in folders:
         bare = []
         for image in list_images([str(folder)]):
@@ -167,7 +165,7 @@ _LAYOUTS: Mapping[str, Layout] = {
 
 
 def _choose(source: Path, name: LayoutName) -> tuple[Layout, list[Path]]:
-    """Return the layout and what is to be read; a file whose layout is named may go by another name than usual."""
+    # a file whose layout is named may go by another name than usual
     if name not in get_args(LayoutName):
         known = ", ".join(get_args(LayoutName))
         raise PolygraftError(f"there is no layout {str(name)[:40]!r} of posts: choose one of {known}")
@@ -184,7 +182,6 @@ def _choose(source: Path, name: LayoutName) -> tuple[Layout, list[Path]]:
 
 
 def _posts(source: Path, layout: Layout, files: Sequence[Path], tell: Report) -> Iterator[Post]:
-    """Yield the post of each row."""
     ignored: set[str] = set()
     for row in layout.read(files, tell):
         ignored |= row.record.keys() - set(_KEYS)
@@ -239,7 +236,6 @@ def _make_id(image: str, text: str, user: str) -> str:
 
 
 def _once(posts: Sequence[Post], tell: Report) -> list[Post]:
-    """Return the posts without those that repeat image, text and user of an earlier one."""
     unique: dict[tuple[Path, str, str], Post] = {}
     for post in posts:
         unique.setdefault((post.image, post.text, post.user), post)
@@ -249,7 +245,6 @@ def _once(posts: Sequence[Post], tell: Report) -> list[Post]:
 
 
 def _with_text(posts: Sequence[Post], tell: Report) -> list[Post]:
-    """Return the posts that have a text, each at most ``MAX_TEXT`` characters long."""
     empty = [post.image for post in posts if not post.text]
     long = [post.image for post in posts if len(post.text) > MAX_TEXT]
     if empty:
@@ -260,7 +255,7 @@ def _with_text(posts: Sequence[Post], tell: Report) -> list[Post]:
 
 
 def _with_own_id(posts: Sequence[Post], tell: Report) -> list[Post]:
-    """Return the posts, each with an id that no other has; the first of those that share one keeps it."""
+    # the first of those that share an id keeps it
     given = Counter(post.id for post in posts)
     shared = [id_ for id_, times in given.items() if times > 1]
     if shared:
@@ -281,7 +276,6 @@ def _own_id(id_: str, met: Counter[str], taken: set[str]) -> str:
 
 
 def _with_image(source: Path, posts: Sequence[Post], where: str, tell: Report) -> list[Post]:
-    """Return the posts whose image is there."""
     there = {image: is_file(image) for image in {post.image for post in posts}}
     missing = sorted(image for image, found in there.items() if not found)
     if there and len(missing) == len(there):
@@ -298,6 +292,5 @@ def _count(items: Sequence[object], noun: str) -> str:
 
 
 def _some(items: Sequence[object]) -> str:
-    """Name the first few of many."""
     more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
     return ", ".join(str(item) for item in items[:_NAMED]) + more

@@ -16,27 +16,11 @@ _SIDES = {"train": 0, "validation": 1, "test1": 2, "test2": 2}
 """An image is on one side only; where it is on several, it stays on the highest."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shares:
-    """What part of users, of the rest's images, and of the rest of those is held out."""
-
-    users: float
-    posts_share: float
-    validation: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        for name in ("users", "posts_share", "validation"):
-            if not 0 <= getattr(self, name) < 1:
-                raise PolygraftError(f"{name} is {getattr(self, name)}, allowed is 0 up to, not including, 1")
-
-
 def mark_splits(
     posts: Sequence[Post],
     *,
     users: float = 0.1,
     posts_share: float = 0.1,
-    validation: float = 0.05,
     seed: int = 0,
     report: Report | None = None,
 ) -> list[Post]:
@@ -47,12 +31,10 @@ def mark_splits(
 
     - ``test1``: all posts of users who are unseen in training;
     - ``test2``: unseen posts of the other users, and the posts that show an image of an unseen user too;
-    - ``validation``: drawn likewise from what is left;
     - ``train``: the rest.
 
-    Then users who have nothing to learn from are put right: their validation posts go to ``train`` where that makes
-    them seen, else their ``test2`` posts are ``test1``. A single user, posts of nobody, and a single image are never
-    held out as a whole.
+    Then users who have nothing to learn from are unseen, too: their ``test2`` posts are ``test1``. A single user, posts
+    of nobody, and a single image are never held out as a whole.
 
     Where some posts are marked, they keep their marks, and the others are for training.
 
@@ -60,12 +42,11 @@ def mark_splits(
     or else those for validation, and the others are left out.
 
     Args:
-        posts: all posts.
-        users: part of the users that is held out, each with this probability.
-        posts_share: part of the other users' images that is held out.
-        validation: part of the images left then.
-        seed: another seed, another draw.
-        report: called with a sentence about what is left out.
+        posts: All posts.
+        users: The part of the users that is held out, each with this probability.
+        posts_share: The part of the other users' images that is held out.
+        seed: Another seed gives another draw.
+        report: Called with a sentence about what is left out.
 
     Returns:
         The posts with their marks, in the order given.
@@ -73,7 +54,9 @@ def mark_splits(
     Raises:
         PolygraftError: a share is not in 0..1, a mark is unknown, or the draw leaves nothing for training.
     """
-    shares = _Shares(users=users, posts_share=posts_share, validation=validation, seed=seed)
+    for name, share in {"users": users, "posts_share": posts_share}.items():
+        if not 0 <= share < 1:
+            raise PolygraftError(f"{name} is {share}, allowed is 0 up to, not including, 1")
     unknown = sorted({post.split for post in posts} - {"", *SPLITS})
     if unknown:
         raise PolygraftError(f"a post is marked {unknown[0]!r}: a split is one of {', '.join(SPLITS)}, or empty")
@@ -81,7 +64,12 @@ def mark_splits(
     if any(post.split for post in posts):
         marks = [post.split or "train" for post in posts]
     else:
-        marks = _draw_marks(posts, images, shares)
+        marks = _draw_marks(posts, images, users, posts_share, seed)
+        if posts and "train" not in marks:
+            raise PolygraftError(
+                f"all {len(posts)} posts are held out with users={users}, posts_share={posts_share} and seed={seed}: "
+                "take smaller shares or another seed"
+            )
     kept = _on_one_side(marks, images)
     if report and len(kept) < len(posts):
         report(f"{len(posts) - len(kept)} posts left out: their images are held out for validation or tests")
@@ -89,62 +77,32 @@ def mark_splits(
 
 
 def _by_image(posts: Sequence[Post]) -> dict[str, list[int]]:
-    """Return the posts of each image, as numbers."""
     found: dict[str, list[int]] = {}
     for at, post in enumerate(posts):
         found.setdefault(os.path.normpath(post.image), []).append(at)
     return found
 
 
-def _draw_marks(posts: Sequence[Post], images: dict[str, list[int]], shares: _Shares) -> list[str]:
-    unseen = _unseen_users(posts, shares)
+def _draw_marks(
+    posts: Sequence[Post], images: dict[str, list[int]], users: float, posts_share: float, seed: int
+) -> list[str]:
+    names = {post.user for post in posts} - {""}
+    unseen = {user for user in names if len(names) > 1 and _draw(seed, "user", user) < users}
     marks = ["train"] * len(posts)
-    for numbers in images.values():
+    for numbers in images.values() if len(images) > 1 else ():
         group = [posts[at] for at in numbers]
-        side = "test2" if any(post.user in unseen for post in group) else _draw_mark(group, shares)
-        for at in numbers if len(images) > 1 else ():
-            marks[at] = "test1" if posts[at].user in unseen else side
-    _put_right(posts, images, marks)
-    if posts and "train" not in marks:
-        raise PolygraftError(
-            f"all {len(posts)} posts are held out with users={shares.users}, posts_share={shares.posts_share}, "
-            f"validation={shares.validation} and seed={shares.seed}: take smaller shares or another seed"
-        )
-    return marks
-
-
-def _unseen_users(posts: Sequence[Post], shares: _Shares) -> set[str]:
-    users = {post.user for post in posts} - {""}
-    return {user for user in users if len(users) > 1 and _draw(shares.seed, "user", user) < shares.users}
-
-
-def _draw_mark(group: Sequence[Post], shares: _Shares) -> str:
-    """Return the mark of an image of seen users alone."""
-    names = _names(group)
-    if _draw(shares.seed, "test", *names) < shares.posts_share:
-        return "test2"
-    return "validation" if _draw(shares.seed, "validation", *names) < shares.validation else "train"
-
-
-def _put_right(posts: Sequence[Post], images: dict[str, list[int]], marks: list[str]) -> None:
-    """Let no user be tested as seen who is not."""
-
-    def users(mark: str) -> set[str]:
-        return {post.user for post, own in zip(posts, marks, strict=True) if own == mark}
-
-    lost = users("test2") - users("train")
-    for numbers in images.values():
-        if marks[numbers[0]] == "validation" and any(posts[at].user in lost for at in numbers):
-            for at in numbers:
-                marks[at] = "train"
-    unseen = users("test2") - users("train") - {""}
-    for at, post in enumerate(posts):
-        if post.user in unseen:
-            marks[at] = "test1"
+        held = any(post.user in unseen for post in group) or _draw(seed, "test", *_names(group)) < posts_share
+        for at in numbers:
+            marks[at] = "test1" if posts[at].user in unseen else "test2" if held else "train"
+    # whose posts are all held out is unseen, too
+    learned, tested = (
+        {post.user for post, own in zip(posts, marks, strict=True) if own == mark} for mark in ("train", "test2")
+    )
+    unseen = tested - learned - {""}
+    return ["test1" if post.user in unseen else mark for post, mark in zip(posts, marks, strict=True)]
 
 
 def _on_one_side(marks: Sequence[str], images: dict[str, list[int]]) -> set[int]:
-    """Return the posts that stay."""
     kept: set[int] = set()
     for numbers in images.values():
         side = max(_SIDES[marks[at]] for at in numbers)
@@ -153,12 +111,12 @@ def _on_one_side(marks: Sequence[str], images: dict[str, list[int]]) -> set[int]
 
 
 def _names(group: Sequence[Post]) -> list[str]:
-    """Return what tells an image from others and does not depend on its folder or on the order of its posts."""
+    # what depends neither on the folder nor on the order of the posts
     return sorted({f"{post.image.name}\0{post.text}" for post in group})
 
 
 def _draw(seed: int, *parts: str) -> float:
-    """Return a number in 0..1 that depends on nothing else."""
+    # in 0..1
     return int.from_bytes(_hash(seed, *parts)[:8], "big") / 2**64
 
 
@@ -200,7 +158,6 @@ def split_posts(
 
 
 def _rank(group: Sequence[Post], by: str, seed: int) -> bytes:
-    """Return a number drawn for a group."""
     return _hash(seed, *(sorted({post.user for post in group}) if by == "user" else _names(group)))
 
 
@@ -236,9 +193,7 @@ class Holdout:
         """
         if any(post.split for post in posts) and (self.test_users or self.test_posts):
             raise UsageError("the posts have splits already: leave out test_users and test_posts")
-        marked = mark_splits(
-            posts, users=self.test_users, posts_share=self.test_posts, validation=0.0, seed=seed, report=report
-        )
+        marked = mark_splits(posts, users=self.test_users, posts_share=self.test_posts, seed=seed, report=report)
         learned = [post for post in marked if post.split == "train"]
         if not self.val_share or not learned or any(post.split == "validation" for post in marked):
             return marked

@@ -109,7 +109,6 @@ class CiderD:
         return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
 
     def _worth(self, ngram: tuple[str, ...]) -> float:
-        """The weight of one occurrence: the logarithm of how rare the n-gram is among the images."""
         return self._log_total - math.log(max(1, self._images[ngram]))
 
     def _vector(self, counts: NGrams) -> "_Vector":

@@ -106,7 +106,6 @@ def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> i
 
 
 def _tokenized(hypotheses: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> _Captions:
-    """Everything tokenized, in the order of the references."""
     _refuse([id_ for id_ in hypotheses if id_ not in references], "have no reference")
     _refuse([id_ for id_ in references if id_ not in hypotheses], "have no hypothesis")
     _refuse([id_ for id_, texts in references.items() if not texts], "have an empty list of references")

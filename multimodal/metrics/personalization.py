@@ -81,7 +81,7 @@ def copy_rate(captions: Sequence[str], histories: Sequence[Sequence[str]], train
 
 
 def _runs(text: str) -> Counter[tuple[str, ...]]:
-    """Count a text's n-grams, and itself once: all its words behind an empty one, which is no word."""
+    # the whole text counts once: all its words behind an empty one, which is no word
     runs = count_ngrams(text)
     if runs:
         runs["", *text.split()] = 1

@@ -37,12 +37,9 @@ class Expected:
 
     mapper: Kind
     prefix_length: int
-    clip_length: int = 0
-    """0: whatever is found."""
-    text_width: int
-    """Width of the language model."""
-    normalized: bool = False
-    """Trained with ``--normalize_prefix``, on image features of length 1."""
+    clip_length: int = 0  # 0: whatever is found
+    text_width: int  # width of the language model
+    normalized: bool = False  # trained with ``--normalize_prefix``, on image features of length 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +47,8 @@ class ClipCap:
     """Published weights by what they belong to."""
 
     config: CaptionerConfig
-    mapper: dict[str, Tensor]
-    """Float32, under the names of `build_mapper`."""
-    language_model: dict[str, Tensor]
-    """Under transformers' own names; empty if the weights hold the mapper alone."""
+    mapper: dict[str, Tensor]  # float32, under the names of `build_mapper`
+    language_model: dict[str, Tensor]  # under transformers' own names; empty if the weights hold the mapper alone
 
 
 # The file
@@ -125,7 +120,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _language_model(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the language model's weights; its head is the embedding where only one of the two was saved."""
+    # the head is the embedding where only one of the two was saved
     found = {name: tensor for name, tensor in _below(_LANGUAGE_MODEL, tensors).items() if not name.endswith(_BUFFERS)}
     for one, other in ((_EMBEDDING, _HEAD), (_HEAD, _EMBEDDING)):
         if one in found:
@@ -173,7 +168,6 @@ def _transformer(mapper: Mapping[str, Tensor], expected: Expected) -> CaptionerC
 
 
 def _matrix(tensors: Mapping[str, Tensor], name: str) -> tuple[int, int]:
-    """Return the two sizes of a matrix."""
     if name not in tensors or tensors[name].ndim != 2:
         raise PolygraftError(f"this is no ClipCap state dict: it has no matrix {name}")
     rows, columns = tensors[name].shape

@@ -33,34 +33,23 @@ _FIRST_MATCH, _FIRST_SIMILARITY = 5.0, 3.0
 class PastTokens:
     """The tokens of past captions, embedded by the frozen language model; those of the most similar image first."""
 
-    embeds: Tensor
-    """(B, S, d) float32."""
-    before: Tensor
-    """(B, S, d) float32, of the tokens before them; before the first of a caption stands the end of text."""
-    ids: Tensor
-    """(B, S) int64."""
-    rank: Tensor
-    """(B, S) int64, which caption a token is of."""
-    similarity: Tensor
-    """(B, S) float32, cosine of its image with the one to caption."""
-    mask: Tensor
-    """(B, S) bool."""
+    embeds: Tensor  # (B, S, d) float32
+    before: Tensor  # (B, S, d) float32, of the tokens before them; before the first of a caption stands the end of text
+    ids: Tensor  # (B, S) int64
+    rank: Tensor  # (B, S) int64, which caption a token is of
+    similarity: Tensor  # (B, S) float32, cosine of its image with the one to caption
+    mask: Tensor  # (B, S) bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
     """What may be copied for each of B images."""
 
-    keys: Tensor
-    """(B, S, a), learned."""
-    before: Tensor
-    """(B, S, d), direction of the embedding of the token before each."""
-    similarity: Tensor
-    """(B, S), of the image that the token's caption is of."""
-    ids: Tensor
-    """(B, S) int64."""
-    mask: Tensor
-    """(B, S) bool."""
+    keys: Tensor  # (B, S, a), learned
+    before: Tensor  # (B, S, d), direction of the embedding of the token before each
+    similarity: Tensor  # (B, S), of the image that the token's caption is of
+    ids: Tensor  # (B, S) int64
+    mask: Tensor  # (B, S) bool
 
     def take(self, rows: Tensor) -> "Memory":
         """Return the memory of these rows."""
@@ -71,12 +60,9 @@ class Memory:
 class Prefix:
     """What a mapper gives the language model."""
 
-    embeds: Tensor
-    """(B, k, d)."""
-    mask: Tensor | None = None
-    """(B, k) bool, false at padding; None: no padding."""
-    memory: Memory | None = None
-    """What may be copied."""
+    embeds: Tensor  # (B, k, d)
+    mask: Tensor | None = None  # (B, k) bool, false at padding; None: no padding
+    memory: Memory | None = None  # what may be copied
     deep: tuple[tuple[Tensor, Tensor], ...] = ()
     """For each layer keys and values (B, heads, p, d / heads) that its attention sees before all positions."""
 
@@ -173,8 +159,7 @@ class Steered(LanguageModel):
     """
 
     backbone: Backbone
-    rows: int
-    """k, of the prefix."""
+    rows: int  # k, of the prefix
     memory: Memory | None = None
     copying: CopyHead | None = None
     deep: tuple[tuple[Tensor, Tensor], ...] = ()

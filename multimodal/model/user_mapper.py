@@ -97,26 +97,19 @@ _LOW_RANK = 32
 class ImageInput:
     """Features of B images."""
 
-    pooled: Tensor
-    """(B, dv) float32."""
-    grid: Tensor | None = None
-    """(B, n, dg) float32."""
+    pooled: Tensor  # (B, dv) float32
+    grid: Tensor | None = None  # (B, n, dg) float32
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserInput:
     """Features of the users of B images, embedded by the frozen language model."""
 
-    words: Tensor
-    """(B, m, d) float32."""
-    word_weights: Tensor
-    """(B, m) float32."""
-    word_mask: Tensor
-    """(B, m) bool."""
-    past: PastTokens
-    """The past captions."""
-    style: Tensor
-    """(B, `Style.SIZE`) float32."""
+    words: Tensor  # (B, m, d) float32
+    word_weights: Tensor  # (B, m) float32
+    word_mask: Tensor  # (B, m) bool
+    past: PastTokens  # the past captions
+    style: Tensor  # (B, `Style.SIZE`) float32
 
 
 class QueryMapping(nn.Module):

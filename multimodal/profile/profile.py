@@ -18,14 +18,10 @@ from backbone.io.files import atomic_file, read_json, write_json
 from multimodal.profile.text_features import Style, WordTable
 
 FORMAT = 1
-MAX_POSTS = 5_000
-"""Past posts that are kept of a user: the latest, or the last in their list."""
-STYLE_POSTS = 32
-"""Past posts whose style is measured, spread evenly over the past."""
-DIGITS = 4
-"""Places to which similarity is rounded, so that the order of sums does not change what is shown."""
-SAME_IMAGE = 0.999
-"""Cosine from which two feature rows are one image: nobody is shown their own caption of it."""
+MAX_POSTS = 5_000  # past posts that are kept of a user: the latest, or the last in their list
+STYLE_POSTS = 32  # past posts whose style is measured, spread evenly over the past
+DIGITS = 4  # places to which similarity is rounded, so that the order of sums does not change what is shown
+SAME_IMAGE = 0.999  # cosine from which two feature rows are one image: nobody is shown their own caption of it
 
 ContextMode = Literal["leave-one-out", "history", "paper"]
 
@@ -37,20 +33,16 @@ class PastCaption(NamedTuple):
     """A past caption, the user's own or borrowed by another one."""
 
     text: str
-    similarity: float
-    """Of its image to another one, from -1 to 1."""
-    worth: float = 0.0
-    """The similarity, less what it loses by distrust of who wrote it."""
+    similarity: float  # of its image to another one, from -1 to 1
+    worth: float = 0.0  # the similarity, less what it loses by distrust of who wrote it
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContextLimits:
     """How much of a profile is shown for an image."""
 
-    words: int = 60
-    """TF-IDF words."""
-    posts: int = 3
-    """Past captions, those of the most similar images."""
+    words: int = 60  # TF-IDF words
+    posts: int = 3  # past captions, those of the most similar images
     voters: int = 0
     """Past captions by which one of several is chosen, so many of the user's own and so many borrowed ones."""
 
@@ -64,27 +56,22 @@ class ContextLimits:
 class Context:
     """What is shown of a user for one image."""
 
-    words: tuple[tuple[int, float], ...] = ()
-    """Numbers of words in the table, with weights in 0..1, the greatest first."""
+    words: tuple[tuple[int, float], ...] = ()  # numbers of words in the table, with weights in 0..1, the greatest first
     posts: tuple[tuple[str, float], ...] = ()
     """Past captions and the cosine of their images with this one, the greatest first. Those of other users, see
     `multimodal.users.neighbors`, stand among them with less than that."""
-    style: tuple[float, ...] = (0.0,) * Style.SIZE
-    """`Style.as_vector` of the past captions."""
-    known: bool = False
-    """Whether there is any past post."""
+    style: tuple[float, ...] = (0.0,) * Style.SIZE  # `Style.as_vector` of the past captions
+    known: bool = False  # whether there is any past post
 
     # The mapper reads what stands above. What follows is not recognised by repr, which names the data that it learns
     # from.
 
     voters: tuple[PastCaption, ...] = field(default=(), repr=False)
     """Past captions that vote in reranking: the user's own, the most similar first, then borrowed ones."""
-    user: str = field(default="", repr=False)
-    """Who it is: it tells users apart in training."""
+    user: str = field(default="", repr=False)  # who it is: it tells users apart in training
 
 
-NOBODY = Context()
-"""Nothing is known of the user."""
+NOBODY = Context()  # nothing is known of the user
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,12 +79,10 @@ class Profile:
     """Past posts of a user."""
 
     user: str = ""
-    texts: tuple[str, ...] = ()
-    """The captions, oldest first."""
+    texts: tuple[str, ...] = ()  # the captions, oldest first
     pooled: Vectors | None = None
     """(N, dv) features of their images, L2-normalised; None: only texts are known, and the latest are shown."""
-    encoder: str = ""
-    """Digest of the image encoder that made ``pooled``."""
+    encoder: str = ""  # digest of the image encoder that made ``pooled``
 
     # Of each post, where profiles are made for training or evaluation; they decide what a caption may see, and are not
     # saved.
@@ -217,7 +202,7 @@ class Profile:
 
 
 def _worthiest(own: list[PastCaption], borrowed: Sequence[PastCaption], limit: int) -> list[PastCaption]:
-    """Return those of both worth most, the user's own first of equals; what the user wrote is not borrowed again."""
+    # the user's own first of equals; what the user wrote is not borrowed again
     if not borrowed:
         return own
     written = {one.text for one in own}

@@ -23,28 +23,17 @@ from multimodal.profile.text_features import Style, WordTable
 class UserBatch:
     """What is shown of the user for each of B images."""
 
-    words: Tensor
-    """(B, m) int64, numbers in the word table, by weight."""
-    word_weights: Tensor
-    """(B, m) float32 in 0..1."""
-    word_mask: Tensor
-    """(B, m) bool, false at padding."""
-    past: Tensor
-    """(B, S) int64, tokens of past captions, each caption ended by the end of text."""
-    before: Tensor
-    """(B, S) int64, the token before each; before the first of a caption the end of text."""
-    rank: Tensor
-    """(B, S) int64, which past caption a token is of: 0 is that of the most similar image."""
-    similarity: Tensor
-    """(B, S) float32, the cosine of that image with this one."""
-    past_mask: Tensor
-    """(B, S) bool, false at padding."""
-    style: Tensor
-    """(B, `Style.SIZE`) float32."""
-    known: Tensor
-    """(B,) bool, whether anything is known of the user."""
-    author: Tensor
-    """(B,) int64, a number for each user: equal ones are the same user, 0 is not named."""
+    words: Tensor  # (B, m) int64, numbers in the word table, by weight
+    word_weights: Tensor  # (B, m) float32 in 0..1
+    word_mask: Tensor  # (B, m) bool, false at padding
+    past: Tensor  # (B, S) int64, tokens of past captions, each caption ended by the end of text
+    before: Tensor  # (B, S) int64, the token before each; before the first of a caption the end of text
+    rank: Tensor  # (B, S) int64, which past caption a token is of: 0 is that of the most similar image
+    similarity: Tensor  # (B, S) float32, the cosine of that image with this one
+    past_mask: Tensor  # (B, S) bool, false at padding
+    style: Tensor  # (B, `Style.SIZE`) float32
+    known: Tensor  # (B,) bool, whether anything is known of the user
+    author: Tensor  # (B,) int64, a number for each user: equal ones are the same user, 0 is not named
 
     def to(self, device: torch.device) -> "UserBatch":
         """Return the batch on ``device``."""
@@ -77,7 +66,6 @@ class UserTensors:
     def __init__(self, contexts: Sequence[Context], backbone: Backbone, past_tokens: int) -> None:
         self._contexts = contexts
         self._eos = backbone.eos_id
-        self._past_tokens = past_tokens
         self._tokens = _tokens_by_text(contexts, backbone, past_tokens)
 
     def __len__(self) -> int:
@@ -97,7 +85,7 @@ class UserTensors:
         words = [[number for number, _ in context.words] for context in chosen]
         weights = [[weight for _, weight in context.words] for context in chosen]
         rows = [self._past(context) for context in chosen]
-        past, before, rank, similarity = (_pad([list(row[at]) for row in rows]) for at in range(4))
+        past, before, rank, similarity = (_pad([[token[at] for token in row] for row in rows]) for at in range(4))
         return UserBatch(
             words=_pad(words).long(),
             word_weights=_pad(weights),
@@ -106,7 +94,7 @@ class UserTensors:
             before=before.long(),
             rank=rank.long(),
             similarity=similarity,
-            past_mask=_mask([list(row[0]) for row in rows]),
+            past_mask=_mask(rows),
             style=torch.tensor([context.style for context in chosen], dtype=torch.float32).view(-1, Style.SIZE),
             known=torch.tensor([context.known for context in chosen], dtype=torch.bool),
             author=torch.tensor(
@@ -114,19 +102,14 @@ class UserTensors:
             ),
         )
 
-    def _past(self, context: Context) -> tuple[list[int], list[int], list[int], list[float]]:
-        """Return the tokens of the past captions, the tokens before them, their ranks and similarities."""
-        tokens: list[int] = []
-        before: list[int] = []
-        rank: list[int] = []
-        similarity: list[float] = []
-        for number, (text, cosine) in enumerate(context.posts):
-            ids = self._tokens[text]
-            tokens += ids
-            before += [self._eos, *ids[:-1]]
-            rank += [number] * len(ids)
-            similarity += [cosine] * len(ids)
-        return tokens, before, rank, similarity
+    def _past(self, context: Context) -> list[tuple[int, int, int, float]]:
+        """Return each token of the past captions, the token before it, the caption's rank and its similarity."""
+        captions = [(rank, self._tokens[text], cosine) for rank, (text, cosine) in enumerate(context.posts)]
+        return [
+            (token, previous, rank, cosine)
+            for rank, ids, cosine in captions
+            for token, previous in zip(ids, [self._eos, *ids[:-1]], strict=True)
+        ]
 
 
 def _tokens_by_text(contexts: Sequence[Context], backbone: Backbone, past_tokens: int) -> dict[str, list[int]]:
@@ -142,11 +125,9 @@ def nobody(count: int, backbone: Backbone) -> UserBatch:
 
 
 def embedded(user: UserBatch, backbone: Backbone, vectors: Tensor) -> UserInput:
-    """Return what is shown of users as the mapper reads it; ``vectors`` (W, d) are those of the table's words."""
-    # one more row, for the padding of an empty table
-    words = torch.cat([vectors, vectors.new_zeros(1, backbone.width)])
+    """Return what is shown of users as the mapper reads it; ``vectors`` (W + 1, d) are those of the table's words."""
     return UserInput(
-        words=words[user.words.clamp(max=len(vectors))],
+        words=vectors[user.words.clamp(max=len(vectors) - 1)],
         word_weights=user.word_weights,
         word_mask=user.word_mask,
         past=PastTokens(
@@ -166,7 +147,7 @@ def _pad(rows: Sequence[Sequence[float]]) -> Tensor:
     return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows], dtype=torch.float64).float()
 
 
-def _mask(rows: Sequence[Sequence[float]]) -> Tensor:
+def _mask(rows: Sequence[Sequence[object]]) -> Tensor:
     width = max(1, max(map(len, rows), default=1))
     return torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]
 

@@ -43,23 +43,17 @@ class Style:
     Words are what spaces separate; case and characters are those that were written.
     """
 
-    words: float
-    """A text's words, on average."""
-    characters: float
-    """A text's characters (code points), on average, with one space between words."""
-    emoji: float
-    """Share of words that hold an emoji."""
-    hashtags: float
-    """Share of words that hold a hashtag."""
-    capitals: float
-    """Share of capitals among the letters that have a case."""
+    words: float  # a text's words, on average
+    characters: float  # a text's characters (code points), on average, with one space between words
+    emoji: float  # share of words that hold an emoji
+    hashtags: float  # share of words that hold a hashtag
+    capitals: float  # share of capitals among the letters that have a case
     punctuation: float
     """Share of punctuation among the characters that are no spaces; ``#``, ``_`` and ``:`` count elsewhere."""
-    shortcodes: float
-    """Share of words with an underscore or between colons, as in ``dog_face`` or ``:dog:``."""
-    first_person: float
-    """Share of words that hold an English pronoun of the first person."""
+    shortcodes: float  # share of words with an underscore or between colons, as in ``dog_face`` or ``:dog:``
+    first_person: float  # share of words that hold an English pronoun of the first person
 
+    # of each figure, how much is a large difference: about what sets one community's captions apart from another's
     UNITS: ClassVar[dict[str, float]] = {
         "words": 10.0,
         "characters": 60.0,
@@ -70,7 +64,6 @@ class Style:
         "shortcodes": 0.5,
         "first_person": 0.5,
     }
-    """Of each figure, how much is a large difference: about what sets one community's captions apart from another's."""
     NAMES: ClassVar[tuple[str, ...]] = tuple(UNITS)
     SIZE: ClassVar[int] = len(UNITS)
 
@@ -154,8 +147,7 @@ def _emoji_word(emoji: str) -> str:
 
 # Characteristic words
 
-VOCABULARY = 40_000
-"""Most frequent words of the training texts that are known at most."""
+VOCABULARY = 40_000  # most frequent words of the training texts that are known at most
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -175,10 +167,8 @@ class WordTable:
     ``count * (ln((1 + users) / (1 + document frequency)) + 1)``.
     """
 
-    words: tuple[str, ...]
-    """The most frequent words first; of equally frequent ones the first in the alphabet."""
-    frequencies: tuple[int, ...]
-    """Of each word, how many users write it."""
+    words: tuple[str, ...]  # the most frequent words first; of equally frequent ones the first in the alphabet
+    frequencies: tuple[int, ...]  # of each word, how many users write it
     users: int
 
     @classmethod

@@ -19,8 +19,7 @@ from multimodal.profile.text_features import emoji_words
 VOTERS = 20
 """Past captions that vote, those of the most similar images: so many of the user's own and so many borrowed ones."""
 
-KNOWN = 300
-"""Past captions at most by which rare words are distinguished from common ones."""
+KNOWN = 300  # past captions at most by which rare words are distinguished from common ones
 
 _PAST_WEIGHT = 2.0  # agreement with past captions against 1 with samples; 1, 3 and 6 were tried, too (docs/log.md)
 _SHARPNESS = 5.0  # how fast a vote falls with the similarity of its image: exp(sharpness * (worth - best worth))

@@ -45,7 +45,6 @@ class CaptionObjective(nn.Module):
         return loss, weight
 
     def _dropped(self, user: UserBatch) -> UserBatch:
-        """Hide the users of some captions."""
         if not self.training or not self.config.user_dropout:
             return user
         return user.only(torch.rand(len(user.known), device=user.known.device) >= self.config.user_dropout)

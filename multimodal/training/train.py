@@ -28,13 +28,10 @@ class TrainedCaptioner:
 
     captioner: Captioner
     result: FitResult
-    collapsed: bool
-    """Whether it says the same about nearly all validation images."""
-    captions: int
-    """How many it learned from."""
+    collapsed: bool  # whether it says the same about nearly all validation images
+    captions: int  # how many it learned from
     images: int
-    validation: int
-    """Images held out."""
+    validation: int  # images held out
 
 
 def train_captioner(

@@ -58,8 +58,7 @@ class CollapseGuard:
             )
 
 
-GUARDED = 64
-"""Images that the collapse guard looks at (fewer where there are fewer)."""
+GUARDED = 64  # images that the collapse guard looks at (fewer where there are fewer)
 
 FIGURES = ("loss", "distinct", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d")
 
@@ -117,7 +116,6 @@ class CaptionValidation:
         return figures | {"score": figures["cider_d"] - _TIE * figures["loss"]}
 
     def _measure(self) -> dict[str, float]:
-        """Return the figures but for ``score``."""
         rows = self._captioner.caption(self._features, Decoding(), users=self._users, batch_size=self._batch_size)
         texts = {str(number): row[0] for number, row in enumerate(rows)}
         scores = score(texts, {str(number): truths for number, truths in enumerate(self._references)})
@@ -127,7 +125,6 @@ class CaptionValidation:
         }
 
     def _loss(self) -> float:
-        """Return the mean loss of a token over all captions."""
         total, tokens = 0.0, 0.0
         for start in range(0, len(self._batches), self._batch_size):
             stop = min(start + self._batch_size, len(self._batches))

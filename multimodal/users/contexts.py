@@ -23,16 +23,14 @@ _BORROWED = 0.5
 class ContextBuilder:
     """What a captioner may know of users, and what of it each caption is shown."""
 
-    past: Mapping[str, Profile]
-    """Of each user, as `pasts` makes them; one who is not there is nobody."""
+    past: Mapping[str, Profile]  # of each user, as `pasts` makes them; one who is not there is nobody
     table: WordTable
     limits: ContextLimits
     mode: ContextMode = "leave-one-out"
     """``leave-one-out``: all but the caption itself and its near duplicates. ``history``: only earlier posts, of others
     too. ``paper``: the words of all posts, the very caption's too, as attend2u counts them; the captions that are shown
     are others even so."""
-    community: Community | None = None
-    """Who shares past captions; None: nobody."""
+    community: Community | None = None  # who shares past captions; None: nobody
 
     def build(
         self,
@@ -82,7 +80,6 @@ class ContextBuilder:
 
 
 def _hidden(post: Post, group: str, past: Profile, mode: ContextMode) -> Flags:
-    """Return which past posts must not be seen."""
     hidden: Flags = np.array(past.ids, dtype=object) == post.id
     if group:
         hidden |= np.array(past.groups, dtype=object) == group

@@ -125,7 +125,7 @@ def _begins_like_profile(file: Path) -> bool:
 
 
 def _read_texts(source: Path) -> list[Post]:
-    """Return the posts of a JSONL file of texts alone; none if lines name images."""
+    # none where lines name images
     rows = list(read_objects(read_data(source), str(source), _SHAPE))
     if any("image" in record for _, record in rows):
         return []
@@ -146,7 +146,6 @@ def _clean(value: object) -> str:
 
 
 def _of_user(posts: Sequence[Post], user: str, source: Path) -> list[Post]:
-    """Return the posts of the user who is meant."""
     users = sorted({post.user for post in posts} - {""})
     if user and user not in users:
         raise PolygraftError(f"{source} has no post of {user!r}: its users are {_some(users) or 'not named'}")

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-LENDERS = 300
-"""Users at most who share, those with the most posts."""
-POSTS_EACH = 300
-"""Past posts at most that each of them shares, spread evenly over the past."""
+LENDERS = 300  # users at most who share, those with the most posts
+POSTS_EACH = 300  # past posts at most that each of them shares, spread evenly over the past
 _SHARPNESS = 10.0  # how fast a comparison counts for less where the images are less alike
 _ENOUGH = 0.9  # agreement that is needed to be trusted as the user's own past is
 _CHUNK = 256
@@ -37,20 +35,13 @@ class Community:
     """The past posts of A users, M posts in all, author by author, of P images."""
 
     users: tuple[str, ...]
-    starts: Rows
-    """(A + 1,) where the posts of each user begin."""
-    texts: tuple[str, ...]
-    """(M,)"""
-    groups: tuple[str, ...]
-    """(M,) see `Profile.groups`."""
-    times: tuple[str, ...]
-    """(M,) when each was posted, "" where that is not known."""
-    images: Vectors
-    """(P, dv) features, L2-normalised."""
-    shown: Rows
-    """(M,) which of the images each post shows."""
-    encoder: str
-    """Digest of the image encoder that made ``images``."""
+    starts: Rows  # (A + 1,) where the posts of each user begin
+    texts: tuple[str, ...]  # (M,)
+    groups: tuple[str, ...]  # (M,) see `Profile.groups`
+    times: tuple[str, ...]  # (M,) when each was posted, "" where that is not known
+    images: Vectors  # (P, dv) features, L2-normalised
+    shown: Rows  # (M,) which of the images each post shows
+    encoder: str  # digest of the image encoder that made ``images``
     distrust: float = 3.0
     """What the caption of a user not alike at all loses in similarity; one of the user most alike loses nothing."""
 

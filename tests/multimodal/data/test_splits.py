@@ -74,23 +74,23 @@ def test_every_post_gets_a_mark_in_about_the_shares_asked_for():
     assert shares == {
         "test1": pytest.approx(0.1, abs=0.08),
         "test2": pytest.approx(0.09, abs=0.04),
-        "validation": pytest.approx(0.04, abs=0.03),
-        "train": pytest.approx(0.77, abs=0.1),
+        "train": pytest.approx(0.81, abs=0.1),
     }
 
 
 @pytest.mark.parametrize("images", [20, 2])
 def test_test1_has_all_posts_of_its_users_and_test2_none_of_unseen_ones(images):
-    sides = by_mark(mark_splits(many_posts(images=images), posts_share=0.3, validation=0.3))
+    sides = by_mark(mark_splits(many_posts(images=images), posts_share=0.3))
     users = {mark: {post.user for post in found} for mark, found in sides.items()}
-    assert not users["test1"] & (users["train"] | users["test2"] | users["validation"])
+    assert not users["test1"] & (users["train"] | users["test2"])
     assert users["test2"] <= users["train"]
     assert len(sides["test1"]) == len(users["test1"]) * images * 2
 
 
-def test_posts_for_validation_make_their_user_seen_where_nothing_else_does():
-    sides = by_mark(mark_splits(many_posts(images=2), users=0, posts_share=0.5, validation=0.99))
-    assert {post.user for post in sides["test2"]} == {post.user for post in sides["train"]}
+def test_whose_posts_are_all_held_out_is_unseen():
+    sides = by_mark(mark_splits(many_posts(images=2), users=0, posts_share=0.5))
+    assert {post.user for post in sides["test2"]} <= {post.user for post in sides["train"]}
+    assert not {post.user for post in sides["test1"]} & {post.user for post in sides["train"]}
     assert len(sides["test1"]) / 200 == pytest.approx(0.25, abs=0.15)
 
 
@@ -104,7 +104,7 @@ def test_a_mark_does_not_depend_on_the_other_users():
 
 
 def test_shares_of_nothing_leave_all_for_training():
-    found = mark_splits(many_posts(), users=0, posts_share=0, validation=0)
+    found = mark_splits(many_posts(), users=0, posts_share=0)
     assert Counter(post.split for post in found) == {"train": 2000}
 
 
@@ -121,7 +121,7 @@ def test_one_post_is_for_training(seed):
 @pytest.mark.parametrize("user", ["", "anna"])
 def test_a_single_user_and_nobody_are_never_unseen(user):
     posts = [replace(post, user=user) for post in many_posts(users=4)]
-    assert set(by_mark(mark_splits(posts, users=0.99))) == {"train", "validation", "test2"}
+    assert set(by_mark(mark_splits(posts, users=0.99))) == {"train", "test2"}
 
 
 def shared_posts(pairs):
@@ -131,7 +131,7 @@ def shared_posts(pairs):
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=40), st.integers(0, 50))
 def test_no_image_is_on_two_sides_and_no_user_both_seen_and_unseen(pairs, seed):
     try:
-        sides = by_mark(mark_splits(shared_posts(pairs), users=0.2, posts_share=0.2, validation=0.2, seed=seed))
+        sides = by_mark(mark_splits(shared_posts(pairs), users=0.2, posts_share=0.2, seed=seed))
     except PolygraftError:  # nothing is left for training
         reject()
     tests = sides.get("test1", []) + sides.get("test2", [])
@@ -175,7 +175,7 @@ def test_marked_posts_whose_image_is_held_out_are_left_out():
     [
         ({"users": 1}, "users is 1, allowed is 0 up to"),
         ({"posts_share": -0.1}, "posts_share is -0.1"),
-        ({"validation": float("nan")}, "validation is nan"),
+        ({"users": float("nan")}, "users is nan"),
         ({"users": 0.999, "seed": 3}, "all 2000 posts are held out .* take smaller shares or another seed"),
     ],
 )
