@@ -186,18 +186,9 @@ class ImageEncoder:
         """Width dv of pooled features."""
         return self.encode([_white_image()]).pooled.shape[1]
 
-    @property
-    def grid_width(self) -> int:
-        """Width dg of a grid token."""
-        return self._grid_shape[1]
-
-    @property
-    def grid_tokens(self) -> int:
-        """Number n of grid tokens of an image."""
-        return self._grid_shape[0]
-
     @cached_property
-    def _grid_shape(self) -> tuple[int, int]:
+    def grid_shape(self) -> tuple[int, int]:
+        """Number n of grid tokens of an image, and their width dg."""
         grid = self.encode([_white_image()], grid=True).grid
         assert grid is not None
         return grid.shape[1], grid.shape[2]
@@ -211,7 +202,7 @@ class ImageEncoder:
         chunks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
         parts = [self.encode_pixels(torch.stack([self.prepare(i) for i in chunk]), grid=grid) for chunk in chunks]
         if not parts:
-            empty = torch.zeros(0, *self._grid_shape, device=self.device) if grid else None
+            empty = torch.zeros(0, *self.grid_shape, device=self.device) if grid else None
             none = torch.zeros(0, self.width, device=self.device)
             return Features(pooled=none, norm=none.norm(dim=-1), grid=empty)
         grids = [part.grid for part in parts if part.grid is not None]

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,101 +51,6 @@ class MappedRows:
 
 
 Rows = MappedRows | Array
-
-
-class RowStore:
-    """Rows of features, numbered and by key, read from the shards of a folder.
-
-    Args:
-        folder: The shards of one encoder, and nothing else.
-        encoder: The image encoder whose features they are, for messages.
-        shapes: The shape of each feature by name.
-
-    Attributes:
-        known: The number of each key's row.
-
-    Raises:
-        PolygraftError: The folder cannot be made.
-    """
-
-    def __init__(self, folder: Path, encoder: ImageEncoder, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.folder, self.encoder = folder, encoder
-        self._dtype = np.dtype([("key", "V32"), *((name, "<f2", shape) for name, shape in shapes.items())])
-        self._records: list[np.void] = []  # views of the mapped files
-        self.known: dict[bytes, int] = {}
-        self._read: set[Path] = set()
-        with self._writing():
-            folder.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[dict[bytes, int]]:
-        """Yield `known`, read anew; of the processes that use the store, others wait until the block ends."""
-        with self._writing():
-            lock = (self.folder / "lock").open("w")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._writing():
-                for path in sorted(set(self.folder.glob("*.npy")) - self._read):
-                    self._open(path)
-            yield self.known
-
-    def table(self, name: str) -> MappedRows:
-        """Return a feature of the rows that there are now."""
-        return MappedRows(tuple(self._records), name, self._dtype)
-
-    def append(self, tables: Mapping[str, Tensor], keys: Sequence[bytes]) -> None:
-        """Write a shard.
-
-        Args:
-            tables: The features of N rows by name, (N, ...) each; stored as float16.
-            keys: The N keys, of 32 bytes.
-
-        Raises:
-            PolygraftError: A number is NaN or beyond half precision; the disk refuses.
-        """
-        halves = {name: table.cpu().to(torch.float16) for name, table in tables.items()}
-        if not all(bool(table.isfinite().all()) for table in halves.values()):
-            raise PolygraftError(f"the image encoder {self.encoder.name} gives numbers beyond half precision")
-        shard = np.zeros(len(keys), self._dtype)
-        shard["key"] = np.frombuffer(b"".join(keys), "V32")
-        for name, table in halves.items():
-            shard[name] = table.numpy()
-        content = io.BytesIO()  # np.save does not see that a disk is full when it closes a file
-        np.save(content, shard)
-        path = self.folder / f"{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}.npy"
-        with self._writing():
-            with atomic_file(path) as partial:
-                partial.write_bytes(content.getvalue())
-                sync(partial)
-            self._open(path)
-
-    def _open(self, path: Path) -> None:
-        if path.name.startswith("."):  # a killed process was writing it
-            path.unlink()
-            return
-        try:
-            shard = np.asarray(np.lib.format.open_memmap(path, mode="r"))
-            if shard.dtype != self._dtype:
-                raise ValueError("its rows are of another kind")
-        except OSError:  # no descriptor, no memory: no fault of the file
-            raise
-        except Exception as error:  # numpy raises whatever it trips over in a damaged header
-            warnings.warn(f"{path} is damaged and removed, its images are encoded again: {error}", stacklevel=2)
-            path.unlink()
-            return
-        self._read.add(path)
-        self.known |= {key: len(self._records) + at for at, key in enumerate(shard["key"].tolist())}
-        self._records.extend(shard)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise PolygraftError(
-                f"the feature cache {self.folder} cannot be written ({reason}); what it held before is kept"
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,10 +100,13 @@ class FeatureCache:
         self.encoder = encoder
         self.grid = grid
         self.folder = Path(folder) / (encoder.digest[:16] + ("-grid" if grid else ""))
-        shapes: dict[str, tuple[int, ...]] = {"pooled": (encoder.width,)}
-        if grid:
-            shapes["grid"] = (encoder.grid_tokens, encoder.grid_width)
-        self.store = RowStore(self.folder, encoder, shapes)
+        fields = [("key", "V32"), ("pooled", "<f2", (encoder.width,))]
+        self._dtype = np.dtype([*fields, ("grid", "<f2", encoder.grid_shape)] if grid else fields)
+        self._known: dict[bytes, int] = {}  # the number of each key's row
+        self._rows: list[np.void] = []  # views of the mapped shards
+        self._open_shards: set[Path] = set()
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def features(self, paths: Sequence[Path | str], *, batch_size: int = 32, progress: bool = True) -> CachedFeatures:
         """Return the features of image files, encoding those that are not cached.
@@ -215,9 +123,9 @@ class FeatureCache:
             PolygraftError: The cache cannot be written (no space, no permission).
         """
         given = [Path(path) for path in paths]
-        with self.store.locked() as known:
-            before = len(known)
-            keys, unreadable = self._encode_missing(given, known, batch_size, progress)
+        with self._locked():
+            before = len(self._known)
+            keys, unreadable = self._encode_missing(given, batch_size, progress)
             positions = tuple(position for position, path in enumerate(given) if path in keys)
             digest = hashlib.sha256(self.encoder.digest.encode())
             for position in positions:
@@ -226,27 +134,27 @@ class FeatureCache:
                 paths=tuple(given[position] for position in positions),
                 positions=positions,
                 unreadable=unreadable,
-                encoded=len(known) - before,
+                encoded=len(self._known) - before,
                 digest=digest.hexdigest(),
-                rows=np.array([known[keys[given[position]]] for position in positions], dtype=np.int64),
-                pooled_table=self.store.table("pooled"),
-                grid_table=self.store.table("grid") if self.grid else None,
+                rows=np.array([self._known[keys[given[position]]] for position in positions], dtype=np.int64),
+                pooled_table=MappedRows(tuple(self._rows), "pooled", self._dtype),
+                grid_table=MappedRows(tuple(self._rows), "grid", self._dtype) if self.grid else None,
             )
 
     def _encode_missing(
-        self, given: Iterable[Path], known: Mapping[bytes, int], batch_size: int, progress: bool
+        self, given: Iterable[Path], batch_size: int, progress: bool
     ) -> tuple[dict[Path, bytes], dict[Path, str]]:
-        """Encode what is not ``known``, which grows; return the key of each readable path and why others are not."""
+        """Encode what is not known; return the key of each readable path and why others are not."""
         keys: dict[Path, bytes] = {}
         unreadable: dict[Path, str] = {}
         waiting: dict[bytes, Tensor] = {}
-        for path, loading in self._load_ahead(list(dict.fromkeys(given)), known, 4 * batch_size, progress):
+        for path, loading in self._load_ahead(list(dict.fromkeys(given)), 4 * batch_size, progress):
             try:
                 keys[path], pixels = loading.result()
             except PolygraftError as error:
                 unreadable[path] = str(error)
                 continue
-            if pixels is not None and keys[path] not in known:  # a copy may have been encoded meanwhile
+            if pixels is not None and keys[path] not in self._known:  # a copy may have been encoded meanwhile
                 waiting[keys[path]] = pixels
             if len(waiting) == batch_size:
                 self._encode(waiting)
@@ -255,7 +163,7 @@ class FeatureCache:
         return keys, unreadable
 
     def _load_ahead(
-        self, paths: list[Path], known: Mapping[bytes, int], depth: int, progress: bool
+        self, paths: list[Path], depth: int, progress: bool
     ) -> Iterator[tuple[Path, Future[tuple[bytes, Tensor | None]]]]:
         """Yield the images in order, while threads decode up to ``depth`` of those that follow."""
         upcoming: deque[tuple[Path, Future[tuple[bytes, Tensor | None]]]] = deque()
@@ -266,7 +174,7 @@ class FeatureCache:
             with tqdm(total=len(paths), desc="encoding", unit="img", delay=2.0, disable=hidden) as bar:
                 while True:
                     ahead = islice(remaining, depth - len(upcoming))
-                    upcoming.extend((path, pool.submit(self._load, path, known)) for path in ahead)
+                    upcoming.extend((path, pool.submit(self._load, path)) for path in ahead)
                     if not upcoming:
                         return
                     yield upcoming.popleft()
@@ -274,14 +182,71 @@ class FeatureCache:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _load(self, path: Path, known: Mapping[bytes, int]) -> tuple[bytes, Tensor | None]:
+    def _load(self, path: Path) -> tuple[bytes, Tensor | None]:
         """Return an image's key, and its pixels unless it is known."""
         data = read_image_file(path)
         key = hashlib.sha256(data).digest()
-        return key, None if key in known else self.encoder.prepare(open_image(data, name=f"image {path}"))
+        return key, None if key in self._known else self.encoder.prepare(open_image(data, name=f"image {path}"))
 
     def _encode(self, waiting: dict[bytes, Tensor]) -> None:
+        """Encode the images that wait and write them as a shard."""
         features = self.encoder.encode_pixels(torch.stack(list(waiting.values())), grid=self.grid)
-        tables = {"pooled": features.pooled} | ({} if features.grid is None else {"grid": features.grid})
-        self.store.append(tables, list(waiting))
+        shard = np.zeros(len(waiting), self._dtype)
+        shard["key"] = np.frombuffer(b"".join(waiting), "V32")
+        for name, table in (("pooled", features.pooled), ("grid", features.grid)):
+            if table is not None:
+                half = table.cpu().to(torch.float16)
+                if not half.isfinite().all():
+                    raise PolygraftError(f"the image encoder {self.encoder.name} gives numbers beyond half precision")
+                shard[name] = half.numpy()
+        content = io.BytesIO()  # np.save does not see that a disk is full when it closes a file
+        np.save(content, shard)
+        path = self.folder / f"{hashlib.sha256(b''.join(waiting)).hexdigest()[:32]}.npy"
+        with self._writing():
+            with atomic_file(path) as partial:
+                partial.write_bytes(content.getvalue())
+                sync(partial)
+            self._open(path)
         waiting.clear()
+
+    # Shards
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process at a time use the cache, and open the shards that others have written meanwhile."""
+        with self._writing():
+            lock = (self.folder / "lock").open("w")
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._writing():
+                for path in sorted(set(self.folder.glob("*.npy")) - self._open_shards):
+                    self._open(path)
+            yield
+
+    def _open(self, path: Path) -> None:
+        if path.name.startswith("."):  # a killed process was writing it
+            path.unlink()
+            return
+        try:
+            shard = np.asarray(np.lib.format.open_memmap(path, mode="r"))
+            if shard.dtype != self._dtype:
+                raise ValueError("its rows are of another kind")
+        except OSError:  # no descriptor, no memory: no fault of the file
+            raise
+        except Exception as error:  # numpy raises whatever it trips over in a damaged header
+            warnings.warn(f"{path} is damaged and removed, its images are encoded again: {error}", stacklevel=2)
+            path.unlink()
+            return
+        self._open_shards.add(path)
+        self._known |= {key: len(self._rows) + at for at, key in enumerate(shard["key"].tolist())}
+        self._rows.extend(shard)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise PolygraftError(
+                f"the feature cache {self.folder} cannot be written ({reason}); what it held before is kept"
+            ) from error

@@ -23,7 +23,6 @@ from backbone.generation.sampling import search
 from backbone.hf.loading import DynamicCache, encode, save_model, special_ids
 from backbone.hf.loading import Tokens as Tokens
 from backbone.hf.stored_models import body_digest_of, digest_of, read_stored
-from backbone.hf.vocabulary import is_tied, replace_vocabulary
 from backbone.io.files import atomic_folder
 
 
@@ -195,19 +194,6 @@ class Backbone(LanguageModel):
         """Return an empty cache of keys and values for `hidden`."""
         return DynamicCache()
 
-    def logits(self, prefix: Tensor, ids: Tensor, *, prefix_mask: Tensor | None = None) -> Tensor:
-        """Return the logits that predict each of ``ids``, float32: position k - 1 predicts the first.
-
-        Args:
-            prefix: The embeddings (B, k, d) before the tokens, k at least 1.
-            ids: The tokens, (B, T).
-            prefix_mask: A bool mask (B, k), False at padding; None: no padding.
-
-        Returns:
-            (B, T, V).
-        """
-        return self.head(self.predicting(prefix, ids, prefix_mask=prefix_mask))
-
     def loss(
         self, prefix: Tensor, ids: Tensor, mask: Tensor, *, prefix_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -291,30 +277,6 @@ class Backbone(LanguageModel):
             [Generation(text=self.decode(one.ids).strip(), ids=tuple(one.ids), score=one.score) for one in row]
             for row in found
         ]
-
-    # Other vocabularies, and the disk
-
-    def with_vocabulary(self, tokenizer: Any, matrix: Tensor, *, head: Tensor | None = None) -> "Backbone":
-        """Return a backbone with another vocabulary on the same body, whose tensors are shared and not copied.
-
-        Args:
-            tokenizer: The new tokenizer.
-            matrix: The input embeddings (V', d) of its tokens.
-            head: The output embeddings (V', d); None: the same as ``matrix``, for models that tie the two.
-
-        Raises:
-            PolygraftError: A matrix has another width than the model, or the model's own head is not tied to its
-                embedding and none is given.
-        """
-        if head is None and not is_tied(self.model):
-            raise PolygraftError(f"{self.name} has an output embedding of its own: a new vocabulary needs one too")
-        needed = (len(matrix), self.width)
-        for given in (matrix, matrix if head is None else head):
-            if given.shape != needed:
-                found = tuple(given.shape)
-                raise PolygraftError(f"embeddings of shape {found} do not fit {self.name}: needed is {needed}")
-        model = replace_vocabulary(self.model, tokenizer, matrix, head)
-        return Backbone(model, tokenizer, name=self.name)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model and tokenizer in transformers' format, weights as safetensors in the dtype they are held in.

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from backbone.checkpoint import load_tensors
 from backbone.errors import PolygraftError
 from backbone.io.files import read_json
 
@@ -63,10 +62,7 @@ def read_trained(folder: Path, expected: Mapping[str, Tensor], tower: str) -> di
         PolygraftError: They cannot be read, or some are missing, too many or of another shape.
     """
     path = folder / WEIGHTS
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise PolygraftError(f"the trained weights {path} cannot be read: {error}") from None
+    tensors = load_tensors(path)
     wanted = {name: tensor.shape for name, tensor in expected.items() if is_trained(name, tower)}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))

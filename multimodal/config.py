@@ -146,7 +146,7 @@ class CaptionerConfig:
         return replace(
             self,
             image_width=encoder.width,
-            grid_width=encoder.grid_width if self.features == "grid" and self.knows_users else 0,
+            grid_width=encoder.grid_shape[1] if self.features == "grid" and self.knows_users else 0,
             text_width=backbone.width,
             text_layers=sizes.num_hidden_layers if self.deep else 0,
             text_heads=sizes.num_attention_heads if self.deep else 0,

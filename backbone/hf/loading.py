@@ -4,7 +4,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ def load_tokenizer(name: str) -> Any:
             raise PolygraftError(f"{name} holds no tokenizer: it has no tokenizer.json")
     if path.is_file():
         return _load_tokenizer_file(path)
-    return _load(name, _read_tokenizer, "a tokenizer", weights=False)
+    return _load(name, AutoTokenizer.from_pretrained, "a tokenizer", weights=False)
 
 
 def _load_tokenizer_file(path: Path) -> Any:
@@ -99,7 +99,10 @@ def _load_tokenizer_file(path: Path) -> Any:
         )
     try:
         with _quiet(bars=False):
-            return _from_sentencepiece(path) if path.suffix == ".model" else _from_json(path)
+            if path.suffix == ".json":
+                return _from_json(path)
+            parts = _FAST.convert_to_native_format(vocab_file=str(path))
+            return _FAST(**{name: part for name, part in parts.items() if name != "vocab_file"})
     except Exception as error:  # the libraries raise many kinds, bare Exception among them
         raise PolygraftError(f"{path} is damaged or no tokenizer: make or download it again") from error
 
@@ -116,18 +119,23 @@ def _from_json(path: Path) -> Any:
     return tokenizer
 
 
-def _from_sentencepiece(path: Path) -> Any:
-    parts = _FAST.convert_to_native_format(vocab_file=str(path))
-    return _FAST(**{name: part for name, part in parts.items() if name != "vocab_file"})
-
-
 def _load(name: str, read: Callable[..., T], kind: str, *, weights: bool = True) -> T:
     """Call ``read`` on a folder, or on a name that the hub's cache or the hub knows; failures become one sentence."""
     folder = _local_folder(name)
     if folder is not None and weights:
         _check_folder(folder)
+    # no code that comes with a model is run
+    settings = {"trust_remote_code": False, "local_files_only": True}
     try:
-        return _read_here_or_from_hub(name, read) if folder is None else read(str(folder), local_files_only=True)
+        try:
+            with _quiet(bars=False):
+                return read(str(folder or name), **settings)
+        except OSError:
+            if folder is not None:
+                raise
+        _ask_hub(name)
+        with _quiet(bars=weights and sys.stderr.isatty()):  # a download may take long
+            return read(name, **{**settings, "local_files_only": False})
     except PolygraftError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError and others
@@ -184,14 +192,6 @@ def _check_folder(folder: Path) -> None:
             raise PolygraftError(f"{file} is truncated or damaged ({error}): copy or train it again") from error
 
 
-def _read_here_or_from_hub(name: str, read: Callable[..., T]) -> T:
-    try:
-        return read(name, local_files_only=True)
-    except OSError:
-        _ask_hub(name)
-        return read(name, local_files_only=False)
-
-
 def _ask_hub(name: str) -> None:
     try:
         huggingface_hub.model_info(name, timeout=10)  # at once, where transformers retries ten times
@@ -205,56 +205,36 @@ def _ask_hub(name: str) -> None:
         raise PolygraftError(f"no model {name!r} on this machine, and {found}: {_ALTERNATIVES}") from error
 
 
-def _read(source: str, *, local_files_only: bool) -> tuple[Any, Any]:
-    with _quiet(bars=_wants_bars(local_files_only)):
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
-        return _read_weights(AutoModelForCausalLM, source, local_files_only), tokenizer
+def _read(source: str, **settings: bool) -> tuple[Any, Any]:
+    tokenizer = AutoTokenizer.from_pretrained(source, **settings)
+    return _read_weights(AutoModelForCausalLM, source, **settings), tokenizer
 
 
-def _read_tokenizer(source: str, *, local_files_only: bool) -> Any:
-    with _quiet(bars=False):
-        return AutoTokenizer.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
-
-
-def _read_describer(source: str, *, local_files_only: bool) -> tuple[Any, Any, Any]:
+def _read_describer(source: str, **settings: bool) -> tuple[Any, Any, Any]:
     # these bring torchvision with them: two seconds that no language model should wait for
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
 
-    settings = {"local_files_only": local_files_only, "trust_remote_code": False}
     processors: Any = AutoProcessor  # untyped, as the next
     image_processors: Any = AutoImageProcessor
-    with _quiet(bars=_wants_bars(local_files_only)):
-        model = _read_weights(AutoModelForImageTextToText, source, local_files_only)
-        processor = processors.from_pretrained(source, **settings)
-        if hasattr(processor, "image_processor"):
-            return model, processor, processor.tokenizer
-        # a vision encoder joined with a text decoder keeps the two apart
-        pixels = image_processors.from_pretrained(source, **settings)
-        return model, pixels, AutoTokenizer.from_pretrained(source, **settings)
+    model = _read_weights(AutoModelForImageTextToText, source, **settings)
+    processor = processors.from_pretrained(source, **settings)
+    if hasattr(processor, "image_processor"):
+        return model, processor, processor.tokenizer
+    # a vision encoder joined with a text decoder keeps the two apart
+    pixels = image_processors.from_pretrained(source, **settings)
+    return model, pixels, AutoTokenizer.from_pretrained(source, **settings)
 
 
-def _wants_bars(local_files_only: bool) -> bool:
-    return not local_files_only and sys.stderr.isatty()  # a download may take long
-
-
-def _read_weights(auto: Any, source: str, local_files_only: bool) -> Any:
+def _read_weights(auto: Any, source: str, **settings: bool) -> Any:
     model, report = auto.from_pretrained(
-        source,
-        dtype="auto",
-        use_safetensors=True,
-        output_loading_info=True,
-        local_files_only=local_files_only,
-        trust_remote_code=False,
+        source, dtype="auto", use_safetensors=True, output_loading_info=True, **settings
     )
-    _check_complete(source, report)  # transformers fills in at random what is missing
-    return model
-
-
-def _check_complete(source: str, report: Mapping[str, Any]) -> None:
+    # transformers would fill in at random what is missing
     absent = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
     if absent:
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
         raise PolygraftError(f"{source} lacks weights that its config.json asks for: {', '.join(absent[:3])}{more}")
+    return model
 
 
 @torch.inference_mode()

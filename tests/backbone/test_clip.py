@@ -71,7 +71,7 @@ def test_pooled_is_open_clips_own_with_and_without_grid(vision, images):
 @pytest.mark.parametrize(("vision", "tokens", "width"), [(VIT, 5, 32), (RESNET, 4, 256), (TIMM, 4, 256)])
 def test_widths_are_those_of_the_features(vision, tokens, width, images):
     encoder = tiny_image_encoder(vision)
-    assert (encoder.width, encoder.grid_tokens, encoder.grid_width) == (WIDTH, tokens, width)
+    assert (encoder.width, *encoder.grid_shape) == (WIDTH, tokens, width)
     features = encoder.encode(images[:2], grid=True)
     assert features.pooled.shape == (2, WIDTH)
     assert features.grid.shape == (2, tokens, width)
@@ -314,7 +314,7 @@ def test_a_folder_may_leave_its_tower_to_a_package(tmp_path):
     tower = tower_tensors("efficientnet-lite0", state)
     assert len(tower) == 294
     assert all(torch.equal(state[name], tensor) for name, tensor in tower.items())
-    assert (encoder.grid_tokens, encoder.grid_width) == (4, 1280)
+    assert encoder.grid_shape == (4, 1280)
 
 
 def test_a_missing_package_is_one_sentence_with_the_pip_line(tmp_path, monkeypatch):

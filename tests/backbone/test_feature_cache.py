@@ -178,14 +178,14 @@ def other_process(folder, encoder, images):
     pid = os.fork()
     if pid == 0:
         cache = FeatureCache(folder, encoder)
-        append = cache.store.append
+        encode = cache._encode
 
-        def slow(tables, keys):
-            append(tables, keys)
+        def slow(waiting):
+            encode(waiting)
             os.write(writer, b".")
             time.sleep(0.03)
 
-        cache.store.append = slow
+        cache._encode = slow
         cache.features(images, batch_size=1)
         os._exit(0)
     os.close(writer)

@@ -4,9 +4,11 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from backbone.gpt2 import Backbone
+from backbone.hf.vocabulary import replace_vocabulary
 
 END = "<|endoftext|>"
 PARAGRAPH = """A cat sits on the mat and looks at the bird. The bird sits on the roof and sings to the cat.
@@ -38,3 +40,13 @@ def tiny_backbone(**overrides: Any) -> Backbone:
     """Return a frozen `tiny_model` with its tokenizer; ``seed`` and options of GPT2Config may be overridden."""
     tokenizer = tiny_tokenizer()
     return Backbone.from_parts(tiny_model(len(tokenizer), **overrides), tokenizer, name="tiny")
+
+
+def predicted_logits(backbone: Backbone, prefix: Tensor, ids: Tensor, **masks: Tensor) -> Tensor:
+    """Return the logits that predict each of ``ids`` after a prefix."""
+    return backbone.head(backbone.predicting(prefix, ids, **masks))
+
+
+def with_vocabulary(backbone: Backbone, tokenizer: Any, rows: Tensor, head: Tensor | None = None) -> Backbone:
+    """Return a backbone with another vocabulary on the same body."""
+    return Backbone(replace_vocabulary(backbone.model, tokenizer, rows, head), tokenizer, name=backbone.name)

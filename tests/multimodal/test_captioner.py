@@ -16,7 +16,7 @@ from multimodal.captioner import Captioner
 from multimodal.config import CaptionerConfig
 from multimodal.training.objective import CaptionObjective
 from multimodal.training.train import train_captioner
-from tests.backbone.tiny import tiny_backbone
+from tests.backbone.tiny import predicted_logits, tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.multimodal.tiny_captioner import paint, tiny_captioner, tiny_config, tiny_set, write_captioner, write_starter
 
@@ -116,7 +116,9 @@ def token_accuracy(captioner, data, shift=0):
     """Share of tokens that are the likeliest one after the true ones, with each image's own or another's features."""
     batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate(range(32))
     with torch.no_grad():
-        logits = captioner.backbone.logits(captioner.prefix(batch.pooled.roll(shift, dims=0)).embeds, batch.ids)
+        logits = predicted_logits(
+            captioner.backbone, captioner.prefix(batch.pooled.roll(shift, dims=0)).embeds, batch.ids
+        )
     right = logits.argmax(dim=-1) == batch.ids
     return right[batch.mask].float().mean().item()
 

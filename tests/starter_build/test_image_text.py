@@ -296,7 +296,7 @@ def test_the_starter_in_the_tree_is_as_recorded(starter):
     folder = starter_path("clip")
     assert starter.digest == json.loads((folder / "training.json").read_text())["digest"]
     assert sum(file.stat().st_size for file in folder.iterdir()) < 13e6
-    assert (starter.width, starter.grid_tokens, starter.grid_width) == (384, 49, 1280)
+    assert (starter.width, *starter.grid_shape) == (384, 49, 1280)
 
 
 def test_the_starter_knows_words_that_belong_together(starter):

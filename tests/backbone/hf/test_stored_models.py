@@ -8,7 +8,7 @@ import torch
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from backbone.hf.stored_models import HEADER, ROWS, save_vocabulary
-from tests.backbone.tiny import tiny_model, tiny_tokenizer
+from tests.backbone.tiny import tiny_model, tiny_tokenizer, with_vocabulary
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def base(tmp_path):
 @pytest.fixture
 def renewed(base):
     rows = torch.randn(len(base.tokenizer) + 5, base.width, generator=torch.Generator().manual_seed(0)).half().float()
-    return base.with_vocabulary(base.tokenizer, rows)
+    return with_vocabulary(base, base.tokenizer, rows)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_vocabulary_on_its_body_is_the_model_again(base, renewed, folder):
 
 def test_a_vocabulary_can_stand_on_a_vocabulary(folder, tmp_path):
     first = Backbone.from_pretrained(str(folder), device="cpu")
-    again = first.with_vocabulary(first.tokenizer, torch.zeros(len(first.tokenizer), first.width))
+    again = with_vocabulary(first, first.tokenizer, torch.zeros(len(first.tokenizer), first.width))
     (tmp_path / "second").mkdir()
     save_vocabulary(tmp_path / "second", again, first)
     loaded = Backbone.from_pretrained(str(tmp_path / "second"), device="cpu")

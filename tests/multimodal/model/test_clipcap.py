@@ -17,7 +17,7 @@ from multimodal.captioner import Captioner
 from multimodal.model.clipcap import Expected, load_state_dict, read_clipcap, tuned_backbone
 from multimodal.model.mapper import build_mapper
 from multimodal.training.objective import CaptionObjective
-from tests.backbone.tiny import tiny_backbone, tiny_model, tiny_tokenizer
+from tests.backbone.tiny import predicted_logits, tiny_backbone, tiny_model, tiny_tokenizer
 from tests.backbone.tiny_clip import WIDTH, tiny_clip, tiny_image_encoder
 from tests.multimodal.model.official_clipcap import ClipCaptionModel, old_state_dict
 from tests.multimodal.tiny_captioner import paint
@@ -59,7 +59,7 @@ def test_prefixes_and_logits_equal_the_authors(kind):
     with torch.no_grad():
         torch.testing.assert_close(captioner.prefix(features).embeds, model.project(features), rtol=0, atol=1e-5)
         theirs = model(tokens, features, labels=tokens).logits[:, 3:-1]
-        ours = captioner.backbone.logits(captioner.prefix(features).embeds, tokens)
+        ours = predicted_logits(captioner.backbone, captioner.prefix(features).embeds, tokens)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
