@@ -9,7 +9,7 @@ from torch import Tensor
 
 from backbone.errors import PolygraftError
 from backbone.feature_cache import CachedFeatures, FeatureCache
-from backbone.gpt2 import Backbone, Tokens
+from backbone.gpt2 import Backbone
 from multimodal.data.posts import Post
 from multimodal.profile.tensors import UserBatch, UserTensors
 
@@ -81,9 +81,9 @@ def gather(posts: Sequence[Post], cache: FeatureCache, *, report: Callable[[str]
     """Encode the images of ``posts``, each once.
 
     Args:
-        posts: images and texts.
-        cache: holds features, or makes them.
-        report: called with one sentence about each image that cannot be read; its posts are left out.
+        posts: The images and texts.
+        cache: The cache that holds features, or makes them.
+        report: Called with one sentence about each image that cannot be read; its posts are left out.
 
     Raises:
         PolygraftError: no image can be read.
@@ -108,13 +108,15 @@ class CaptionBatches:
     """The samples of a training: one caption and its image each. Batches are cut to their longest caption.
 
     Args:
-        data: images and captions.
-        tokens: the captions tokenised, in the same order.
-        users: what is shown of the author of each caption; None: the mapper knows no users.
+        data: The images and captions.
+        backbone: The language model that the captions are tokenised for.
+        max_tokens: Where a caption is cut, the end of text included.
+        users: What is shown of the author of each caption; None: the mapper knows no users.
     """
 
-    def __init__(self, data: CaptionSet, tokens: Tokens, users: UserTensors | None = None) -> None:
+    def __init__(self, data: CaptionSet, backbone: Backbone, max_tokens: int, users: UserTensors | None = None) -> None:
         self._users = users
+        tokens = backbone.encode(data.texts, max_tokens=max_tokens)
         self._features = data.features
         self._rows = data.rows
         # 32 bits hold any id, so that hundreds of thousands of posts stay in memory
@@ -122,15 +124,7 @@ class CaptionBatches:
         self._lengths = tokens.mask.sum(dim=1).cpu()
         self.digest = self._compute_digest()
 
-    @classmethod
-    def tokenize(
-        cls, data: CaptionSet, backbone: Backbone, max_tokens: int, users: UserTensors | None = None
-    ) -> "CaptionBatches":
-        """Tokenise the captions for ``backbone``, each cut at ``max_tokens``, the end of text included."""
-        return cls(data, backbone.encode(data.texts, max_tokens=max_tokens), users)
-
     def __len__(self) -> int:
-        """Return the number of captions."""
         return len(self._rows)
 
     def collate(self, indices: Sequence[int]) -> CaptionBatch:

@@ -55,11 +55,11 @@ class Captioner:
     """Images become captions, in the voice of a user where the mapper knows users.
 
     Args:
-        encoder: frozen, images to features.
-        backbone: frozen language model.
-        mapper: trained, features to a prefix (B, k, d); moved to the language model's device.
-        config: what ``mapper`` was built from.
-        table: the words by which users are known; None: no words are.
+        encoder: The frozen image encoder.
+        backbone: The frozen language model.
+        mapper: The trained part, features to a prefix (B, k, d); moved to the language model's device.
+        config: What ``mapper`` was built from.
+        table: The words by which users are known; None: no words are.
 
     Raises:
         PolygraftError: the frozen models have other widths than ``config``.
@@ -115,12 +115,12 @@ class Captioner:
         """Load a captioner and the frozen models it was trained on.
 
         Args:
-            folder: a checkpoint folder, ``starter`` for the one that ships with the package, or ``starter-personal``
+            folder: A checkpoint folder, ``starter`` for the one that ships with the package, or ``starter-personal``
                 for the one that knows users.
-            device: where to compute; ``auto`` takes CUDA, then MPS, then the CPU.
-            dtype: precision of the frozen language model.
-            backbone: the language model, where it is not found under the name that the checkpoint holds.
-            encoder: the image encoder, likewise.
+            device: Where to compute; ``auto`` takes CUDA, then MPS, then the CPU.
+            dtype: The precision of the frozen language model.
+            backbone: The language model, where it is not found under the name that the checkpoint holds.
+            encoder: The image encoder, likewise.
 
         Raises:
             PolygraftError: the folder is missing, damaged or of another kind; a frozen model is missing or another.
@@ -145,10 +145,10 @@ class Captioner:
         """Write the checkpoint folder: the mapper's weights, the config, and which frozen models they belong to.
 
         Args:
-            folder: where; an older checkpoint there is replaced.
-            card: what people should know; a plain one by default.
-            record: how it was trained, for ``training.json``.
-            with_language_model: put the language model into the folder too, in transformers' format; for one that is
+            folder: The folder; an older checkpoint in it is replaced.
+            card: What people should know; a plain one by default.
+            record: How it was trained, for ``training.json``.
+            with_language_model: Put the language model into the folder too, in transformers' format; for one that is
                 nowhere else. The folder must then be new or empty.
         """
         name = f"{INSIDE}language_model" if with_language_model else lasting_name(self.backbone.name)
@@ -335,11 +335,11 @@ class Captioner:
         """Caption images; returns for each its ``decoding.num_return`` captions with tokens and scores.
 
         Args:
-            images: files, bytes or images of Pillow; or features, which are not encoded again.
-            decoding: how to search for the text; greedy by default.
-            users: in whose voice.
-            personal: how much so: 0 like nobody, 1 as it was learned, above 1 more than that (guidance).
-            batch_size: images at a time.
+            images: Files, bytes or images of Pillow; or features, which are not encoded again.
+            decoding: How to search for the text; greedy by default.
+            users: Whose style the captions are in.
+            personal: The strength of the style: 0 like nobody, 1 as it was learned, above 1 more than that (guidance).
+            batch_size: The number of images at a time.
 
         Raises:
             PolygraftError: an image cannot be read, or see `users`.

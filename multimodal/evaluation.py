@@ -144,12 +144,12 @@ def quality(
     """Return how near captions are to the truths, and how varied.
 
     Args:
-        captions: of each sample.
-        samples: images and truths.
-        form: what texts are compared as; their style is that of the texts as they are.
-        meteor: whether to measure METEOR, which needs Java.
-        report: called with a sentence where it cannot be measured.
-        seed: of the intervals.
+        captions: The caption of each sample.
+        samples: The images and truths.
+        form: What texts are compared as; their style is that of the texts as they are.
+        meteor: Whether to measure METEOR, which needs Java.
+        report: Called with a sentence where it cannot be measured.
+        seed: The seed of the intervals.
     """
     hypotheses, references = _for_metrics(captions, samples, form)
     scores = score(hypotheses, references, meteor=meteor, report=report)
@@ -176,11 +176,11 @@ def copying(
     """Return the shares of n-grams and of whole captions that the user, or anybody in training, has written before.
 
     Args:
-        captions: of each sample.
-        samples: images and authors.
-        past: all posts of the authors; those of a sample's own image are left out.
-        mode: ``history``: later ones are left out too.
-        training: all texts that were learned from.
+        captions: The caption of each sample.
+        samples: The images and authors.
+        past: All posts of the authors; those of a sample's own image are left out.
+        mode: With ``history`` later ones are left out too.
+        training: All texts that were learned from.
     """
     by_user: dict[str, list[Post]] = {}
     for post in past:

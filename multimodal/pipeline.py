@@ -106,27 +106,23 @@ def _reranked(drawn: Sequence[Generation], shown: Context, known: Sequence[str])
 def _open_ahead(encoder: ImageEncoder, paths: Iterable[Path], ahead: int) -> Iterator[tuple[Path, Opened]]:
     """Yield each path with its pixels, or with the sentence that says why it cannot be read."""
 
-    def open_one(path: Path) -> Opened:
+    def open_one(path: Path) -> tuple[Path, Opened]:
         try:
-            return encoder.prepare(open_image(path))
+            return path, encoder.prepare(open_image(path))
         except PolygraftError as error:
-            return str(error)
+            return path, str(error)
 
-    waiting: deque[tuple[Path, Future[Opened]]] = deque()
+    waiting: deque[Future[tuple[Path, Opened]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, "open")
     try:
         for path in paths:
-            waiting.append((path, pool.submit(open_one, path)))
+            waiting.append(pool.submit(open_one, path))
             if len(waiting) > ahead:
-                yield _resolve(*waiting.popleft())
+                yield waiting.popleft().result()
         while waiting:
-            yield _resolve(*waiting.popleft())
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _resolve(path: Path, opened: Future[Opened]) -> tuple[Path, Opened]:
-    return path, opened.result()
 
 
 def one_line(text: str) -> str:

@@ -29,7 +29,7 @@ class SidecarWriter:
     """Writes captions beside images, and never over what is there, unless asked to.
 
     Args:
-        overwrite: whether text files from before may be replaced.
+        overwrite: Whether text files from before may be replaced.
     """
 
     def __init__(self, *, overwrite: bool) -> None:
@@ -71,8 +71,6 @@ SPLITS = ("train", "validation", "test1", "test2")
 
 LayoutName = Literal["auto", "instapic", "yfcc", "redcaps", "folder", "jsonl"]
 
-_NAMED = 3  # how many of many are named in a remark
-
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
@@ -100,9 +98,9 @@ def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | No
     user; the second of those that share an id gets ``~2`` after it, and so on.
 
     Args:
-        source: the file or the folder.
-        layout: how the posts lie there; ``auto`` looks at names, and at how a file begins.
-        report: called with one sentence about each kind of post that is left out or changed: missing images, empty
+        source: The file or the folder.
+        layout: How the posts lie there; ``auto`` looks at names, and at how a file begins.
+        report: Called with one sentence about each kind of post that is left out or changed: missing images, empty
             or endless texts, posts that are there twice, ids that are shared, images without a text.
 
     Raises:
@@ -141,7 +139,7 @@ def _read_folder(folders: Sequence[Path], tell: Report) -> Iterator[DatasetRow]:
             else:
                 bare.append(image)
         if bare:
-            tell(f"{_count(bare, 'image')} without a text left out: {_some(bare)}")
+            tell(f"{_count(bare, 'image')} without a text left out: {some(bare)}")
 
 
 _FOLDER = Layout(
@@ -187,19 +185,19 @@ def _posts(source: Path, layout: Layout, files: Sequence[Path], tell: Report) ->
         ignored |= row.record.keys() - set(_KEYS)
         yield _post(row)
     if ignored:
-        tell(f"{source}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
+        tell(f"{source}: ignored {some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
 
 
 def _post(row: DatasetRow) -> Post:
     for key in ("image", "text"):
         if key not in row.record:
-            found = _some(list(row.record)) or "nothing"
+            found = some(list(row.record)) or "nothing"
             raise MalformedError(f"{row.place} has no {key!r}, only {found}")
         _check(row, key, str, "a text")
     image = row.record["image"]
     if not image or "\0" in image:
         raise MalformedError(f"{row.place} names no image")
-    text = _clean(row.record["text"])
+    text = clean(row.record["text"])
     rest = {key: _optional(row, key) for key in ("user", "time", "id", "split")}
     if rest["split"] and rest["split"] not in SPLITS:
         known = ", ".join(SPLITS)
@@ -214,7 +212,7 @@ def _optional(row: DatasetRow, key: str) -> str:
     if row.record.get(key) is None:
         return ""
     _check(row, key, str | int | float, "a text or a number")
-    return _clean(str(row.record[key]))
+    return clean(str(row.record[key]))
 
 
 def _check(row: DatasetRow, key: str, kind: Any, wanted: str) -> None:
@@ -223,7 +221,8 @@ def _check(row: DatasetRow, key: str, kind: Any, wanted: str) -> None:
         raise MalformedError(f"{row.place} has {str(value)[:40]!r} for {key!r}, which must be {wanted}")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Return a text that UTF-8 can write, without spaces around it."""
     # what JSON's escapes can write but UTF-8 cannot
     return text.encode("utf-8", "replace").decode("utf-8").strip()
 
@@ -232,7 +231,7 @@ def _make_id(image: str, text: str, user: str) -> str:
     # the same on another machine and in another order
     name = Path(image).name if Path(image).is_absolute() else image
     digest = hashlib.sha256("\0".join([user, text]).encode())
-    return f"{_clean(name)}#{digest.hexdigest()[:12]}"
+    return f"{clean(name)}#{digest.hexdigest()[:12]}"
 
 
 def _once(posts: Sequence[Post], tell: Report) -> list[Post]:
@@ -248,9 +247,9 @@ def _with_text(posts: Sequence[Post], tell: Report) -> list[Post]:
     empty = [post.image for post in posts if not post.text]
     long = [post.image for post in posts if len(post.text) > MAX_TEXT]
     if empty:
-        tell(f"{_count(empty, 'post')} without a text left out: {_some(empty)}")
+        tell(f"{_count(empty, 'post')} without a text left out: {some(empty)}")
     if long:
-        tell(f"{_count(long, 'text')} cut at {MAX_TEXT} characters: {_some(long)}")
+        tell(f"{_count(long, 'text')} cut at {MAX_TEXT} characters: {some(long)}")
     return [replace(post, text=post.text[:MAX_TEXT]) for post in posts if post.text]
 
 
@@ -259,7 +258,7 @@ def _with_own_id(posts: Sequence[Post], tell: Report) -> list[Post]:
     given = Counter(post.id for post in posts)
     shared = [id_ for id_, times in given.items() if times > 1]
     if shared:
-        tell(f"{_count(shared, 'id')} shared by posts, distinguished by ~2, ~3 and so on: {_some(shared)}")
+        tell(f"{_count(shared, 'id')} shared by posts, distinguished by ~2, ~3 and so on: {some(shared)}")
     met: Counter[str] = Counter()
     taken = set(given)
     return [post if given[post.id] == 1 else replace(post, id=_own_id(post.id, met, taken)) for post in posts]
@@ -283,7 +282,7 @@ def _with_image(source: Path, posts: Sequence[Post], where: str, tell: Report) -
             f"none of the {len(there)} images that {source} names is there (the first is {missing[0]}): {where}"
         )
     if missing:
-        tell(f"{_count(missing, 'image')} missing: {_some(missing)}")
+        tell(f"{_count(missing, 'image')} missing: {some(missing)}")
     return [post for post in posts if there[post.image]]
 
 
@@ -291,6 +290,7 @@ def _count(items: Sequence[object], noun: str) -> str:
     return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
 
 
-def _some(items: Sequence[object]) -> str:
-    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-    return ", ".join(str(item) for item in items[:_NAMED]) + more
+def some(items: Sequence[object], named: int = 3) -> str:
+    """Name the first few of many."""
+    more = f" and {len(items) - named} more" if len(items) > named else ""
+    return ", ".join(str(item) for item in items[:named]) + more

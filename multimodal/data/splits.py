@@ -134,10 +134,10 @@ def split_posts(
     posts and the folder they lie in do not matter.
 
     Args:
-        posts: all posts.
-        share: part of the images or users that goes to validation; at least one does unless it is 0.
-        by: what is never on both sides.
-        seed: another seed, another split.
+        posts: All posts.
+        share: The part of the images or users that goes to validation; at least one does unless it is 0.
+        by: What is never on both sides.
+        seed: Another seed gives another split.
 
     Returns:
         training and validation posts, each in the order given.
@@ -183,9 +183,9 @@ class Holdout:
         """Say of each post what it is for; the same posts, options and seed give the same answer.
 
         Args:
-            posts: all posts. Where any has a split, those without are for training.
-            seed: another seed, another draw.
-            report: see `multimodal.data.splits.mark_splits`.
+            posts: All posts. Where any has a split, those without are for training.
+            seed: Another seed gives another draw.
+            report: See `multimodal.data.splits.mark_splits`.
 
         Raises:
             UsageError: test posts are to be drawn, but the posts have splits already.

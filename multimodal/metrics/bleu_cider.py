@@ -58,7 +58,7 @@ class CiderD:
     not to be compared over sets or averaged over parts of one, and for a single image it is 0.
 
     Args:
-        references: per image, its reference captions.
+        references: The reference captions of each image.
     """
 
     SIGMA = 6.0

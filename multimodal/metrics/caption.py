@@ -30,10 +30,10 @@ def score(
     """The metrics of a set of captions, free text on both sides, on the scale of pycocoevalcap and equal to it.
 
     Args:
-        hypotheses: the caption of each image, by id.
-        references: the right captions of each image, by id; at least one each.
-        meteor: whether to start Java for METEOR (seconds, and up to 2 GB of memory).
-        report: called with one sentence if METEOR was asked for and cannot be had.
+        hypotheses: The caption of each image, by id.
+        references: The right captions of each image, by id; at least one each.
+        meteor: Whether to start Java for METEOR (seconds, and up to 2 GB of memory).
+        report: Called with one sentence if METEOR was asked for and cannot be had.
 
     Returns:
         ``bleu_1`` to ``bleu_4``, ``rouge_l`` and ``meteor`` in 0..1, ``cider_d`` in 0..10. ``meteor`` is None where it

@@ -38,9 +38,9 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, ti
     """METEOR of the whole set, in 0..1, with the parameters for English and normalised punctuation, as coco-caption.
 
     Args:
-        hypotheses: one tokenized text per image.
-        references: the tokenized texts it is compared with.
-        timeout: seconds after which Java is ended; by default two minutes and a tenth of a second for each image.
+        hypotheses: One tokenized text per image.
+        references: The tokenized texts it is compared with.
+        timeout: The seconds after which Java is ended; by default two minutes and a tenth of a second for each image.
 
     Raises:
         PolygraftError: Java or the jar is missing, or Java failed or did not answer in time.

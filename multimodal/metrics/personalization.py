@@ -52,9 +52,9 @@ def copy_rate(captions: Sequence[str], histories: Sequence[Sequence[str]], train
     not.
 
     Args:
-        captions: what was generated.
-        histories: for each caption, the captions that its user is known by, without that of the same image.
-        training: all captions that were trained on.
+        captions: The captions that were generated.
+        histories: The captions, for each caption, that its user is known by, without that of the same image.
+        training: All captions that were trained on.
 
     Returns:
         Shares in 0..1 of all captions' n-grams, ``own_1`` to ``own_4``, and of captions that are found as a whole,

@@ -96,8 +96,8 @@ def read_clipcap(tensors: Mapping[str, Tensor], expected: Expected) -> ClipCap:
     """Sort a state dict and check it against what is expected of it.
 
     Args:
-        tensors: a state dict of ClipCaptionModel or ClipCaptionPrefix.
-        expected: what it should be.
+        tensors: A state dict of ClipCaptionModel or ClipCaptionPrefix.
+        expected: What it should be.
 
     Raises:
         PolygraftError: it is of another model, or of other sizes; names both.
@@ -208,8 +208,8 @@ def tuned_backbone(backbone: Backbone, tensors: Mapping[str, Tensor]) -> Backbon
     """Return ``backbone`` with other weights; ``backbone`` itself if these are its own, compared in half precision.
 
     Args:
-        backbone: left as it is.
-        tensors: as in `ClipCap`; none: its own.
+        backbone: The language model, left as it is.
+        tensors: The weights as in `ClipCap`; none: its own.
 
     Raises:
         PolygraftError: they belong to a language model of another form.

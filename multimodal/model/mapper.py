@@ -19,10 +19,10 @@ class MLPMapper(nn.Module):
     """One hidden layer of half the output's width, tanh: features (B, dv) to a prefix (B, k, d).
 
     Args:
-        image_width: dv, width of the features.
-        text_width: d, width of the language model.
-        prefix_length: k, number of prefix vectors.
-        norm: starting length of the prefix vectors; None: uncalibrated, ClipCap's own form.
+        image_width: dv, the width of the features.
+        text_width: d, the width of the language model.
+        prefix_length: k, the number of prefix vectors.
+        norm: The starting length of the prefix vectors; None: uncalibrated, ClipCap's own form.
     """
 
     def __init__(self, image_width: int, text_width: int, *, prefix_length: int, norm: float | None = None) -> None:
@@ -45,8 +45,8 @@ class TransformerMapper(nn.Module):
     became of the constants is kept.
 
     Args:
-        config: widths, lengths, layers and heads.
-        norm: starting length of the prefix vectors; None: uncalibrated, ClipCap's own form.
+        config: The widths, lengths, layers and heads.
+        norm: The starting length of the prefix vectors; None: uncalibrated, ClipCap's own form.
     """
 
     def __init__(self, config: CaptionerConfig, *, norm: float | None = None) -> None:
@@ -108,8 +108,8 @@ def build_mapper(config: CaptionerConfig, *, embedding_norm: float = 1.0) -> nn.
     """Return the mapper that ``config`` describes, with fresh weights.
 
     Args:
-        config: with both widths known.
-        embedding_norm: mean length of the language model's word embeddings; no matter when weights are loaded next.
+        config: The config, with both widths known.
+        embedding_norm: The mean length of the language model's word embeddings; no matter when weights are loaded.
     """
     norm = embedding_norm if config.calibrate else None
     if config.mapper == "mlp":

@@ -71,8 +71,8 @@ class CopyHead(nn.Module):
     """Where to copy from, and how much. Steps come as ``[hidden state ; embedding of the token before]``, 2 d wide.
 
     Args:
-        text_width: d, width of the language model.
-        posts: past captions at most.
+        text_width: d, the width of the language model.
+        posts: The largest number of past captions.
     """
 
     def __init__(self, text_width: int, posts: int) -> None:
@@ -102,8 +102,8 @@ class CopyHead(nn.Module):
         """Return the log-probability of copying each token and that of not copying.
 
         Args:
-            steps: (B, T, 2 d) last hidden states and embeddings of the tokens before.
-            memory: what may be copied.
+            steps: The last hidden states and the embeddings of the tokens before, (B, T, 2 d).
+            memory: What may be copied.
 
         Returns:
             (B, T, S), summing to the probability of copying; (B, T), the log-probability that the model speaks itself,
@@ -125,9 +125,9 @@ class CopyHead(nn.Module):
         """Return the log-probabilities of the next token, (R, V): the language model's and the copies' together.
 
         Args:
-            logits: (R, V), the language model's.
-            steps: (R, 2 d), as in `forward`.
-            memory: of R rows.
+            logits: The language model's, (R, V).
+            steps: The states and embeddings of `forward`, (R, 2 d).
+            memory: What may be copied, of R rows.
         """
         copied, spoken = (found[:, 0] for found in self(steps[:, None], memory))
         own = logits.log_softmax(dim=-1) + spoken[:, None]
@@ -139,10 +139,10 @@ class CopyHead(nn.Module):
         """Return the log-probability of each target, (B, T); `mix` without all the other tokens.
 
         Args:
-            own: (B, T), the language model's log-probability of it.
-            targets: (B, T) int64.
-            steps: (B, T, 2 d), as in `forward`.
-            memory: what may be copied.
+            own: The language model's log-probability of it, (B, T).
+            targets: The token ids, (B, T) int64.
+            steps: The states and embeddings of `forward`, (B, T, 2 d).
+            memory: What may be copied.
         """
         copied, spoken = self(steps, memory)
         other = (memory.ids[:, None] != targets[..., None]) | ~memory.mask[:, None]

@@ -116,8 +116,8 @@ class QueryMapping(nn.Module):
     """Learned queries read an image: features -> (B, q, w).
 
     Args:
-        config: widths, queries, layers.
-        width: w.
+        config: The widths, queries, layers.
+        width: The width w.
     """
 
     def __init__(self, config: CaptionerConfig, width: int) -> None:
@@ -222,8 +222,8 @@ class UserMapper(nn.Module):
     """The whole trained part.
 
     Args:
-        config: with all widths known.
-        norm: starting length of the prefix vectors; None: uncalibrated.
+        config: The config, with all widths known.
+        norm: The starting length of the prefix vectors; None: uncalibrated.
     """
 
     def __init__(self, config: CaptionerConfig, *, norm: float | None = None) -> None:

@@ -58,18 +58,15 @@ class UserTensors:
     """The contexts of many images, ready to be cut into batches; kept as flat integers, so that many fit.
 
     Args:
-        contexts: of each image.
-        backbone: whose tokens are counted.
-        past_tokens: tokens of a past caption that are kept, its end counted.
+        contexts: The context of each image.
+        backbone: The language model whose tokens are counted.
+        past_tokens: The tokens of a past caption that are kept, its end counted.
     """
 
     def __init__(self, contexts: Sequence[Context], backbone: Backbone, past_tokens: int) -> None:
         self._contexts = contexts
         self._eos = backbone.eos_id
         self._tokens = _tokens_by_text(contexts, backbone, past_tokens)
-
-    def __len__(self) -> int:
-        return len(self._contexts)
 
     @cached_property
     def digest(self) -> str:
@@ -157,10 +154,10 @@ def word_vectors(table: WordTable, backbone: Backbone, *, hidden: bool = False, 
     """Return a vector for each word, (W, d) float32 on the backbone's device, from the frozen model alone.
 
     Args:
-        table: the words; each is tokenised as it stands within a text.
-        backbone: the frozen language model.
-        hidden: the mean of its last hidden states over a word's tokens, in place of the mean of their embeddings.
-        chunk: words at a time.
+        table: The words; each is tokenised as it stands within a text.
+        backbone: The frozen language model.
+        hidden: Take the mean of its last hidden states over a word's tokens, in place of that of their embeddings.
+        chunk: The number of words at a time.
     """
     rows = []
     for start in range(0, len(table), chunk):

@@ -176,8 +176,8 @@ class WordTable:
         """Count the words of the training users.
 
         Args:
-            texts_by_user: all texts of each user; of users who are tested later, none.
-            limit: words that are kept.
+            texts_by_user: All texts of each user; of users who are tested later, none.
+            limit: The largest number of words that are kept.
         """
         totals: Counter[str] = Counter()
         frequencies: Counter[str] = Counter()

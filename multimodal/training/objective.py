@@ -15,7 +15,7 @@ class CaptionObjective(nn.Module):
     """The mapper, judged by the frozen language model, which is no submodule.
 
     Args:
-        captioner: its mapper is trained in place.
+        captioner: The captioner, whose mapper is trained in place.
 
     Raises:
         PolygraftError: it takes features that are not normalised, which batches do not hold.

@@ -47,13 +47,13 @@ def train_captioner(
     """Train the mapper of ``captioner``.
 
     Args:
-        captioner: fresh, or one to train on.
-        data: images and captions to learn from.
-        config: how; ``eval_every`` and ``patience`` need ``validation``.
-        validation: held-out images: they choose the weights that are kept and stop a collapsed training.
-        folder: keeps the log and the state to resume from; calling again with it continues.
-        users: what is shown of the author of each caption of ``data``, where the mapper knows users.
-        validation_users: likewise of ``validation``.
+        captioner: The captioner, a fresh one or one to train on.
+        data: The images and captions to learn from.
+        config: How it is trained; ``eval_every`` and ``patience`` need ``validation``.
+        validation: The held-out images: they choose the weights that are kept and stop a collapsed training.
+        folder: Keeps the log and the state to resume from; calling again with it continues.
+        users: What is shown of the author of each caption of ``data``, where the mapper knows users.
+        validation_users: Likewise of ``validation``.
 
     Raises:
         CollapseError: the captioner says the same about nearly all validation images.
@@ -61,7 +61,7 @@ def train_captioner(
     """
     evaluate = CaptionValidation(captioner, validation, users=validation_users) if validation else None
     shown = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
-    batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, shown)
+    batches = CaptionBatches(data, captioner.backbone, captioner.config.max_tokens, shown)
     result = fit(CaptionObjective(captioner), batches, config, folder=folder, evaluate=evaluate)
     # a fresh mapper: under FSDP2 the one that was trained stays in shards, while the result is whole on every process
     mapper = build_mapper(captioner.config)
@@ -80,9 +80,9 @@ def describe(trained: TrainedCaptioner, *, title: str, source: str) -> ModelCard
     """Return the card of a trained captioner.
 
     Args:
-        trained: what `train_captioner` gave.
-        title: heading of the card.
-        source: where the posts came from.
+        trained: What `train_captioner` gave.
+        title: The heading of the card.
+        source: Where the posts came from.
     """
     config, result = trained.captioner.config, trained.result
     limits = "It knows the kind of image and the kind of caption it was trained on, and no others."

@@ -28,9 +28,9 @@ class CollapseGuard:
     One caption for all is the commonest way in which prefix captioners fail, and their loss does not show it.
 
     Args:
-        truths: the true caption of each image watched. Data with few captions cannot be asked for many.
-        least: smallest share of distinct captions, as a part of the share among ``truths``.
-        grace: low shares in a row that are let pass: a healthy training too begins with a few captions for all.
+        truths: The true caption of each image watched. Data with few captions cannot be asked for many.
+        least: The smallest share of distinct captions, as a part of the share among ``truths``.
+        grace: The low shares in a row that are let pass: a healthy training too begins with a few captions for all.
     """
 
     def __init__(self, truths: Sequence[str], *, least: float = 0.25, grace: int = 4) -> None:
@@ -73,13 +73,13 @@ class CaptionValidation:
     of greedy captions, and ``score``, by which the best weights are kept: CIDEr-D, and where that is equal the loss.
 
     Args:
-        captioner: whose mapper is trained.
-        data: held-out images and their captions.
-        users: what is shown of the author of each caption. Then each caption is a sample, with one truth; else each
+        captioner: The captioner whose mapper is trained.
+        data: The held-out images and their captions.
+        users: What is shown of the author of each caption. Then each caption is a sample, with one truth; else each
             image is, with all its captions as truths.
-        grace: see `CollapseGuard`.
-        images: how many images are captioned at most, spread evenly over ``data``; the loss takes all.
-        batch_size: images at a time.
+        grace: See `CollapseGuard`.
+        images: How many images are captioned at most, spread evenly over ``data``; the loss takes all.
+        batch_size: The number of images at a time.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class CaptionValidation:
         own = self._copy.part
         self._captioner = Captioner(captioner.encoder, captioner.backbone, own, captioner.config, captioner.table)
         tensors = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
-        self._batches = CaptionBatches.tokenize(data, captioner.backbone, captioner.config.max_tokens, tensors)
+        self._batches = CaptionBatches(data, captioner.backbone, captioner.config.max_tokens, tensors)
         self._batch_size = batch_size
         samples = len(data.features) if users is None else len(data.rows)
         shown = range(0, samples, math.ceil(samples / images))

@@ -11,13 +11,14 @@ from backbone.feature_cache import FeatureCache
 from backbone.io.files import read_data, read_objects
 from multimodal.batches import gather
 from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC
-from multimodal.data.posts import MAX_TEXT, Post, Report, load_posts
+from multimodal.data.posts import MAX_TEXT, Post, Report, clean, load_posts, some
 from multimodal.profile.profile import Profile, latest
 from multimodal.users.contexts import pasts
 from multimodal.users.neighbors import Community
 
 _PROFILE = re.compile(rb'\s*\{\s*"format"\s*:')
 _SHAPE = 'each line is an object like {"image": "a.jpg", "text": "..."}, or without image on every line'
+_KEYS = ("text", "user", "time")
 _NAMED = 5  # users that are named of many
 _NOWHERE = Path()  # the image of a post that has none
 
@@ -133,27 +134,19 @@ def _read_texts(source: Path) -> list[Post]:
     for place, record in rows:
         if not isinstance(record.get("text"), str):
             raise PolygraftError(f"{place} has no text under 'text': {_SHAPE}")
-        text, user, time = (_clean(record.get(key)) for key in ("text", "user", "time"))
+        text, user, time = (clean(str(record[key])) if record.get(key) is not None else "" for key in _KEYS)
         posts += [Post(image=_NOWHERE, text=text[:MAX_TEXT], user=user, time=time)] if text else []
     if rows and not posts:
         raise PolygraftError(f"no post of {source} has a text: there is nothing to know the user by")
     return posts
 
 
-def _clean(value: object) -> str:
-    # what JSON's escapes can write but UTF-8 cannot
-    return "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8").strip()
-
-
 def _of_user(posts: Sequence[Post], user: str, source: Path) -> list[Post]:
     users = sorted({post.user for post in posts} - {""})
     if user and user not in users:
-        raise PolygraftError(f"{source} has no post of {user!r}: its users are {_some(users) or 'not named'}")
+        raise PolygraftError(f"{source} has no post of {user!r}: its users are {some(users, _NAMED) or 'not named'}")
     if not user and len(users) > 1:
-        raise PolygraftError(f"{source} holds posts of {len(users)} users: name one with --user-name ({_some(users)})")
+        raise PolygraftError(
+            f"{source} holds posts of {len(users)} users: name one with --user-name ({some(users, _NAMED)})"
+        )
     return [post for post in posts if not user or post.user == user]
-
-
-def _some(users: Sequence[str]) -> str:
-    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
-    return ", ".join(users[:_NAMED]) + more

@@ -51,7 +51,7 @@ def starter(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_equals_one_written_out_token_by_token(data, kind):
     captioner = tiny_captioner(mapper=kind)
-    batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate([3, 0, 7])
+    batch = CaptionBatches(data, captioner.backbone, 16).collate([3, 0, 7])
     total = 0.0
     for row in range(3):
         ids = batch.ids[row][batch.mask[row]]
@@ -66,7 +66,7 @@ def test_the_loss_equals_one_written_out_token_by_token(data, kind):
 
 
 def test_padding_changes_no_loss(captioner, data):
-    batches = CaptionBatches.tokenize(data, captioner.backbone, 16)
+    batches = CaptionBatches(data, captioner.backbone, 16)
     together, _ = captioner.loss(batches.collate(range(8)))
     alone = [captioner.loss(batches.collate([i]))[0] for i in range(8)]
     torch.testing.assert_close(together, torch.stack(alone).sum())
@@ -75,25 +75,25 @@ def test_padding_changes_no_loss(captioner, data):
 def test_captions_are_scored_to_the_end_of_text_and_cut_without_it(captioner, data):
     eos = captioner.backbone.eos_id
     for limit in (16, 4):
-        batch = CaptionBatches.tokenize(data, captioner.backbone, limit).collate([0])
+        batch = CaptionBatches(data, captioner.backbone, limit).collate([0])
         ids = batch.ids[0][batch.mask[0]].tolist()
         assert (ids[-1] == eos, len(ids) <= limit) == (limit == 16, True)
 
 
 def test_the_objective_is_the_loss_and_trains_the_mapper_alone(captioner, data):
     objective = CaptionObjective(captioner)
-    batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate([1, 2])
+    batch = CaptionBatches(data, captioner.backbone, 16).collate([1, 2])
     torch.testing.assert_close(objective(batch), captioner.loss(batch))
     assert {name.split(".")[0] for name in objective.state_dict()} == {"mapper"}
     assert objective.health()["prefix_over_embedding"] == pytest.approx(1.0, rel=0.1)
 
 
 def test_batches_are_a_function_of_their_indices(captioner, data):
-    batches = [CaptionBatches.tokenize(data, captioner.backbone, 16) for _ in range(2)]
+    batches = [CaptionBatches(data, captioner.backbone, 16) for _ in range(2)]
     first, second = (one.collate([4, 9]) for one in batches)
     assert torch.equal(first.ids, second.ids)
     assert torch.equal(first.pooled, data.features.take([4, 9]).pooled)
-    assert batches[0].digest == batches[1].digest != CaptionBatches.tokenize(data, captioner.backbone, 5).digest
+    assert batches[0].digest == batches[1].digest != CaptionBatches(data, captioner.backbone, 5).digest
 
 
 def test_images_that_are_held_out_leave_the_training_under_any_name(tmp_path, captioner):
@@ -114,7 +114,7 @@ def overfit(data):
 
 def token_accuracy(captioner, data, shift=0):
     """Share of tokens that are the likeliest one after the true ones, with each image's own or another's features."""
-    batch = CaptionBatches.tokenize(data, captioner.backbone, 16).collate(range(32))
+    batch = CaptionBatches(data, captioner.backbone, 16).collate(range(32))
     with torch.no_grad():
         logits = predicted_logits(
             captioner.backbone, captioner.prefix(batch.pooled.roll(shift, dims=0)).embeds, batch.ids
@@ -140,7 +140,7 @@ def test_training_changes_the_mapper_and_no_bit_of_the_frozen_parts(data, kind):
     captioner = tiny_captioner(mapper=kind)
     before = [p.clone() for m in (captioner.backbone.model, captioner.encoder.model) for p in m.parameters()]
     mapper = {name: p.clone() for name, p in captioner.mapper.named_parameters()}
-    batches = CaptionBatches.tokenize(data, captioner.backbone, 16)
+    batches = CaptionBatches(data, captioner.backbone, 16)
     fit(CaptionObjective(captioner), batches, TrainConfig(steps=50, batch_size=4, lr=1e-3))
     after = [p for m in (captioner.backbone.model, captioner.encoder.model) for p in m.parameters()]
     assert all(torch.equal(old, new) and new.grad is None for old, new in zip(before, after, strict=True))

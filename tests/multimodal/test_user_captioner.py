@@ -81,7 +81,7 @@ def pooled(data):
 
 def batches(captioner, data, users, past_tokens=None):
     tensors = UserTensors(users, captioner.backbone, past_tokens or captioner.config.past_tokens)
-    return CaptionBatches.tokenize(data, captioner.backbone, 16, tensors)
+    return CaptionBatches(data, captioner.backbone, 16, tensors)
 
 
 # Whose voice
@@ -241,7 +241,7 @@ def test_the_digest_of_the_batches_names_what_is_shown(data, shown, table):
         )
     ]
     assert digests[0] == digests[1] and len(set(digests)) == 4
-    assert CaptionBatches.tokenize(data, captioner.backbone, 16).digest not in digests
+    assert CaptionBatches(data, captioner.backbone, 16).digest not in digests
 
 
 def test_validation_takes_each_caption_with_its_own_user(trained, data, shown):
