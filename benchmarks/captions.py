@@ -7,48 +7,35 @@ Controls see no image (the best single caption; the captioner's own captions ass
 over the seeds and their standard deviation.
 """
 
-import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-from backbone.errors import UsageError
-from scripts._app.cli import Device, Json, emit, remark, run_file
+from benchmarks.common import BenchmarkOptions, check_options, print_table, summary
+from scripts._app.cli import Device, remark, run_file
 
 if TYPE_CHECKING:
     from starter_build.starter.captioners import CaptionData
 
-FIGURES = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
-MAPPERS = ("mlp", "transformer")
-
-Figures = dict[str, float]
+_METRICS = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(BenchmarkOptions):
     """What to train, and where."""
 
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of weights and sample order."""
-    mappers: tuple[str, ...] = MAPPERS
+    mappers: tuple[Literal["mlp", "transformer"], ...] = ("mlp", "transformer")
     """mlp, transformer."""
     beams: int = 1
     """Beams of the captions that are scored; 1: greedy decoding."""
     work: Path = Path("~/.cache/polygraft/starter")
     """Folder of features and unfinished runs."""
-    data: Path = Path("~/.cache/polygraft/data")
-    """Folder of fetched packages."""
     device: Device = "auto"
-    json: Json = False
 
     def __post_init__(self) -> None:
-        if not self.seeds:
-            raise UsageError("seeds is empty: give at least one")
-        for name in self.mappers:
-            if name not in MAPPERS:
-                raise UsageError(f"mappers holds {name!r}, allowed are {' and '.join(MAPPERS)}")
+        super().__post_init__()
+        check_options(self, "beams")
 
 
 def main(options: Options) -> int:
@@ -56,91 +43,55 @@ def main(options: Options) -> int:
     from backbone.clip import ImageEncoder
     from starter_build.starter.captioners import caption_data
 
-    work = options.work.expanduser()
-    data = caption_data(options.data.expanduser(), work, ImageEncoder.from_pretrained(device=options.device))
-    rows: dict[str, list[dict[str, Figures]]] = {}
-    for name, texts in _controls(data).items():
-        rows[name] = [_score(texts, data["test"])]
+    data = caption_data(options.data, options.work, ImageEncoder.from_pretrained(device=options.device))
+    runs = _controls(data)
     for mapper in options.mappers:
-        for seed in options.seeds:
-            texts = _captions(options, data, work, mapper, seed)
-            rows.setdefault(f"{mapper} mapper", []).append(_score(texts, data["test"]))
-            rows.setdefault(f"{mapper} mapper, shuffled images", []).append(_score(_dealt(texts), data["test"]))
-    _print(rows, options.json)
+        own = [_captions(options, data, mapper, seed) for seed in options.seeds]
+        # each image gets the caption of another, at a fixed distance in the list
+        moved = [[*texts[len(texts) // 2 :], *texts[: len(texts) // 2]] for texts in own]
+        runs |= {f"{mapper} mapper": own, f"{mapper} mapper, shuffled images": moved}
+    for subset in ("all", *sorted(set(data["test"].sets))):
+        rows = {
+            name: {"seeds": len(texts), **summary([_figures(one, data["test"], subset) for one in texts])}
+            for name, texts in runs.items()
+        }
+        print_table(subset, rows, head="captions", as_json=options.json)
     return 0
 
 
-def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[str]]:
-    from benchmarks.captioning.baselines import best_single_caption, nearest_captions
+def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[list[str]]]:
+    from benchmarks.captioning.conditions import best_single_caption, nearest_captions
 
     training, test = data["train"].captions, data["test"].captions
     single = best_single_caption(training, data["validation"].captions)
     pooled = test.features.take(range(len(test.features))).pooled
     return {
-        f"best single caption ({single!r})": [single] * len(test.features),
-        "nearest training image's caption": nearest_captions(training, pooled),
+        f"best single caption ({single!r})": [[single] * len(test.features)],
+        "nearest training image's caption": [nearest_captions(training, pooled)],
     }
 
 
-def _captions(options: Options, data: "Mapping[str, CaptionData]", work: Path, mapper: str, seed: int) -> list[str]:
+def _captions(options: Options, data: "Mapping[str, CaptionData]", mapper: str, seed: int) -> list[str]:
     """Train one captioner (or load what an earlier call trained) and caption the test images."""
     from backbone.generation.config import Decoding
     from starter_build.starter.captioners import starter_run
 
     remark(f"{mapper} mapper, seed {seed}")
-    captioner = starter_run(dict(data), work, mapper=mapper, seed=seed, device=options.device).captioner
+    captioner = starter_run(dict(data), options.work, mapper=mapper, seed=seed, device=options.device).captioner
     features = data["test"].captions.features
     pooled = features.take(range(len(features))).pooled
     decoding = Decoding(beams=options.beams, max_tokens=20)
     return [texts[0] for texts in captioner.caption(pooled, decoding, batch_size=64)]
 
 
-def _dealt(texts: Sequence[str]) -> list[str]:
-    """Give each image the caption of another, at a fixed distance in the list."""
-    half = len(texts) // 2
-    return [*texts[half:], *texts[:half]]
-
-
-def _score(texts: Sequence[str], test: "CaptionData") -> dict[str, Figures]:
-    """Return the figures over all test images and over each set."""
+def _figures(texts: Sequence[str], test: "CaptionData", subset: str) -> dict[str, float]:
     from multimodal.metrics.caption import score
 
     references = test.captions.references(range(len(texts)))
-    found = {}
-    for name in ("all", *sorted(set(test.sets))):
-        chosen = [i for i in range(len(texts)) if name in ("all", test.sets[i])]
-        figures = score({str(i): texts[i] for i in chosen}, {str(i): references[i] for i in chosen}, meteor=False)
-        found[name] = {key: float(figures[key] or 0.0) for key in FIGURES} | {
-            "distinct": len({texts[i] for i in chosen}) / len(chosen)
-        }
-    return found
-
-
-def _print(rows: Mapping[str, Sequence[Mapping[str, Figures]]], as_json: bool) -> None:
-    for subset in next(iter(rows.values()))[0]:
-        table = {name: _summary([run[subset] for run in runs]) for name, runs in rows.items()}
-        if as_json:
-            emit(json.dumps({"images": subset, "rows": table}, ensure_ascii=False))
-            continue
-        emit(f"\n{subset}\n\n| captions | seeds | " + " | ".join((*FIGURES, "distinct")) + " |")
-        emit("|---" * (len(FIGURES) + 3) + "|")
-        for name, summary in table.items():
-            cells = [_cell(summary[figure]) for figure in (*FIGURES, "distinct")]
-            emit(f"| {name} | {len(rows[name])} | " + " | ".join(cells) + " |")
-
-
-def _summary(runs: Sequence[Figures]) -> dict[str, Any]:
-    return {
-        figure: {
-            "mean": round(statistics.mean(run[figure] for run in runs), 4),
-            "sd": round(statistics.stdev([run[figure] for run in runs]), 4) if len(runs) > 1 else None,
-        }
-        for figure in runs[0]
-    }
-
-
-def _cell(value: Mapping[str, Any]) -> str:
-    return f"{value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] is not None else "")
+    chosen = [i for i in range(len(texts)) if subset in ("all", test.sets[i])]
+    found = score({str(i): texts[i] for i in chosen}, {str(i): references[i] for i in chosen}, meteor=False)
+    metrics = {name: float(found[name] or 0.0) for name in _METRICS}
+    return metrics | {"distinct": len({texts[i] for i in chosen}) / len(chosen)}
 
 
 if __name__ == "__main__":

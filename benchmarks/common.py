@@ -1,31 +1,89 @@
-"""Runs of one system with different seeds: what their files are called, and their figures over the seeds.
+"""What the benchmarks share: options, a cache of results, figures over seeds, tables, and seconds taken in turn."""
 
-Seconds that things take, measured so that they can be compared: in one run, in turn, several times over.
-"""
-
+import hashlib
+import json
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from scripts._app.cli import progress
-
-
-class HasFigures(Protocol):
-    """A run with figures."""
-
-    def figures(self) -> Mapping[str, float]:
-        """Return them by name."""
+from backbone.errors import UsageError
+from backbone.io.files import atomic_file, write_json
+from scripts._app.cli import Json, emit, progress
 
 
-def file_name(system: str, seed: int) -> str:
-    """Return what is in the way of no file system."""
-    return f"{''.join(c if c.isalnum() else '-' for c in system)}-{seed}"
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """Options of every benchmark that trains."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of training."""
+    work: Path = Path("~/.cache/polygraft/benchmark")
+    """Folder of features, runs and results; what is there is not made again."""
+    data: Path = Path("~/.cache/polygraft/data")
+    """Folder of fetched packages."""
+    json: Json = False
+
+    def __post_init__(self) -> None:
+        check_options(self, "seeds", least=0)
+        for name in ("work", "data"):
+            object.__setattr__(self, name, getattr(self, name).expanduser())
 
 
-def summary(runs: Sequence[HasFigures]) -> dict[str, tuple[float, float | None]]:
-    """Return the mean of each figure over seeds, and the standard deviation where there are several."""
-    figures = [run.figures() for run in runs]
+def check_options(options: object, *names: str, least: float = 1) -> None:
+    """Refuse options that hold nothing, or a number that is too small.
+
+    Args:
+        options: The options of a command.
+        names: The options to look at: numbers, or tuples, which hold one thing at least.
+        least: The smallest number that is allowed.
+
+    Raises:
+        UsageError: It names the first option that is wrong.
+    """
+    for name in names:
+        value = getattr(options, name)
+        values = value if isinstance(value, tuple) else (value,)
+        if not values:
+            raise UsageError(f"{name} is empty: give at least one")
+        if wrong := [one for one in values if isinstance(one, int | float) and one < least]:
+            raise UsageError(f"{name} is {wrong[0]}, allowed is {least} or more")
+
+
+# Results are kept
+
+
+def cache_path(folder: Path, name: str, *settings: object) -> Path:
+    """Return the path for what is made under some settings.
+
+    Args:
+        folder: The folder of the cache.
+        name: The name by which a person finds the file.
+        settings: Everything that determines the result: options, seeds, digests of models and data. Their `repr` is
+            hashed.
+    """
+    digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+    return folder / f"{re.sub(r'[^a-zA-Z0-9]+', '-', name)}-{digest}"
+
+
+def cached(path: Path, make: Callable[[], Any]) -> Any:
+    """Return the JSON value in a file; on the first call it is made and written."""
+    if not path.exists():
+        value = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as partial:
+            write_json(partial, value)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# Figures
+
+
+def summary(figures: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float | None]]:
+    """Return the mean of each figure over runs with different seeds, and the standard deviation of several."""
     return {
         name: (
             statistics.fmean(one[name] for one in figures),
@@ -35,9 +93,59 @@ def summary(runs: Sequence[HasFigures]) -> dict[str, tuple[float, float | None]]
     }
 
 
-def cell(mean: float, deviation: float | None = None) -> str:
-    """Return mean and standard deviation as a table shows them."""
-    return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else "")
+def print_table(
+    title: str,
+    rows: Mapping[str, Mapping[str, Any]],
+    *,
+    as_json: bool,
+    head: str = "",
+    digits: int = 3,
+    out: Path | None = None,
+) -> None:
+    """Print a table as markdown, or as one JSON object.
+
+    Args:
+        title: The line above the table.
+        rows: The cells of each row by column: numbers, texts, a mean with its deviation, or an `Interval`. A row may
+            lack columns of others.
+        as_json: Whether to print JSON.
+        head: The head of the column of row names; names of several columns have " | " between them.
+        digits: The decimals of real numbers.
+        out: A file to append the JSON object to.
+    """
+    line = json.dumps({"table": title, "rows": rows}, ensure_ascii=False)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    if as_json:
+        emit(line)
+        return
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    width = len(columns) + head.count(" | ") + 1
+    emit(f"\n**{title}**\n\n| {' | '.join([head, *columns])} |\n{'|---' * width}|")
+    for name, row in rows.items():
+        emit(f"| {' | '.join([name, *(_cell(row.get(column), digits) for column in columns)])} |")
+
+
+def _cell(value: Any, digits: int) -> str:
+    match value:
+        case None:
+            return ""
+        case (mean, None):
+            return _cell(mean, digits)
+        case (mean, deviation):
+            return f"{_cell(mean, digits)} ± {_cell(deviation, digits)}"
+        case (mean, low, high):
+            return f"{_cell(mean, digits)} ({_cell(low, digits)} to {_cell(high, digits)})"
+        case float():
+            return f"{value:.{digits}f}"
+        case int():
+            return f"{value:,}"
+    return str(value)
+
+
+# Seconds
 
 
 def medians(runs: Sequence[Callable[[], object]], repeats: int, label: str) -> list[float]:

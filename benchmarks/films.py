@@ -8,21 +8,21 @@ right narration is given is measured, too. Beside it stands the plain way: every
 `pip install ".[bench]"`; fetches some 800 MB of packages the first time.
 """
 
-import json
 import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.errors import UsageError
-from scripts._app.cli import Device, Json, emit, progress, run_file
+from benchmarks.common import BenchmarkOptions, cache_path, cached, check_options, print_table
+from scripts._app.cli import Device, progress, run_file
 from scripts._app.videos import NarratorSource, vocabulary_folder
 from video.config import NarrateOptions
 
 if TYPE_CHECKING:
-    from benchmarks.video.composed import Part
+    from benchmarks.video.long_videos import CutAgreement, Part
     from video.narrator import Narrator
     from video.timeline.narrate import Narrated
     from video.vocabulary.vocabulary import NarrationVocabulary
@@ -39,7 +39,7 @@ _PARTS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(BenchmarkOptions):
     """What is narrated, and by which narrator."""
 
     model: str = "starter"
@@ -50,16 +50,11 @@ class Options:
     """Each composes videos anew."""
     videos: int = 10
     """Composed videos a seed, of eight parts each."""
-    work: Path = Path("~/.cache/polygraft/benchmark")
-    """Folder of features and composed videos."""
-    data: Path = Path("~/.cache/polygraft/data")
-    """Folder of fetched packages."""
     device: Device = "auto"
-    json: Json = False
 
     def __post_init__(self) -> None:
-        if not self.seeds or self.videos < 1:
-            raise UsageError(f"seeds are {self.seeds} and videos {self.videos}, allowed is 1 or more of each")
+        super().__post_init__()
+        check_options(self, "videos")
 
 
 def main(options: Options) -> int:
@@ -73,80 +68,74 @@ def main(options: Options) -> int:
 
 def _bunny(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabulary") -> None:
     """Print how near spans of Big Buck Bunny end to its cuts."""
-    from benchmarks.video.cuts import agreement, by_chance, shot_cuts
-    from starter_build.datasets.videos import BUNNY_SCENES, big_buck_bunny
+    from benchmarks.video.long_videos import BUNNY_SCENES, agreement, big_buck_bunny, by_chance, shot_cuts
 
-    video = big_buck_bunny(options.data.expanduser())
+    video = big_buck_bunny(options.data)
     true = shot_cuts(video)
-    cache = options.work.expanduser() / "features"
-    rows = []
+    rows = {}
     for way, narrating in WAYS.items():
-        narrated = narrator.narrate_encoded(narrator.encode_video(video, narrating, cache=cache), vocabulary)
+        encoded = narrator.encode_video(video, narrating, cache=options.work / "features")
+        narrated = narrator.narrate_encoded(encoded, vocabulary)
         cuts = _cuts(narrated)
-        row: dict[str, Any] = {"way": way, "spans": len(narrated), "true cuts": len(true)}
+        row: dict[str, Any] = {"spans": len(narrated), "true cuts": len(true)}
         for tolerance in _TOLERANCES:
-            near = agreement(cuts, true, tolerance)
-            row |= {f"precision {tolerance}": near.precision, f"recall {tolerance}": near.recall}
-            row |= {f"F1 {tolerance}": near.f1}
+            row |= _figures(agreement(cuts, true, tolerance), tolerance)
         row["F1 by chance 1.0"] = by_chance(len(cuts), narrated[-1].stop, true, 1.0, seed=0)
-        ends = [time for scene in BUNNY_SCENES for time in (scene.start, scene.stop)]
-        row["median distance of scenes"] = statistics.median(min(abs(cut - end) for cut in cuts) for end in ends)
-        rows.append(row)
-    _table(options, "Big Buck Bunny", rows)
+        if cuts:
+            ends = [time for scene in BUNNY_SCENES for time in scene]
+            row["median distance of scenes"] = statistics.median(min(abs(cut - end) for cut in cuts) for end in ends)
+        rows[way] = row
+    print_table("Big Buck Bunny", rows, head="way", digits=2, as_json=options.json)
 
 
 def _composed(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabulary") -> None:
     """Print the same, and what is said meanwhile, of videos composed of parts."""
-    from benchmarks.video.cuts import agreement
+    from benchmarks.video.long_videos import agreement
 
-    work = options.work.expanduser()
-    videos = _videos(options, work / "composed")
-    rows = []
+    videos = _videos(options)
+    rows = {}
     for way, narrating in WAYS.items():
-        each: dict[str, list[float]] = {}
+        each = []
         for video, parts in progress(videos, way):
-            narrated = narrator.narrate_encoded(
-                narrator.encode_video(video, narrating, cache=work / "features"), vocabulary
-            )
-            near = agreement(_cuts(narrated), [part.start for part in parts[1:]], 1.0)
-            own = {"precision 1.0": near.precision, "recall 1.0": near.recall, "F1 1.0": near.f1}
-            own |= {
-                "spans": float(len(narrated)),
-                "true parts": float(len(parts)),
-                "time narrated right": _right(narrated, parts),
-            }
-            for name, value in own.items():
-                each.setdefault(name, []).append(value)
-        rows.append({"way": way} | {name: statistics.fmean(values) for name, values in each.items()})
-    _table(options, f"{len(videos)} composed videos", rows)
+            encoded = narrator.encode_video(video, narrating, cache=options.work / "features")
+            narrated = narrator.narrate_encoded(encoded, vocabulary)
+            figures = _figures(agreement(_cuts(narrated), [part.start for part in parts[1:]], 1.0), 1.0)
+            counts = {"spans": float(len(narrated)), "true parts": float(len(parts))}
+            each.append(figures | counts | {"time narrated right": _right(narrated, parts)})
+        rows[way] = {name: statistics.fmean(one[name] for one in each) for name in each[0]}
+    print_table(f"{len(videos)} composed videos", rows, head="way", digits=2, as_json=options.json)
 
 
-def _videos(options: Options, folder: Path) -> "list[tuple[Path, list[Part]]]":
+def _figures(near: "CutAgreement", tolerance: float) -> dict[str, float]:
+    found = {"precision": near.precision, "recall": near.recall, "F1": near.f1}
+    return {f"{name} {tolerance}": value for name, value in found.items()}
+
+
+def _videos(options: Options) -> "list[tuple[Path, list[Part]]]":
     """Compose the videos, of moving emoji that the starter has held out."""
-    from benchmarks.video.composed import Part, compose
+    from benchmarks.video.long_videos import Part
     from starter_build.datasets.emoji_clips import emoji_clips
     from starter_build.datasets.splits import load_splits
     from video.vocabulary.narrations import clean
 
     sides = load_splits()
-    clips = [
-        clip for clip in emoji_clips(options.data.expanduser()) if sides.get(f"emoji/fluent/{clip.code}") == "test"
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
+    clips = [clip for clip in emoji_clips(options.data) if sides.get(f"emoji/fluent/{clip.code}") == "test"]
     videos = []
     for seed in options.seeds:
         for number in range(options.videos):
             chosen = random.Random(f"{seed}-{number}").sample(clips, _PARTS)
-            target, record = folder / f"{seed}-{number}.webp", folder / f"{seed}-{number}.json"
-            if not record.exists():
-                shown = [(clip.video, clean(clip.names[0])) for clip in chosen]
-                parts = compose(shown, target, seed=1000 * seed + number)
-                record.write_text(
-                    json.dumps([[str(p.video), p.text, p.start, p.stop] for p in parts]), encoding="utf-8"
-                )
-            rows = json.loads(record.read_text(encoding="utf-8"))
-            videos.append((target, [Part(video=Path(a), text=b, start=c, stop=d) for a, b, c, d in rows]))
+            shown = [(clip.video, clean(clip.names[0])) for clip in chosen]
+            target = cache_path(options.work / "composed", f"{seed}-{number}", shown).with_suffix(".webp")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            rows = cached(target.with_suffix(".json"), partial(_compose, shown, target, 1000 * seed + number))
+            videos.append((target, [Part(Path(video), *rest) for video, *rest in rows]))
     return videos
+
+
+def _compose(shown: "Sequence[tuple[Path, str]]", target: Path, seed: int) -> list[Any]:
+    from benchmarks.video.long_videos import compose
+
+    return [(str(part.video), *part[1:]) for part in compose(shown, target, seed=seed)]
 
 
 def _cuts(narrated: "Sequence[Narrated]") -> list[float]:
@@ -162,19 +151,6 @@ def _right(narrated: "Sequence[Narrated]", parts: "Sequence[Part]") -> float:
         if span.text == part.text
     )
     return both / parts[-1].stop
-
-
-def _table(options: Options, title: str, rows: list[dict[str, Any]]) -> None:
-    if options.json:
-        for row in rows:
-            emit(json.dumps({"films": title} | row, ensure_ascii=False))
-        return
-    emit(f"\n**{title}**\n")
-    emit("| " + " | ".join(rows[0]) + " |")
-    emit("|---" * len(rows[0]) + "|")
-    for row in rows:
-        cells = (f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values())
-        emit("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -12,21 +12,18 @@ of corpus build. Fetches some 140 MB of packages the first time. Interrupted, it
 again: what was made and trained is kept in the work folder.
 """
 
-import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from backbone.errors import UsageError
-from benchmarks.common import cell, summary
+from benchmarks.common import BenchmarkOptions, check_options, print_table, summary
 from benchmarks.multilingual.speed import Measurement
-from scripts._app.cli import Json, emit, run_file
+from scripts._app.cli import run_file
 
 if TYPE_CHECKING:
-    from benchmarks.multilingual.comparisons import MultilingualExperiment
-    from benchmarks.multilingual.runs import RunOutcome
+    from benchmarks.multilingual.comparisons import MultilingualExperiment, RunOutcome
 
 Part = Literal["tokenizers", "mixtures", "optimizers", "speed", "corpus"]
 
@@ -35,7 +32,7 @@ _SHOWN = {"mixtures": ("sw", "hi", "ja", "ko", "en", "ru")}  # the smallest four
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(BenchmarkOptions):
     """What to measure, and where to keep it."""
 
     parts: tuple[Part, ...] = get_args(Part)
@@ -57,91 +54,65 @@ class Options:
     speed: Measurement = field(default_factory=Measurement)
     work: Path = Path("~/.cache/polygraft/benchmark/language")
     """Folder of text, tokenizers and runs."""
-    data: Path = Path("~/.cache/polygraft/data")
-    """Folder of fetched packages."""
-    json: Json = False
 
     def __post_init__(self) -> None:
-        if not (self.parts and self.seeds and self.stream_workers):
-            raise UsageError("parts, seeds and stream_workers need one each at least")
-        if min(self.jobs, self.tokens, self.minutes, self.stream_gb, *self.stream_workers) <= 0:
-            raise UsageError("jobs, tokens, minutes, stream_gb and stream_workers must be above 0")
+        super().__post_init__()
+        check_options(self, "parts", "jobs", "tokens", "stream_workers")
+        check_options(self, "minutes", "stream_gb", least=1e-3)
 
 
 def main(options: Options) -> int:
     """Make, train, compare and print."""
-    laboratory = _laboratory(options)
-    for part in options.parts:
-        match part:
-            case "tokenizers":
-                _print(part, laboratory.tokenizers(), options)
-            case "mixtures":
-                _print(part, laboratory.mixtures(), options)
-            case "optimizers":
-                _print(part, laboratory.optimizers(), options)
-            case "speed":
-                _measure_speed(laboratory, options)
-            case "corpus":
-                _measure_corpus(laboratory, options)
-    return 0
-
-
-def _laboratory(options: Options) -> "MultilingualExperiment":
     from benchmarks.multilingual.comparisons import MultilingualExperiment
     from starter_build.datasets.world import world_material
 
-    work = options.work.expanduser()
-    world = world_material(options.data.expanduser(), work / "world")
-    return MultilingualExperiment(
-        world=world, even=world.thinned(work / "even", _EVEN_BYTES), work=work, vocabulary=options.vocab_size,
-        tokens=options.tokens, minutes=options.minutes, seeds=options.seeds, jobs=options.jobs,
+    world = world_material(options.data, options.work / "world")
+    experiment = MultilingualExperiment(
+        world=world, even=world.thinned(options.work / "even", _EVEN_BYTES), work=options.work,
+        vocabulary=options.vocab_size, tokens=options.tokens, minutes=options.minutes, seeds=options.seeds,
+        jobs=options.jobs,
     )  # fmt: skip
+    for part in options.parts:
+        match part:
+            case "speed":
+                _measure_speed(experiment, options)
+            case "corpus":
+                _measure_corpus(experiment, options)
+            case _:
+                _print(part, getattr(experiment, part)(), options)
+    return 0
 
 
 def _print(part: Part, outcomes: "Sequence[RunOutcome]", options: Options) -> None:
     """Print a line for each way: bits per byte on average and of some languages, bytes of a token."""
-    shown = ("mean", *_SHOWN.get(part, ("en", "ru", "ar", "hi", "bn", "zh")))
-    if not options.json:
-        emit(f"\n{part}: bits per byte of test documents")
-        emit(f"| {' | '.join(['', *shown, 'bytes a token'])} |")
-        emit("|---" * (len(shown) + 2) + "|")
+    shown = _SHOWN.get(part, ("en", "ru", "ar", "hi", "bn", "zh"))
+    rows = {}
     for name in dict.fromkeys(outcome.name for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.name == name]
-        figures = summary(own)
-        size = statistics.fmean(own[0].bytes_per_token.values())
-        if options.json:
-            emit(json.dumps({"part": part, "name": name, "figures": figures, "bytes_per_token": size}))
-        else:
-            emit(f"| {' | '.join([name, *(cell(*figures[one]) for one in shown), f'{size:.2f}'])} |")
+        figures = summary([{"mean": one.mean} | {code: one.bits[code] for code in shown} for one in own])
+        rows[name] = figures | {"bytes a token": (statistics.fmean(own[0].bytes_per_token.values()), None)}
+    print_table(f"{part}: bits per byte of test documents", rows, as_json=options.json)
 
 
-def _measure_speed(laboratory: "MultilingualExperiment", options: Options) -> None:
-    from benchmarks.multilingual.speed import Setup, measure_speed, table
+def _measure_speed(experiment: "MultilingualExperiment", options: Options) -> None:
+    from benchmarks.multilingual.speed import Setup, measure_speed
     from crosslingual.corpus.corpus import Corpus
     from crosslingual.language_model.packed_tokens import pack
     from crosslingual.tokenization.train import load_tokenizer
 
-    setup = Setup(tokenizer=laboratory.tokenizer("marks"), tokens=laboratory.work / "speed.npy")
+    tokenizer = experiment.tokenizer("marks")
+    setup = Setup(tokenizer=tokenizer, tokens=experiment.work / f"speed-{tokenizer.name}.npy")
     if not setup.tokens.exists():
-        documents = Corpus.open(laboratory.even.corpus).documents("en", "train")
+        documents = Corpus.open(experiment.even.corpus).documents("en", "train")
         pack((document.text for document in documents), load_tokenizer(setup.tokenizer), setup.tokens)
-    speeds = measure_speed(setup, options.speed)
-    for line in [json.dumps(asdict(speed)) for speed in speeds] if options.json else ["", *table(speeds)]:
-        emit(line)
+    print_table("training", measure_speed(setup, options.speed), head="loop", digits=2, as_json=options.json)
 
 
-def _measure_corpus(laboratory: "MultilingualExperiment", options: Options) -> None:
+def _measure_corpus(experiment: "MultilingualExperiment", options: Options) -> None:
     from benchmarks.multilingual.stream import measure_builds
 
-    builds = measure_builds(laboratory.world, laboratory.work, options.stream_gb * 1e9, options.stream_workers)
-    if not options.json:
-        emit("\n| text | processes | MB a second | MiB of the largest process |\n|---|---|---|---|")
-    for one in builds:
-        speed = round(one.megabytes_per_second, 1)
-        if options.json:
-            emit(json.dumps({"part": "corpus", **asdict(one), "megabytes_per_second": speed}))
-        else:
-            emit(f"| {one.bytes / 1e9:.2f} GB | {one.workers} | {speed} | {one.mebibytes:.0f} |")
+    rows = measure_builds(experiment.world, experiment.work, options.stream_gb * 1e9, options.stream_workers)
+    print_table("corpus", rows, head="GB of text | processes", digits=1, as_json=options.json)
 
 
 if __name__ == "__main__":

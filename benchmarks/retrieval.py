@@ -8,7 +8,6 @@ several times over, and the median is printed. The GPT-2 medium has random weigh
 ones. Where videos are read, those that are given are, or made-up animated images.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,12 +17,10 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from backbone.errors import UsageError
-from benchmarks.common import medians
-from scripts._app.cli import Device, Json, emit, remark, run_file
+from benchmarks.common import check_options, medians, print_table
+from scripts._app.cli import Device, Json, remark, run_file
 
 if TYPE_CHECKING:
-    from benchmarks.video.speed import Finds, Writes
     from video.narrator import Narrator
     from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -63,30 +60,19 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        for name, least in (("repeats", 1), ("frames", 1), ("queries", 0), ("width", 1)):
-            _at_least(name, getattr(self, name), least)
-        for name, least in (("tokens", 1), ("entries", 8), ("batch_sizes", 1), ("models", 0)):
-            values = getattr(self, name)
-            if not values:
-                raise UsageError(f"{name} is empty: give at least one")
-            if name != "models":
-                _at_least(name, min(values), least)
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} is {value}, allowed is {least} or more")
+        check_options(self, "repeats", "frames", "width", "tokens", "batch_sizes", "models")
+        check_options(self, "queries", least=0)
+        check_options(self, "entries", least=8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalRow:
     """One line of the table: what runs, and for how many clips."""
 
-    model: str
     part: str
     """Where the time begins: ``encoded frames`` or ``videos``."""
     batch: int
-    answer: "Writes | Finds"
+    answer: str
     run: Callable[[], object]
 
 
@@ -98,8 +84,10 @@ def main(options: Options) -> int:
     with TemporaryDirectory(prefix="polygraft-") as folder:
         for model in options.models:
             rows = _rows(options, model, Path(folder))
-            label = f"{MODELS[model]}, {torch.get_num_threads()} threads"
-            _print(label, rows, medians([row.run for row in rows], options.repeats, model), as_json=options.json)
+            title = f"{MODELS[model]}, {torch.get_num_threads()} threads"
+            seconds = medians([row.run for row in rows], options.repeats, model)
+            head = "from | clips at a time | answer"
+            print_table(title, _table(rows, seconds), head=head, digits=2, as_json=options.json)
         if options.queries:
             _search_alone(options, Path(folder))
     return 0
@@ -109,38 +97,33 @@ def _rows(options: Options, model: Model, folder: Path) -> list[RetrievalRow]:
     """Lay out the measurements of one language model: frames that are encoded already, then videos."""
     import torch
 
-    from benchmarks.video.speed import Finds, Writes, write_videos
+    from benchmarks.video.speed import read_clips, retrieve, write, write_videos
 
     writer, finder = _narrators(options, model)
-    vocabularies = [_vocabulary(folder, count, finder) for count in options.entries]
-    written = [Writes(narrator=writer, tokens=tokens) for tokens in options.tokens]
-    found = [Finds(narrator=finder, vocabulary=vocabulary) for vocabulary in vocabularies]
-    videos = list(options.videos) or write_videos(_new(folder / f"videos-{model}"), 8, options.frames / 2)
+    answers: dict[str, Callable[[Sequence[torch.Tensor]], object]] = {
+        f"generation, {tokens} tokens": partial(write, writer, tokens) for tokens in options.tokens
+    }
+    for entries in options.entries:
+        answers[f"retrieval, {entries:,} entries"] = partial(retrieve, finder, _vocabulary(folder, entries, finder))
+    videos = list(options.videos)
+    if not videos:
+        (folder / f"videos-{model}").mkdir()
+        videos = write_videos(folder / f"videos-{model}", 8, options.frames / 2)
+    times = [number / 2 for number in range(options.frames)]
+
+    def read_and(answer: Callable[[list[torch.Tensor]], object], shown: list[Path]) -> object:
+        return answer(read_clips(finder, shown, times))
+
     rows = []
-    answers: list[Writes | Finds] = [*written, *found]
     for batch in options.batch_sizes:
         frames = list(torch.nn.functional.normalize(torch.randn(batch, options.frames, finder.encoder.width), dim=2))
-        rows += [
-            RetrievalRow(
-                model=MODELS[model], part="encoded frames", batch=batch, answer=each, run=partial(each, frames)
-            )
-            for each in answers
-        ]
+        for name, answer in answers.items():
+            rows.append(RetrievalRow(part="encoded frames", batch=batch, answer=name, run=partial(answer, frames)))
     for batch in options.batch_sizes:
         shown = [videos[number % len(videos)] for number in range(batch)]
-        rows += [
-            RetrievalRow(
-                model=MODELS[model], part="films", batch=batch, answer=each,
-                run=partial(_from_videos, each, shown, [number / 2 for number in range(options.frames)]),
-            )
-            for each in answers
-        ]  # fmt: skip
+        for name, answer in answers.items():
+            rows.append(RetrievalRow(part="videos", batch=batch, answer=name, run=partial(read_and, answer, shown)))
     return rows
-
-
-def _new(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 def _narrators(options: Options, model: Model) -> "tuple[Narrator, Narrator]":
@@ -175,27 +158,17 @@ def _vocabulary(folder: Path, count: int, narrator: "Narrator") -> "NarrationVoc
     return NarrationVocabulary.from_pretrained(own, device=str(narrator.backbone.device))
 
 
-def _from_videos(answer: "Writes | Finds", videos: Sequence[Path], times: Sequence[float]) -> list[str]:
-    from benchmarks.video.speed import read_clips
-
-    return answer(read_clips(answer.narrator, videos, times))
-
-
-def _print(title: str, rows: Sequence[RetrievalRow], seconds: Sequence[float], *, as_json: bool) -> None:
-    """Print the time of a clip in each row, and how many times that generation takes of the same clips."""
-    each = {(row.part, row.batch, row.answer.name): time / row.batch for row, time in zip(rows, seconds, strict=True)}
-    written = list(dict.fromkeys(row.answer.name for row in rows if row.answer.name.startswith("generation")))
-    if not as_json:
-        heads = ["from", "clips at a time", "answer", "ms a clip", *(f"{name} takes" for name in written)]
-        emit(f"\n**{title}**\n\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+def _table(rows: Sequence[RetrievalRow], seconds: Sequence[float]) -> dict[str, dict[str, float]]:
+    """Return the milliseconds of a clip in each row, and how many times that generation takes of the same clips."""
+    each = {(row.part, row.batch, row.answer): 1000 * time / row.batch for row, time in zip(rows, seconds, strict=True)}
+    table = {}
     for (part, batch, name), time in each.items():
-        times = {other: each[part, batch, other] / time for other in written} if name not in written else {}
-        if as_json:
-            facts = {"model": title, "from": part, "batch": batch, "answer": name, "seconds_per_clip": time}
-            emit(json.dumps(facts | {"generation over it": times}))
-            continue
-        cells = [f"{times[other]:.2g} times" if times else "" for other in written]
-        emit(f"| {part} | {batch} | {name} | {1000 * time:.2f} | {' | '.join(cells)} |")
+        table[f"{part} | {batch} | {name}"] = {"ms a clip": time}
+        if not name.startswith("generation"):
+            written = {own: taken for (*from_, own), taken in each.items() if from_ == [part, batch]}
+            times = {f"{own} takes": taken / time for own, taken in written.items() if own.startswith("generation")}
+            table[f"{part} | {batch} | {name}"] |= times
+    return table
 
 
 def _search_alone(options: Options, folder: Path) -> None:
@@ -213,12 +186,9 @@ def _search_alone(options: Options, folder: Path) -> None:
     vocabulary = NarrationVocabulary.from_pretrained(own, device="cpu")
     asked = {queries: torch.randn(queries, options.width) for queries in (1, options.queries)}
     seconds = medians([partial(vocabulary.search, queries, 5) for queries in asked.values()], options.repeats, "search")
-    threads = torch.get_num_threads()
-    for queries, time in zip(asked, seconds, strict=True):
-        if options.json:
-            emit(json.dumps({"queries": queries, "entries": count, "width": options.width, "seconds": time}))
-        else:
-            emit(f"\n{queries} queries among {count:,} x {options.width}: {time:.2f} s, {threads} threads")
+    rows = {f"{queries} queries": {"seconds": time} for queries, time in zip(asked, seconds, strict=True)}
+    title = f"search among {count:,} x {options.width}, {torch.get_num_threads()} threads"
+    print_table(title, rows, digits=2, as_json=options.json)
 
 
 if __name__ == "__main__":

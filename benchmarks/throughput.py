@@ -8,17 +8,14 @@ so that settings compare; rows are measured in turn, several times over, and the
 the reading and encoding of the images.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from backbone.errors import UsageError
-from benchmarks.common import medians
-from scripts._app.cli import Device, Json, emit, run_file
+from benchmarks.common import check_options, medians, print_table
+from scripts._app.cli import Device, Json, run_file
 
 if TYPE_CHECKING:
     from backbone.generation.config import Decoding
@@ -44,21 +41,8 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        for name, least in (("tokens", 1), ("repeats", 1), ("beams", 2)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ThroughputRow:
-    """One line of the table: what runs, and how many captions one run makes."""
-
-    model: str
-    batch: int
-    cache: bool
-    part: str
-    captions: int
-    run: Callable[[], object]
+        check_options(self, "tokens", "repeats", "batch_sizes")
+        check_options(self, "beams", least=2)
 
 
 def main(options: Options) -> int:
@@ -67,12 +51,23 @@ def main(options: Options) -> int:
 
     torch.manual_seed(0)
     rows = _rows(options)
-    _print(rows, medians([row.run for row in rows], options.repeats, "benchmark"), options)
+    seconds = medians([run for _, run in rows.values()], options.repeats, "benchmark")
+    rates = {name: count / taken for (name, (count, _)), taken in zip(rows.items(), seconds, strict=True)}
+    table = {name: {"captions a second": rate} for name, rate in rates.items()}
+    print_table("captions", table, head="model | measured | batch | KV cache", digits=1, as_json=options.json)
+    with_beams: dict[str, list[float]] = {}
+    for name, rate in rates.items():
+        if "beams" in name:  # of each model the batched row comes first
+            with_beams.setdefault(name.partition(" | ")[0], []).append(rate)
+    gains = {model: {"times": batched / alone} for model, (batched, alone) in with_beams.items()}
+    print_table("beams, batched and cached over one by one without", gains, digits=1, as_json=options.json)
     return 0
 
 
-def _rows(options: Options) -> list[ThroughputRow]:
-    """Lay out the measurements: text alone for two models, then the starter with its images."""
+def _rows(options: Options) -> dict[str, tuple[int, Callable[[], object]]]:
+    """Return what is measured by name, with the captions that a run makes: text of two models, then with images."""
+    import torch
+
     from backbone.generation.config import Decoding
     from backbone.io.images import list_images
     from benchmarks.random_gpt2 import SMALL, random_gpt2
@@ -80,56 +75,29 @@ def _rows(options: Options) -> list[ThroughputRow]:
 
     starter = Captioner.from_pretrained(device=options.device)
     small = Captioner.build(starter.encoder, random_gpt2(starter.backbone, **SMALL), starter.config)
-    paths = list_images(options.images)
+    # captions of one length, so that settings compare
     greedy = Decoding(max_tokens=options.tokens, min_tokens=options.tokens)
     beams = replace(greedy, beams=options.beams)
     settings = [(batch, replace(greedy, cache=cache)) for batch in options.batch_sizes for cache in (True, False)]
     settings += [(max(options.batch_sizes), beams), (1, replace(beams, cache=False))]
-    rows = [
-        _text_row(name, captioner, batch, decoding)
-        for name, captioner in (("starter", starter), ("GPT-2 small, random weights", small))
-        for batch, decoding in settings
-    ]
-    return rows + [_whole_row(starter, paths, batch, options.tokens) for batch in options.batch_sizes]
 
+    rows: dict[str, tuple[int, Callable[[], object]]] = {}
 
-def _text_row(name: str, captioner: "Captioner", batch: int, decoding: "Decoding") -> ThroughputRow:
-    """Return the row that captions features that are there already."""
-    import torch
+    def add(model: str, captioner: "Captioner", inputs: Any, batch: int, decoding: "Decoding") -> None:
+        part = "text" if isinstance(inputs, torch.Tensor) else "images and text"
+        part += f", {decoding.beams} beams" if decoding.beams > 1 else ""
+        name = f"{model} | {part} | {batch} | {'on' if decoding.cache else 'off'}"
+        rows[name] = len(inputs), lambda: captioner.caption(inputs, decoding, batch_size=batch)
 
-    pooled = torch.nn.functional.normalize(torch.randn(batch, captioner.encoder.width), dim=-1)
-    part = f"text, {decoding.beams} beams" if decoding.beams > 1 else "text"
-    return ThroughputRow(
-        model=name, batch=batch, cache=decoding.cache, part=part, captions=batch,
-        run=lambda: captioner.caption(pooled, decoding, batch_size=batch),
-    )  # fmt: skip
-
-
-def _whole_row(captioner: "Captioner", paths: Sequence[Path], batch: int, tokens: int) -> ThroughputRow:
-    """Return the row that reads, encodes and captions files."""
-    from backbone.generation.config import Decoding
-
-    files = [paths[number % len(paths)] for number in range(max(batch, 8))]
-    decoding = Decoding(max_tokens=tokens, min_tokens=tokens)
-    return ThroughputRow(
-        model="starter", batch=batch, cache=True, part="images and text", captions=len(files),
-        run=lambda: captioner.caption(files, decoding, batch_size=batch),
-    )  # fmt: skip
-
-
-def _print(rows: list[ThroughputRow], medians: list[float], options: Options) -> None:
-    rates = [row.captions / seconds for row, seconds in zip(rows, medians, strict=True)]
-    if options.json:
-        for row, rate in zip(rows, rates, strict=True):
-            fields = {"model": row.model, "part": row.part, "batch": row.batch, "cache": "on" if row.cache else "off"}
-            emit(json.dumps(fields | {"captions_per_second": round(rate, 2)}))
-        return
-    emit("| model | measured | batch | KV cache | captions a second |\n|---|---|---|---|---|")
-    for row, rate in zip(rows, rates, strict=True):
-        emit(f"| {row.model} | {row.part} | {row.batch} | {'on' if row.cache else 'off'} | {rate:.1f} |")
-    for name in dict.fromkeys(row.model for row in rows):
-        beams = [rate for row, rate in zip(rows, rates, strict=True) if row.model == name and "beams" in row.part]
-        emit(f"\n{name}: with beams, batched and cached {beams[0] / beams[1]:.1f} times the rate of one by one without")
+    for name, captioner in (("starter", starter), ("GPT-2 small, random weights", small)):
+        for batch, decoding in settings:
+            pooled = torch.nn.functional.normalize(torch.randn(batch, starter.encoder.width), dim=-1)
+            add(name, captioner, pooled, batch, decoding)
+    paths = list_images(options.images)
+    for batch in options.batch_sizes:
+        files = [paths[number % len(paths)] for number in range(max(batch, 8))]
+        add("starter", starter, files, batch, greedy)
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,29 +1,24 @@
 """Where the benchmark's captioners are trained and their captions kept, so that nothing is done twice."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from backbone.generation.config import Decoding
-from backbone.io.files import atomic_file, write_json
 from benchmarks.captioning.conditions import MAIN, PAST_SEED, Condition, pasts, shown_contexts, tested
-from benchmarks.captioning.tables import CaptionRun, counterfactual_accuracy
-from benchmarks.common import file_name
-from multimodal.data.posts import Post
+from benchmarks.captioning.figures import CaptionRun, counterfactual_accuracy
+from benchmarks.common import cache_path, cached
 from multimodal.profile.profile import NOBODY, Context
 from multimodal.reranking.rerank import KNOWN, VOTERS, rerank
 from scripts._app.cli import remark
-from starter_build.datasets.post_sets import Benchmark, load_authors, load_voices, voice_of
+from starter_build.datasets.post_sets import PersonalSet, load_set, voice_of
 from starter_build.starter.captioners import MAX_TOKENS, SYSTEMS, CaptionSchedule, size_of, train_system
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
-    from multimodal.profile.profile import Profile
     from multimodal.training.train import TrainedCaptioner
 
 GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
@@ -43,25 +38,26 @@ class Search:
     """Whether past captions vote, see `multimodal.reranking.rerank`."""
 
 
+DECODINGS: Mapping[str, Search] = {
+    "no votes of past captions": Search(),
+    "greedy decoding": Search(decoding=GREEDY),
+    "beams 5": Search(decoding=replace(GREEDY, beams=5)),
+    "guidance 1.5": Search(personal=1.5, votes=True),
+}
+
+
 @dataclass(kw_only=True)
 class CaptioningExperiment:
     """One set of posts, the frozen models, and a work folder."""
 
     name: str
-    load: Callable[[bool], Benchmark]
+    load: Callable[[bool], PersonalSet]
     """Reads and encodes the posts, with grid features or without."""
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
     schedule: CaptionSchedule
     shown: dict[tuple[str, Condition], list[Context] | None] = field(default_factory=dict)
     """What was shown of users to each system, which no length of training changes."""
-
-    DECODINGS: ClassVar[Mapping[str, Search]] = {
-        "no votes of past captions": Search(),
-        "greedy decoding": Search(decoding=GREEDY),
-        "beams 5": Search(decoding=replace(GREEDY, beams=5)),
-        "guidance 1.5": Search(personal=1.5, votes=True),
-    }
 
     @classmethod
     def open(
@@ -75,87 +71,77 @@ class CaptioningExperiment:
         encoder, backbone = ImageEncoder.from_pretrained(device=device), Backbone.from_pretrained(device=device)
 
         @cache
-        def load(grid: bool) -> Benchmark:
-            cache = FeatureCache(work / "features", encoder, grid=grid)
-            return load_voices(data, cache) if name == "voices" else load_authors(data, cache)
+        def load(grid: bool) -> PersonalSet:
+            return load_set(name, data, FeatureCache(work / "features", encoder, grid=grid))
 
-        frozen = (encoder, backbone)
-        return cls(name=name, load=load, frozen=frozen, folder=_place(work, name, frozen, schedule), schedule=schedule)
+        return cls(name=name, load=load, frozen=(encoder, backbone), folder=work / name, schedule=schedule)
 
     def longer(self, times: int) -> "CaptioningExperiment":
         """Return the same, but for captioners that are trained for so many times the steps."""
-        schedule = replace(self.schedule, steps=times * self.schedule.steps)
-        return replace(self, schedule=schedule, folder=_place(self.folder.parent, self.name, self.frozen, schedule))
+        return replace(self, schedule=replace(self.schedule, steps=times * self.schedule.steps))
 
     @cached_property
-    def bench(self) -> Benchmark:
+    def bench(self) -> PersonalSet:
         """The posts, with pooled features."""
         return self.load(False)
 
-    @property
-    def posts(self) -> list[Post]:
-        """The posts of all splits."""
-        return [post for data in self.bench.data.splits.values() for post in data.posts]
+    def _read_by(self, system: str) -> PersonalSet:
+        return self.load(SYSTEMS[system].config.features == "grid")
+
+    def _settings(self, system: str, seed: int) -> tuple[Any, ...]:
+        """Return what determines a trained system."""
+        encoder, backbone = self.frozen
+        return SYSTEMS[system], seed, self.schedule, encoder.digest, backbone.digest, self.bench.digest
 
     @cached_property
-    def _with_grids(self) -> Benchmark:
-        return self.load(True)
-
-    def _read_by(self, system: str) -> Benchmark:
-        """Return the posts with the features that a system reads."""
-        return self._with_grids if SYSTEMS[system].config.features == "grid" else self.bench
-
-    @cached_property
-    def _trained(self) -> dict[str, "TrainedCaptioner"]:
+    def _trained(self) -> dict[Path, "TrainedCaptioner"]:
         return {}
 
     def trained(self, system: str, seed: int) -> "TrainedCaptioner":
         """Train a system, or read what was trained."""
-        key = file_name(system, seed)
-        if key not in self._trained:
+        run = cache_path(self.folder / "runs", f"{system}-{seed}", *self._settings(system, seed))
+        if run not in self._trained:
             remark(f"{self.name}: {system}, seed {seed}")
             made = train_system(
-                SYSTEMS[system], self._read_by(system).data, self.frozen, self.folder / "runs" / key,
-                schedule=self.schedule, seed=seed,
-            )  # fmt: skip
+                SYSTEMS[system], self._read_by(system), self.frozen, run, schedule=self.schedule, seed=seed
+            )
             trained, everything = size_of(made.captioner)
             remark(f"{trained:,} of {everything:,} parameters trained in {made.result.seconds / 60:.1f} minutes")
-            self._trained[key] = made
-        return self._trained[key]
+            self._trained[run] = made
+        return self._trained[run]
 
-    def run(self, system: str, seed: int, condition: Condition, *, decoding: Search | None = None) -> CaptionRun:
-        """Return the captions of a system under a condition, agreed on where several are drawn."""
-        search = decoding or Search(votes=SYSTEMS[system].preset == "default")
-        posts = self.bench.data.splits[condition.split].posts
+    def runs(
+        self, system: str, seeds: Sequence[int], condition: Condition, *, search: Search | None = None
+    ) -> list[CaptionRun]:
+        """Return the captions of a system under a condition for each seed, the MBR winner where several are drawn."""
+        search = search or Search(votes=SYSTEMS[system].preset == "default")
+        return [self._run(system, seed, condition, search) for seed in seeds]
+
+    def _run(self, system: str, seed: int, condition: Condition, search: Search) -> CaptionRun:
+        posts = self.bench.splits[condition.split].posts
         drawn = self.drawn(system, seed, condition, search)
         if search.decoding.num_return == 1 or search.decoding.beams > 1:
             return CaptionRun(posts=posts, captions=[texts[0] for texts in drawn])
         return CaptionRun(posts=posts, captions=list(map(rerank, drawn, *self._voters(system, condition, search))))
 
-    def runs(
-        self, system: str, seeds: Sequence[int], condition: Condition, *, decoding: Search | None = None
-    ) -> list[CaptionRun]:
-        """Return `run` of each seed."""
-        return [self.run(system, seed, condition, decoding=decoding) for seed in seeds]
-
     def drawn(self, system: str, seed: int, condition: Condition, search: Search) -> list[list[str]]:
         """Return all captions that a system makes of each image; they are kept."""
         if not SYSTEMS[system].config.knows_users:
             condition = Condition(name="", split=condition.split, image=condition.image)  # all else is no matter
-        key = hashlib.sha256(repr((system, seed, condition, replace(search, votes=False))).encode()).hexdigest()[:16]
-        file = self.folder / "captions" / f"{file_name(system, seed)}-{key}.json"
-        if not file.exists():
+        # votes choose among the captions and change none of them
+        settings = (*self._settings(system, seed), condition, replace(search, votes=False), PAST_SEED, VOTERS)
+        path = cache_path(self.folder / "captions", f"{system}-{seed}", *settings).with_suffix(".json")
+
+        def make() -> list[list[str]]:
             captioner = self.trained(system, seed).captioner
             contexts = self._contexts(system, condition)
             data = tested(condition, SYSTEMS[system], self._read_by(system))
             features = data.features.take(data.rows)
-            made = captioner.caption(
+            return captioner.caption(
                 features, search.decoding, users=contexts, personal=search.personal, batch_size=128
             )
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(file) as partial:
-                write_json(partial, {"system": system, "seed": seed, "condition": asdict(condition), "captions": made})
-        found: list[list[str]] = json.loads(file.read_text(encoding="utf-8"))["captions"]
+
+        found: list[list[str]] = cached(path, make)
         return found
 
     def _contexts(self, system: str, condition: Condition) -> list[Context] | None:
@@ -168,49 +154,30 @@ class CaptioningExperiment:
         self, system: str, condition: Condition, search: Search
     ) -> tuple[Sequence[Context], Sequence[Sequence[str]]]:
         """Return for each image the past captions that vote, and captions that tell rare words from common ones."""
-        posts = self.bench.data.splits[condition.split].posts
+        posts = self.bench.splits[condition.split].posts
         shown = self._contexts(system, condition) or [NOBODY] * len(posts)
         history = pasts(condition, self.bench) if search.votes and condition.history == "own" and condition.past else {}
         known = [history[post.user].texts[-KNOWN:] if post.user in history else () for post in posts]
         return [one if search.votes else replace(one, voters=()) for one in shown], known
-
-    def baselines(self, split: str, history: "dict[str, Profile]") -> dict[str, list[str]]:
-        """Return the captions of the baselines that copy."""
-        from benchmarks.captioning.baselines import baseline_captions
-
-        return baseline_captions(self.bench, split, history)
-
-    def nearest_own(self, split: str, history: "dict[str, Profile]") -> list[str]:
-        """Return the caption of the nearest image of the user's own past."""
-        from benchmarks.captioning.baselines import nearest_past
-
-        return nearest_past(self.bench.data, self.bench.data.splits[split], history)
 
     def personal_figures(self, system: str, seed: int) -> dict[str, Any]:
         """Return how well users are distinguished by a system, and how its captions are like theirs."""
         from multimodal.metrics.personalization import bootstrap, diversity
         from multimodal.profile.text_features import style_distance
 
-        run = self.run(system, seed, MAIN)
-        right = self.identified(system, seed)
-        interval = bootstrap(right)
+        (run,) = self.runs(system, [seed], MAIN)
+        own = {user: set(past.texts) for user, past in pasts(MAIN, self.bench).items()}
+        copied = [caption in own[post.user] for caption, post in zip(run.captions, run.posts, strict=True)]
         figures: dict[str, Any] = {
-            f"author distinguished from {USERS} users": (
-                f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}), chance {1 / USERS:.3f}"
-            ),
-            "style distance to the truths": round(style_distance(run.captions, [post.text for post in run.posts]), 3),
-            **{name: round(value, 3) for name, value in diversity(list(run.captions)).items()},
-            "copied from the own past, whole": round(self._copied(run), 3),
+            f"author distinguished from {USERS} users, chance {1 / USERS}": bootstrap(self.identified(system, seed)),
+            "style distance to the truths": style_distance(run.captions, [post.text for post in run.posts]),
+            **diversity(list(run.captions)),
+            "copied from the own past, whole": sum(copied) / len(copied),
         }
         if self.name == "voices":
             key = {post.id: post.id.split("/")[-2] for post in run.posts}
-            figures["counterfactual accuracy"] = round(counterfactual_accuracy(run, key), 3)
+            figures["counterfactual accuracy"] = counterfactual_accuracy(run, key)
         return figures
-
-    def _copied(self, run: CaptionRun) -> float:
-        history = pasts(MAIN, self.bench)
-        texts = {user: set(past.texts) for user, past in history.items()}
-        return sum(c in texts[p.user] for c, p in zip(run.captions, run.posts, strict=True)) / len(run.captions)
 
     def identified(self, system: str, seed: int) -> dict[str, list[float]]:
         """Return by user whether each of some posts is likeliest under its own author's past, among ten users."""
@@ -220,12 +187,12 @@ class CaptioningExperiment:
         from multimodal.users.contexts import ContextBuilder
 
         captioner = self.trained(system, seed).captioner
-        data = self.bench.data.splits[MAIN.split]
+        data = self.bench.splits[MAIN.split]
         rows = np.linspace(0, len(data.posts) - 1, min(IDENTIFIED, len(data.posts))).astype(int).tolist()
         some = data.take(rows)
         history = pasts(MAIN, self.bench)
-        borrowed = self.bench.data.community if SYSTEMS[system].borrows else None
-        builder = ContextBuilder(past=history, table=self.bench.data.table, limits=captioner.limits, community=borrowed)
+        borrowed = self.bench.community if SYSTEMS[system].borrows else None
+        builder = ContextBuilder(past=history, table=self.bench.table, limits=captioner.limits, community=borrowed)
         suspects = [_others(post.user, history, row) for row, post in zip(rows, some.posts, strict=True)]
         # each post once for each suspect, all at once: users are compared with the community one by one
         asked = some.take([at for at, users in enumerate(suspects) for _ in users])
@@ -236,13 +203,6 @@ class CaptioningExperiment:
         for post, right in zip(some.posts, found, strict=True):
             by_user.setdefault(post.user, []).append(float(right))
         return by_user
-
-
-def _place(work: Path, name: str, frozen: "tuple[ImageEncoder, Backbone]", schedule: CaptionSchedule) -> Path:
-    """Return the folder of what was trained on these models for so long."""
-    encoder, backbone = frozen
-    models = hashlib.sha256(f"{encoder.digest}{backbone.digest}{asdict(schedule)}".encode()).hexdigest()[:12]
-    return work / f"{name}-{models}"
 
 
 def _others(user: str, history: Mapping[str, Any], row: int) -> list[str]:

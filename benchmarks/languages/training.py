@@ -1,15 +1,18 @@
-"""Training a begun model on in its language, with the bits per byte of held-out text along the way."""
+"""Training in a new language: the bits per byte of held-out text along the way, what a method costs, and plots."""
 
-import hashlib
-import json
-from collections.abc import Sequence
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.io.files import read_json, write_text
-from benchmarks.common import file_name
+from benchmarks.common import cache_path, cached
 from scripts._app.cli import remark
-from starter_build.starter.transfer import SCRATCH, begin
+from scripts._app.plots import pyplot
+from starter_build.starter.transfer import SCRATCH, STARTS, begin
 
 if TYPE_CHECKING:
     from starter_build.datasets.transfer_texts import TransferMaterial
@@ -67,15 +70,27 @@ class LearningCurve:
 
 
 def learn(material: "TransferMaterial", method: str, seed: int, schedule: TransferSchedule) -> LearningCurve:
-    """Begin and train on, or read what an earlier call has kept."""
-    key = hashlib.sha256(json.dumps(asdict(schedule), sort_keys=True).encode()).hexdigest()[:8]
-    path = material.folder / "runs" / f"{file_name(method, seed)}-{key}.json"
-    if not path.exists():
+    """Begin and train on, or read what an earlier call has kept.
+
+    Args:
+        material: The text of the language and what methods are given.
+        method: A key of `STARTS`, or `SCRATCH`.
+        seed: The seed of what is drawn and of the order of data.
+        schedule: The settings of training.
+    """
+    from backbone.gpt2 import Backbone
+
+    english = Backbone.from_pretrained("starter", device="cpu", dtype="float32")
+    # the tokens stand for all that was made of the same text: the tokenizer, word vectors and verses
+    read = (english.digest, material.rows(schedule.context).digest, material.test)
+    settings = (material.code, STARTS.get(method), seed, schedule, *read)
+    path = cache_path(material.folder / "runs", f"{method}-{seed}", *settings).with_suffix(".json")
+
+    def make() -> dict[str, Any]:
         remark(f"{material.code}: {method}, seed {seed}")
-        learned = _learn(material, method, seed, schedule, material.test)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(asdict(learned)) + "\n")
-    kept = read_json(path)
+        return asdict(_learn(material, method, seed, schedule, material.test))
+
+    kept = cached(path, make)
     return LearningCurve(**{**kept, "steps": tuple(kept["steps"]), "bits": tuple(kept["bits"])})
 
 
@@ -99,22 +114,17 @@ def _learn(
     from crosslingual.language_model.train import train_language_model
 
     begun = begin(method, material, seed)
-    wanted = sorted({_step(share, schedule.steps) for share in _SHARES})
+    wanted = {_step(share, schedule.steps) for share in _SHARES}
     bits: dict[int, float] = {}
-
-    def measure(model: Any, step: int) -> None:
-        bits[step] = score_text(model, material.tokenizer, texts, context=schedule.context).bits_per_byte
-
-    calls = 0
+    steps = itertools.count()
 
     def evaluate(model: Any) -> dict[str, float]:
-        nonlocal calls
-        calls += 1
-        if calls in wanted:
-            measure(model, calls)
+        step = next(steps)
+        if step in wanted:
+            bits[step] = score_text(model, material.tokenizer, texts, context=schedule.context).bits_per_byte
         return {}
 
-    measure(begun.backbone.model, 0)
+    evaluate(begun.backbone.model)
     config = TrainConfig(
         steps=schedule.steps, batch_size=schedule.batch, seed=seed, eval_every=1, save_every=0, warmup=0.05,
         lr=schedule.scratch_lr if method == SCRATCH else schedule.lr,
@@ -123,10 +133,44 @@ def _learn(
         begun.backbone.model, material.tokenizer, material.rows(schedule.context), config, evaluate=evaluate
     )
     return LearningCurve(
-        method=method, language=material.code, seed=seed, steps=tuple(sorted(bits)),
-        bits=tuple(bits[step] for step in sorted(bits)), making=begun.seconds, facts=begun.facts,
+        method=method, language=material.code, seed=seed, steps=tuple(bits), bits=tuple(bits.values()),
+        making=begun.seconds, facts=begun.facts,
     )  # fmt: skip
 
 
 def _step(share: float, steps: int) -> int:
     return round(share * steps)
+
+
+def measure_cost(material: "TransferMaterial", method: str) -> dict[str, float]:
+    """Return the seconds that a method takes to make the rows, and the most memory in MiB of a process of its own.
+
+    The English model and all that the method is given count for the memory, and not for the seconds.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_cost, material, method).result()
+
+
+def _cost(material: "TransferMaterial", method: str) -> dict[str, float]:
+    from crosslingual.vocabulary_transfer.transfer import peak_memory
+
+    begun = begin(method, material, seed=0)
+    return {"seconds": begun.seconds, "MiB of the process": peak_memory() / 2**20}
+
+
+def draw(runs: Mapping[str, Sequence[LearningCurve]], path: Path) -> None:
+    """Draw the mean bits per byte over seeds of each method, a plot for each language."""
+    plots = pyplot()
+    figure, axes = plots.subplots(1, len(runs), figsize=(5 * len(runs), 4), squeeze=False)
+    for axis, (code, own) in zip(axes[0], runs.items(), strict=True):
+        for number, method in enumerate(dict.fromkeys(run.method for run in own)):
+            curves = [run for run in own if run.method == method]
+            mean = [statistics.fmean(values) for values in zip(*(run.bits for run in curves), strict=True)]
+            # more methods than colors: the line changes, too
+            axis.plot(curves[0].steps, mean, ("-", "--", "-.", ":")[number % 4], label=method)
+        axis.set_title(code)
+        axis.set_xlabel("steps")
+    axes[0][0].set_ylabel("bits per byte of held-out text")
+    axes[0][-1].legend(fontsize=7)
+    figure.savefig(path, bbox_inches="tight")
+    plots.close(figure)

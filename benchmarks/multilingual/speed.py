@@ -4,7 +4,7 @@ import copy
 import math
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -36,17 +36,6 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speed:
-    """How fast a loop trains."""
-
-    name: str
-    tokens_per_second: float
-    """Median."""
-    share_of_peak: float
-    """Operations that the mathematics asks for, against matrix products and nothing else."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Setup:
     """What is trained, on what: a process can make it of this."""
 
@@ -74,18 +63,18 @@ class Setup:
         return self.model(tokenizer), tokenizer, PackedTokens.open(self.tokens, self.context)
 
 
-def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
-    """Return the speed of each loop, ours first.
+def measure_speed(setup: Setup, options: Measurement) -> dict[str, dict[str, float]]:
+    """Return the tokens a second of each loop, ours first, and the share of the peak of matrix products.
 
     Each has a process of its own, which waits while the others run: what one does to its process, such as settings of
     the allocator, is neither given to the others nor kept from it.
 
     Args:
-        setup: model and text.
-        options: how much.
+        setup: The model and the text.
+        options: The lengths of measurements.
 
     Raises:
-        PolygraftError: accelerate is not installed, or a process ended.
+        PolygraftError: Accelerate is not installed, or a process ended.
     """
     import torch
 
@@ -106,10 +95,14 @@ def measure_speed(setup: Setup, options: Measurement) -> list[Speed]:
     work = training_work(setup.model(load_tokenizer(setup.tokenizer)), setup.context).needed
     remark(f"peak of matrix products: {max(peaks) / 1e9:.0f} GFLOP a second")
     tokens = options.steps * options.batch * setup.context
-    return [
-        Speed(name=name, tokens_per_second=tokens / taken, share_of_peak=tokens / taken * work / max(peaks))
-        for name, taken in zip(_LOOPS, seconds, strict=False)
-    ]
+    return {
+        name: {
+            "tokens a second": round(tokens / taken),
+            "ours against it": taken / seconds[0],
+            "share of the peak": tokens / taken * work / max(peaks),
+        }
+        for name, taken in zip(_LOOPS, seconds[:-1], strict=True)
+    }
 
 
 @contextmanager
@@ -208,13 +201,3 @@ class _Rows:
 
 
 _LOOPS: dict[str, Callable[..., None]] = {"polygraft": _ours, "plain loop": _plain, "transformers' Trainer": _trainer}
-
-
-def table(speeds: Sequence[Speed]) -> list[str]:
-    """Return the lines of the table: speeds, ours against each, and shares of the peak."""
-    ours = speeds[0].tokens_per_second
-    head = ["| loop | tokens a second | ours against it | share of the peak |", "|---|---|---|---|"]
-    return head + [
-        f"| {one.name} | {one.tokens_per_second:,.0f} | {ours / one.tokens_per_second:.2f} | {one.share_of_peak:.0%} |"
-        for one in speeds
-    ]

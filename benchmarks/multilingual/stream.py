@@ -5,7 +5,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -20,47 +19,33 @@ _SHORTEST, _LONGEST = 10, 1000
 _FILE_BYTES = 100_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Build:
-    """One build."""
-
-    workers: int
-    bytes: int
-    """Of text that was read."""
-    seconds: float
-    mebibytes: float
-    """Of the largest process."""
-
-    @property
-    def megabytes_per_second(self) -> float:
-        """Speed, starting Python included."""
-        return self.bytes / 1e6 / self.seconds
-
-
-def measure_builds(world: MultilingualMaterial, folder: Path, size: float, workers: Sequence[int]) -> list[Build]:
+def measure_builds(
+    world: MultilingualMaterial, folder: Path, size: float, workers: Sequence[int]
+) -> dict[str, dict[str, float]]:
     """Build a quarter of a stream with the most workers, then the whole of it with each number of workers.
 
     Args:
-        world: the text to make documents of.
-        folder: where the streams are kept while they are needed.
-        size: bytes of the whole stream.
-        workers: numbers of processes.
+        world: The text to make documents of.
+        folder: The folder of the streams while they are needed.
+        size: The bytes of the whole stream.
+        workers: The numbers of processes.
+
+    Returns:
+        The speed, the start of Python included, and the memory of the largest process, by size and workers.
     """
-    builds = []
+    rows = {}
     for part, counts in ((size / 4, [max(workers)]), (size, workers)):
         with tempfile.TemporaryDirectory(dir=folder, prefix=".stream-") as place:
-            sources = _write_stream(world, Path(place) / "text", part)
-            builds += [_build(sources, Path(place) / "corpus", count) for count in counts]
-    return builds
-
-
-def _build(sources: Path, out: Path, workers: int) -> Build:
-    remark(f"building with {workers} processes")
-    words = ("corpus", "build", sources, "--out", out, "--near", "off", "--workers", workers)
-    ended = polygraft(*words, capture=True)
-    shutil.rmtree(out)
-    read = sum(row["read"]["bytes"] for row in ended.rows())
-    return Build(workers=workers, bytes=read, seconds=ended.seconds, mebibytes=ended.mebibytes)
+            sources, out = _write_stream(world, Path(place) / "text", part), Path(place) / "corpus"
+            for count in counts:
+                remark(f"building with {count} processes")
+                words = ("corpus", "build", sources, "--out", out, "--near", "off", "--workers", count)
+                ended = polygraft(*words, capture=True)
+                shutil.rmtree(out)
+                read = sum(row["read"]["bytes"] for row in ended.rows())
+                figures = {"MB a second": read / 1e6 / ended.seconds, "MiB of the largest process": ended.mebibytes}
+                rows[f"{read / 1e9:.2f} | {count}"] = figures
+    return rows
 
 
 def _write_stream(world: MultilingualMaterial, folder: Path, size: float) -> Path:

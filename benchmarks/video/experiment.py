@@ -1,9 +1,9 @@
-"""Where the benchmark's narrators are trained and their answers kept, so that nothing is done twice."""
+"""Where the benchmark's narrators are trained and their answers kept, and the figures of what they say."""
 
-import hashlib
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +14,89 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from backbone.io.files import atomic_folder, read_json, write_json
-from benchmarks.common import file_name
-from benchmarks.video.distractors import cut, distractors, fill
+from benchmarks.common import cache_path
 from benchmarks.video.systems import SYSTEMS, NarrationSchedule, NarrationSystem, train_system, untrained
-from benchmarks.video.tables import NarrationRun
-from benchmarks.video.vocabularies import BenchmarkVocabulary, described, embed, name_list
+from benchmarks.video.vocabularies import BenchmarkVocabulary, cut, described, distractors, embed, fill, name_list
+from multimodal.metrics.caption import score, score_each
+from multimodal.metrics.personalization import Interval, bootstrap
 from scripts._app.cli import remark
 from starter_build.datasets.emoji_clips import Part, Videos, emoji_clips, encode, part, plain_names
 from starter_build.datasets.splits import load_splits
 from starter_build.datasets.voices import spoken
+from video.evaluation import hit_ranks
+from video.metrics import recall
 from video.vocabulary.narrations import clean
-from video.vocabulary.vectors import TextEncoder, search
+from video.vocabulary.vectors import Hits, TextEncoder, search
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from video.data.clip_features import ClipSet
     from video.narrator import Narrator
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NarrationRun:
+    """What one system with one seed said of the videos of one part, from one vocabulary."""
+
+    names: Sequence[tuple[str, ...]]
+    """The right narrations of each video, the first name first."""
+    concepts: Sequence[str]
+    """What each video is about."""
+    said: Sequence[str]
+    hits: Hits
+    rows: Mapping[str, int]
+    """Of the texts of the vocabulary."""
+
+    def take(self, kept: Sequence[int]) -> "NarrationRun":
+        """Return what was said of these videos alone."""
+        return replace(
+            self,
+            names=[self.names[row] for row in kept],
+            concepts=[self.concepts[row] for row in kept],
+            said=[self.said[row] for row in kept],
+            hits=Hits(self.hits.scores[kept], self.hits.rows[kept]),
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Return recall of the first name and of any right one, and the metrics of what was said against all."""
+        words = score(*self._scored())
+        found = {
+            f"{kind}_{at}": recall(hit_ranks([self.hits], self._right(kind)), at)
+            for kind in ("first", "any")
+            for at in (1, 5)
+        }
+        return found | {name: words[name] or 0.0 for name in ("cider_d", "bleu_1", "bleu_2")}
+
+    def each(self, figure: str) -> list[float]:
+        """Return a figure (`any_1`, `any_5`, `first_1`, `first_5` or `cider_d`) of each video."""
+        if figure == "cider_d":
+            found = score_each(*self._scored())
+            return [found[str(at)]["cider_d"] for at in range(len(self.said))]
+        kind, _, at = figure.partition("_")
+        return [float(rank <= int(at)) for rank in hit_ranks([self.hits], self._right(kind)).tolist()]
+
+    def _right(self, kind: str) -> list[list[int]]:
+        wanted = [own[:1] if kind == "first" else own for own in self.names]
+        return [[self.rows[name] for name in own if name in self.rows] for own in wanted]
+
+    def _scored(self) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+        said = {str(at): text for at, text in enumerate(self.said)}
+        return said, {str(at): own for at, own in enumerate(self.names)}
+
+
+def difference(ours: Sequence[NarrationRun], others: Sequence[NarrationRun], figure: str) -> Interval:
+    """Return how much better ours is in a figure, the mean over seeds, with a 95 % bootstrap interval over concepts."""
+    first, second = (_mean_each(runs, figure) for runs in (ours, others))
+    by_concept: dict[str, list[float]] = {}
+    for concept, one, other in zip(ours[0].concepts, first, second, strict=True):
+        by_concept.setdefault(concept, []).append(one - other)
+    return bootstrap(by_concept, samples=2000)
+
+
+def _mean_each(runs: Sequence[NarrationRun], figure: str) -> list[float]:
+    return [statistics.fmean(values) for values in zip(*(run.each(figure) for run in runs), strict=True)]
+
 
 WITHOUT_EMOJI = "without-emoji"
 """The image-text model of `benchmarks.video.encoder`."""
@@ -63,28 +129,19 @@ class NarrationExperiment:
     folder: Path
     data: Path
     schedule: NarrationSchedule
-    distractors: Path | None = None
 
     @classmethod
     def open(
-        cls,
-        data: Path,
-        work: Path,
-        clip: str,
-        *,
-        schedule: NarrationSchedule,
-        device: str,
-        distractors: Path | None = None,
+        cls, data: Path, work: Path, clip: str, *, schedule: NarrationSchedule, device: str
     ) -> "NarrationExperiment":
         """Load the frozen models and encode the videos; missing packages are fetched under `data`.
 
         Args:
-            data: where fetched packages are kept.
-            work: where all else is kept.
-            clip: an image-text model, or `WITHOUT_EMOJI`.
-            schedule: how narrators are trained.
-            device: where.
-            distractors: further narrations for the large vocabulary.
+            data: The folder of fetched packages.
+            work: The folder of all else.
+            clip: An image-text model, or `WITHOUT_EMOJI`.
+            schedule: The settings of training.
+            device: The device to compute on.
         """
         from backbone.clip import ImageEncoder
         from backbone.gpt2 import Backbone
@@ -100,7 +157,7 @@ class NarrationExperiment:
         named = [video.names for video in moving] + [plain_names(e.texts) for e in emoji if "cldr-name" in e.texts]
         return cls(
             videos=videos, names=name_list(map(clean, own) for own in named), frozen=(encoder, backbone),
-            folder=work / "narration", data=data, schedule=schedule, distractors=distractors,
+            folder=work / "narration", data=data, schedule=schedule,
         )  # fmt: skip
 
     @property
@@ -112,38 +169,33 @@ class NarrationExperiment:
 
     def answers(self, name: str, seed: int) -> Answers:
         """Train a system and let it speak of all held-out videos, or read what it said."""
-        system = SYSTEMS[name]
-        folder = self.folder / "answers" / self._key(name, system, seed)
+        folder = self.answers_path(name, seed)
         if not folder.exists():
             remark(f"{name}, seed {seed}")
-            answers = self._trained_answers(system, seed, self.folder / "runs" / folder.name)
+            run = self.folder / "runs" / folder.name
+            answers = self._trained_answers(SYSTEMS[name], seed, run)
             with atomic_folder(folder) as partial:
                 save_file(answers.queries, partial / "queries.safetensors")
                 write_json(partial / "said.json", {"said": answers.said, "facts": answers.facts})
-            shutil.rmtree(self.folder / "runs" / folder.name, ignore_errors=True)
-        record = read_json(folder / "said.json")
-        return Answers(queries=load_file(folder / "queries.safetensors"), said=record["said"], facts=record["facts"])
+            shutil.rmtree(run, ignore_errors=True)
+        return Answers(queries=load_file(folder / "queries.safetensors"), **read_json(folder / "said.json"))
 
-    def _key(self, name: str, system: NarrationSystem, seed: int) -> str:
+    def answers_path(self, name: str, seed: int) -> Path:
+        """Return the folder of what a system says, named by all that determines it."""
         models = [part.digest for part in self.frozen]
-        data = [self.videos.validation.digest, self.videos.lessons[self.schedule.lesson].digest]
-        schedule = asdict(self.schedule) if system.learns else ()
-        record = repr((asdict(system.config), system.near, schedule, models, data, seed))
-        return f"{file_name(name, seed)}-{hashlib.sha256(record.encode()).hexdigest()[:12]}"
+        asked = [videos.data.digest for videos in self.videos.parts.values()]
+        learned = (self.schedule, self.videos.validation.digest, self.videos.lessons[self.schedule.lesson].digest)
+        system = SYSTEMS[name]
+        settings = (system, seed, models, asked, learned if system.learns else ())
+        return cache_path(self.folder / "answers", f"{name}-{seed}", *settings)
 
     def _trained_answers(self, system: NarrationSystem, seed: int, run: Path) -> Answers:
         narrator, facts = untrained(system, self.frozen, seed=seed), {}
         if system.learns:
             trained = train_system(system, self.videos, self.frozen, run, schedule=self.schedule, seed=seed)
-            narrator, facts = (
-                trained.narrator,
-                trained.result.metrics
-                | {
-                    "parameters": sum(p.numel() for p in trained.narrator.projection.parameters() if p.requires_grad),
-                    "steps": trained.result.steps,
-                    "seconds": trained.result.seconds,
-                },
-            )
+            narrator, result = trained.narrator, trained.result
+            parameters = sum(p.numel() for p in narrator.projection.parameters() if p.requires_grad)
+            facts = {**result.metrics, "parameters": parameters, "steps": result.steps, "seconds": result.seconds}
         queries: dict[str, Tensor] = {}
         said: dict[str, list[str]] = {}
         for own, videos in self.videos.parts.items():
@@ -163,16 +215,13 @@ class NarrationExperiment:
 
     def large(self, entries: int) -> tuple[BenchmarkVocabulary, str]:
         """Return the vocabulary of so many entries, the names first, and what it is made of."""
-        sources = distractors(self.data, self.distractors, forbidden=set(self.names))
+        sources = distractors(self.data, forbidden=set(self.names))
         texts = fill(self.names, sources, cut(sources["recipe steps"]), entries)
         return self.embedded(texts), described(sources, len(self.names), len(texts))
 
     def embedded(self, texts: Sequence[str]) -> BenchmarkVocabulary:
         """Return texts with their vectors, which are kept."""
-        made = embed(texts, self.texts, self.folder / "vectors")
-        if made.encoded > 1000:
-            remark(f"encoded {made.encoded:,} texts in {made.seconds / 60:.1f} minutes")
-        return made.vocabulary
+        return embed(texts, self.texts, self.folder / "vectors")
 
     def own(self, which: Part, *, first: bool) -> BenchmarkVocabulary:
         """Return the names of the videos of a part alone, their first ones or all."""

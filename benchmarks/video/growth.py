@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from benchmarks.video.distractors import names_of_things
-from benchmarks.video.vocabularies import BenchmarkVocabulary, name_list
+from benchmarks.video.vocabularies import BenchmarkVocabulary, name_list, names_of_things
 from starter_build.datasets.documents import hash_share
-from starter_build.datasets.emoji_clips import Part, Videoset
+from starter_build.datasets.emoji_clips import Part
 from video.timeline.query import Segment
 from video.update.update import Decision, grow
 from video.vocabulary.narrations import NarrationRow, collect
@@ -26,8 +25,7 @@ from video.vocabulary.vectors import search
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 if TYPE_CHECKING:
-    from benchmarks.video.experiment import NarrationExperiment
-    from benchmarks.video.tables import NarrationRun
+    from benchmarks.video.experiment import NarrationExperiment, NarrationRun
 
 _MISSING = 0.5
 """Share of the concepts whose names are left out."""
@@ -40,21 +38,6 @@ class Gap:
     vocabulary: BenchmarkVocabulary
     missing: Tensor
     """(F,) bool: which videos it has no right name of."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noticed:
-    """How well a rule tells videos that the vocabulary has no name of."""
-
-    auroc: float
-    caught: float
-    """Share of these that it calls new."""
-    false_alarms: float
-    """Share of the others that it calls new."""
-
-    def figures(self) -> dict[str, float]:
-        """Return them by their names in a table."""
-        return {"AUROC": self.auroc, "caught": self.caught, "false alarms": self.false_alarms}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,50 +54,50 @@ class Grown:
     admitted: int
 
 
-def gap(laboratory: "NarrationExperiment", which: Part) -> Gap:
+def gap(experiment: "NarrationExperiment", which: Part) -> Gap:
     """Leave the names of some concepts of a part out of the names of all videos; a hash of the concept draws them."""
-    videos = laboratory.videos.parts[which]
+    videos = experiment.videos.parts[which]
     missing = torch.tensor([hash_share("missing", concept) < _MISSING for concept in videos.concepts])
+    every = [own for part in experiment.videos.parts.values() for own in part.names]
+    every += [lesson.texts for lesson in experiment.videos.lessons.values()]
     out = {name for own, gone in zip(videos.names, missing.tolist(), strict=True) if gone for name in own}
-    kept = [name for name in _video_names(laboratory) if name not in out]
+    kept = [name for name in name_list(every) if name not in out]
     held = set(kept)
     # a video counts as missing where nothing right is left, whichever video its names went with
     absent = torch.tensor([held.isdisjoint(own) for own in videos.names])
-    return Gap(vocabulary=laboratory.embedded(kept), missing=absent)
+    return Gap(vocabulary=experiment.embedded(kept), missing=absent)
 
 
-def _video_names(laboratory: "NarrationExperiment") -> list[str]:
-    held = [own for videos in laboratory.videos.parts.values() for own in videos.names]
-    learned = [[text] for lesson in laboratory.videos.lessons.values() for text in lesson.texts]
-    return name_list([*held, *learned])
-
-
-def calibrated(laboratory: "NarrationExperiment", queries: dict[str, Tensor]) -> CalibratedMargin:
+def calibrated(experiment: "NarrationExperiment", queries: dict[str, Tensor]) -> CalibratedMargin:
     """Learn from both kinds of validation videos what novelty looks like."""
     known, novel = [], []
     parts: tuple[Part, ...] = ("validation fresh", "validation known")
     for which in parts:
-        there = gap(laboratory, which)
+        there = gap(experiment, which)
         scores = search(there.vocabulary.vectors, queries[which], NEIGHBOURS).scores
         known.append(scores[~there.missing])
         novel.append(scores[there.missing])
     return CalibratedMargin.fit(torch.cat(known), torch.cat(novel))
 
 
-def noticed(rule: Novelty, there: Gap, queries: Tensor) -> Noticed:
-    """Measure a rule on the videos of a part."""
+def noticed(rule: Novelty, there: Gap, queries: Tensor) -> dict[str, float]:
+    """Return how well a rule tells the videos of a part that the vocabulary has no name of.
+
+    Returns:
+        ``AUROC``; ``caught``, the share of these that it calls new; ``false alarms``, the share of the others.
+    """
     scores = search(there.vocabulary.vectors, queries, NEIGHBOURS).scores
     flagged, newness = rule.is_novel(scores).float(), rule.novelty(scores)
-    return Noticed(
-        auroc=auroc(newness[~there.missing], newness[there.missing]),
-        caught=float(flagged[there.missing].mean()),
-        false_alarms=float(flagged[~there.missing].mean()),
-    )
+    return {
+        "AUROC": auroc(newness[~there.missing], newness[there.missing]),
+        "caught": float(flagged[there.missing].mean()),
+        "false alarms": float(flagged[~there.missing].mean()),
+    }
 
 
-def rules(laboratory: "NarrationExperiment", queries: dict[str, Tensor]) -> dict[str, Novelty]:
+def rules(experiment: "NarrationExperiment", queries: dict[str, Tensor]) -> dict[str, Novelty]:
     """Return the rules that are compared."""
-    return {"best cosine below 0.4": FixedThreshold(), "calibrated margin": calibrated(laboratory, queries)}
+    return {"best cosine below 0.4": FixedThreshold(), "calibrated margin": calibrated(experiment, queries)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,37 +114,34 @@ class Phrases:
         return [self.phrases.texts[row] for row in rows]
 
 
-def grown(laboratory: "NarrationExperiment", which: Part, queries: Tensor, rule: Novelty) -> Grown:
+def grown(experiment: "NarrationExperiment", which: Part, queries: Tensor, rule: Novelty) -> Grown:
     """Let the vocabulary of a gap grow by the videos of a part; names of things from WordNet are proposed.
 
     Args:
-        laboratory: videos and models.
-        which: the part.
-        queries: (F, D), of its videos.
-        rule: what calls them new.
+        experiment: The videos and models.
+        which: The part.
+        queries: The queries of its videos, (F, D).
+        rule: The rule that calls them new.
     """
-    there, videos = gap(laboratory, which), laboratory.videos.parts[which]
+    there, videos = gap(experiment, which), experiment.videos.parts[which]
     new = rule.is_novel(search(there.vocabulary.vectors, queries, NEIGHBOURS).scores).nonzero().flatten().tolist()
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "vocabulary"
         rows = (NarrationRow(text) for text in there.vocabulary.texts)
-        vocabulary = NarrationVocabulary.build(collect(rows), encoder=laboratory.texts)
+        vocabulary = NarrationVocabulary.build(collect(rows), encoder=experiment.texts)
         vocabulary.save_pretrained(folder)
-        proposer = Phrases(phrases=laboratory.embedded(names_of_things(laboratory.data)))
+        proposer = Phrases(phrases=experiment.embedded(names_of_things(experiment.data)))
         decisions: list[Decision] = []
-        for video in new:
-            flagged = grow(folder, [_segment(videos, video, queries[video])], proposer, laboratory.texts)
+        for row in new:
+            segment = Segment(video=videos.videos[row].code, start=0.0, stop=3.0, query=queries[row])
+            flagged = grow(folder, [segment], proposer, experiment.texts)
             decisions += flagged.decisions
         texts = [entry.text for entry in NarrationVocabulary.from_pretrained(folder).entries("narrations")]
     return Grown(
-        before=laboratory.found(which, queries, there.vocabulary),
-        after=laboratory.found(which, queries, laboratory.embedded(texts)),
+        before=experiment.found(which, queries, there.vocabulary),
+        after=experiment.found(which, queries, experiment.embedded(texts)),
         missing=there.missing,
         asked=len(new),
         proposed=len(decisions),
         admitted=sum(decision.outcome == "admitted" for decision in decisions),
     )
-
-
-def _segment(videos: Videoset, row: int, query: Tensor) -> Segment:
-    return Segment(video=videos.videos[row].code, start=0.0, stop=3.0, query=query)

@@ -107,39 +107,15 @@ def read_clips(narrator: Narrator, videos: Sequence[Path], times: Sequence[float
     return list(torch.split(pooled, [len(own) for own in images]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Writes:
-    """Writes narrations of so many tokens, no more and no less: random weights never end a text."""
-
-    narrator: Narrator
-    tokens: int
-
-    @property
-    def name(self) -> str:
-        """What is done."""
-        return f"generation, {self.tokens} tokens"
-
-    def __call__(self, frames: Sequence[Tensor]) -> list[str]:
-        """Return a narration for each clip of frames (T, dv)."""
-        exact = Decoding(max_tokens=self.tokens, min_tokens=self.tokens)
-        batch = self.narrator.batch(frames, [QUESTION] * len(frames))
-        return [row[0].text for row in self.narrator.generate(batch, exact)]
+def write(narrator: Narrator, tokens: int, frames: Sequence[Tensor]) -> list[str]:
+    """Write a narration of so many tokens, no more and no less (random weights end no text), of each clip (T, dv)."""
+    exact = Decoding(max_tokens=tokens, min_tokens=tokens)
+    batch = narrator.batch(frames, [QUESTION] * len(frames))
+    return [row[0].text for row in narrator.generate(batch, exact)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finds:
-    """Retrieves narrations from a vocabulary."""
-
-    narrator: Narrator
-    vocabulary: NarrationVocabulary
-
-    @property
-    def name(self) -> str:
-        """What is done."""
-        return f"retrieval, {self.vocabulary.size('narrations'):,} entries"
-
-    @torch.no_grad()
-    def __call__(self, frames: Sequence[Tensor]) -> list[str]:
-        """Return a narration for each clip of frames (T, dv)."""
-        queries = self.narrator.query(self.narrator.batch(frames, [QUESTION] * len(frames)))
-        return [row[0].text for row in self.vocabulary.retrieve(queries)]
+@torch.no_grad()
+def retrieve(narrator: Narrator, vocabulary: NarrationVocabulary, frames: Sequence[Tensor]) -> list[str]:
+    """Retrieve a narration for each clip of frames (T, dv)."""
+    queries = narrator.query(narrator.batch(frames, [QUESTION] * len(frames)))
+    return [row[0].text for row in vocabulary.retrieve(queries)]

@@ -1,10 +1,8 @@
 """Where narrators learn the order of steps, and what they answer is kept, so that nothing is done twice."""
 
-import hashlib
-import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,10 @@ import torch
 from backbone.clip import ImageEncoder
 from backbone.device import seed_everything
 from backbone.gpt2 import Backbone
-from backbone.io.files import atomic_file, write_json
+from backbone.io.files import atomic_file
 from backbone.training.config import TrainConfig
 from backbone.training.loop import fit
-from benchmarks.common import file_name
+from benchmarks.common import cache_path, cached
 from benchmarks.random_gpt2 import random_like
 from benchmarks.video.step_data import SHOWN, Procedure, StepTable, step_clips
 from benchmarks.video.step_tasks import (
@@ -124,11 +122,11 @@ class StepExperiment:
     """Recipes, the frozen models, and a work folder.
 
     Args:
-        found: recipes of all sides.
-        encoder: its text side makes vectors of steps.
-        backbone: the language model.
-        work: where trainings and answers are kept.
-        schedule: how long narrators learn.
+        found: The recipes of all sides.
+        encoder: The image-text model; its text side makes vectors of steps.
+        backbone: The language model.
+        work: The folder where trainings and answers are kept.
+        schedule: The length of training.
     """
 
     def __init__(
@@ -137,12 +135,8 @@ class StepExperiment:
         self.sides: dict[Side, list[Procedure]] = {"train": [], "validation": [], "test": []}
         for procedure in found:
             self.sides[procedure.side].append(procedure)
-        self._encoder, self._backbone, self._schedule = encoder, backbone, schedule
-        said = hashlib.sha256(repr([(p.id, p.side, p.steps) for p in found]).encode()).hexdigest()
-        models = f"{said}{encoder.text_digest}{backbone.digest}"
-        self._vectors = work / f"steps-{hashlib.sha256(models.encode()).hexdigest()[:12]}.safetensors"
-        made = f"{models}{asdict(schedule)}"
-        self._folder = work / f"steps-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
+        self._encoder, self._backbone, self._work, self._schedule = encoder, backbone, work, schedule
+        self._made_of = (*found, encoder.text_digest)
 
     @cached_property
     def table(self) -> StepTable:
@@ -150,28 +144,27 @@ class StepExperiment:
         from safetensors.torch import load_file, save_file
 
         texts = list(dict.fromkeys(step for side in self.sides.values() for p in side for step in p.steps))
-        if not self._vectors.exists():
+        file = cache_path(self._work / "steps", "vectors", *self._made_of).with_suffix(".safetensors")
+        if not file.exists():
             remark(f"encoding {len(texts):,} steps")
-            self._vectors.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(self._vectors) as partial:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(file) as partial:
                 save_file({"vectors": TextEncoder.of(self._encoder).half(texts)}, partial)
-        vectors = load_file(self._vectors)["vectors"]
         rows = {text: row for row, text in enumerate(texts)}
-        return StepTable(rows=rows, vectors=vectors, encoder=self._encoder.text_digest)
-
-    def examination(self, side: Side) -> Examination:
-        """Return the questions about a side's recipes, whose answers no training recipe holds."""
-        found, known = self.sides[side], self.sides["train"]
-        return Examination(choices=choices(found, known, self.table), pairs=pairs(found, known, self.table))
+        return StepTable(rows=rows, vectors=load_file(file)["vectors"], encoder=self._encoder.text_digest)
 
     @cached_property
     def test(self) -> Examination:
-        """The questions about the test recipes."""
-        return self.examination("test")
+        """The questions about the test recipes, whose answers no training recipe holds."""
+        return self._examination("test")
 
     @cached_property
     def _validation(self) -> Examination:
-        return self.examination("validation")
+        return self._examination("validation")
+
+    def _examination(self, side: Side) -> Examination:
+        found, known = self.sides[side], self.sides["train"]
+        return Examination(choices=choices(found, known, self.table), pairs=pairs(found, known, self.table))
 
     def baselines(self) -> dict[str, list[Answers]]:
         """Return the answers of who knows no order, and of who knows where in a recipe a step like this stands."""
@@ -183,16 +176,17 @@ class StepExperiment:
 
     def answers(self, name: str, seed: int) -> Answers:
         """Return what a system answers in the test; it is trained if it was not, and its answers are kept."""
-        file = self._folder / f"{file_name(name, seed)}.json"
-        if not file.exists():
-            narrators = self._trained(name, seed)
-            made = self.test.take(narrator_reader(narrators, self.table.vectors), self.table.vectors)
-            with atomic_file(file) as partial:
-                write_json(partial, {"system": name, "seed": seed, "answers": made})
-        found: Answers = json.loads(file.read_text(encoding="utf-8"))["answers"]
+        settings = (SYSTEMS[name], seed, self._schedule, self._backbone.digest, *self._made_of)
+        path = cache_path(self._work / "steps", f"{name}-{seed}", *settings)
+
+        def make() -> Answers:
+            narrators = self._trained(name, seed, path)
+            return self.test.take(narrator_reader(narrators, self.table.vectors), self.table.vectors)
+
+        found: Answers = cached(path.with_suffix(".json"), make)
         return found
 
-    def _trained(self, name: str, seed: int) -> dict[Asked, Narrator]:
+    def _trained(self, name: str, seed: int, run: Path) -> dict[Asked, Narrator]:
         """Return who answers each question."""
         system = SYSTEMS[name]
         found: dict[Asked, Narrator] = {}
@@ -201,8 +195,7 @@ class StepExperiment:
             seed_everything(seed)
             backbone = random_like(self._backbone) if system.random else self._backbone
             narrator = Narrator.build(self._encoder, backbone, system.config)
-            run = self._folder / "runs" / f"{file_name(name, seed)}-{'-'.join(lesson)}"
-            self._fit(narrator, lesson, self._schedule.config(system, seed), run)
+            self._fit(narrator, lesson, self._schedule.config(system, seed), run / "-".join(lesson))
             found |= dict.fromkeys(lesson, narrator)
         return found
 

@@ -1,5 +1,6 @@
 """Text written as the sources of a corpus, and documents kept for tests beside them, out of all training."""
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,10 @@ class MultilingualMaterial:
     def tests(self) -> list[Path]:
         """Return the files of documents that nothing was trained on, one for each language and named by it."""
         return sorted((self.text / "test").glob("*.jsonl"))
+
+    def test_digest(self) -> str:
+        """Return a digest of the documents that nothing was trained on."""
+        return hashlib.sha256(b"".join(path.read_bytes() for path in self.tests())).hexdigest()
 
     def thinned(self, folder: Path, size: int) -> "MultilingualMaterial":
         """Return a corpus of at most about ``size`` bytes of each language, with the same documents for tests."""

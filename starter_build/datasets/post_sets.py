@@ -9,13 +9,14 @@ users that training does not see (`test1`), too; of the others, drawings of test
 Everything is a function of the packages and the seed.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from backbone.errors import PolygraftError
 from multimodal.data.posts import Post
@@ -90,10 +91,9 @@ class VoiceSet:
         """What each emoji is about, by its code."""
         return {emoji.code: emoji.concept for side in self.emoji.values() for emoji in side}
 
-    def said(self, post: Post) -> Mapping[str, str]:
-        """What every voice writes about the image of a post: the right answer when the user is exchanged."""
-        code = post.id.split("/")[-2]
-        return next(known.texts for side in self.emoji.values() for known in side if known.code == code)
+    def concepts_of(self, posts: Iterable[Post]) -> dict[str, str]:
+        """Return what each post is about, by its id."""
+        return {post.id: self.concepts[post.id.split("/")[-2]] for post in posts}
 
     def _past(self, user: str, size: int | None, seed: int, *, split: str) -> list[Post]:
         voice = voice_of(user)
@@ -189,7 +189,7 @@ SPLITS = ("train", "validation", "test2", "test1")
 
 @dataclass(frozen=True, kw_only=True)
 class PersonalSet:
-    """Posts of users, encoded by the frozen image encoder."""
+    """Posts of users, encoded by the frozen image encoder, and the pasts that users are tested with."""
 
     name: str
     splits: dict[str, "CaptionSet"]
@@ -197,6 +197,15 @@ class PersonalSet:
     """What each post is about, by id: posts of one concept are near duplicates of one another."""
     encoder: str
     """Digest of the image encoder."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the posts of all splits, their images and the encoder."""
+        parts = [
+            (name, data.features.digest, data.rows, [(post.id, post.user, post.text) for post in data.posts])
+            for name, data in self.splits.items()
+        ]
+        return hashlib.sha256(repr((parts, self.concepts)).encode()).hexdigest()
 
     def groups(self, split: str) -> list[str]:
         """Return the concept of each post."""
@@ -223,80 +232,69 @@ class PersonalSet:
 
         return learned_words(self.splits["train"])
 
-
-class Benchmark(Protocol):
-    """Posts, and the pasts that users are tested with."""
-
-    @property
-    def data(self) -> PersonalSet:
-        """The posts."""
-
     def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, Profile]":
-        """Return ``size`` past posts of each user (fewer where there are fewer), None: all."""
+        """Return past posts of each user; an unseen one is known by their other test posts.
+
+        Args:
+            users: The users.
+            size: The posts of each, fewer where there are fewer; None: all.
+            seed: The seed of the draw.
+        """
+        import numpy as np
+
+        from multimodal.users.contexts import pasts
+
+        found = dict(self.past)
+        if "test1" in self.splits:
+            found |= pasts(self.splits["test1"], self.encoder)
+        chosen = {user: found[user] for user in users if user in found}
+        for user, past in chosen.items():
+            if size is not None and size < len(past):
+                chosen[user] = past.take(sorted(np.random.default_rng(seed).permutation(len(past))[:size].tolist()))
+        return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
-class Voices:
-    """The set of voices, and pasts of any length for each voice."""
+class VoicePosts(PersonalSet):
+    """Posts of users with the voices of communities, and pasts of any length for each voice."""
 
-    data: PersonalSet
-    voices: "VoiceSet"
+    voices: VoiceSet
     cache: "FeatureCache"
 
     def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, Profile]":
-        """See `Benchmark`; users of one voice share a past of training images."""
+        """See `PersonalSet.pasts`; users of one voice share a past of training images."""
         from multimodal.batches import gather
         from multimodal.users.contexts import pasts
 
         wanted = sorted({*map(voice_of, users)})
         posts = [post for voice in wanted for post in self.voices.history(voice, size, seed=seed)]
         gathered = gather(posts, self.cache, report=lambda _: None)
-        groups = [_concept(self.voices, post) for post in gathered.posts]
-        found = pasts(gathered, self.data.encoder, groups=groups)
+        found = pasts(gathered, self.encoder, groups=list(self.voices.concepts_of(gathered.posts).values()))
         # named after the user, to whom others share and who shares nothing to themself
         return {user: replace(found[voice_of(user)], user=user) for user in users}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Authors:
-    """The set of authors; an unseen one is known by their other test posts."""
-
-    data: PersonalSet
-
-    def pasts(self, users: Sequence[str], size: int | None, *, seed: int) -> "dict[str, Profile]":
-        """See `Benchmark`."""
-        from multimodal.users.contexts import pasts
-
-        found = dict(self.data.past)
-        if "test1" in self.data.splits:
-            found |= pasts(self.data.splits["test1"], self.data.encoder)
-        return {user: _fewer(found[user], size, seed) for user in users if user in found}
-
-
-def _fewer(past: "Profile", size: int | None, seed: int) -> "Profile":
-    """Return a draw of the past posts of a user."""
-    import numpy as np
-
-    if size is None or size >= len(past):
-        return past
-    return past.take(sorted(np.random.default_rng(seed).permutation(len(past))[:size].tolist()))
-
-
-def load_voices(data: Path, cache: "FeatureCache", *, seed: int = 0) -> Voices:
-    """Read and encode the voices."""
-    voices = read_voices(data)
-    posts = voices.posts(seed=seed)
-    concepts = {post.id: _concept(voices, post) for post in posts}
-    return Voices(data=_encoded("voices", posts, concepts, cache), voices=voices, cache=cache)
-
-
-def load_authors(data: Path, cache: "FeatureCache") -> Authors:
-    """Read and encode the authors of clip art; nothing is a near duplicate but what the split keeps apart."""
+def load_set(name: str, data: Path, cache: "FeatureCache", *, seed: int = 0) -> PersonalSet:
+    """Read and encode ``voices`` or ``authors``; packages missing under `data` are fetched."""
+    if name == "voices":
+        voices = read_voices(data)
+        posts = voices.posts(seed=seed)
+        encoded = encode_posts(name, posts, voices.concepts_of(posts), cache)
+        return VoicePosts(**vars(encoded), voices=voices, cache=cache)
     posts = read_authors(data)
-    return Authors(data=_encoded("authors", posts, {post.id: "" for post in posts}, cache))
+    # nothing is a near duplicate but what the split keeps apart
+    return encode_posts(name, posts, {post.id: "" for post in posts}, cache)
 
 
-def _encoded(name: str, posts: Sequence[Post], concepts: dict[str, str], cache: "FeatureCache") -> PersonalSet:
+def encode_posts(name: str, posts: Sequence[Post], concepts: dict[str, str], cache: "FeatureCache") -> PersonalSet:
+    """Return posts by split, encoded.
+
+    Args:
+        name: The name of the set.
+        posts: The posts of all splits.
+        concepts: What each post is about, by id.
+        cache: The cache of image features.
+    """
     from multimodal.batches import gather
 
     splits = {}
@@ -304,11 +302,6 @@ def _encoded(name: str, posts: Sequence[Post], concepts: dict[str, str], cache: 
         if own := [post for post in posts if post.split == split]:
             splits[split] = gather(own, cache, report=lambda _: None)
     return PersonalSet(name=name, splits=splits, concepts=concepts, encoder=cache.encoder.digest)
-
-
-def _concept(voices: "VoiceSet", post: Post) -> str:
-    code = post.id.split("/")[-2]
-    return voices.concepts[code]
 
 
 def scored_form(text: str) -> str:

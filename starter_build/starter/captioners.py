@@ -276,13 +276,13 @@ def build_personal(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from backbone.feature_cache import FeatureCache
     from backbone.gpt2 import Backbone
     from multimodal.training.train import describe
-    from starter_build.datasets.post_sets import load_voices
+    from starter_build.datasets.post_sets import load_set
 
     frozen = ImageEncoder.from_pretrained(STARTER), Backbone.from_pretrained(STARTER)
-    voices = load_voices(data, FeatureCache(work / "features", frozen[0]))
+    voices = load_set("voices", data, FeatureCache(work / "features", frozen[0]))
     remark(f"training the personal captioner, seed {seed}")
     trained = train_system(
-        SYSTEMS[OURS], voices.data, frozen, work / f"personal-{seed}", schedule=CaptionSchedule(), seed=seed
+        SYSTEMS[OURS], voices, frozen, work / f"personal-{seed}", schedule=CaptionSchedule(), seed=seed
     )
     card = describe(trained, title="polygraft starter: a captioner that knows users", source="voices of communities")
     card = replace(card, command="python -m starter_build --only personal")

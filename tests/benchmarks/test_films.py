@@ -1,16 +1,20 @@
 """`python -m benchmarks.films`: cuts, composed videos, and narrations at the right time."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import films as benchmark_videos
-from benchmarks.video.composed import FPS, compose
-from benchmarks.video.cuts import agreement, by_chance
-from tests.video.tiny_narrator import write_video
+from benchmarks import films
+from benchmarks.video import long_videos
+from benchmarks.video.long_videos import FPS, agreement, by_chance, compose
+from tests.starter_build.tiny_emoji import write_emoji
+from tests.video.tiny_narrator import tiny_narrator, write_video
 from video.frames.reader import probe, read_frames
+from video.vocabulary.narrations import NarrationRow, collect
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 TIMES = st.lists(st.integers(0, 200).map(lambda tick: tick / 10), max_size=12, unique=True).map(sorted)
 
@@ -62,9 +66,31 @@ def test_a_composed_video_shows_what_its_parts_say(tmp_path):
 def test_time_told_right_counts_seconds():
     told = [SimpleNamespace(start=0, stop=4, text="a"), SimpleNamespace(start=4, stop=10, text="b")]
     parts = [SimpleNamespace(start=0, stop=5, text="a"), SimpleNamespace(start=5, stop=10, text="b")]
-    assert benchmark_videos._right(told, parts) == pytest.approx(0.9)
-    assert benchmark_videos._cuts(told) == [4]
+    assert films._right(told, parts) == pytest.approx(0.9)
+    assert films._cuts(told) == [4]
+
+
+def test_films_are_narrated_in_three_ways(polygraft, tmp_path, monkeypatch):
+    data = write_emoji(tmp_path / "data")
+    bunny = write_video(tmp_path / "bunny.gif", ["red", "lime", "blue"], seconds=2.0)
+    monkeypatch.setattr(long_videos, "big_buck_bunny", lambda _: bunny)
+    monkeypatch.setattr(long_videos, "shot_cuts", lambda _: [2.0, 4.0])
+    monkeypatch.setattr(films, "_PARTS", 3)
+    narrator = tiny_narrator()
+    narrator.save_pretrained(tmp_path / "narrator")
+    vocabulary = collect([NarrationRow("a skull"), NarrationRow("an eye")])
+    NarrationVocabulary.build(vocabulary, encoder=narrator.text_encoder).save_pretrained(tmp_path / "vocabulary")
+    opened = narrator, NarrationVocabulary.from_pretrained(tmp_path / "vocabulary")
+    monkeypatch.setattr(films.NarratorSource, "load", lambda *_: opened)
+    called = polygraft(
+        "benchmark", "films", "--vocabulary", tmp_path / "vocabulary", "--videos", 1, "--seeds", 0, "--data", data,
+        "--work", tmp_path / "work", "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert called.code == 0
+    bunny, composed = (json.loads(line)["rows"] for line in called.out)
+    assert list(bunny) == list(composed) == list(films.WAYS)
+    assert composed["every second alone"]["true parts"] == 3 and 0 <= bunny["as narrate does"]["F1 1.0"] <= 1
 
 
 def test_options_are_checked(polygraft):
-    assert polygraft("benchmark", "films", "--films", 0).code == 2
+    assert polygraft("benchmark", "films", "--videos", 0).code == 2

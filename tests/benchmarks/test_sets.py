@@ -8,15 +8,21 @@ import pytest
 
 from backbone.errors import PolygraftError
 from backbone.feature_cache import FeatureCache
-from benchmarks.captioning.export import write_posts
-from multimodal.data.posts import load_posts
-from starter_build.datasets import post_sets as sets
 from starter_build.datasets.clipart import ClipArt, clips, read_keywords
-from starter_build.datasets.post_sets import HELD_OUT, MIN_POSTS, author_posts, on_sides, post_text, voice_of
+from starter_build.datasets.post_sets import (
+    HELD_OUT,
+    MIN_POSTS,
+    VoicePosts,
+    author_posts,
+    encode_posts,
+    on_sides,
+    post_text,
+    voice_of,
+)
 from starter_build.datasets.voices import VOICES, Spoken
 from tests.multimodal.tiny_captioner import paint as coloured_blocks
 from tests.multimodal.tiny_captioner import tiny_captioner
-from tests.starter_build.opendata_trees import LEXICON, clip_svg, clip_trees, paint
+from tests.starter_build.opendata_trees import LEXICON, clip_svg, clip_trees
 
 HANDS = ("fluent", "twemoji")
 SIDES = {
@@ -88,12 +94,6 @@ def test_new_images_are_the_same_for_every_voice_and_are_dealt_to_its_users(voic
     assert len({post.user for post in tests}) > 3 * len(by_voice)
 
 
-def test_the_truth_is_what_the_voice_says_and_others_can_be_asked(voices):
-    post = next(post for post in voices.posts() if post.split == "test2" and voice_of(post.user) == "slack")
-    assert post.text == f"slack says {code(post)}" == voices.said(post)["slack"]
-    assert voices.said(post)["github"] == f"github says {code(post)}"
-
-
 def test_the_sets_are_a_function_of_the_seed(voices):
     assert voices.posts(seed=1) == voices.posts(seed=1)
     assert voices.posts(seed=1) != voices.posts(seed=2)
@@ -119,12 +119,12 @@ def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(t
     cache = FeatureCache(tmp_path / "cache", tiny_captioner().encoder)
     dealt = on_sides(found, SIDES)
     posts = dealt.posts(seed=0)
-    concepts = {post.id: sets._concept(dealt, post) for post in posts}
-    bench = sets.Voices(data=sets._encoded("voices", posts, concepts, cache), voices=dealt, cache=cache)
+    encoded = encode_posts("voices", posts, dealt.concepts_of(posts), cache)
+    bench = VoicePosts(**vars(encoded), voices=dealt, cache=cache)
     told = bench.pasts(["github/0", "github/1", "slack/0"], 5, seed=0)
     assert {user: past.user for user, past in told.items()} == {user: user for user in told}
     assert told["github/0"].texts == told["github/1"].texts != told["slack/0"].texts
-    community, query = bench.data.community, bench.data.splits["test2"].pooled.numpy()[0]
+    community, query = bench.community, bench.splits["test2"].pooled.numpy()[0]
     assert {voice_of(user) for user in community.users}.isdisjoint(HELD_OUT)
     for user in ("github/0", "github/1"):
         neighbours = community.neighbours(told[user])
@@ -139,14 +139,6 @@ def test_a_voice_that_does_not_exist_and_no_users_are_refused(voices):
         voices.history("klingon", 3)
     with pytest.raises(PolygraftError, match="users_per_voice is 0"):
         voices.posts(users_per_voice=0)
-
-
-def test_posts_are_read_back_as_they_were_written(tmp_path, voices):
-    paint(tmp_path / "x.png")
-    posts = [replace(post, image=tmp_path / "x.png") for post in voices.posts() if post.split != "train"]
-    write_posts(posts, tmp_path / "sets" / "voices.jsonl")
-    assert load_posts(tmp_path / "sets" / "voices.jsonl") == posts
-    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["voices.jsonl"]
 
 
 def clip(author, number, keywords=()):

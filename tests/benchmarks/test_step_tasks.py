@@ -16,26 +16,18 @@ from benchmarks.video.step_data import (
     shown_before,
     step_clips,
 )
-from benchmarks.video.step_models import accuracy, difference, interval
+from benchmarks.video.step_models import accuracy
 from benchmarks.video.step_tasks import (
     WRONG,
-    StepPair,
     answer_choices,
-    answer_pairs,
     chance,
     choices,
-    mean_reader,
-    narrator_reader,
-    nearest_reader,
     new_steps,
-    order_scores,
     pairs,
-    place_scores,
 )
 from starter_build.datasets.documents import held_out
 from starter_build.datasets.readers import Recipe
 from tests.starter_build.tiny_recipes import tiny_recipes
-from tests.video.tiny_narrator import moved, tiny_narrator
 
 LONG = "Stir it all together until it is a smooth and even dough"
 
@@ -162,12 +154,6 @@ def test_wrong_answers_are_of_other_recipes_or_of_the_same_and_never_shown(some,
     assert chance(asked)["next, wrong ones of other recipes"] == pytest.approx(0.1)
 
 
-def test_pairs_are_in_their_order_and_neighbours_are_a_task_too(some, table):
-    asked = pairs(some[:1], [], table)
-    assert sum(pair.task == "order" for pair in asked) == 6
-    assert [(pair.first, pair.second) for pair in asked if pair.task != "order"] == [(0, 1), (1, 2), (2, 3)]
-
-
 # Answers
 
 
@@ -181,64 +167,3 @@ def test_who_knows_what_is_next_is_always_right_and_ties_are_not(some, table):
     assert {accuracy(own) for own in answer_choices(asked, oracle, table.vectors).values()} == {1.0}
     blind = answer_choices(asked, lambda shown, _: torch.zeros(len(shown), 24), table.vectors)
     assert {accuracy(own) for own in blind.values()} == {0.0}
-
-
-def test_cosines_say_nothing_of_order(some, table):
-    asked = pairs(some, [], table)
-    for reader in (mean_reader(table.vectors), nearest_reader(table.vectors)):
-        found = answer_pairs(asked, order_scores(asked, reader, table.vectors))
-        assert {accuracy(own) for own in found.values()} == {0.5}
-
-
-def test_an_order_is_right_if_either_question_speaks_for_it():
-    one = procedure("x", "a", "b")
-    table = StepTable(rows={"a": 0, "b": 1}, vectors=torch.eye(2).half(), encoder="e")
-    pair = [StepPair(task="order", procedure=one, first=0, second=1)]
-
-    def only(wanted):
-        def read(shown, asked):
-            swapped = 1 - torch.tensor([rows[0] for rows in shown])
-            is_right = torch.tensor([rows[0] == (0 if asked == "next" else 1) for rows in shown])
-            vectors = torch.eye(2)[swapped] * is_right[:, None]
-            return vectors if asked == wanted else torch.zeros(len(shown), 2)
-
-        return read
-
-    for question in ("next", "before"):
-        assert order_scores(pair, only(question), table.vectors) == [1.0]
-
-
-def test_a_ridge_learns_where_steps_stand():
-    found = [procedure(str(n), *(f"{stage} {n}" for stage in ("wash", "cook", "serve"))) for n in range(40)]
-    table = table_of(found)
-    stages = F.normalize(torch.randn(3, 16, generator=torch.Generator().manual_seed(1)), dim=1)
-    near = F.normalize(table.vectors.float() * 0.3 + stages.repeat(40, 1), dim=1).half()
-    table = replace(table, vectors=near)
-    asked = pairs(found[30:], [], table)
-    assert accuracy(answer_pairs(asked, place_scores(asked, found[:30], table))["order"]) > 0.95
-
-
-def test_a_narrator_is_asked_in_its_own_words(some, table):
-    narrator = moved(tiny_narrator())
-    read = narrator_reader({"next": narrator, "before": narrator}, table.vectors)
-    shown = [(0,), (0, 1, 2)]
-    asked = [read(shown, question) for question in ("next", "before")]
-    assert asked[0].shape == (2, 24) and not torch.allclose(*asked)
-    alone = narrator.query(
-        narrator.batch([table.vectors[[0, 1, 2]].float()], ["What is the next action in the video?"])
-    )
-    torch.testing.assert_close(asked[0][1:], alone, atol=1e-5, rtol=0)
-
-
-# Figures
-
-
-def test_intervals_are_over_recipes_and_differences_are_paired():
-    found = [procedure(str(n), "a", "b") for n in range(20)]
-    right = [{"order": {str(n): [1.0, float(n % 2)] for n in range(20)}}, {"order": {str(n): [1.0, 1.0] for n in range(20)}}]  # fmt: skip  # noqa: E501
-    wrong = [{"order": {str(n): [0.0, float(n % 2)] for n in range(20)}}]
-    own = interval(right, "order", found)
-    assert own.mean == pytest.approx(0.875) and own.low <= own.mean <= own.high
-    gain = difference(right, wrong, "order", found)
-    assert gain.mean == pytest.approx(0.875 - 0.25) and gain.low > 0.5
-    assert interval(right, "order", found[:1]).mean == pytest.approx(0.875 - 0.125)

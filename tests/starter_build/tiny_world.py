@@ -23,7 +23,7 @@ def made_up_world(monkeypatch: pytest.MonkeyPatch) -> None:
         comparisons, "TOKENIZERS", {"default": (), "marks": ("--marks",), "char": ("--strategy", "char")}
     )
     monkeypatch.setattr(comparisons, "OPTIMIZERS", {"adamw": (1e-3, 1e-6), "muon": (6e-3,)})
-    callers = ("benchmarks.multilingual.runs", "benchmarks.multilingual.comparisons", "benchmarks.multilingual.stream")
+    callers = ("benchmarks.multilingual.comparisons", "benchmarks.multilingual.stream")
     for module in (*callers, "starter_build.datasets.multilingual_texts", "starter_build.starter.language"):
         monkeypatch.setattr(f"{module}.polygraft", _run)
 
