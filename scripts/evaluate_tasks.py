@@ -24,7 +24,7 @@ import tyro
 
 from backbone.errors import UsageError
 from crosslingual.options import Name, TaskOptions
-from scripts._app.cli import Device, Json, emit, progress, remark, run_file
+from scripts._app.cli import Device, Json, emit, emit_rows, progress, remark, run_file
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
@@ -87,9 +87,7 @@ def main(options: Options) -> int:
         record = {**_settings(options, report.context), "figures": rows, "effort": asdict(effort)}
         emit(json.dumps(record, ensure_ascii=False))
         return 0
-    emit("\t".join(rows[0]))
-    for row in rows:
-        emit("\t".join(f"{value:.3f}" if isinstance(value, float) else str(value) or "-" for value in row.values()))
+    emit_rows(rows, as_json=False, digits=3)
     return 0
 
 

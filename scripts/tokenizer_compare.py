@@ -9,7 +9,6 @@ lines, which then say the same line by line; the share of unknown tokens; the sh
 (between a letter and its vowel sign); and the share of the vocabulary that the text uses.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_file
-from scripts._app.cli import Json, emit, progress, run_file
+from scripts._app.cli import Json, emit_rows, progress, run_file
 
 if TYPE_CHECKING:
     from crosslingual.tokenization.fertility import Cut
@@ -66,8 +65,7 @@ def main(options: Options) -> int:
         watched = progress(languages.items(), name)
         cuts = {language: measure(tokenizer, texts, language) for language, texts in watched}
         rows += [_row(name, language, cuts, reference) for language in cuts]
-    for line in _lines(rows, as_json=options.json):
-        emit(line)
+    emit_rows(rows, as_json=options.json)
     if options.plot is not None:
         _draw(rows, options.plot)
     return 0
@@ -86,26 +84,19 @@ def _languages(paths: Sequence[Path]) -> dict[str, list[str]]:
 
 def _row(tokenizer: str, language: str, cuts: Mapping[str, "Cut"], reference: str) -> Row:
     cut, first = cuts[language], cuts.get(reference)
+    figures = cut.figures()
+    unknown = figures.pop("unknown")
     parallel = first is not None and first.texts == cut.texts
     return {
         "tokenizer": tokenizer,
         "language": language,
-        "bytes_per_token": round(cut.bytes_per_token, 3),
-        "fertility": round(cut.fertility, 3),
-        "per": "word" if cut.spaced else "character",
+        **figures,
         "parity": round(cut.tokens / first.tokens, 3) if first is not None and parallel else None,
-        "unknown": round(cut.unknown_rate, 5),
+        "unknown": unknown,
         "split_at_mark": None if cut.split_rate is None else round(cut.split_rate, 4),
         "used": round(cut.used_share, 4),
         "vocabulary": cut.vocabulary,
     }
-
-
-def _lines(rows: Sequence[Row], *, as_json: bool) -> list[str]:
-    if as_json:
-        return [json.dumps(row, ensure_ascii=False) for row in rows]
-    cells = [["-" if value is None else str(value) for value in row.values()] for row in rows]
-    return ["\t".join(row) for row in [list(rows[0]), *cells]]
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:

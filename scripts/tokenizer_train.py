@@ -11,22 +11,18 @@ Printed for the first megabyte of each language: bytes per token; fertility, whi
 in scripts without spaces between words; the share of unknown tokens.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, write_json
 from crosslingual.options import TokenizerOptions
-from scripts._app.cli import Json, Seed, check_free, emit, progress, run_file, stage
-
-if TYPE_CHECKING:
-    from crosslingual.tokenization.fertility import Cut
+from scripts._app.cli import Json, Seed, check_free, emit_rows, progress, run_file, stage
 
 _SAMPLE = 1_000_000
 
@@ -59,38 +55,27 @@ class Options:
                 raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}, allowed is {least} and more")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LanguageSample:
-    """What there is of a language."""
-
-    texts: int
-    bytes: int
-    sample: tuple[str, ...]  # the first texts
-
-
 def main(options: Options) -> int:
     """Train, save, and print a line for each language."""
     check_free(options.out)
-    languages = _survey(_read(options, "counting"))
-    if not languages:
+    count, sizes, samples = _survey(_read(options, "counting"))
+    if not samples:
         raise PolygraftError("there is no text in the sources: give files of UTF-8 text, or the folder of a corpus")
     from crosslingual.tokenization.fertility import measure
     from crosslingual.tokenization.training_text import reading_rates
 
-    sizes = {name: language.bytes for name, language in languages.items()}
-    rates = reading_rates(sizes, options.balance, options.max_bytes or None)
+    rates = reading_rates({name: sizes[name] for name in samples}, options.balance, options.max_bytes or None)
     tokenizer = _train(options, rates)
-    cuts = {name: measure(tokenizer, language.sample, name) for name, language in languages.items()}
     rows = [
-        {"language": name, "texts": languages[name].texts, "bytes": sizes[name], "read": round(rates[name], 4)}
-        | _figures(cut)
-        for name, cut in cuts.items()
+        {"language": name, "texts": count[name], "bytes": sizes[name], "read": round(rates[name], 4)}
+        | measure(tokenizer, texts, name).figures()
+        for name, texts in samples.items()
     ]
     with atomic_folder(options.out) as folder:
         tokenizer.save_pretrained(folder)
         record = {**asdict(options.tokenizer), "like": options.like, "balance": options.balance, "seed": options.seed}
         write_json(folder / "training.json", {**record, "max_bytes": options.max_bytes, "languages": rows})
-    _tell(rows, as_json=options.json)
+    emit_rows(rows, as_json=options.json)
     return 0
 
 
@@ -100,22 +85,20 @@ def _read(options: Options, label: str) -> Iterator[tuple[str, str]]:
     yield from progress(language_texts(options.sources), label=label)
 
 
-def _survey(texts: Iterator[tuple[str, str]]) -> dict[str, LanguageSample]:
-    """Count texts and bytes of each language, and keep its first megabyte."""
+def _survey(texts: Iterator[tuple[str, str]]) -> tuple[Counter[str], Counter[str], dict[str, list[str]]]:
+    """Return how many texts and bytes there are of each language, and its first megabyte."""
     from crosslingual.tokenization.training_text import check_unicode
 
     count: Counter[str] = Counter()
-    size: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     samples: dict[str, list[str]] = {}
     for language, text in texts:
         count[language] += 1
         check_unicode(text, f"text {count[language]} of {language}")
-        if size[language] < _SAMPLE:
+        if sizes[language] < _SAMPLE:
             samples.setdefault(language, []).append(text)
-        size[language] += len(text.encode())
-    return {
-        name: LanguageSample(texts=count[name], bytes=size[name], sample=tuple(samples[name])) for name in sorted(count)
-    }
+        sizes[language] += len(text.encode())
+    return count, sizes, dict(sorted(samples.items()))
 
 
 def _train(options: Options, rates: Mapping[str, float]) -> Any:
@@ -129,22 +112,6 @@ def _train(options: Options, rates: Mapping[str, float]) -> Any:
     stage("training the tokenizer")
     texts = reread(_read(options, "reading"), rates, options.seed)
     return train_tokenizer(texts, options.tokenizer, like=like, context=options.context)
-
-
-def _figures(cut: "Cut") -> dict[str, Any]:
-    return {
-        "bytes_per_token": round(cut.bytes_per_token, 3),
-        "fertility": round(cut.fertility, 3),
-        "per": "word" if cut.spaced else "character",
-        "unknown": round(cut.unknown_rate, 5),
-    }
-
-
-def _tell(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if not as_json:
-        emit("\t".join(rows[0]))
-    for row in rows:
-        emit(json.dumps(row, ensure_ascii=False) if as_json else "\t".join(map(str, row.values())))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ under torchrun it uses all processes.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,8 @@ def main(options: Options) -> int:
     world = join_world(pick_device(options.device))
     data = open_data(options)
     backbone = _untrained(options)
-    origin = _Origin.of(backbone) if options.start else None
+    # the digests of a model follow its weights, which the training changes in place
+    origin = (backbone.body_digest, (backbone.digest, *backbone.kin)) if options.start else None
     measure = measure_with(data.held_out(), backbone, min(options.context, backbone.context))
     if world.first and begin(options.out, _settings(options, data.settings()), overwrite=options.overwrite):
         remark(f"going on with the run in {options.out}")
@@ -78,18 +79,6 @@ def main(options: Options) -> int:
         _keep(options, backbone, result, origin)
     world.barrier()
     return 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Origin:
-    """The model that was trained on, as it was before."""
-
-    body: str  # digest of its body
-    models: tuple[str, ...]  # its own digest, and those of models with the same body
-
-    @classmethod
-    def of(cls, backbone: "Backbone") -> "_Origin":
-        return cls(body=backbone.body_digest, models=(backbone.digest, *backbone.kin))
 
 
 def _settings(options: Options, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,14 +103,16 @@ def _untrained(options: Options) -> "Backbone":
     return Backbone.from_parts(model, tokenizer, name=options.out.name, device=options.device)
 
 
-def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _Origin | None) -> None:
+def _keep(
+    options: Options, backbone: "Backbone", result: "FitResult", origin: tuple[str, tuple[str, ...]] | None
+) -> None:
     """Put the model in the run's place and print the figures."""
     from backbone.gpt2 import Backbone
     from backbone.hf.loading import save_model
     from backbone.hf.stored_models import write_kin
 
     trained = Backbone(backbone.model, backbone.tokenizer, name=options.out.name)  # its digests are other ones now
-    same_body = origin is not None and trained.body_digest == origin.body
+    same_body = origin is not None and trained.body_digest == origin[0]
     figures: dict[str, Any] = {"steps": result.steps, "seconds": round(result.seconds, 1)}
     figures |= {name: value for name, value in result.metrics.items() if name != "score"}
     figures["body"] = "as before" if same_body else "trained"
@@ -131,7 +122,7 @@ def _keep(options: Options, backbone: "Backbone", result: "FitResult", origin: _
         save_model(trained.model, trained.tokenizer, folder)
         _write_record(folder, options.start, record)
         if origin is not None and same_body:
-            write_kin(folder, origin.body, origin.models)
+            write_kin(folder, *origin)
 
     finish(options.out, save)
     tell({"out": str(options.out), **figures}, as_json=options.json, digits=4)

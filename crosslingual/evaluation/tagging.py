@@ -99,30 +99,6 @@ def _sentence(row: ItemRow) -> Sentence:
     return Sentence(words=words, tags=tags, language=row.language)
 
 
-class GrowingText:
-    """One sequence of tokens that the model has read; only what is new in the next one is read."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
-        self._ids: list[int] = []
-        self._cache: Any = None
-
-    def move(self, ids: list[int]) -> tuple[Computed, int]:
-        """Read on to ``ids`` from where they part from what was read before; also says how many tokens that took."""
-        # the last token is read again if need be: its state is asked for
-        kept = min(common_length([self._ids, ids]), len(ids) - 1)
-        if not kept:
-            self._cache = self._backbone.new_cache()
-        elif kept < len(self._ids):
-            self._cache.crop(kept - len(self._ids))
-        self._ids = ids
-        embeds = self._backbone.embed(torch.tensor([ids[kept:]]))
-        positions = torch.arange(kept, len(ids), device=self._backbone.device)[None]
-        states: Tensor = self._backbone.hidden(embeds, positions=positions, cache=self._cache)
-        mask = torch.ones(1, len(ids), dtype=torch.bool, device=states.device)
-        return Computed(self._cache, states[:, -1], mask), len(ids) - kept
-
-
 class Tagger:
     """Tags words greedily from left to right, as mGPT's evaluation does: each tag is chosen among all, and stays.
 
@@ -139,7 +115,8 @@ class Tagger:
         self._encoder = encoder
         self._tags = tags
         self._score = score
-        self._text = GrowingText(backbone)
+        self._ids: list[int] = []  # what the model has read
+        self._cache: Any = None
 
     def tag(self, opening: str, words: Sequence[str]) -> tuple[str, ...]:
         """Return a tag for each word.
@@ -160,10 +137,25 @@ class Tagger:
     def scores(self, text: str) -> list[CandidateScore]:
         """Return the score of each tag after a text."""
         [branches] = self._encoder(text, self._tags)
-        computed, read = self._text.move(branches.shared)
+        computed, read = self._read_to(branches.shared)
         tails = [tail for tail in branches.tails if tail]
         behind = iter(tail_scores(self._backbone, computed, [0] * len(tails), tails))
         self.effort.add([branches])
         self.effort.read += read + sum(len(tail) - 1 for tail in tails)
         scored = [next(behind) if tail else TokenScores.none() for tail in branches.tails]
         return [candidate_score(tokens, tag) for tokens, tag in zip(scored, self._tags, strict=True)]
+
+    def _read_to(self, ids: list[int]) -> tuple[Computed, int]:
+        """Read on to ``ids`` from where they part from what was read before; also say how many tokens that took."""
+        # the last token is read again if need be: its state is asked for
+        kept = min(common_length([self._ids, ids]), len(ids) - 1)
+        if not kept:
+            self._cache = self._backbone.new_cache()
+        elif kept < len(self._ids):
+            self._cache.crop(kept - len(self._ids))
+        self._ids = ids
+        embeds = self._backbone.embed(torch.tensor([ids[kept:]]))
+        positions = torch.arange(kept, len(ids), device=self._backbone.device)[None]
+        states: Tensor = self._backbone.hidden(embeds, positions=positions, cache=self._cache)
+        mask = torch.ones(1, len(ids), dtype=torch.bool, device=states.device)
+        return Computed(self._cache, states[:, -1], mask), len(ids) - kept

@@ -6,7 +6,6 @@ verses.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,14 +25,6 @@ T = TypeVar("T")
 _STOPS = ".。।۔"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChoiceTask:
-    """A task by its name on the command line."""
-
-    shape: str  # what a row looks like
-    render: Callable[[ItemRow, bool], Item]  # A row, and whether the published wording is asked for, to an item
-
-
 def read_items(task: str, path: Path, *, language: str, published: bool) -> list[Item]:
     """Return the items of a file.
 
@@ -46,8 +37,8 @@ def read_items(task: str, path: Path, *, language: str, published: bool) -> list
     Raises:
         PolygraftError: the file or a row is not as it should be, or there is no wording in a row's language.
     """
-    chosen = TASKS[task]
-    return read_rows(path, chosen.shape, language, lambda row: chosen.render(row, published))
+    shape, render = TASKS[task]
+    return read_rows(path, shape, language, lambda row: render(row, published))
 
 
 def _xnli(row: ItemRow, published: bool) -> Item:
@@ -116,21 +107,18 @@ def _choice(row: ItemRow, _: bool) -> Item:
     )
 
 
-TASKS: Mapping[str, ChoiceTask] = {
-    "xnli": ChoiceTask(shape='{"premise": "...", "hypothesis": "...", "label": 0}', render=_xnli),
-    "paws-x": ChoiceTask(shape='{"sentence1": "...", "sentence2": "...", "label": 1}', render=_paws_x),
-    "xcopa": ChoiceTask(
-        shape='{"premise": "...", "choice1": "...", "choice2": "...", "question": "cause", "label": 0}', render=_xcopa
+TASKS: Mapping[str, tuple[str, Callable[[ItemRow, bool], Item]]] = {
+    "xnli": ('{"premise": "...", "hypothesis": "...", "label": 0}', _xnli),
+    "paws-x": ('{"sentence1": "...", "sentence2": "...", "label": 1}', _paws_x),
+    "xcopa": ('{"premise": "...", "choice1": "...", "choice2": "...", "question": "cause", "label": 0}', _xcopa),
+    "xwino": ('{"sentence": "... _ ...", "option1": "...", "option2": "...", "answer": 1}', _xwino),
+    "mlama": (
+        '{"template": "[X] was born in [Y].", "sub_label": "...", "obj_label": "...", "candidates": ["..."]}',
+        _mlama,
     ),
-    "xwino": ChoiceTask(
-        shape='{"sentence": "... _ ...", "option1": "...", "option2": "...", "answer": 1}', render=_xwino
-    ),
-    "mlama": ChoiceTask(
-        shape='{"template": "[X] was born in [Y].", "sub_label": "...", "obj_label": "...", "candidates": ["..."]}',
-        render=_mlama,
-    ),
-    "choice": ChoiceTask(shape='{"prompt": "...", "candidates": ["...", "..."], "answer": 0}', render=_choice),
+    "choice": ('{"prompt": "...", "candidates": ["...", "..."], "answer": 0}', _choice),
 }
+"""What a row of a task looks like, and what makes an item of a row; True asks for the published wording."""
 
 
 def _of_language(wordings: Mapping[str, T], row: ItemRow, task: str, published: bool) -> T:

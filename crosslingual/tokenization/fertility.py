@@ -64,6 +64,15 @@ class Cut:
         """Share of the vocabulary that the texts use."""
         return self.used / self.vocabulary
 
+    def figures(self) -> dict[str, float | str]:
+        """Return what is reported of a training, by name."""
+        return {
+            "bytes_per_token": round(self.bytes_per_token, 3),
+            "fertility": round(self.fertility, 3),
+            "per": "word" if self.spaced else "character",
+            "unknown": round(self.unknown_rate, 5),
+        }
+
 
 def measure(tokenizer: Any, texts: Iterable[str], name: str = "text") -> Cut:
     """Cut texts and count.

@@ -8,7 +8,6 @@ read as a space.
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -23,64 +22,57 @@ _LONGEST = 1000  # characters; it passes over sentences of more than 4192 bytes
 Pieces = Sequence[tuple[str, float]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SentencePieceRecipe:
-    """What sentencepiece trains."""
-
-    algorithm: Algorithm  # sentencepiece-bpe or unigram
-    pieces: int  # tokens, but for special ones and bytes
-    bytewise: bool = True  # whether what has no token is spelled in bytes; else it is unknown
-    prefix_blank: bool = False  # whether each text is read as if a space stood before it
-
-    @property
-    def vocab_size(self) -> int:
-        """Size as sentencepiece counts it: with the unknown token."""
-        return self.pieces + 1 + (BYTES if self.bytewise else 0)
-
-
 def train_sentencepiece(texts: Iterable[str], algorithm: Algorithm, vocab_size: int) -> Tokenizer:
     """Train a tokenizer of sentencepiece and return it as a fast one that cuts text the same.
 
     Args:
-        texts: any unit; read once, then held by sentencepiece.
+        texts: Any unit; read once, then held by sentencepiece.
         algorithm: sentencepiece-bpe or unigram.
-        vocab_size: tokens in all: ``<unk>``, 256 bytes, and pieces.
+        vocab_size: Tokens in all: ``<unk>``, 256 bytes, and pieces.
 
     Raises:
-        PolygraftError: there is too little text for the size.
+        PolygraftError: There is too little text for the size.
     """
-    return as_fast(
-        train_model(texts, SentencePieceRecipe(algorithm=algorithm, pieces=vocab_size - 1 - BYTES)), algorithm
-    )
+    return as_fast(train_model(texts, algorithm, vocab_size - 1 - BYTES), algorithm)
 
 
-def train_model(texts: Iterable[str], recipe: SentencePieceRecipe) -> bytes:
+def train_model(
+    texts: Iterable[str], algorithm: Algorithm, pieces: int, *, bytewise: bool = True, prefix_blank: bool = False
+) -> bytes:
     """Return a model file of sentencepiece.
 
+    Args:
+        texts: Any unit; read once.
+        algorithm: sentencepiece-bpe or unigram.
+        pieces: Tokens, but for special ones and bytes.
+        bytewise: Whether what has no token is spelled in bytes; else it is unknown.
+        prefix_blank: Whether each text is read as if a space stood before it.
+
     Raises:
-        PolygraftError: there is too little text for so many pieces, or too few pieces for its letters.
+        PolygraftError: There is too little text for so many pieces, or too few pieces for its letters.
     """
     import sentencepiece
 
+    size = pieces + 1 + (BYTES if bytewise else 0)  # sentencepiece counts the unknown token
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=_sentences(texts),
             model_writer=model,
-            model_type="bpe" if recipe.algorithm == "sentencepiece-bpe" else "unigram",
-            vocab_size=recipe.vocab_size,
-            byte_fallback=recipe.bytewise,
+            model_type="bpe" if algorithm == "sentencepiece-bpe" else "unigram",
+            vocab_size=size,
+            byte_fallback=bytewise,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
-            add_dummy_prefix=recipe.prefix_blank,
-            required_chars=_SPELLING if recipe.bytewise else "",
+            add_dummy_prefix=prefix_blank,
+            required_chars=_SPELLING if bytewise else "",
             bos_id=-1,
             eos_id=-1,
             num_threads=4,  # sums of Unigram depend on it
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise PolygraftError(_sentence(str(error), recipe.vocab_size)) from None
+        raise PolygraftError(_sentence(str(error), size)) from None
     return model.getvalue()
 
 

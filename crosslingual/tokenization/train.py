@@ -7,7 +7,6 @@ vocabulary (GPT-2's end of text, RoBERTa's mask) stay at the end.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from tokenizers import AddedToken, Tokenizer, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from backbone.errors import PolygraftError, UsageError
-from crosslingual.options import BYTES, UNKNOWN, TokenizerOptions
+from crosslingual.options import BYTES, UNKNOWN, Algorithm, TokenizerOptions
 from crosslingual.tokenization.byte_bpe import train_bbpe
 from crosslingual.tokenization.sentencepiece import (
-    SentencePieceRecipe,
     fast_model,
     pieces_of_model,
     train_model,
@@ -134,29 +132,17 @@ def blank_gpt2(
     return GPT2LMHeadModel(config)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Specials:
-    """The special tokens of a tokenizer in the order of their ids."""
+def specials_of(tokenizer: Tokenizer) -> tuple[list[AddedToken], list[AddedToken]]:
+    """Return the special tokens before or between all others, and those behind all others, in the order of their ids.
 
-    first: tuple[AddedToken, ...]
-    """Those before all others: with as many of them, each has the same id in any vocabulary."""
-    last: tuple[AddedToken, ...]  # those behind all others
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.last)
-
-
-def specials_of(tokenizer: Tokenizer) -> Specials:
-    """Return the special tokens, those between other tokens among the first."""
+    With as many of the first, each has the same id in any vocabulary.
+    """
     added = sorted(json.loads(tokenizer.to_str())["added_tokens"], key=lambda token: token["id"])
     found = {token.pop("id"): AddedToken(**token) for token in added if token["special"]}
     last = tokenizer.get_vocab_size() - 1
     while last in found and len(found) < last + 1:
         last -= 1
-    return Specials(
-        first=tuple(token for number, token in found.items() if number <= last),
-        last=tuple(token for number, token in found.items() if number > last),
-    )
+    return [found[number] for number in found if number <= last], [found[number] for number in found if number > last]
 
 
 def train_like(source: Tokenizer, texts: Iterable[str], options: TokenizerOptions) -> Tokenizer:
@@ -175,19 +161,23 @@ def train_like(source: Tokenizer, texts: Iterable[str], options: TokenizerOption
         raise UsageError("algorithm and prefix_blank are those of the source's tokenizer: leave them out or it")
     state = json.loads(source.to_str())
     kind = kind_of(state)
-    specials = specials_of(source)
-    room = options.vocab_size - len(specials.last)
+    first, last = specials_of(source)
+    room = options.vocab_size - len(last)
     bytewise = kind == "byte-level BPE" or state["model"].get("byte_fallback")
-    _check_size(options, len(specials) + (BYTES if bytewise else 0), kind)
+    least = len(first) + len(last) + (BYTES if bytewise else 0)
+    if options.vocab_size < least:
+        raise UsageError(
+            f"vocab_size is {options.vocab_size}, but {kind} with the source's special tokens needs {least} at least"
+        )
     if kind == "byte-level BPE":
-        tokenizer = train_bbpe(texts, options, room, empty=_emptied(state), specials=specials.first)
+        tokenizer = train_bbpe(texts, options, room, empty=_emptied(state), specials=first)
     elif not options.plain:
         raise UsageError(f"the source's tokenizer is {kind}: strategies and marks go with byte-level BPE alone")
     elif kind == "WordPiece":
-        tokenizer = _train_wordpiece(texts, state, room, specials.first)
+        tokenizer = _train_wordpiece(texts, state, room, first)
     else:
-        tokenizer = _train_sentencepiece(texts, state, room, specials.first)
-    tokenizer.add_special_tokens(list(specials.last))
+        tokenizer = _train_sentencepiece(texts, state, room, first)
+    tokenizer.add_special_tokens(last)
     return _with_frame(tokenizer, state["post_processor"])
 
 
@@ -213,13 +203,6 @@ def _types(part: dict[str, Any] | None) -> set[str]:
     if part is None:
         return set()
     return {part["type"], *(name for inner in part.get("pretokenizers", []) for name in _types(inner))}
-
-
-def _check_size(options: TokenizerOptions, least: int, kind: str) -> None:
-    if options.vocab_size < least:
-        raise UsageError(
-            f"vocab_size is {options.vocab_size}, but {kind} with the source's special tokens needs {least} at least"
-        )
 
 
 def _emptied(state: dict[str, Any]) -> Tokenizer:
@@ -260,18 +243,19 @@ def _train_sentencepiece(
     """Train by sentencepiece itself, on text as the source normalizes it; the library's own trainer is much weaker."""
     tokenizer = _emptied(state)
     bytewise = bool(state["model"]["byte_fallback"])
-    recipe = SentencePieceRecipe(
-        algorithm="unigram" if state["model"]["type"] == "Unigram" else "sentencepiece-bpe",
-        pieces=vocab_size - len(specials) - (BYTES if bytewise else 0),
-        bytewise=bytewise,
-        prefix_blank="Metaspace" in _types(state["pre_tokenizer"])
-        and '"never"' not in json.dumps(state["pre_tokenizer"]),
-    )
+    algorithm: Algorithm = "unigram" if state["model"]["type"] == "Unigram" else "sentencepiece-bpe"
+    cut = state["pre_tokenizer"]
     normalizer = tokenizer.normalizer
     text = TrainingText(texts, normalizer.normalize_str if normalizer else None)
-    pieces = pieces_of_model(train_model(text, recipe))
+    trained = train_model(
+        text,
+        algorithm,
+        vocab_size - len(specials) - (BYTES if bytewise else 0),
+        bytewise=bytewise,
+        prefix_blank="Metaspace" in _types(cut) and '"never"' not in json.dumps(cut),
+    )
     names = [token.content for token in specials]
-    tokenizer.model = fast_model(pieces, recipe.algorithm, names, _unknown(state), bytewise=bytewise)
+    tokenizer.model = fast_model(pieces_of_model(trained), algorithm, names, _unknown(state), bytewise=bytewise)
     tokenizer.add_special_tokens(list(specials))
     return tokenizer
 

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,7 +216,8 @@ class Dictionary:
                 f"none of the {len(self.pairs)} pairs of {self.name} has vectors on both sides ({source.name}, "
                 f"{target.name}): check that its columns are source then target language, or give another"
             )
-        return Matches.of(found)
+        columns = np.array(found, dtype=np.int64)
+        return Matches(source=columns[:, 0], target=columns[:, 1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,12 +229,6 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.source)
-
-    @classmethod
-    def of(cls, pairs: Sequence[tuple[int, int]]) -> "Matches":
-        """Return pairs of numbers as two columns."""
-        columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return cls(source=columns[:, 0], target=columns[:, 1])
 
     def __getitem__(self, chosen: Array) -> "Matches":
         return Matches(source=self.source[chosen], target=self.target[chosen])

@@ -109,6 +109,25 @@ def tell(facts: Mapping[str, Any], *, as_json: bool, digits: int = 0) -> None:
         emit(f"{name}\t{value:.{digits}g}" if digits and isinstance(value, float) else f"{name}\t{value}")
 
 
+def emit_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, digits: int = 0) -> None:
+    """Print rows with the same names as the result of a command: a table with tabs, or one JSON object a row.
+
+    Args:
+        rows: At least one; what is None or empty is shown as a dash in a table.
+        as_json: As objects.
+        digits: Behind the point of numbers with a fraction, in a table; 0: as Python writes them.
+    """
+    if not as_json:
+        emit("\t".join(rows[0]))
+    for row in rows:
+        cells = (f"{cell:.{digits}f}" if digits and isinstance(cell, float) else cell for cell in row.values())
+        emit(
+            json.dumps(row, ensure_ascii=False)
+            if as_json
+            else "\t".join("-" if cell in (None, "") else str(cell) for cell in cells)
+        )
+
+
 def check_free(out: Path) -> None:
     """Refuse an --out that is taken, before the work and not after it."""
     if not is_free(out):

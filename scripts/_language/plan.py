@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from backbone.training.config import TrainConfig
@@ -13,17 +13,6 @@ from scripts._app.cli import emit
 from scripts._language.data import CorpusTexts, Options, Texts, budget_of, within_plan
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What would be read of one language."""
-
-    language: str
-    bytes: int
-    tokens: int  # estimated from the tokens of a sample
-    share: float  # of the stream
-    passes: float
-
-
 def plan_training(options: Options, data: Texts | CorpusTexts) -> int:
     """Print what the training would take."""
     tokenizer, build, context = _model(options)
@@ -31,11 +20,12 @@ def plan_training(options: Options, data: Texts | CorpusTexts) -> int:
     readings, config, budget = _readings(options, sizes, context)
     figures = _figures(options, config, budget, context, build)
     if options.json:
-        emit(json.dumps({"languages": [asdict(reading) for reading in readings], **figures}))
+        emit(json.dumps({"languages": readings, **figures}))
         return 0
     emit("language\tMB\ttokens (about)\tshare\tpasses")
     for row in readings:
-        emit(f"{row.language}\t{row.bytes / 1e6:.2f}\t{row.tokens}\t{row.share:.2%}\t{row.passes:.3g}")
+        megabytes = f"{row['bytes'] / 1e6:.2f}"
+        emit(f"{row['language']}\t{megabytes}\t{row['tokens']}\t{row['share']:.2%}\t{row['passes']:.3g}")
     for name, value in figures.items():
         emit(f"{name}\t{_shown(value)}")
     return 0
@@ -91,7 +81,7 @@ def _estimate(tokenizer: Any, texts: Sequence[str], size: int) -> int:
 
 def _readings(
     options: Options, sizes: dict[str, tuple[int, int]], context: int
-) -> tuple[list[Reading], TrainConfig, float]:
+) -> tuple[list[dict[str, Any]], TrainConfig, float]:
     """Return what is read of each language, how long, and the tokens of the stream."""
     tokens = {name: float(count) for name, (_, count) in sizes.items()}
     config = options.bounded(context)
@@ -103,9 +93,13 @@ def _readings(
     if options.corpus:
         config = within_plan(config, stream, budget, context)
     readings = [
-        Reading(
-            language=name, bytes=size, tokens=count, share=portions[name].share, passes=round(portions[name].passes, 4)
-        )
+        {
+            "language": name,
+            "bytes": size,
+            "tokens": count,  # estimated from those of a sample
+            "share": portions[name].share,
+            "passes": round(portions[name].passes, 4),
+        }
         for name, (size, count) in sizes.items()
     ]
     return readings, config, stream

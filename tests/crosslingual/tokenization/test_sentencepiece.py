@@ -5,7 +5,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosslingual.tokenization.sentencepiece import SentencePieceRecipe, as_fast, train_model, train_sentencepiece
+from crosslingual.tokenization.sentencepiece import as_fast, train_model, train_sentencepiece
 from tests.crosslingual.tiny_texts import HOSTILE, TEXTS
 from tests.crosslingual.tiny_transfer import ENGLISH
 
@@ -17,7 +17,7 @@ def models():
     """Return sentencepiece's own tokenizer and the fast one, by algorithm."""
     made = {}
     for algorithm in ALGORITHMS:
-        model = train_model(TEXTS * 3, SentencePieceRecipe(algorithm=algorithm, pieces=240))
+        model = train_model(TEXTS * 3, algorithm, 240)
         made[algorithm] = sentencepiece.SentencePieceProcessor(model_proto=model), as_fast(model, algorithm)
     return made
 
