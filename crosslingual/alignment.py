@@ -228,16 +228,16 @@ class _Corpus:
 
     @classmethod
     def of(cls, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> "_Corpus":
-        x, y = _Sentences.of(source), _Sentences.of(target)
-        kept = np.flatnonzero((x.lengths > 0) & (y.lengths > 0) & (x.lengths <= _LONGEST) & (y.lengths <= _LONGEST))
-        size = int(y.words.max(initial=0)) + 1
-        groups = [(x.of_length(rows) + 1, y.of_length(rows)) for rows in _by_shape(kept, x.lengths, y.lengths)]
+        (x, n), (y, m) = _flat(source), _flat(target)
+        kept = np.flatnonzero((n > 0) & (m > 0) & (n <= _LONGEST) & (m <= _LONGEST))
+        size = int(y.max(initial=0)) + 1
+        groups = [(_table(x, n, rows) + 1, _table(y, m, rows)) for rows in _by_shape(kept, n, m)]
         pairs = _distinct(_meetings(a, b, size) for a, b in groups)
         shapes = [
             _Shape(cells=_positions(pairs, _meetings(a, b, size)), nearness=_nearness(a.shape[1], b.shape[1]))
             for a, b in groups
         ]
-        return cls(shapes=shapes, pairs=pairs, owners=pairs // size, size=size, skipped=len(x.lengths) - len(kept))
+        return cls(shapes=shapes, pairs=pairs, owners=pairs // size, size=size, skipped=len(n) - len(kept))
 
     def expect(self, probabilities: Array, tension: float, null: float) -> tuple[Array, float]:
         """Return the expected count of each pair, (L,), and the mean nearness of a target word to its source word."""
@@ -265,24 +265,17 @@ class _Corpus:
         return tension
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sentences:
-    """Sentences as one row of words."""
+def _flat(sentences: Sequence[Sequence[int]]) -> tuple[Array, Array]:
+    """Return the words of all sentences on end, and how many each has."""
+    lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
+    return np.fromiter((word for sentence in sentences for word in sentence), np.int64, int(lengths.sum())), lengths
 
-    words: Array
-    lengths: Array
-    starts: Array
 
-    @classmethod
-    def of(cls, sentences: Sequence[Sequence[int]]) -> "_Sentences":
-        lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
-        words = np.fromiter((word for sentence in sentences for word in sentence), np.int64, int(lengths.sum()))
-        return cls(words=words, lengths=lengths, starts=np.cumsum(lengths) - lengths)
-
-    def of_length(self, rows: Array) -> Array:
-        """Return the words of sentences of one length, (len(rows), length)."""
-        words: Array = self.words[self.starts[rows][:, None] + np.arange(self.lengths[rows[0]])]
-        return words
+def _table(words: Array, lengths: Array, rows: Array) -> Array:
+    """Return the words of sentences of one length, (len(rows), length)."""
+    starts = (np.cumsum(lengths) - lengths)[rows]
+    table: Array = words[starts[:, None] + np.arange(lengths[rows[0]])]
+    return table
 
 
 def _by_shape(rows: Array, x: Array, y: Array) -> Iterator[Array]:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,10 +192,6 @@ def _leave_interrupts_to_parent() -> None:
 Watch = Callable[[Iterator[None], int, str], Iterable[None]]
 
 
-def _unwatched(done: Iterator[None], total: int, label: str) -> Iterable[None]:
-    return done
-
-
 def build_corpus(
     listed: SourceList,
     out: Path,
@@ -203,7 +199,7 @@ def build_corpus(
     *,
     workers: int = 1,
     overwrite: bool = False,
-    watch: Watch = _unwatched,
+    watch: Watch = lambda done, *_: done,
 ) -> Corpus:
     """Build a corpus in ``out``, or go on with a build that was killed; one that is finished is only opened.
 
@@ -227,7 +223,10 @@ def build_corpus(
     work = begin(out, settings, overwrite=overwrite)
     parts, shards = work / "parts", work / "shards"
 
-    rules = {language: listed.located_rules(language) for language in listed.rules}
+    rules = {  # the place of an identifier counts from the list of sources
+        language: replace(one, identifier=str(listed.folder / one.identifier)) if one.identifier else one
+        for language, one in listed.rules.items()
+    }
     if not options.no_rules:
         for identifier, label in {(one.identifier, one.label) for one in rules.values() if one.identifier}:
             check_identifier(Path(identifier), label)

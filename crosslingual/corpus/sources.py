@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -132,11 +132,6 @@ class SourceList:
     sources: tuple[Source, ...]
     rules: Mapping[str, Rules]  # rules by language, for every language of the sources
     folder: Path = field(default=Path())  # what relative paths start from
-
-    def located_rules(self, language: str) -> Rules:
-        """Return the rules of a language with the identifier's place in full."""
-        rules = self.rules[language]
-        return replace(rules, identifier=str(self.folder / rules.identifier)) if rules.identifier else rules
 
     def files(self, source: Source) -> list[tuple[str, Path]]:
         """Return the files of a source in alphabetical order, each with its name within the source.

@@ -37,10 +37,6 @@ class Words:
             count=int(chosen.sum()),
         )
 
-    def sum_sizes(self, chosen: Array) -> Array:
-        """Return the characters of some words, (words,) of bool, of each text."""
-        return np.bincount(self.texts[chosen], self.sizes[chosen], minlength=self.count).astype(np.int64)
-
     def heaviest_bound(self) -> Array:
         """Return at least the most characters that one word takes, all its repeats together, (texts,): no sort."""
         boxes = self.texts * _BOXES + (self.hashes % np.uint64(_BOXES)).astype(np.int64)
@@ -75,7 +71,8 @@ class Words:
         depth = np.zeros(len(self.hashes) + 1, dtype=np.int64)
         np.add.at(depth, starts[again], 1)
         np.add.at(depth, starts[again] + length, -1)
-        return self.sum_sizes(np.cumsum(depth[:-1]) > 0)
+        inside = np.cumsum(depth[:-1]) > 0
+        return np.bincount(self.texts[inside], self.sizes[inside], minlength=self.count).astype(np.int64)
 
     def _runs(self, length: int) -> tuple[Array, Array]:
         """Return the first words of all runs of one text, and a hash of each run."""

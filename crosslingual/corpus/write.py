@@ -61,7 +61,10 @@ def write_unit(unit: Unit, part: Path, folder: Path) -> None:
                 out[split].write_line(line)
                 if split != "drops":  # counted when the reason was known
                     summary.amounts[split] += Amount(documents=1, bytes=size)
-        summary.files = {split: _identify(partial / f"{split}{SUFFIX}") for split in SPLITS}
+        for split in SPLITS:
+            with (partial / f"{split}{SUFFIX}").open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                summary.files[split] = (file.tell(), digest)
         write_json(partial / _SUMMARY, asdict(summary))
     delete_texts(part)
 
@@ -82,11 +85,6 @@ def _sorted(unit: Unit, part: Path, summary: UnitSummary) -> Iterator[tuple[str,
             summary.rehydrated += Amount(documents=times, bytes=times * size)
         # what is known by now is put in at the end: to parse the text again would take longer than to pack it
         yield FATES[fate], b'%b,%b,"cluster_size":%d}\n' % (line[:-2], source, cluster), size
-
-
-def _identify(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_summary(folder: Path) -> UnitSummary:

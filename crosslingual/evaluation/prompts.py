@@ -24,11 +24,6 @@ class TagQuestion:
     after: str = ","  # behind the answer
     space: str = " "  # between sentences and words
 
-    def joint(self, verdict: Verdict) -> str:
-        """Return what stands between the two sentences, without the comma behind the first."""
-        answer: str = getattr(self, verdict) + self.after
-        return self.space + (self.question + self.space if self.question else "") + answer + self.space
-
 
 def _asked(question: str, yes: str, also: str, no: str) -> TagQuestion:
     return TagQuestion(question=question, yes=yes, also=also, no=no)

@@ -136,7 +136,9 @@ def _tag_question(first: str, wording: TagQuestion, verdict: Verdict, second: st
     else:
         second = second.strip()
         first = first.rstrip(_STOPS).rstrip() + wording.comma
-    return _detached(first + wording.joint(verdict) + second)
+    question = [wording.question] if wording.question else []
+    answer: str = getattr(wording, verdict) + wording.after
+    return _detached(wording.space.join([first, *question, answer, second]))
 
 
 def _joined_as_published(premise: str, connective: str, choice: str, language: str) -> str:

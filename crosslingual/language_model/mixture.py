@@ -84,7 +84,8 @@ def plan_tokens(
     if options.count == "tokens":
         return plan_mixture(tokens, budget, options, weights=weights)
     counted = {name: sizes[name] for name in tokens}
-    premiums = _of_languages(BYTE_PREMIUMS, counted) if options.count == "content" else {}
+    codes = {name: name.replace("_", "-").split("-")[0].lower() for name in counted if options.count == "content"}
+    premiums = {name: BYTE_PREMIUMS[code] for name, code in codes.items() if code in BYTE_PREMIUMS}
 
     def plan(amount: float) -> dict[str, float]:
         """Return the tokens of each language where so much is read of what is counted."""
@@ -104,12 +105,6 @@ def plan_tokens(
         name: Portion(share=amount / total, amount=amount, passes=amount / tokens[name])
         for name, amount in amounts.items()
     }
-
-
-def _of_languages(premiums: Mapping[str, float], names: Mapping[str, float]) -> dict[str, float]:
-    """Return the premium of each name that has one, by the first part of its code."""
-    codes = {name: name.replace("_", "-").split("-")[0].lower() for name in names}
-    return {name: premiums[code] for name, code in codes.items() if code in premiums}
 
 
 def _amounts(

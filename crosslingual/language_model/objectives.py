@@ -64,16 +64,14 @@ def training_work(model: Any, context: int) -> Work:
         model: any causal model of transformers.
         context: tokens that are attended to.
     """
-    layers = int(model.config.num_hidden_layers)
-    attended = 4.0 * layers * _attention_width(model.config) * context  # forward: two products, a key and a query each
+    config = model.config
+    heads = int(config.num_attention_heads)
+    width = heads * int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    # forward: two products, a key and a query each
+    attended = 4.0 * int(config.num_hidden_layers) * width * context
     trained, frozen = _products(model)
     in_blocks = sum(sum(_products(block)) for block in repeated_blocks(model))
     return Work(needed=6.0 * trained + 4.0 * frozen + 3 * attended, repeated=2.0 * in_blocks + attended)
-
-
-def _attention_width(config: Any) -> int:
-    heads = int(config.num_attention_heads)
-    return heads * int(getattr(config, "head_dim", None) or config.hidden_size // heads)
 
 
 def _products(module: nn.Module) -> tuple[int, int]:

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from backbone.training.config import TrainConfig
@@ -66,11 +64,12 @@ def train_language_model(
         first, rest = _phases(config, len(batches), tuning.embeddings_first)
         parts = [("embeddings", first, folder / FIRST if folder else None), (tuning.train, rest, folder)]
     results = []
-    options = attention or AttentionOptions()
     for number, (part, phase, place) in enumerate(parts, start=1):
-        tail = options.dense_tail if number == len(parts) else 0.0
+        tail = attention.dense_tail if attention and number == len(parts) else 0.0
         with _in_training(model, config) as learning:
-            with closing(SparseAttention(learning, replace(options, dense_tail=tail))) as sparse:
+            options = replace(attention or AttentionOptions(), dense_tail=tail)
+            sparse = None if options.attention == "dense" else SparseAttention(learning, options)
+            with closing(sparse) if sparse else nullcontext():
                 objective = _objective(learning, tokenizer, batches, sparse, replace(tuning, train=part))
                 measure = _measured(objective, learning, evaluate)
                 results.append(fit(objective, batches, phase, folder=place, evaluate=measure))
@@ -107,7 +106,7 @@ def _in_training(model: Any, config: TrainConfig) -> Iterator[Any]:
 
 
 def _objective(
-    model: Any, tokenizer: Any, batches: Batches, attention: SparseAttention, tuning: Tuning
+    model: Any, tokenizer: Any, batches: Batches, attention: SparseAttention | None, tuning: Tuning
 ) -> LanguageObjective | LowRankObjective:
     if isinstance(batches, MixedDocuments):
         base: LanguageObjective = DocumentObjective(
@@ -137,19 +136,13 @@ def _measured(
     return measure
 
 
-def choose(model: nn.Module, part: Part) -> None:
+def choose(model: Any, part: Part) -> None:
     """Let gradients reach one part of a model and nothing else."""
-    own = {id(parameter) for parameter in _embeddings(model)}
-    for parameter in model.parameters():
-        is_embedding = id(parameter) in own
-        parameter.requires_grad_(part == "all" or is_embedding == (part != "body"))
-
-
-def _embeddings(model: Any) -> list[nn.Parameter]:
-    """Return word embeddings, output embeddings and output bias, tied ones once."""
     output = model.get_output_embeddings()
-    found = [model.get_input_embeddings().weight, output.weight, getattr(output, "bias", None)]
-    return list({id(tensor): tensor for tensor in found if tensor is not None}.values())
+    embeddings = (model.get_input_embeddings().weight, output.weight, getattr(output, "bias", None))
+    own = {id(parameter) for parameter in embeddings}
+    for parameter in model.parameters():
+        parameter.requires_grad_(part == "all" or (id(parameter) in own) == (part != "body"))
 
 
 def _phases(config: TrainConfig, samples: int, share: float) -> tuple[TrainConfig, TrainConfig]:

@@ -84,26 +84,11 @@ def small_letters() -> dict[str, str]:
     return {capital: small for small, capital in found.items()}
 
 
-def capitals_among(characters: Iterable[str]) -> dict[str, str]:
-    """Return the small letter of each capital of which either case is among the characters, and of A to Z."""
-    wanted = {*characters, *string.ascii_uppercase}
-    return {large: small for large, small in small_letters().items() if wanted & {large, small}}
-
-
-def mark_capitals(text: str) -> str:
-    """Write a text as the strategy case does before it is cut, for any capital."""
-    return text.translate(_marking())
-
-
 @cache
 def _marking() -> dict[int, str]:
+    """Return how each capital is written before a text is cut."""
     written = {large: CASE_MARK + small for large, small in small_letters().items()} | {CASE_MARK: _ESCAPED_MARK}
     return str.maketrans(written)
-
-
-def numbers_among(characters: Iterable[str]) -> list[str]:
-    """Return the digits among the characters, and the arithmetic signs, sorted: each is to be one token."""
-    return sorted({letter for letter in characters if unicodedata.category(letter) == "Nd"} | {*SIGNS})
 
 
 def train_bbpe(
@@ -131,7 +116,7 @@ def train_bbpe(
     if empty is None or not options.plain:
         cut_words(tokenizer, options)
     # capitals are marked in the text itself: which of them it has is known when all is read
-    text = TrainingText(texts, mark_capitals if options.marks_case else None)
+    text = TrainingText(texts, (lambda text: text.translate(_marking())) if options.marks_case else None)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -140,9 +125,11 @@ def train_bbpe(
     )
     tokenizer.train_from_iterator(text, trainer=trainer)
     if options.splits_numbers:
-        tokenizer = with_tokens(tokenizer, numbers_among(text.characters))
+        digits = {letter for letter in text.characters if unicodedata.category(letter) == "Nd"}
+        tokenizer = with_tokens(tokenizer, sorted(digits | {*SIGNS}))
     if options.marks_case:
-        mark_case(tokenizer, capitals_among(text.characters))
+        wanted = {*text.characters, *string.ascii_uppercase}
+        mark_case(tokenizer, {large: small for large, small in small_letters().items() if wanted & {large, small}})
     return tokenizer
 
 

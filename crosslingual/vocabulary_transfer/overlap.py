@@ -3,8 +3,6 @@
 Shapes: ids of the source tokenizer S, of the target tokenizer T.
 """
 
-from typing import Any
-
 import numpy as np
 
 from crosslingual.tokenization.vocabulary import BYTE, SPACE, Vocabulary
@@ -83,15 +81,11 @@ def specials(source: Vocabulary, target: Vocabulary) -> Mixing:
         if here in target.numbers and there in source.numbers:
             found.setdefault(target.numbers[here], source.numbers[there])
     # added special tokens are no roles, and newer versions of transformers do not list them as such
-    for token in _special_tokens(source.tokenizer):
+    added = getattr(source.tokenizer, "added_tokens_decoder", {}).values()
+    for token in [*source.tokenizer.all_special_tokens, *(str(token) for token in added if token.special)]:
         if token in target.numbers and token in source.numbers:
             found[target.numbers[token]] = source.numbers[token]
     return Mixing.copied(found, (len(target), len(source)), "special")
-
-
-def _special_tokens(tokenizer: Any) -> list[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    return list(dict.fromkeys([*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)]))
 
 
 def _as_bytes(piece: str) -> str:

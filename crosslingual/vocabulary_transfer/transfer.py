@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -199,23 +199,21 @@ def report_on(
         pairs=0 if evidence.dictionary is None else len(evidence.dictionary.pairs),
         matches=findings.matches,
         alignment=findings.alignment,
-        samples=_samples(mixing, *vocabularies),
+        samples=tuple(_samples(mixing, *vocabularies)),
         seconds=seconds,
         peak_memory=peak_memory(),
         sentences=0 if evidence.parallel is None else len(evidence.parallel),
     )
 
 
-def _samples(mixing: Mixing, source: Vocabulary, target: Vocabulary) -> tuple[SampleRow, ...]:
-    """Return rows at equal distances among those that a method made; of others there is nothing to see."""
+def _samples(mixing: Mixing, source: Vocabulary, target: Vocabulary) -> Iterator[SampleRow]:
+    """Yield rows at equal distances among those that a method made; of others there is nothing to see."""
     made = np.flatnonzero(np.diff(mixing.matrix.indptr) > 1)
-    rows = made[np.linspace(0, len(made) - 1, min(_SAMPLES, len(made))).astype(int)] if len(made) else made
-    return tuple(_sample(mixing, int(row), source, target) for row in rows)
-
-
-def _sample(mixing: Mixing, row: int, source: Vocabulary, target: Vocabulary) -> SampleRow:
-    sources = tuple((source.shown(number), weight) for number, weight in mixing.neighbours(row)[:10])
-    return SampleRow(token=target.shown(row), origin=mixing.origin(row), sources=sources)
+    if not len(made):
+        return
+    for row in made[np.linspace(0, len(made) - 1, min(_SAMPLES, len(made))).astype(int)].tolist():
+        sources = tuple((source.shown(number), weight) for number, weight in mixing.neighbours(row)[:10])
+        yield SampleRow(token=target.shown(row), origin=mixing.origin(row), sources=sources)
 
 
 def peak_memory() -> int:

@@ -122,11 +122,8 @@ class Options:
         Args:
             context: tokens of a row.
         """
-        asked = [steps for steps in (self.training.steps, self._steps_of(self.tokens, context)) if steps]
-        return replace(self.training, steps=min(asked, default=0)).bounded()
-
-    def _steps_of(self, tokens: float, context: int) -> int:
-        return math.ceil(tokens / (self.training.batch_size * context))
+        steps = (self.training.steps, math.ceil(self.tokens / (self.training.batch_size * context)))
+        return replace(self.training, steps=min(filter(None, steps), default=0)).bounded()
 
 
 @dataclass(frozen=True, kw_only=True)

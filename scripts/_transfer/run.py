@@ -47,32 +47,26 @@ def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
     tokenizer = new_tokenizer(options, source.tokenizer, source.context)
     if options.mixing is None:
         evidence = completed(evidence, options, tokenizer, scratch)
-        mixing = _made(source.tokenizer, tokenizer, evidence, options)
+        stage("making the rows")
+        mixing, report = make_mixing(source.tokenizer, tokenizer, evidence, options.method)
+        # with the report on it and its vocabularies, for those who use it again
+        own = {**_vocabularies(source.tokenizer, tokenizer), "report": report.to_dict()}
+        mixing = replace(mixing, settings={**mixing.settings, **own})
     else:
         mixing = _reused(options.mixing, source.tokenizer, tokenizer)
     stage("putting the model together")
     seed = int(mixing.settings.get("seed", options.method.seed))
     model = with_mixed_vocabulary(source.model, tokenizer, mixing, source=source.tokenizer, seed=seed)
     settings = {**mixing.settings}
+    cost = {"seconds": round(time.perf_counter() - began, 3), "peak_memory": peak_memory()}
     return Transferred(
         source=source,
         result=Backbone(model, tokenizer, name=options.tokenizer or options.donor or "the new tokenizer"),
         mixing=mixing,
-        report={**settings.pop("report"), **_cost(began)},
+        report=settings.pop("report") | cost,
         settings=settings,
         evidence=evidence,
     )
-
-
-def _cost(began: float) -> dict[str, Any]:
-    return {"seconds": round(time.perf_counter() - began, 3), "peak_memory": peak_memory()}
-
-
-def _made(source: Any, target: Any, evidence: Evidence, options: Options) -> Mixing:
-    """Return the mixing with the report on it and its vocabularies, for those who use it again."""
-    stage("making the rows")
-    mixing, report = make_mixing(source, target, evidence, options.method)
-    return replace(mixing, settings={**mixing.settings, **_vocabularies(source, target), "report": report.to_dict()})
 
 
 def _vocabularies(source: Any, target: Any) -> dict[str, str]:
