@@ -177,6 +177,7 @@ def save_checkpoint(
     _check_finite(checkpoint.tensors)
     replaces = _is_ours(folder)
     header = Header(format=FORMAT, kind=checkpoint.kind, config=checkpoint.config, frozen=checkpoint.frozen)
+    # safetensors takes no memory that two names share, and no transposed views
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.tensors.items()}
     try:
         with atomic_folder(folder, replace=replaces) as partial:

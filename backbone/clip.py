@@ -37,7 +37,8 @@ Preprocess = Callable[[Image.Image], Tensor]
 Tokenizer = Callable[[list[str]], Tensor]
 MakeTokenizer = Callable[[], Tokenizer]
 
-_MAX_ASPECT = 32
+_MAX_ASPECT = 32  # preprocessing resizes by the short side, so memory grows with the ratio
+# words, digits, an apostrophe and punctuation, which tokenizers cut in different ways
 _SENTENCE = "Someone opens the door, puts 2 potatoes down, and isn't seen again!"
 _NOT_OF_TEXTS = ("visual", "logit_scale", "logit_bias")
 
@@ -101,8 +102,7 @@ class ImageEncoder:
         """
         place = pick_device(device)
         model, source = _load(str(name))
-        preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-        encoder = cls(model, preprocess, lambda: _tokenizer(source), str(name))
+        encoder = cls._of(model, source, str(name))
         held = pick_dtype(place, dtype)
         if held != torch.float32:
             _ = encoder.digest, encoder._text_weights  # as they were published, before they are rounded
@@ -120,8 +120,12 @@ class ImageEncoder:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model, source = _load_folder(folder, weights=False)
+        return cls._of(model, source, str(folder))
+
+    @classmethod
+    def _of(cls, model: Any, source: str, name: str) -> "ImageEncoder":
         preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-        return cls(model, preprocess, lambda: _tokenizer(source), str(folder))
+        return cls(model, preprocess, lambda: _tokenizer(source), name)  # many never need the tokenizer
 
     @classmethod
     def from_parts(

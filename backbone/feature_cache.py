@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file, sync
 from backbone.io.images import open_image, read_image_file
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 
 
 class MappedRows:
@@ -180,7 +181,7 @@ class FeatureCache:
                     yield upcoming.popleft()
                     bar.update()
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # where the caller stops early, nothing more is decoded
 
     def _load(self, path: Path) -> tuple[bytes, Tensor | None]:
         """Return an image's key, and its pixels unless it is known."""

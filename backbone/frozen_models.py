@@ -23,7 +23,7 @@ def check_width(kind: str, part: str, name: str, found: int, wanted: int) -> Non
 
 def lasting_name(name: str) -> str:
     """Return a name that holds from another working directory: files and folders by their full path."""
-    model, colon, file = name.rpartition(":")
+    model, colon, file = name.rpartition(":")  # MODEL:FILE of open_clip
     return f"{model}{colon}{Path(file).resolve()}" if name != STARTER and Path(file).exists() else name
 
 

@@ -70,7 +70,7 @@ class Backbone(LanguageModel):
         embedding: Tensor = model.get_input_embeddings().weight
         self.device, self.dtype = embedding.device, embedding.dtype
         self.vocabulary_size, self.width = embedding.shape
-        self.context: int = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+        self.context: int = getattr(model.config, "max_position_embeddings", None) or sys.maxsize  # ALiBi has no bound
         self.eos_id, self.bos_id, self.pad_id = special_ids(tokenizer, model.config, self.vocabulary_size, name)
 
     @classmethod

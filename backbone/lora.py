@@ -36,7 +36,7 @@ class LowRank(nn.Module):
         for name, matrix in _matrices(backbone).items():
             rows, columns = matrix.shape
             key = name.replace(".", _DOT)
-            self.a[key] = nn.Parameter(torch.randn(rows, rank) * rows**-0.5)
+            self.a[key] = nn.Parameter(torch.randn(rows, rank) * rows**-0.5)  # so that x @ a has the size of x
             self.b[key] = nn.Parameter(torch.zeros(rank, columns))
 
     def weights(self, backbone: Backbone) -> dict[str, Tensor]:

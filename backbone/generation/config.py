@@ -16,10 +16,10 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "min_tokens": (0, inf),
     "num_return": (1, inf),
     "beams": (1, inf),
-    "length_penalty": (-10, 10),
+    "length_penalty": (-10, 10),  # lengths to this power stay finite
     "temperature": (0, 100),
     "top_k": (0, inf),
-    "top_p": (0.01, 1),
+    "top_p": (0.01, 1),  # 0 would rule out every token
     "contrastive": (0, 1),
     "candidates": (1, inf),
     "repetition_penalty": (1, 100),

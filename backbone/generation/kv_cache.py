@@ -209,7 +209,7 @@ def tree_mask(real: Tensor, candidates: int, dtype: torch.dtype) -> Tensor:
     # padding sees itself, or its softmax would have no term and NaN would spread through the values
     seen = (causal & keys[:, None]) | itself
     zeros = torch.zeros(seen.shape, dtype=dtype, device=real.device)
-    return zeros.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
+    return zeros.masked_fill(~seen, torch.finfo(dtype).min)[:, None]  # and not -inf, of which sums would be NaN
 
 
 def branched(cache: Any, rows: Tensor) -> Any:

@@ -57,7 +57,7 @@ class Sampling(Chooser):
         generator = torch.Generator(device=scores.device)
         for row, leaders in enumerate(scores.topk(min(self.LEADERS, scores.shape[1])).indices.tolist()):
             self.streams[row].update(repr(leaders).encode())
-            generator.manual_seed(int.from_bytes(self.streams[row].digest()[:7], "big"))
+            generator.manual_seed(int.from_bytes(self.streams[row].digest()[:7], "big"))  # torch takes 63 bits
             uniform[row].uniform_(generator=generator)
         tokens = (options - uniform.log().neg().log()).argmax(dim=-1)
         sequences.add(tokens)
@@ -127,7 +127,7 @@ def search(model: LanguageModel, prefix: Tensor, mask: Tensor | None, decoding: 
     if not prefix.shape[1] or (mask is not None and not bool(mask.any(dim=1).all())):
         raise PolygraftError("a prefix without any position cannot be continued: give at least the begin-of-text token")
     if mask is not None and bool(mask.all()):
-        mask = None
+        mask = None  # without one, attention takes its fastest path
     if mask is not None:
         prefix, mask = flush_right(prefix, mask)
     sequences = Sequences(model, prefix, mask, cache=decoding.cache)

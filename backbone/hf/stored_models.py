@@ -66,7 +66,7 @@ def _digest(tensors: Mapping[str, Tensor], without: Iterable[Tensor], settings: 
     digest = hashlib.sha256()
     seen = {(tensor.data_ptr(), tensor.shape) for tensor in without}
     for name, tensor in sorted(tensors.items()):
-        place = (tensor.data_ptr(), tensor.shape)
+        place = (tensor.data_ptr(), tensor.shape)  # tied weights share their memory
         if place in seen:
             continue
         seen.add(place)

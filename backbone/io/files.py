@@ -49,7 +49,7 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
         yield partial
         for folder, _, files in os.walk(partial):
             for name in [*files, "."]:
-                sync(Path(folder, name))
+                sync(Path(folder, name))  # before the rename, or a crash might leave the name without the contents
         _put_in_place(partial, target)
         sync(target.parent)
     finally:
@@ -102,10 +102,8 @@ def read_json(path: Path) -> dict[str, Any]:
         PolygraftError: The file is missing, unreadable, no JSON, or another JSON value than an object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PolygraftError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are both ValueError
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise PolygraftError(f"{path} is damaged or no JSON file: {error}") from error
     if not isinstance(value, dict):
         raise PolygraftError(f"{path} holds {type(value).__name__} where a JSON object is expected")

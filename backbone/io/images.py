@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backbone.errors import PolygraftError
@@ -159,7 +159,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _scale_deep(image: Image.Image) -> Image.Image:
     # 16 bits have a known white (65535), floats by custom too (1). Numbers beyond that are stretched from the smallest
     # to the largest, so that nothing is clipped.
-    grey: np.ndarray[Any, np.dtype[np.float32]] = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    grey: NDArray[np.float32] = np.nan_to_num(np.asarray(image, dtype=np.float32))
     white = 1.0 if image.mode == "F" else 65535.0
     low, high = float(grey.min()), float(grey.max())
     if low < 0 or high > white:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from backbone.errors import PolygraftError
+from backbone.io.files import is_file, read_text
 
 T = TypeVar("T")
 
@@ -23,15 +24,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         PolygraftError: It cannot be read, is no TOML, or is larger than a megabyte.
     """
+    if is_file(path) and path.stat().st_size > _MAX_TOML:
+        raise PolygraftError(f"{path} is larger than a megabyte: give a TOML file of settings")
     try:
-        if path.stat().st_size > _MAX_TOML:
-            raise PolygraftError(f"{path} is larger than a megabyte: give a TOML file of settings")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise PolygraftError(f"{path} cannot be read ({reason}): give a TOML file of settings") from None
-    except UnicodeDecodeError:
-        raise PolygraftError(f"{path} is not UTF-8") from None
+        return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise PolygraftError(f"{path} is not TOML: {error}") from None
 

@@ -40,6 +40,7 @@ class World:
 
     def sum(self, *values: float | Tensor) -> list[float]:
         """Return each value summed over all processes, in float64 (float32 on MPS)."""
+        # sums of many losses lose digits in float32, but MPS has nothing longer
         precision = torch.float32 if self.device.type == "mps" else torch.float64
         tensors = [torch.as_tensor(v, device=self.device).detach().to(precision) for v in values]
         total = torch.stack(tensors)

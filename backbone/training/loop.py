@@ -125,7 +125,7 @@ class _Run:
         if config.batch_size < self.world.size:
             raise PolygraftError(f"batch_size {config.batch_size} is smaller than the {self.world.size} processes")
         if self.world.device.type == "cpu":
-            keep_big_blocks()
+            keep_big_blocks()  # before the first step takes any
         tell_work = getattr(module, "work", None)
         work = tell_work() if config.mfu and tell_work else None
         self.gauge = Gauge(work, self.world, first.dtype, repeats=config.activation_checkpointing) if work else None
@@ -137,7 +137,7 @@ class _Run:
         self.losses: list[float] = []
         self.groups = GroupLosses(getattr(module, "groups", ()))
         self.metrics: dict[str, float] = {}
-        self.evaluated = -1
+        self.evaluated = -1  # the step of the last evaluation, so that the end does not repeat it
         self.guard = SpikeGuard(config.spike_guard)
         self.skipped: list[list[int]] = []
         self.anchor: RunState | None = None
@@ -241,6 +241,7 @@ class _Run:
         while upcoming and not self.finished:
             began = time.monotonic()
             self.saved.check()
+            # the next batch is made while this one is learned from
             current, upcoming = upcoming, pool.submit(self._collate, self.step + 1)
             try:
                 stop = self._advance(current, began, stopped)
@@ -267,6 +268,7 @@ class _Run:
         loss, weight, norm = self._step(current.result(), rate)
         self.step += 1
         self.learned.average.update(self.step)
+        # by the first process's clock for all, or they might not stop at the same step
         mine = time.monotonic() - began if self.world.first else 0.0
         seconds, stop = self.world.sum(mine, float(stopped.is_set()))
         self.elapsed += seconds
@@ -312,6 +314,7 @@ class _Run:
                 f"the loss became {loss_total} at step {self.step + 1}: lower --lr, or check the data, or let "
                 "--spike-guard 6 go back and leave out such batches"
             )
+        # a batch may hold nothing that counts, which is no reason to divide by zero
         norm = self._scale_and_clip(self.world.size / max(weight_total, 1.0))
         mean = loss_total / max(weight_total, 1.0)
         self.guard.check(mean, norm)

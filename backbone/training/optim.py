@@ -79,7 +79,7 @@ def _share_at(progress: float, config: TrainConfig) -> float:
         return 1.0
     if config.schedule == "wsd":
         return min(1.0, max(0.0, 1 - progress) / config.decay) if config.decay else 1.0
-    rest = (progress - config.warmup) / max(1 - config.warmup, 1e-9)
+    rest = (progress - config.warmup) / max(1 - config.warmup, 1e-9)  # the warm-up may be all of it
     return 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
 
 

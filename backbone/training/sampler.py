@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Batches(Protocol):
@@ -40,7 +41,7 @@ class SampleOrder:
         # An epoch's permutation is needed for thousands of steps in a row; two stay because a batch may straddle.
         self._permutation = lru_cache(maxsize=2)(self._make_permutation)
 
-    def _make_permutation(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _make_permutation(self, epoch: int) -> NDArray[np.int64]:
         seeds = np.random.SeedSequence([self._entropy, epoch])
         return np.random.Generator(np.random.PCG64(seeds)).permutation(self.samples)
 
@@ -66,4 +67,6 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 
     Seeding each step anew replaces saved generator states: a resumed step draws what the unbroken one drew.
     """
-    return int.from_bytes(hashlib.sha256(f"{seed}:{step}:{rank}".encode()).digest()[:7], "big")
+    return int.from_bytes(
+        hashlib.sha256(f"{seed}:{step}:{rank}".encode()).digest()[:7], "big"
+    )  # 56 bits: torch takes 63

@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from textwrap import fill, indent
 from typing import Annotated, Any, NoReturn, TextIO
@@ -279,7 +280,7 @@ def split_words(commands: Mapping[str, Command], argv: Sequence[str]) -> tuple[s
     Raises:
         UsageError: No command and no group begins like this; says which names are close.
     """
-    words = _leading_words(argv)
+    words = list(takewhile(lambda word: not word.startswith("-"), argv[:3]))  # no command has more words
     for length in range(len(words), 0, -1):
         name = " ".join(words[:length])
         if name in commands or (length == len(words) and _members(commands, name)):
@@ -326,13 +327,6 @@ def page_width() -> int:
 
 def _members(commands: Mapping[str, Command], group: str) -> list[Command]:
     return [command for command in commands.values() if command.name.startswith(group + " ")]
-
-
-def _leading_words(argv: Sequence[str]) -> list[str]:
-    """Return the words before the first option, at most as many as a command may have."""
-    words = list(argv[:3])
-    options = [index for index, word in enumerate(words) if word.startswith("-")]
-    return words[: options[0]] if options else words
 
 
 def _unknown(commands: Mapping[str, Command], words: Sequence[str]) -> str:
