@@ -72,7 +72,6 @@ def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[list[str]]]:
 
 
 def _captions(options: Options, data: "Mapping[str, CaptionData]", mapper: str, seed: int) -> list[str]:
-    """Train one captioner (or load what an earlier call trained) and caption the test images."""
     from backbone.generation.config import Decoding
     from starter_build.starter.captioners import starter_run
 

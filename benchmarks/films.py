@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from video.timeline.narrate import Narrated
     from video.vocabulary.vocabulary import NarrationVocabulary
 
+# ways to narrate that are compared
 WAYS = {
     "as narrate does": NarrateOptions(),
     "no cuts": NarrateOptions(cuts=False),
     "every second alone": NarrateOptions(cuts=False, window=1.0, steady=0.0, min_span=0.0, scene_weight=0.0),
 }
-"""Ways to narrate that are compared."""
 
 _TOLERANCES = (0.5, 1.0)
 _PARTS = 8
@@ -67,7 +67,6 @@ def main(options: Options) -> int:
 
 
 def _bunny(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabulary") -> None:
-    """Print how near spans of Big Buck Bunny end to its cuts."""
     from benchmarks.video.long_videos import BUNNY_SCENES, agreement, big_buck_bunny, by_chance, shot_cuts
 
     video = big_buck_bunny(options.data)
@@ -112,7 +111,6 @@ def _figures(near: "CutAgreement", tolerance: float) -> dict[str, float]:
 
 
 def _videos(options: Options) -> "list[tuple[Path, list[Part]]]":
-    """Compose the videos, of moving emoji that the starter has held out."""
     from benchmarks.video.long_videos import Part
     from starter_build.datasets.emoji_clips import emoji_clips
     from starter_build.datasets.splits import load_splits

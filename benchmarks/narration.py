@@ -70,7 +70,6 @@ def main(options: Options) -> int:
 
 
 def _table(experiment: "NarrationExperiment", options: Options) -> None:
-    """Print the systems under each vocabulary, and how much better ours is."""
     large, made_of = experiment.large(options.entries)
     remark(f"{len(large.texts):,} entries: {made_of}")
     for which in _TESTS:
@@ -93,7 +92,7 @@ def _seeds(options: Options, name: str) -> Sequence[int]:
 
 
 def _ablations(experiment: "NarrationExperiment", options: Options) -> None:
-    """Print ours with other settings, and the baselines, on the validation videos, which decide."""
+    # the validation videos decide
     names = (MEAN, OURS, BATCH, FRAMES_FIRST, *ABLATIONS, WRITES)
     for which in _VALIDATION:
         vocabulary = experiment.own(which, first=True)
@@ -102,7 +101,6 @@ def _ablations(experiment: "NarrationExperiment", options: Options) -> None:
 
 
 def _novelty(experiment: "NarrationExperiment", options: Options) -> None:
-    """Print how well new videos are detected."""
     from benchmarks.video.growth import gap, noticed, rules
 
     for which in _TESTS:
@@ -121,7 +119,6 @@ def _novelty(experiment: "NarrationExperiment", options: Options) -> None:
 
 
 def _growth(experiment: "NarrationExperiment", options: Options) -> None:
-    """Print what is found before and after a vocabulary has grown."""
     from benchmarks.video.growth import grown, rules
 
     found = [experiment.answers(OURS, seed).queries for seed in options.seeds]
@@ -142,7 +139,6 @@ def _growth(experiment: "NarrationExperiment", options: Options) -> None:
 
 
 def _print_runs(options: Options, title: str, rows: "Mapping[str, Sequence[NarrationRun]]") -> None:
-    """Print the figures of systems, and the differences of ours from the others."""
     _print(options, title, {name: _summary(runs) for name, runs in rows.items()})
     better = {f"ours less {name}": _differences(rows[OURS], runs) for name, runs in rows.items() if name != OURS}
     _print(options, f"{title}: differences, 95 % by concept", better)

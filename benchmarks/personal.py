@@ -98,7 +98,6 @@ def _controls(experiment: "CaptioningExperiment", options: Options) -> None:
 
 
 def _curve(experiment: "CaptioningExperiment", options: Options) -> None:
-    """Print quality against the number of past posts, and plot it."""
     from benchmarks.captioning.conditions import CURVE, nearest_past, pasts
     from benchmarks.captioning.figures import CaptionRun, plot_curve
 
@@ -119,7 +118,7 @@ def _curve(experiment: "CaptioningExperiment", options: Options) -> None:
 
 
 def _ablations(experiment: "CaptioningExperiment", options: Options) -> None:
-    """Print ours without each of its parts, on the validation posts, which decide."""
+    # the validation posts decide
     from benchmarks.captioning.conditions import VALIDATION
     from benchmarks.captioning.experiment import DECODINGS
 
@@ -147,7 +146,6 @@ def _steps(experiment: "CaptioningExperiment", options: Options) -> None:
 
 
 def _grid(experiment: "CaptioningExperiment", options: Options) -> None:
-    """Draw the same images captioned for two users."""
     from benchmarks.captioning.conditions import MAIN
     from benchmarks.captioning.figures import draw_grid
 

@@ -6,8 +6,7 @@ from backbone.gpt2 import Backbone
 from crosslingual.tokenization.train import blank_gpt2
 
 SMALL = {"context": 1024, "width": 768, "layers": 12, "heads": 12, "vocab_size": 50257}
-MEDIUM = {"context": 1024, "width": 1024, "layers": 24, "heads": 16, "vocab_size": 50257}
-"""The published sizes."""
+MEDIUM = {"context": 1024, "width": 1024, "layers": 24, "heads": 16, "vocab_size": 50257}  # the published sizes
 
 
 def random_gpt2(starter: Backbone, *, context: int, width: int, layers: int, heads: int, vocab_size: int) -> Backbone:

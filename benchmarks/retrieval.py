@@ -69,8 +69,7 @@ class Options:
 class RetrievalRow:
     """One line of the table: what runs, and for how many clips."""
 
-    part: str
-    """Where the time begins: ``encoded frames`` or ``videos``."""
+    part: str  # where the time begins: ``encoded frames`` or ``videos``
     batch: int
     answer: str
     run: Callable[[], object]
@@ -127,7 +126,6 @@ def _rows(options: Options, model: Model, folder: Path) -> list[RetrievalRow]:
 
 
 def _narrators(options: Options, model: Model) -> "tuple[Narrator, Narrator]":
-    """Return who writes and who retrieves with the same language model."""
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from benchmarks.random_gpt2 import MEDIUM, random_gpt2
@@ -172,7 +170,6 @@ def _table(rows: Sequence[RetrievalRow], seconds: Sequence[float]) -> dict[str, 
 
 
 def _search_alone(options: Options, folder: Path) -> None:
-    """Print the seconds that a search takes without any language model."""
     import torch
 
     from backbone.checkpoint import FrozenPart

@@ -85,8 +85,7 @@ def _open(options: Options) -> "StepExperiment":
     )
 
 
-Table = dict[str, dict[str, "Interval"]]
-"""Intervals by system and task."""
+Table = dict[str, dict[str, "Interval"]]  # intervals by system and task
 
 
 def _figures(rows: Mapping[str, "Sequence[Answers]"], found: "Sequence[Procedure]") -> tuple[Table, Table]:

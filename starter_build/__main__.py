@@ -32,7 +32,7 @@ class Options:
     data: Path = Path("~/.cache/polygraft/data")
     """Folder of fetched packages."""
     steps: int = 560
-    """Optimiser steps of the language model, of 16,384 tokens each."""
+    """Optimizer steps of the language model, of 16,384 tokens each."""
     processes: int = 2
     """Processes that train the language model."""
     minutes: float = 62.0

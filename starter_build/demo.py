@@ -85,7 +85,6 @@ def main(options: Options) -> int:
 
 
 def _english_vectors(material: "TransferMaterial") -> "WordVectors":
-    """Return word vectors of English, trained on the verses alone."""
     from starter_build.datasets.transfer_texts import LATIN, parallel_verses, split_lines, train_vectors
 
     english, _ = parallel_verses(material.data, material.code)
@@ -93,7 +92,6 @@ def _english_vectors(material: "TransferMaterial") -> "WordVectors":
 
 
 def _show(title: str, backbone: "Backbone", material: "TransferMaterial", options: Options) -> None:
-    """Print how well held-out text is predicted, and what is written."""
     import torch
 
     from backbone.generation.config import Decoding

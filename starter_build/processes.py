@@ -21,11 +21,9 @@ class Ended:
     """A program that has ended."""
 
     code: int
-    out: str
-    """What it printed, where that was caught."""
+    out: str  # what it printed, where that was caught
     seconds: float
-    mebibytes: float
-    """That the largest of its processes held at most."""
+    mebibytes: float  # that the largest of its processes held at most
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the JSON objects that it printed, one a line."""

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
 History = Literal["own", "shuffled", "nobody", "popular"]
 
-PAST_SEED = 7
-"""Of the pasts that are drawn for the test, other than those of training."""
-WHOLE = -1
-"""A past as long as there is one."""
+PAST_SEED = 7  # of the pasts that are drawn for the test, other than those of training
+WHOLE = -1  # a past as long as there is one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +25,10 @@ class Condition:
 
     name: str
     split: str = "test2"
-    past: int = WHOLE
-    """Past posts of each user."""
-    paper: bool = False
-    """Whether the words of the very caption are counted, as in the published protocol."""
-    history: History = "own"
-    """Whose past is shown."""
-    image: bool = True
-    """Whether the right image is shown, or another one."""
+    past: int = WHOLE  # past posts of each user
+    paper: bool = False  # whether the words of the very caption are counted, as in the published protocol
+    history: History = "own"  # whose past is shown
+    image: bool = True  # whether the right image is shown, or another one
 
 
 MAIN = Condition(name="whole past")
@@ -139,8 +133,7 @@ def _with_tests(own: dict[str, Profile], data: "CaptionSet", bench: "PersonalSet
 
 # Baselines
 
-CANDIDATES = 100
-"""Frequent captions among which the best single one is sought."""
+CANDIDATES = 100  # frequent captions among which the best single one is sought
 _DISTRUST = 1.0  # of .25, .5, 1, 2 and 4, on validation posts
 
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
 DRAWN = replace(GREEDY, temperature=0.6, num_return=12)
-IDENTIFIED = 300
-"""Posts whose author is distinguished from nine other users."""
+IDENTIFIED = 300  # posts whose author is distinguished from nine other users
 USERS = 10
 
 
@@ -34,8 +33,7 @@ class Search:
 
     decoding: Decoding = DRAWN
     personal: float = 1.0
-    votes: bool = False
-    """Whether past captions vote, see `multimodal.reranking.rerank`."""
+    votes: bool = False  # whether past captions vote, see `multimodal.reranking.rerank`
 
 
 DECODINGS: Mapping[str, Search] = {
@@ -51,8 +49,7 @@ class CaptioningExperiment:
     """One set of posts, the frozen models, and a work folder."""
 
     name: str
-    load: Callable[[bool], PersonalSet]
-    """Reads and encodes the posts, with grid features or without."""
+    load: Callable[[bool], PersonalSet]  # reads and encodes the posts, with grid features or without
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
     schedule: CaptionSchedule
@@ -89,7 +86,6 @@ class CaptioningExperiment:
         return self.load(SYSTEMS[system].config.features == "grid")
 
     def _settings(self, system: str, seed: int) -> tuple[Any, ...]:
-        """Return what determines a trained system."""
         encoder, backbone = self.frozen
         return SYSTEMS[system], seed, self.schedule, encoder.digest, backbone.digest, self.bench.digest
 
@@ -145,7 +141,7 @@ class CaptioningExperiment:
         return found
 
     def _contexts(self, system: str, condition: Condition) -> list[Context] | None:
-        """Return what is shown of users, with as many past captions as vote; the same for all seeds."""
+        # as many past captions as vote; the same for all seeds and lengths of training
         if (system, condition) not in self.shown:
             self.shown[system, condition] = shown_contexts(condition, SYSTEMS[system], self.bench, voters=VOTERS)
         return self.shown[system, condition]

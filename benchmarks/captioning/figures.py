@@ -23,8 +23,7 @@ class CaptionRun:
 
     posts: Sequence[Post]
     captions: Sequence[str]
-    meteor: bool = False
-    """Whether METEOR is measured too, which needs Java."""
+    meteor: bool = False  # whether METEOR is measured too, which needs Java
 
     def figures(self) -> dict[str, float]:
         """Return the corpus metrics; ``cider_raw`` takes a shortcode for one word, as the tokenizer does."""
@@ -57,7 +56,7 @@ def compared(ours: Sequence[CaptionRun], others: Sequence[CaptionRun]) -> dict[s
 
 
 def _mean_each(runs: Sequence[CaptionRun]) -> dict[str, list[float]]:
-    """Return CIDEr-D of each post by user, the mean over runs with different seeds."""
+    # the mean over runs with different seeds, by user: users are what intervals are drawn of
     columns = [run.each() for run in runs]
     found: dict[str, list[float]] = {}
     for at, post in enumerate(runs[0].posts):

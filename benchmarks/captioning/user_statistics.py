@@ -125,7 +125,6 @@ def counterfactual(
 
 
 def _comparisons(made: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    """Yield each user of an image with the outcome against each other user."""
     for user, own_truth in wanted.items():
         own = similarity(made[user], own_truth)
         for truth in wanted.values():

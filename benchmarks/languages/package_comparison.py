@@ -86,7 +86,6 @@ def main(options: Options) -> None:
 
 
 def _run(command: Sequence[object]) -> tuple[float, float]:
-    """Return the seconds of a command, and the MiB that its process held at most."""
     ended = run_program(command, capture=True)
     if ended.code:
         raise SystemExit(f"{command[0]} ended with code {ended.code}")
@@ -94,7 +93,6 @@ def _run(command: Sequence[object]) -> tuple[float, float]:
 
 
 def _models(work: Path, data: Path) -> tuple[Path, Path]:
-    """Return folders of a random GPT-2 small with an English tokenizer, and of a French tokenizer."""
     from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
 
     model, tokenizer = work / "model", work / "tokenizer"
@@ -109,7 +107,7 @@ def _models(work: Path, data: Path) -> tuple[Path, Path]:
 
 
 def _words(dictionary: Path, data: Path, number: int) -> list[str]:
-    """Return distinct words, those of verses first, and write pairs of them as the dictionary."""
+    # the words of verses come first: a file of the public ones' size holds them all
     from crosslingual.vectors.dictionary import Dictionary
     from starter_build.datasets.transfer_texts import dictionary_files
 
@@ -132,7 +130,7 @@ def _distinct(words: Iterator[str], number: int) -> Iterator[str]:
 
 
 def _write_vectors(path: Path, words: Sequence[str], width: int) -> None:
-    """Write a file as fastText's own, with n-grams of five letters and random numbers."""
+    # as fastText's own files: n-grams of five letters, and random numbers
     rows, generator = 2 * len(words), np.random.default_rng(0)
     with atomic_file(path) as partial, partial.open("wb") as file:
         file.write(MAGIC + struct.pack("<13i", 12, width, 5, 5, 5, 10, 1, 2, 1, len(words), 5, 5, 100))

@@ -25,7 +25,7 @@ class TransferSchedule:
     """How models are trained on."""
 
     steps: int = 200
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = 12
     """Rows of a step."""
     context: int = 128
@@ -44,10 +44,8 @@ class LearningCurve:
     language: str
     seed: int
     steps: tuple[int, ...]
-    bits: tuple[float, ...]
-    """Bits per byte of the held-out text after these steps."""
-    making: float
-    """Seconds that its embeddings took to make, word vectors and tokenizer not counted."""
+    bits: tuple[float, ...]  # bits per byte of the held-out text after these steps
+    making: float  # seconds that its embeddings took to make, word vectors and tokenizer not counted
     facts: dict[str, Any]
 
     def at(self, share: float) -> float:

@@ -13,6 +13,7 @@ from scripts._app.cli import remark
 from starter_build.datasets.multilingual_texts import MultilingualMaterial
 from starter_build.processes import polygraft
 
+# mGPT's five strategies, and two more ways to cut text; options of ``polygraft tokenizer train`` by name
 TOKENIZERS: dict[str, tuple[str, ...]] = {
     "default": (),
     "case": ("--strategy", "case"),
@@ -22,17 +23,15 @@ TOKENIZERS: dict[str, tuple[str, ...]] = {
     "marks": ("--marks",),
     "unigram": ("--algorithm", "unigram"),
 }
-"""mGPT's five strategies, and two more ways to cut text; options of ``polygraft tokenizer train`` by name."""
 
-SEVERAL_SEEDS = ("default", "marks")
-"""Tokenizers that are compared with every seed, the others with the first."""
+SEVERAL_SEEDS = ("default", "marks")  # tokenizers that are compared with every seed, the others with the first
 
+# options of ``polygraft train language`` by name
 MIXTURES: dict[str, tuple[str, ...]] = {
     "proportional": ("--mixture", "proportional"),
     "temperature 3": ("--mixture", "temperature", "--temperature", "3"),
     "unimax 4": ("--mixture", "unimax", "--max-passes", "4"),
 }
-"""Options of ``polygraft train language`` by name."""
 
 OPTIMIZERS: dict[str, tuple[float, ...]] = {"adamw": (1e-3, 3e-3, 6e-3, 1.2e-2), "muon": (3e-3, 6e-3, 1.2e-2, 2.4e-2)}
 """Peak rates that are tried."""
@@ -47,14 +46,10 @@ _SCHEDULE = ("--batch-size", "32", "--micro-batch", "16", "--schedule", "wsd", "
 class Settings:
     """What is trained, and how."""
 
-    name: str
-    """How tables call it."""
-    tokenizer: str
-    """A key of `TOKENIZERS`."""
-    training: tuple[str, ...]
-    """Options of ``polygraft train language`` beside those of the model and the text."""
-    validation: bool = False
-    """Measured on what the corpus holds out, to choose by, and not on the test documents."""
+    name: str  # how tables call it
+    tokenizer: str  # a key of `TOKENIZERS`
+    training: tuple[str, ...]  # options of ``polygraft train language`` beside those of the model and the text
+    validation: bool = False  # measured on what the corpus holds out, to choose by, and not on the test documents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +58,8 @@ class RunOutcome:
 
     name: str
     seed: int
-    bits: Mapping[str, float]
-    """Bits per byte by language."""
-    bytes_per_token: Mapping[str, float]
-    """By language."""
+    bits: Mapping[str, float]  # bits per byte by language
+    bytes_per_token: Mapping[str, float]  # by language
 
     @property
     def mean(self) -> float:
@@ -78,19 +71,14 @@ class RunOutcome:
 class MultilingualExperiment:
     """Where runs are made."""
 
-    world: MultilingualMaterial
-    """All text."""
-    even: MultilingualMaterial
-    """A like part of each language."""
+    world: MultilingualMaterial  # all text
+    even: MultilingualMaterial  # a like part of each language
     work: Path
     vocabulary: int
-    tokens: int
-    """That a model learns from, where tokens bound it."""
-    minutes: float
-    """That a model learns for, where the clock does."""
+    tokens: int  # that a model learns from, where tokens bound it
+    minutes: float  # that a model learns for, where the clock does
     seeds: Sequence[int]
-    jobs: int
-    """Runs at once, where tokens bound them; each has a thread then."""
+    jobs: int  # runs at once, where tokens bound them; each has a thread then
 
     def tokenizer(self, name: str) -> Path:
         """Return the folder of a tokenizer of `TOKENIZERS`, trained on the even part where it is missing."""

@@ -26,7 +26,7 @@ class Measurement:
     """How much is trained in one measurement."""
 
     steps: int = 8
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = 32
     """Rows of a step."""
     micro_batch: int = 16
@@ -39,10 +39,8 @@ class Measurement:
 class Setup:
     """What is trained, on what: a process can make it of this."""
 
-    tokenizer: Path
-    """Its folder."""
-    tokens: Path
-    """File of packed tokens."""
+    tokenizer: Path  # its folder
+    tokens: Path  # file of packed tokens
     size: str = "mini"
     context: int = 256
 
@@ -107,7 +105,6 @@ def measure_speed(setup: Setup, options: Measurement) -> dict[str, dict[str, flo
 
 @contextmanager
 def _process(name: str, setup: Setup, options: Measurement) -> Iterator[Callable[[], None]]:
-    """Yield what runs a loop once in a process of its own."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(name, setup, options, there), daemon=True)
@@ -151,7 +148,7 @@ def _ours(model: Any, tokenizer: Any, rows: "PackedTokens", options: Measurement
 
 
 def _plain(model: Any, _tokenizer: Any, rows: "PackedTokens", options: Measurement) -> None:
-    """Train as nanoGPT's train.py does: random rows, accumulated gradients, AdamW, clipping, a cosine."""
+    # as nanoGPT's train.py: random rows, accumulated gradients, AdamW, clipping, a cosine
     import torch
     from torch.nn.functional import cross_entropy
 

@@ -12,10 +12,8 @@ from scripts._app.cli import remark
 from starter_build.datasets.multilingual_texts import MultilingualMaterial, read_rows
 from starter_build.processes import polygraft
 
-_PIECES = 25
-"""Sentences of a document, which then has some three kilobytes, as pages of the web do."""
-_SHORTEST, _LONGEST = 10, 1000
-"""Characters of a sentence: headings are none, and verses of a chapter may have no end."""
+_PIECES = 25  # sentences of a document, which then has some three kilobytes, as pages of the web do
+_SHORTEST, _LONGEST = 10, 1000  # characters of a sentence: headings are none, and verses of a chapter may have no end
 _FILE_BYTES = 100_000_000
 
 
@@ -77,7 +75,7 @@ def _write_file(documents: Iterator[str], path: Path, size: float) -> int:
 
 
 def _documents(world: MultilingualMaterial, code: str) -> Iterator[str]:
-    """Yield documents of some sentences drawn anew each time, without end; hardly any two are equal."""
+    # without end; sentences are drawn anew, so hardly any two documents are equal
     draw = random.Random(code)
     texts = (row["text"] for path in world.text.glob(f"{code}-*.jsonl") for row in read_rows(path))
     sentences = [

@@ -53,7 +53,6 @@ def benchmark_encoder(data: Path, work: Path, *, seed: int = 0) -> Path:
 
 
 def _untrained(starter: Path, folder: Path) -> Path:
-    """Make the folder of the untrained model: the starter's without its weights."""
     if not folder.exists():
         with atomic_folder(folder) as partial:
             _copy_form(starter, partial)
@@ -61,7 +60,6 @@ def _untrained(starter: Path, folder: Path) -> Path:
 
 
 def _copy_form(starter: Path, folder: Path) -> None:
-    """Copy all but the weights."""
     for name in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(starter / name, folder)
 

@@ -39,14 +39,11 @@ if TYPE_CHECKING:
 class NarrationRun:
     """What one system with one seed said of the videos of one part, from one vocabulary."""
 
-    names: Sequence[tuple[str, ...]]
-    """The right narrations of each video, the first name first."""
-    concepts: Sequence[str]
-    """What each video is about."""
+    names: Sequence[tuple[str, ...]]  # the right narrations of each video, the first name first
+    concepts: Sequence[str]  # what each video is about
     said: Sequence[str]
     hits: Hits
-    rows: Mapping[str, int]
-    """Of the texts of the vocabulary."""
+    rows: Mapping[str, int]  # of the texts of the vocabulary
 
     def take(self, kept: Sequence[int]) -> "NarrationRun":
         """Return what was said of these videos alone."""
@@ -98,12 +95,10 @@ def _mean_each(runs: Sequence[NarrationRun], figure: str) -> list[float]:
     return [statistics.fmean(values) for values in zip(*(run.each(figure) for run in runs), strict=True)]
 
 
-WITHOUT_EMOJI = "without-emoji"
-"""The image-text model of `benchmarks.video.encoder`."""
+WITHOUT_EMOJI = "without-emoji"  # the image-text model of `benchmarks.video.encoder`
 
 _BATCH = 64
-_HITS = 20
-"""Texts looked at for each video: equals of the right one must be among them to count as ties."""
+_HITS = 20  # texts looked at for each video: equals of the right one must be among them to count as ties
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,10 +107,8 @@ class Answers:
 
     queries: dict[str, Tensor]
     """By part (F, D): the vector that retrieves; the vector of the text that was written where it is written."""
-    said: dict[str, list[str]]
-    """By part: what was written; nothing where narrations are retrieved."""
-    facts: dict[str, float]
-    """Trained parameters, steps, seconds, and figures on the validation videos."""
+    said: dict[str, list[str]]  # by part: what was written; nothing where narrations are retrieved
+    facts: dict[str, float]  # trained parameters, steps, seconds, and figures on the validation videos
 
 
 @dataclass(kw_only=True, eq=False)
@@ -123,8 +116,7 @@ class NarrationExperiment:
     """The videos, the frozen models, and a work folder."""
 
     videos: Videos
-    names: list[str]
-    """Every name of every emoji, moving or not, those of the videos first."""
+    names: list[str]  # every name of every emoji, moving or not, those of the videos first
     frozen: "tuple[ImageEncoder, Backbone]"
     folder: Path
     data: Path

@@ -27,8 +27,7 @@ from video.vocabulary.vocabulary import NarrationVocabulary
 if TYPE_CHECKING:
     from benchmarks.video.experiment import NarrationExperiment, NarrationRun
 
-_MISSING = 0.5
-"""Share of the concepts whose names are left out."""
+_MISSING = 0.5  # share of the concepts whose names are left out
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,8 +35,7 @@ class Gap:
     """A vocabulary without the names of some of the videos."""
 
     vocabulary: BenchmarkVocabulary
-    missing: Tensor
-    """(F,) bool: which videos it has no right name of."""
+    missing: Tensor  # (F,) bool: which videos it has no right name of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,10 +44,8 @@ class Grown:
 
     before: "NarrationRun"
     after: "NarrationRun"
-    missing: Tensor
-    """(F,) bool."""
-    asked: int
-    """Videos that were called new."""
+    missing: Tensor  # (F,) bool
+    asked: int  # videos that were called new
     proposed: int
     admitted: int
 

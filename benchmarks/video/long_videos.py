@@ -21,10 +21,8 @@ _TICK = 1e-6  # seconds
 class CutAgreement(NamedTuple):
     """Cuts that were found against true ones."""
 
-    precision: float
-    """Share of the found ones that lie near a true one."""
-    recall: float
-    """Share of the true ones that lie near a found one."""
+    precision: float  # share of the found ones that lie near a true one
+    recall: float  # share of the true ones that lie near a found one
 
     @property
     def f1(self) -> float:
@@ -81,13 +79,10 @@ _LONGEST = 20.0  # seconds of a short video that are looked at
 class Part(NamedTuple):
     """A stretch of a composed video."""
 
-    video: Path
-    """The short video that is shown, over and over while it lasts."""
-    text: str
-    """What is right to say of it."""
+    video: Path  # the short video that is shown, over and over while it lasts
+    text: str  # what is right to say of it
     start: float
-    stop: float
-    """Seconds."""
+    stop: float  # seconds
 
 
 def compose(

@@ -23,8 +23,7 @@ from video.vocabulary.storage import Table
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 QUESTION = QUESTIONS["now"]
-POSTFIXES = 5_000
-"""Of a vocabulary, as published; an eighth of the narrations where it is small."""
+POSTFIXES = 5_000  # of a vocabulary, as published; an eighth of the narrations where it is small
 _PAIRS = 4  # one narration in so many is a prefix with a postfix, as published: 600,000 prefixes to 800,000 narrations
 _VERBS = ("cut", "wash", "open", "throw", "paint", "carry", "turn", "hold")
 _NOUNS = ("potato", "door", "plank", "hand", "wall", "book", "bowl")

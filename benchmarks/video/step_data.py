@@ -17,12 +17,9 @@ from video.data.clips import Clip
 from video.data.feature_cache import SpanFeatures
 
 TEST_SHARE = 0.15
-VALIDATION_SHARE = 0.1
-"""Of the groups of recipes, by hash."""
-LONG_STEP = 8
-"""Words of a step that two recipes share only if one was written after the other."""
-SHOWN = 4
-"""Steps that are shown at most."""
+VALIDATION_SHARE = 0.1  # of the groups of recipes, by hash
+LONG_STEP = 8  # words of a step that two recipes share only if one was written after the other
+SHOWN = 4  # steps that are shown at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +27,10 @@ class Procedure:
     """A recipe of two different steps or more."""
 
     id: str
-    group: str
-    """Recipes that share a title or a long step have the same one, and stand on one side."""
+    group: str  # recipes that share a title or a long step have the same one, and stand on one side
     side: Side
-    steps: tuple[str, ...]
-    """In their order, none twice."""
-    unread: bool
-    """Whether the starter's language model was trained on neither this recipe nor another of its group."""
+    steps: tuple[str, ...]  # in their order, none twice
+    unread: bool  # whether the starter's language model was trained on neither this recipe nor another of its group
 
 
 def normal(text: str) -> str:
@@ -104,10 +98,8 @@ class StepTable:
     """The distinct texts of steps with their vectors."""
 
     rows: Mapping[str, int]
-    vectors: Tensor
-    """(N, D) float16 of length 1."""
-    encoder: str
-    """Digest of the text encoder."""
+    vectors: Tensor  # (N, D) float16 of length 1
+    encoder: str  # digest of the text encoder
 
 
 def shown_before(steps: Sequence[str], at: int, most: int = SHOWN) -> Sequence[str]:

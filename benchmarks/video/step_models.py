@@ -41,8 +41,7 @@ from video.narrator import Narrator
 from video.training.objective import NarrationBatches, NarrationObjective
 from video.vocabulary.vectors import TextEncoder
 
-Answers = Mapping[str, Mapping[str, Sequence[float]]]
-"""By task and recipe, how far each answer was right."""
+Answers = Mapping[str, Mapping[str, Sequence[float]]]  # by task and recipe, how far each answer was right
 
 MEAN, NEAREST, PLACE = (
     "cosine with the mean of the steps shown",
@@ -58,12 +57,9 @@ BOTH: tuple[Asked, ...] = ("next", "before")
 class StepSystem:
     """A narrator to train."""
 
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """What differs from the defaults of `NarratorConfig`."""
-    lr: float = 3e-3
-    """Peak learning rate, by AdamW, chosen on the validation recipes."""
-    random: bool = False
-    """Whether its language model has random weights in place of the starter's."""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what differs from the defaults of `NarratorConfig`
+    lr: float = 3e-3  # peak learning rate, by AdamW, chosen on the validation recipes
+    random: bool = False  # whether its language model has random weights in place of the starter's
 
     @property
     def config(self) -> NarratorConfig:
@@ -90,10 +86,8 @@ SYSTEMS: dict[str, StepSystem] = {
 class StepSchedule:
     """How long a system learns: as many clips for each question, whether one narrator is asked both or two one each."""
 
-    steps: int = 600
-    """Optimiser steps over both questions."""
-    batch_size: int = 64
-    """Clips of a step."""
+    steps: int = 600  # optimizer steps over both questions
+    batch_size: int = 64  # clips of a step
 
     def config(self, system: StepSystem, seed: int) -> TrainConfig:
         """Return the settings of one training, which measures on validation recipes four times."""
@@ -187,7 +181,6 @@ class StepExperiment:
         return found
 
     def _trained(self, name: str, seed: int, run: Path) -> dict[Asked, Narrator]:
-        """Return who answers each question."""
         system = SYSTEMS[name]
         found: dict[Asked, Narrator] = {}
         for lesson in system.lessons:
@@ -200,7 +193,7 @@ class StepExperiment:
         return found
 
     def _fit(self, narrator: Narrator, lesson: Sequence[Asked], config: TrainConfig, run: Path) -> None:
-        """Train a narrator in place; the best on validation recipes is kept."""
+        # the weights that do best on validation recipes are kept
         vectors = self.table.vectors
         batches = NarrationBatches(step_clips(self.sides["train"], self.table, lesson), narrator)
         texts = vectors[[self.table.rows[text] for text in batches.texts]]

@@ -69,7 +69,7 @@ class NarrationSchedule:
     """How long a narrator is trained, on what."""
 
     steps: int = 200
-    """Optimiser steps of every narrator."""
+    """Optimizer steps of every narrator."""
     batch_size: int = 32
     """Clips of a step, as published."""
     lr: float = 3e-4

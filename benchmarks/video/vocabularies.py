@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from video.vocabulary.vectors import TextEncoder
 
 
-_LONGEST = 12
-"""Words of a composed part at most."""
-_CHUNK = 8192
-"""Texts that are encoded and kept at a time."""
+_LONGEST = 12  # words of a composed part at most
+_CHUNK = 8192  # texts that are encoded and kept at a time
 
 
 class Step(NamedTuple):
@@ -111,8 +109,7 @@ class BenchmarkVocabulary:
     """Texts with their vectors."""
 
     texts: Sequence[str]
-    vectors: Tensor
-    """(N, D) float16."""
+    vectors: Tensor  # (N, D) float16
 
     def rows(self) -> dict[str, int]:
         """Return the row of each text."""

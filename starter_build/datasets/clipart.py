@@ -14,6 +14,7 @@ from PIL import Image, ImageChops
 from starter_build.datasets.lexicon import FUNCTION_WORDS, Lexicon, word_set
 from starter_build.datasets.packages import member
 
+# toolbar icons, maps, trade marks, playing cards named by letters, flags, lamps in every colour, patterns
 SKIPPED_FOLDERS = (
     "computer/icons",
     "geography",
@@ -25,13 +26,11 @@ SKIPPED_FOLDERS = (
     "special",
     "unsorted/duplicates",
 )
-"""Toolbar icons, maps, trade marks, playing cards named by letters, flags, lamps in every colour, patterns."""
 SKIPPED_WORDS = word_set("pantyhose stripper pimp swastika nazi nude naked collection")
 HEADER_BYTES = 400_000
 MIN_SIDE = 32
 MAX_PIXELS = 4_000_000
-MIN_DRAWN_SHARE = 0.05
-"""Least share of the canvas that the box around the drawing must fill."""
+MIN_DRAWN_SHARE = 0.05  # least share of the canvas that the box around the drawing must fill
 _FAINT_TO_BLACK = [0] * 16 + [255] * 240
 MIN_ENGLISH_SHARE = 0.5
 """An author whose titles are English less often than this writes in another language, however some titles look."""
@@ -56,13 +55,11 @@ _EMPTY_TITLES = word_set(
 class ClipArt:
     """One upload: a drawing, what its author called it, and the author."""
 
-    id: str
-    """Path below the image folder, without suffix."""
+    id: str  # path below the image folder, without suffix
     image: Path
     title: str
     author: str
-    keywords: tuple[str, ...] = ()
-    """As the upload lists them, not cleaned."""
+    keywords: tuple[str, ...] = ()  # as the upload lists them, not cleaned
 
 
 def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[ClipArt]:
@@ -80,7 +77,7 @@ def clips(svg_package: Path, png_package: Path, lexicon: Lexicon) -> Iterator[Cl
 
 
 def _distinct(found: Iterable[ClipArt]) -> Iterator[ClipArt]:
-    """Each image once: the library files some of them in several folders."""
+    # the library files some images in several folders
     seen: set[bytes] = set()
     for clip in found:
         digest = hashlib.sha256(clip.image.read_bytes()).digest()
@@ -140,7 +137,7 @@ def _work(svg: str) -> str:
 
 
 def _author_name(text: str) -> str:
-    """The name without address and bracketed nickname, initials as one word: "A.J. Ashton" also signs "AJ Ashton"."""
+    # without address and bracketed nickname, initials as one word: "A.J. Ashton" also signs "AJ Ashton"
     name = re.sub(r"\s*[<(\[@].*", "", text).strip()
     return re.sub(r"\b(?:[A-Z]\.){2,}", lambda initials: initials[0].replace(".", ""), name)
 
@@ -155,7 +152,7 @@ def _plain(xml: str) -> str:
 
 
 def _retitled(found: list[ClipArt]) -> Iterator[ClipArt]:
-    """A title given to a whole series says nothing: such clips are called by their file's name instead."""
+    # a title given to a whole series says nothing: such clips are called by their file's name instead
     times = Counter((clip.author, clip.title) for clip in found)
     for clip in found:
         series = times[clip.author, clip.title] > 2 or not clip.title

@@ -6,8 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-HELD_OUT_SHARE = 0.01
-"""Share of the documents that no language model trains on."""
+HELD_OUT_SHARE = 0.01  # share of the documents that no language model trains on
 
 MIN_WORDS = 3
 MIN_PROSE_SHARE = 0.9
@@ -23,10 +22,8 @@ class Document:
 
     source: str
     """The collection it comes from; versions of one text are distinguished after a hyphen, as in `bible-kjv`."""
-    id: str
-    """Unique within the source; the same in every version of one text."""
-    text: str
-    """Paragraphs, one per line."""
+    id: str  # unique within the source; the same in every version of one text
+    text: str  # paragraphs, one per line
     licence: str
 
 

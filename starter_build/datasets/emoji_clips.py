@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from video.data.feature_cache import VideoCache
 
 
+# Fluent emoji (MIT), 730 MB. Two in five stand still
 ANIMATED = tuple(
     Package(registry="npm", name=f"@lobehub/fluent-emoji-anim-{part}", version="1.0.0") for part in (1, 2, 3, 4)
 )
-"""Fluent emoji (MIT), 730 MB. Two in five stand still."""
 
 _NAMES = ("unicode", "slack", "joypixels", "emojibase", "emojibase-legacy", "cldr-shortcode", "zulip", "github")
 """Voices whose texts are names, in the order of further names; tags name what goes along with a thing."""
@@ -40,16 +40,11 @@ _NAMES = ("unicode", "slack", "joypixels", "emojibase", "emojibase-legacy", "cld
 class EmojiClip:
     """A video of a moving emoji."""
 
-    code: str
-    """As `images.emoji` writes it: the image that stands still is ``emoji/fluent/CODE``."""
-    video: Path
-    """An animated image of 256 pixels and two to four seconds."""
-    concept: str
-    """The key that decides the split, see `captions.concept`."""
-    names: tuple[str, ...]
-    """CLDR's name first, then what others call it, in plain words; all different."""
-    scene: str
-    """Where the charts of Unicode file it: its group and subgroup."""
+    code: str  # as `images.emoji` writes it: the image that stands still is ``emoji/fluent/CODE``
+    video: Path  # an animated image of 256 pixels and two to four seconds
+    concept: str  # the key that decides the split, see `captions.concept`
+    names: tuple[str, ...]  # CLDR's name first, then what others call it, in plain words; all different
+    scene: str  # where the charts of Unicode file it: its group and subgroup
 
 
 def emoji_clips(root: Path) -> list[EmojiClip]:
@@ -94,11 +89,11 @@ def moves(video: Path) -> bool:
 
 Part = Literal["train", "validation fresh", "validation known", "test fresh", "test known", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)[:5]
+# what is held out, of both kinds
 WHOLE: dict[Part, tuple[Part, Part]] = {
     "validation": ("validation fresh", "validation known"),
     "test": ("test fresh", "test known"),
 }
-"""What is held out, of both kinds."""
 
 _TEST, _VALIDATION = 0.17, 0.12
 """Shares of the starter's training concepts that are held out as known ones, by a hash of the concept."""
@@ -117,8 +112,7 @@ class Parted:
     """What there is before anything is encoded."""
 
     videos: Mapping[Part, Sequence[EmojiClip]]
-    stills: Sequence[Still]
-    """Of training concepts alone, in both hands, those of the videos among them."""
+    stills: Sequence[Still]  # of training concepts alone, in both hands, those of the videos among them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,8 +120,7 @@ class Videoset:
     """Videos of one side, a row each."""
 
     videos: tuple[EmojiClip, ...]
-    data: "ClipSet"
-    """Each video as a clip that is narrated by its first name."""
+    data: "ClipSet"  # each video as a clip that is narrated by its first name
 
     @property
     def names(self) -> list[tuple[str, ...]]:
@@ -145,19 +138,17 @@ class Videos:
     """Videos by side, and what is learned from."""
 
     parts: Mapping[Part, Videoset]
-    validation: "ClipSet"
-    """Both kinds of validation videos: they choose the weights that are kept."""
-    lessons: Mapping[str, "ClipSet"]
-    """Ways to learn from the training side, by the names of `LESSONS`."""
+    validation: "ClipSet"  # both kinds of validation videos: they choose the weights that are kept
+    lessons: Mapping[str, "ClipSet"]  # ways to learn from the training side, by the names of `LESSONS`
 
 
+# which names of a video are learned, and whether stills of training concepts are learned from too
 LESSONS = {
     "first names": (False, False),
     "all names": (True, False),
     "first names, stills": (False, True),
     "all names, stills": (True, True),
 }
-"""Which names of a video are learned, and whether stills of training concepts are learned from too."""
 
 
 def part_of(concept: str, side: Side) -> Part:

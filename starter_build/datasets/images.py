@@ -22,29 +22,24 @@ STAMPS = Package(registry="debian", name="tuxpaint-stamps-default")
 CLIPART_SVG = Package(registry="debian", name="openclipart-svg")
 CLIPART_PNG = Package(registry="debian", name="openclipart-png")
 
+# signs that are letters; flags, whose names nobody can guess from other flags; swatches of skin and hair
 SKIPPED_EMOJI = frozenset(
     {"keycap", "alphanum", "country-flag", "subdivision-flag", "skin-tone", "hair-style", "gender"}
 )
-"""Signs that are letters; flags, whose names nobody can guess from other flags; swatches of skin and hair."""
 MAX_STAMP_WORDS = 14
-STAMP_PIXELS = 256
-"""Width at which stamps that exist as SVG only are drawn."""
+STAMP_PIXELS = 256  # width at which stamps that exist as SVG only are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecord:
     """An image, its caption and who wrote or drew it."""
 
-    set: str
-    """`emoji`, `stamps` or `clipart`."""
-    id: str
-    """Unique over all sets: the set, then a path."""
+    set: str  # `emoji`, `stamps` or `clipart`
+    id: str  # unique over all sets: the set, then a path
     image: Path
     text: str
-    user: str
-    """The hand that drew an emoji, the author of a clip; "tuxpaint" for every stamp."""
-    concept: str
-    """The key that decides the split, see `captions.concept`."""
+    user: str  # the hand that drew an emoji, the author of a clip; "tuxpaint" for every stamp
+    concept: str  # the key that decides the split, see `captions.concept`
     licence: str
 
 
@@ -95,7 +90,7 @@ def _by_code(folder: Path, pattern: str) -> dict[str, Path]:
 
 
 def _code(name: str) -> str:
-    """A sequence of code points without variation selectors, which some sets write and others leave out."""
+    # variation selectors are written by some sets and left out by others
     return "-".join(point for point in name.lower().split("-") if point != "fe0f")
 
 

@@ -29,14 +29,11 @@ _VERB_ENDINGS = (("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e"), ("d", ""), 
 class Lexicon:
     """A vocabulary with the little morphology that captions need."""
 
-    spelling: dict[str, str]
-    """Lower-case word -> the word as written: `saturn` -> `Saturn`, `apple` -> `apple`."""
+    spelling: dict[str, str]  # lower-case word -> the word as written: `saturn` -> `Saturn`, `apple` -> `apple`
     nouns: frozenset[str]
-    things: frozenset[str]
-    """The nouns for what one can see: animals, artefacts, bodies, food, plants and so on."""
+    things: frozenset[str]  # the nouns for what one can see: animals, artefacts, bodies, food, plants and so on
     verbs: frozenset[str]
-    irregular: dict[str, str]
-    """Irregular plural or verb form -> base: `feet` -> `foot`."""
+    irregular: dict[str, str]  # irregular plural or verb form -> base: `feet` -> `foot`
 
     def singular(self, word: str) -> str:
         """The base of a plural, if the base is a known noun; otherwise the word itself."""
@@ -97,7 +94,7 @@ def read_wordnet(folder: Path) -> Lexicon:
 
 
 def _entries(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """Semantic field and words of each entry; a line holds the number of words in hexadecimal, then word and sense."""
+    # wndb(5WN): a line holds the number of words in hexadecimal, then each word and its sense
     for line in file.read_text().splitlines():
         if not line.startswith(" "):
             fields = line.split(" ")

@@ -22,10 +22,8 @@ _TEST_BYTES = 40_000
 class MultilingualMaterial:
     """Where the text of one undertaking is kept."""
 
-    corpus: Path
-    """Folder of the corpus."""
-    text: Path
-    """Folder of what it was built from, and of documents for tests."""
+    corpus: Path  # folder of the corpus
+    text: Path  # folder of what it was built from, and of documents for tests
 
     def tests(self) -> list[Path]:
         """Return the files of documents that nothing was trained on, one for each language and named by it."""
@@ -115,7 +113,7 @@ def _write_language(
 
 
 def _write_test(documents: list[Document], path: Path, limit: int) -> None:
-    """Write some of the documents, spread evenly over all sources."""
+    # some of the documents, spread evenly over all sources
     size = sum(len(document.text.encode()) for document in documents)
     wanted = min(1.0, limit / max(size, 1)) * len(documents)
     step = len(documents) / max(wanted, 1)

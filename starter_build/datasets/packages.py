@@ -18,8 +18,7 @@ from typing import Literal
 
 from backbone.errors import PolygraftError
 
-MARKER = "fetched.json"
-"""Written last into every package folder: the package and the archive it came from."""
+MARKER = "fetched.json"  # written last into every package folder: the package and the archive it came from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +29,7 @@ class Package:
     """`pypi-source` is a project's source archive, whose metadata step pip runs: for known projects alone.
     `debian-lists` is apt's own index, which holds the description of every package."""
     name: str
-    version: str = ""
-    """Pinned where the registry keeps old versions (PyPI, npm); Debian keeps only the current one."""
+    version: str = ""  # pinned where the registry keeps old versions (PyPI, npm); Debian keeps only the current one
 
     @property
     def folder(self) -> str:
@@ -147,7 +145,7 @@ def _apt_update(folder: Path, languages: str) -> None:
 
 
 def _apt_options(folder: Path) -> list[str]:
-    """Settings that keep apt's lists in `folder`, uncompressed, so that no system folder is touched."""
+    # apt's lists are kept in `folder`, uncompressed, so that no system folder is touched
     settings = {
         "Dir::State::lists": folder / "lists",
         "Dir::Cache": folder / "cache",

@@ -193,10 +193,8 @@ class PersonalSet:
 
     name: str
     splits: dict[str, "CaptionSet"]
-    concepts: dict[str, str]
-    """What each post is about, by id: posts of one concept are near duplicates of one another."""
-    encoder: str
-    """Digest of the image encoder."""
+    concepts: dict[str, str]  # what each post is about, by id: posts of one concept are near duplicates of one another
+    encoder: str  # digest of the image encoder
 
     @cached_property
     def digest(self) -> str:
@@ -305,5 +303,5 @@ def encode_posts(name: str, posts: Sequence[Post], concepts: dict[str, str], cac
 
 
 def scored_form(text: str) -> str:
-    """Return a text with spaces in place of what ties the words of a shortcode: the tokeniser would see one word."""
+    """Return a text with spaces in place of what ties the words of a shortcode: the tokenizer would see one word."""
     return re.sub(r"[_:-]+", " ", text).strip()

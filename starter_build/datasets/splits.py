@@ -24,11 +24,9 @@ Side = Literal["train", "validation", "test"]
 SIDES: dict[str, Side] = {side: side for side in get_args(Side)}
 
 SPLITS_FILE = Path(__file__).with_name("splits.tsv")
-TEST_SHARE = 0.08
-"""Of the concepts, by hash; with the authors held out, the test comes to about 12 % of the images."""
+TEST_SHARE = 0.08  # of the concepts, by hash; with the authors held out, the test comes to about 12 % of the images
 VALIDATION_SHARE = 0.06
-HELD_OUT_AUTHORS = 0.3
-"""Share of the authors of middling output whose images are all in the test."""
+HELD_OUT_AUTHORS = 0.3  # share of the authors of middling output whose images are all in the test
 MIDDLING = range(6, 61)
 """Images by an author: fewer show no style, and the few with more would take too many concepts along."""
 

@@ -39,12 +39,9 @@ class Language:
     """What the packages hold of one language."""
 
     name: str
-    bibles: dict[str, str]
-    """Versions of the Bible by source, with their keys; the first is the one read verse by verse."""
-    licence: str
-    """Of the Bibles."""
-    office: tuple[str, str] | None
-    """Package and locale of LibreOffice's help."""
+    bibles: dict[str, str]  # versions of the Bible by source, with their keys; the first is the one read verse by verse
+    licence: str  # of the Bibles
+    office: tuple[str, str] | None  # package and locale of LibreOffice's help
     dictionaries: tuple[tuple[Package, str, bool], ...]
     """Package, file, and whether its headwords are of this language and not English."""
     more: dict[str, str] = field(default_factory=dict)
@@ -159,8 +156,7 @@ class LongestMatch:
             start += length
 
 
-VOCABULARY = 8192
-"""As the starter's own tokenizer."""
+VOCABULARY = 8192  # as the starter's own tokenizer
 _TEST_BYTES = 60_000
 _VALIDATION_SHARE = 0.005
 # short n-grams since most tokens are short; Chinese words have one to three characters
@@ -173,10 +169,8 @@ class TransferMaterial:
     """One language."""
 
     code: str
-    data: Path
-    """Where fetched packages are kept."""
-    work: Path
-    """Where all else is kept."""
+    data: Path  # where fetched packages are kept
+    work: Path  # where all else is kept
 
     @property
     def folder(self) -> Path:

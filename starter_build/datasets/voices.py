@@ -30,11 +30,9 @@ from starter_build.datasets.images import EMOJI_FLUENT, EMOJI_NAMES, EMOJI_TWITT
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import Package, fetch, member
 
-MAX_WORDS = 5
-"""Tags or keywords of one text."""
+MAX_WORDS = 5  # tags or keywords of one text
 
-Words = Iterator[tuple[str, list[str]]]
-"""Code of an emoji and what a community calls it."""
+Words = Iterator[tuple[str, list[str]]]  # code of an emoji and what a community calls it
 Reader = Callable[[Path], Words]
 Writer = Callable[[list[str]], str]
 
@@ -219,10 +217,8 @@ class Spoken:
 
     code: str
     concept: str
-    images: Mapping[str, Path]
-    """By the hand that drew it."""
-    texts: Mapping[str, str]
-    """By the voice; a voice without words for this emoji is not there."""
+    images: Mapping[str, Path]  # by the hand that drew it
+    texts: Mapping[str, str]  # by the voice; a voice without words for this emoji is not there
 
 
 def spoken(root: Path) -> list[Spoken]:

@@ -30,16 +30,13 @@ _TEST_SHARE = 0.03  # more than of English alone: some languages are small
 class Sources:
     """What the packages hold of one language."""
 
-    bible: str = ""
-    """Key of a version in the public domain."""
-    office: str = ""
-    """Locale of LibreOffice's help."""
-    quran: bool = False
-    """Whether quran-json has a translation."""
-    essays: str = ""
-    """File of Dasher's training text, without ending."""
+    bible: str = ""  # key of a version in the public domain
+    office: str = ""  # locale of LibreOffice's help
+    quran: bool = False  # whether quran-json has a translation
+    essays: str = ""  # file of Dasher's training text, without ending
 
 
+# languages by code
 WORLD: dict[str, Sources] = {
     "en": Sources(bible="4", office="en-US", quran=True),
     "fr": Sources(bible="l", office="fr", quran=True),
@@ -59,7 +56,6 @@ WORLD: dict[str, Sources] = {
     "zh": Sources(office="zh-CN", quran=True),
     "sw": Sources(essays="training_swahili_KE"),
 }
-"""Languages by code."""
 
 
 def world_documents(root: Path, code: str) -> Iterator[Document]:
@@ -111,14 +107,12 @@ def _raw_documents(root: Path, code: str, sources: Sources) -> Iterator[Document
 
 
 def _quran(file: Path) -> Iterator[Document]:
-    """A document per sura."""
     for sura in json.loads(file.read_text(encoding="utf-8")):
         text = " ".join(verse["translation"] for verse in sura["verses"])
         yield Document(source="quran", id=str(sura["id"]), text=text, licence="CC-BY-4.0")
 
 
 def _essays(file: Path) -> Iterator[Document]:
-    """A document for some paragraphs."""
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     wrapped = all(len(line) < _WRAPPED for line in text.splitlines())
     paragraphs = re.split(r"\n\s*\n", text) if wrapped else text.splitlines()

@@ -123,12 +123,9 @@ class CaptionSystem:
     """A captioner to train."""
 
     preset: Preset
-    settings: dict[str, Any]
-    """What differs from the preset."""
-    sees: bool = True
-    """Whether it is shown the image."""
-    borrows: bool = True
-    """Whether it is shown past captions of other users too, where it reads any."""
+    settings: dict[str, Any]  # what differs from the preset
+    sees: bool = True  # whether it is shown the image
+    borrows: bool = True  # whether it is shown past captions of other users too, where it reads any
 
     @property
     def config(self) -> CaptionerConfig:
@@ -146,12 +143,12 @@ SYSTEMS = {
     OURS: CaptionSystem(preset="default", settings=_OURS),
     BLIND: CaptionSystem(preset="default", settings=_OURS, sees=False),
 }
+# the captioners of each set's table
 COMPARED: dict[str, tuple[str, ...]] = {
     "voices": (MLP, TRANSFORMER, PAPER, BLIND, OURS),
     # of so few authors one that sees no image says too few different things: the guard stops its training
     "authors": (MLP, TRANSFORMER, PAPER, OURS),
 }
-"""The captioners of each set's table."""
 LONGER: dict[str, tuple[int, ...]] = {OURS: (1, 2), MLP: (1, 2), TRANSFORMER: (1, 2), PAPER: (1, 2, 4, 8)}
 """How many times the steps of the schedule each is trained for, where lengths of training are compared."""
 _CHANGES: dict[str, dict[str, Any]] = {
@@ -178,7 +175,7 @@ class CaptionSchedule:
     """How long a captioner is trained."""
 
     steps: int = 200
-    """Optimiser steps of every captioner."""
+    """Optimizer steps of every captioner."""
     batch_size: int = 64
     """Captions of a step."""
     lr: float = 1e-3

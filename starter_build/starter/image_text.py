@@ -59,17 +59,12 @@ from starter_build.starter.image_text_fit import (
 
 SEEDS = 3
 _CAPTION_REPEATS = 5
-_SHORT = 10
-"""Tokens of a text that is as short as captions are, its end counted."""
-_SAMPLED = 20
-"""The loss of the trained text tower is that of every so many texts."""
+_SHORT = 10  # tokens of a text that is as short as captions are, its end counted
+_SAMPLED = 20  # the loss of the trained text tower is that of every so many texts
 _RIDGES = (0.1, 0.3, 1.0, 3.0)
-_START_RIDGE = 3000.0
-"""Strength of the ridge that the head starts as, on standardised features."""
-_CLASS_LENGTH = 0.5
-"""Length of a class's row, in lengths of an image's."""
-_MEMBERS = 5
-"""Heads that are averaged to one."""
+_START_RIDGE = 3000.0  # strength of the ridge that the head starts as, on standardised features
+_CLASS_LENGTH = 0.5  # length of a class's row, in lengths of an image's
+_MEMBERS = 5  # heads that are averaged to one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +74,10 @@ class ImageTextMaterial:
     splits: dict[str, CaptionedImages]
     texts: list[str]
     """What the text tower reads: dictionary entries, the training captions, repeated, and captions composed of both."""
-    vectors: Tensor
-    """(N, d) half precision, the teacher's vector of each of ``texts``, centred."""
+    vectors: Tensor  # (N, d) half precision, the teacher's vector of each of ``texts``, centred
     class_weights: Tensor
     """(C, f) float32, the image tower's classifier for the ImageNet classes that no held-out image shows, centred."""
-    class_vectors: Tensor
-    """(C, d) float32, the teacher's vectors of the names of these classes, centred."""
+    class_vectors: Tensor  # (C, d) float32, the teacher's vectors of the names of these classes, centred
 
 
 def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_steps: int = 1500) -> Path:
@@ -212,7 +205,7 @@ def _first_ridge(features: Tensor, material: ImageTextMaterial) -> tuple[Tensor,
 
 
 def _mean_rank(placed: Tensor, group: CaptionedImages) -> float:
-    """Return the mean reciprocal rank among the teacher's vectors, averaged over the sets and all of them together."""
+    # sets count the same, and all of them together once more
     tables = retrieval_by_set(placed, F.normalize(group.vectors, dim=-1), group.captions, group.sets).values()
     return sum(table["mrr"] for table in tables) / len(tables)
 

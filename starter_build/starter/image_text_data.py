@@ -32,13 +32,11 @@ from starter_build.datasets.packages import Package, fetch
 from starter_build.datasets.splits import read_rows
 
 PAD, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
-END_ID = 2
-"""Special tokens come first, in this order."""
+END_ID = 2  # special tokens come first, in this order
 
 _NAME = re.compile(r"[a-z][a-z' -]*")
 _MAX_NAME_WORDS, _MAX_GLOSS_WORDS = 3, 14
-_LEAST = 2
-"""A word is common that this many explanations use."""
+_LEAST = 2  # A word is common that this many explanations use
 # Lexicographer files whose names no caption uses: top concepts, motives, relations and processes.
 _SKIPPED_FILES = frozenset({3, 16, 22, 24})
 
@@ -67,7 +65,7 @@ def dictionary_texts(wordnet: Path, forbidden: Collection[str]) -> list[str]:
 
 
 def _entries(file: Path) -> Iterator[tuple[list[str], str]]:
-    """Yield the common names of each synset and its explanation (format: wndb(5WN))."""
+    # the format is wndb(5WN)
     for line in file.read_text(encoding="utf-8").splitlines():
         fields, _, explanation = line.partition(" | ")
         words = fields.split()
@@ -182,13 +180,10 @@ TEACHER_WIDTH, _TEACHER_CONTEXT = 384, 64
 class CaptionedImages:
     """Images of one split with their labels, row by row."""
 
-    features: Tensor
-    """(N, f) float32, the frozen tower's."""
-    vectors: Tensor
-    """(N, d) float32, the teacher's vectors of the captions, centred on the training captions."""
+    features: Tensor  # (N, f) float32, the frozen tower's
+    vectors: Tensor  # (N, d) float32, the teacher's vectors of the captions, centred on the training captions
     texts: tuple[str, ...]
-    captions: tuple[str, ...]
-    """The texts, normalised."""
+    captions: tuple[str, ...]  # the texts, normalised
     sets: tuple[str, ...]
 
 
@@ -274,7 +269,7 @@ def teach(texts: Sequence[str], data: Path, work: Path) -> Tensor:
 
 @torch.no_grad()
 def _encode_by_length(teacher: ImageEncoder, texts: Sequence[str], batch: int = 128) -> Tensor:
-    """Encode texts of like length together: padding is most of the work otherwise."""
+    # texts of like length together: padding is most of the work otherwise
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     vectors = torch.zeros(len(texts), TEACHER_WIDTH, dtype=torch.float16)
     padding = teacher.model.text.config.pad_token_id

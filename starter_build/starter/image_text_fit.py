@@ -68,10 +68,8 @@ BATCH = 256
 _INPUT_DROPOUT = 0.3
 _REACH = 16.0
 """How far into GELU's bend a head that starts as a linear map reaches: the more, the sooner it learns to bend."""
-_LENGTHS = 4
-"""Parts of a batch of texts, by length."""
-_TEXT_NOISE = 0.03
-"""Standard deviation of the noise on caption vectors, per dimension (their length is about 0.9)."""
+_LENGTHS = 4  # parts of a batch of texts, by length
+_TEXT_NOISE = 0.03  # standard deviation of the noise on caption vectors, per dimension (their length is about 0.9)
 
 
 class Rows:
@@ -97,10 +95,8 @@ class Rows:
 class CaptionBank:
     """The distinct captions that images are distinguished from."""
 
-    vectors: Tensor
-    """(M, d) float32, the teacher's, centred."""
-    same: Tensor
-    """(M, M) bool: captions that are equal once normalised, so that each is a right answer for the other."""
+    vectors: Tensor  # (M, d) float32, the teacher's, centred
+    same: Tensor  # (M, M) bool: captions that are equal once normalised, so that each is a right answer for the other
 
 
 class HeadObjective(nn.Module):
@@ -188,7 +184,7 @@ class TextObjective(nn.Module):
         return vectors[order.argsort()]
 
     def _embed_trimmed(self, ids: Tensor) -> Tensor:
-        """Encode without the columns after the longest text, which a causal tower does not look at anyway."""
+        # without the columns after the longest text, which a causal tower does not look at anyway
         length = int((ids == self.end_id).int().argmax(1).max()) + 1
         ids = ids[:, :length]
         states = self.text.token_embedding(ids) + self.text.positional_embedding[:length]

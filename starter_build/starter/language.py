@@ -36,7 +36,7 @@ def _train_by_commands(
     processes: int = 1,
     seed: int,
 ) -> Path:
-    """Train a tokenizer and a model on a corpus; return the model's folder. What is done is not done again."""
+    # each part is restartable: what is done is not done again
     tokenizer, run = folder / "tokenizer", folder / "trained"
     if not tokenizer.exists():
         sizes = ("--vocab-size", VOCABULARY, "--context", CONTEXT)

@@ -50,8 +50,7 @@ class Begun:
 
     backbone: "Backbone"
     seconds: float
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Rows by origin, matches, precision of the alignment."""
+    facts: dict[str, Any] = field(default_factory=dict)  # rows by origin, matches, precision of the alignment
 
 
 def begin(name: str, material: "TransferMaterial", seed: int) -> Begun:
