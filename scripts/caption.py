@@ -199,7 +199,7 @@ def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iter
     from multimodal.pipeline import caption_files
 
     past = _past(options)
-    model = PERSONAL if past and options.model == STARTER else options.model
+    model = PERSONAL if past is not None and options.model == STARTER else options.model
     captioner = Captioner.from_pretrained(
         model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
     )
@@ -223,11 +223,11 @@ def _voice(options: Options, captioner: "Captioner", past: "Profile | list[Post]
     """Return whose voice it is, and which of several captions is given."""
     from multimodal.pipeline import UserSettings
 
-    profile = _profile(options, captioner, past) if past else None
+    profile = None if past is None else _profile(options, captioner, past)
     return UserSettings(
         profile=profile,
         personal=options.personal,
-        neighbours=_neighbours(options, captioner, profile) if profile and options.others else None,
+        neighbours=_neighbours(options, captioner, profile) if profile is not None and options.others else None,
         consensus=bool(options.consensus),
     )
 

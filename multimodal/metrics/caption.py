@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from backbone.errors import PolygraftError
 from multimodal.metrics import ptb
@@ -10,14 +9,6 @@ from multimodal.metrics.bleu_cider import CiderD, bleu
 from multimodal.metrics.meteor import meteor as meteor_of
 
 _NAMED = 3  # how many of many are named in a message
-
-
-class _Captions(NamedTuple):
-    """Tokenized texts in one order: ids, what was written, and what is right (per id one text or more)."""
-
-    ids: list[str]
-    hypotheses: list[str]
-    references: list[list[str]]
 
 
 def score(
@@ -42,16 +33,16 @@ def score(
     Raises:
         PolygraftError: there is no caption, an id has only one of hypothesis and references, or no reference.
     """
-    captions = _tokenized(hypotheses, references)
+    texts, truths = _tokenized(hypotheses, references)
     figures: dict[str, float | None] = {
-        f"bleu_{order}": value for order, value in enumerate(bleu(captions.hypotheses, captions.references), start=1)
+        f"bleu_{order}": value for order, value in enumerate(bleu(texts, truths), start=1)
     }
-    figures["rouge_l"] = statistics.fmean(map(rouge_l, captions.hypotheses, captions.references))
-    figures["cider_d"] = statistics.fmean(CiderD(captions.references).each(captions.hypotheses))
+    figures["rouge_l"] = statistics.fmean(map(rouge_l, texts, truths))
+    figures["cider_d"] = statistics.fmean(CiderD(truths).each(texts))
     figures["meteor"] = None
     if meteor:
         try:
-            figures["meteor"] = meteor_of(captions.hypotheses, captions.references)
+            figures["meteor"] = meteor_of(texts, truths)
         except PolygraftError as error:
             (report or (lambda _: None))(str(error))
     return figures
@@ -65,13 +56,8 @@ def score_each(hypotheses: Mapping[str, str], references: Mapping[str, Sequence[
     Raises:
         PolygraftError: as `score`.
     """
-    captions = _tokenized(hypotheses, references)
-    rows = zip(
-        captions.ids,
-        map(rouge_l, captions.hypotheses, captions.references),
-        CiderD(captions.references).each(captions.hypotheses),
-        strict=True,
-    )
+    texts, truths = _tokenized(hypotheses, references)
+    rows = zip(references, map(rouge_l, texts, truths), CiderD(truths).each(texts), strict=True)
     return {id_: {"rouge_l": rouge, "cider_d": cider} for id_, rouge, cider in rows}
 
 
@@ -105,18 +91,18 @@ def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> i
     return len(first) - row.bit_count()
 
 
-def _tokenized(hypotheses: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> _Captions:
+def _tokenized(
+    hypotheses: Mapping[str, str], references: Mapping[str, Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Return tokenized hypotheses and, for each, its tokenized references, in the order of the references."""
     _refuse([id_ for id_ in hypotheses if id_ not in references], "have no reference")
     _refuse([id_ for id_ in references if id_ not in hypotheses], "have no hypothesis")
     _refuse([id_ for id_, texts in references.items() if not texts], "have an empty list of references")
     if not references:
         raise PolygraftError("there is no caption to score: give at least one hypothesis with its references")
     words = iter(ptb.tokenize([text for texts in references.values() for text in texts]))
-    return _Captions(
-        ids=list(references),
-        hypotheses=ptb.tokenize([hypotheses[id_] for id_ in references]),
-        references=[[next(words) for _ in texts] for texts in references.values()],
-    )
+    truths = [[next(words) for _ in texts] for texts in references.values()]
+    return ptb.tokenize([hypotheses[id_] for id_ in references]), truths
 
 
 def _refuse(ids: Sequence[str], fault: str) -> None:

@@ -55,7 +55,7 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, ti
         timer = Timer(seconds, process.kill)
         timer.start()
         try:
-            return _Dialogue(process).score(hypotheses, references)
+            return _ask(process, hypotheses, references)
         except (OSError, ValueError) as error:
             late = not timer.is_alive()
             complaints.seek(0)
@@ -68,28 +68,24 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, ti
             process.communicate()
 
 
-class _Dialogue:
-    """Lines to the jar and its answers: a line of statistics for each image, then the score of all of them."""
+def _ask(process: subprocess.Popen[str], hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Send lines to the jar: it answers with statistics for each image, then with the score of all of them."""
+    assert process.stdin and process.stdout
+    questions, answers = process.stdin, process.stdout
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin and process.stdout
-        self._questions, self._answers = process.stdin, process.stdout
+    def ask(*fields: str) -> str:
+        questions.write(" ||| ".join(fields) + "\n")
+        questions.flush()
+        return answers.readline().strip()
 
-    def score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-        statistics = [
-            self._ask("SCORE", *map(_one_field, truths), _one_field(text).replace("  ", " "))
-            for text, truths in zip(hypotheses, references, strict=True)
-        ]
-        # It answers with the score of every image and then of all: as many more lines as there are images.
-        answer = self._ask("EVAL", *statistics)
-        for _ in hypotheses:
-            answer = self._answers.readline()
-        return float(answer)
-
-    def _ask(self, *fields: str) -> str:
-        self._questions.write(" ||| ".join(fields) + "\n")
-        self._questions.flush()
-        return self._answers.readline().strip()
+    statistics = [
+        ask("SCORE", *map(_one_field, truths), _one_field(text).replace("  ", " "))
+        for text, truths in zip(hypotheses, references, strict=True)
+    ]
+    answer = ask("EVAL", *statistics)
+    for _ in hypotheses:  # the score of every image comes before that of all
+        answer = answers.readline()
+    return float(answer)
 
 
 def _one_field(text: str) -> str:

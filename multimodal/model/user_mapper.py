@@ -45,12 +45,10 @@ class Attention(nn.Module):
         return projected
 
 
-class FeedForward(nn.Sequential):
-    """w -> 4 w -> w with GELU and dropout."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        inner = _MLP_RATIO * width
-        super().__init__(nn.Linear(width, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, width))
+def feed_forward(width: int, dropout: float) -> nn.Sequential:
+    """Two layers, w -> 4 w -> w, with GELU and dropout."""
+    inner = _MLP_RATIO * width
+    return nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, width))
 
 
 class QueryLayer(nn.Module):
@@ -61,7 +59,7 @@ class QueryLayer(nn.Module):
         self.norm1, self.attend = nn.LayerNorm(width), Attention(width, heads)
         self.norm2, self.look = nn.LayerNorm(width), Attention(width, heads)
         self.norm_keys = nn.LayerNorm(width)
-        self.norm3, self.feed = nn.LayerNorm(width), FeedForward(width, dropout)
+        self.norm3, self.feed = nn.LayerNorm(width), feed_forward(width, dropout)
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Map queries (B, q, w), given keys (B, n, w), to (B, q, w)."""
@@ -78,7 +76,7 @@ class FusionLayer(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.norm1, self.attend = nn.LayerNorm(width), Attention(width, heads)
-        self.norm2, self.feed = nn.LayerNorm(width), FeedForward(width, dropout)
+        self.norm2, self.feed = nn.LayerNorm(width), feed_forward(width, dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (B, n, w) to (B, n, w); ``mask`` (B, n) is false at padding."""
