@@ -28,7 +28,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Roll the update back and print what it was."""
-    from video.vocabulary.vocabulary import rollback
+    from video.update.rollback import rollback
 
     update = rollback(options.folder, options.id)
     facts = {

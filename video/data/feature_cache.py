@@ -47,8 +47,11 @@ Times: TypeAlias = tuple[float, ...]
 
 def grid(start: float, stop: float, fps: float) -> Times:
     """Return the times of the grid from ``start`` to ``stop`` (not included), or the middle where there is none."""
-    first, end = math.ceil((start - _TICK) * fps), math.ceil((stop - _TICK) * fps)
-    return tuple(number / fps for number in range(first, end)) or ((start + stop) / 2,)
+    return tuple(number / fps for number in range(_first(start, fps), _first(stop, fps))) or ((start + stop) / 2,)
+
+
+def _first(time: float, fps: float) -> int:
+    return math.ceil((time - _TICK) * fps)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +90,7 @@ class VideoCache:
         self.folder = Path(folder) / f"videos-{encoder.digest[:16]}"
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-        self._opened = lru_cache(_OPEN_FILES)(self._load)
+        self._opened = lru_cache(_OPEN_FILES)(self.load)
 
     def features(
         self,
@@ -157,19 +160,8 @@ class VideoCache:
         wanted = torch.tensor([_tick(time) for time in times], dtype=torch.int64)
         rows = torch.searchsorted(stored["ticks"], wanted).clamp(max=max(0, len(stored["ticks"]) - 1))
         if not torch.equal(stored["ticks"][rows], wanted):
-            raise PolygraftError(f"{self._file(video)} was changed while it was in use: run the command again")
+            raise PolygraftError(f"{self.file(video)} was changed while it was in use: run the command again")
         return stored["features"][rows]
-
-    def stored(self, video: str, report: Callable[[str], None] | None) -> dict[str, Tensor] | None:
-        """Return what the cache holds of a video, by its SHA-256; None if that is nothing or damaged."""
-        if not self._file(video).exists():
-            return None
-        try:
-            return self._load(video)
-        except PolygraftError as error:
-            if report:
-                report(f"the video is encoded anew, since its cache is damaged: {error}")
-            return None
 
     def write(self, video: str, features: Mapping[int, Tensor], beyond: Iterable[int]) -> None:
         """Replace the file of a video.
@@ -188,16 +180,21 @@ class VideoCache:
             raise PolygraftError(f"the image encoder {self.encoder.name} gives numbers beyond half precision")
         tensors = {"ticks": torch.tensor(ticks, dtype=torch.int64), "features": rows}
         data = save(tensors | {"beyond": torch.tensor(sorted(beyond), dtype=torch.int64)})
-        with self._writing(), atomic_file(self._file(video)) as partial:
+        with self._writing(), atomic_file(self.file(video)) as partial:
             partial.write_bytes(data)
         self._opened.cache_clear()
 
-    def _file(self, video: str) -> Path:
+    def file(self, video: str) -> Path:
+        """Return where the features of a video lie, by its SHA-256."""
         return self.folder / f"{video}.safetensors"
 
-    def _load(self, video: str) -> dict[str, Tensor]:
-        """Map a video's file into memory."""
-        file = self._file(video)
+    def load(self, video: str) -> dict[str, Tensor]:
+        """Map the file of a video, by its SHA-256, into memory.
+
+        Raises:
+            PolygraftError: It is missing or damaged.
+        """
+        file = self.file(video)
         tensors = load_tensors(file)
         expected = {"ticks": torch.int64, "features": torch.float16, "beyond": torch.int64}
         if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
@@ -229,7 +226,7 @@ class VideoCache:
 
 
 class _UnreadableError(Exception):
-    """Says of a video that it cannot be read."""
+    pass
 
 
 class _VideoFrames:
@@ -246,13 +243,16 @@ class _VideoFrames:
         progress: Callable[[float], None] | None,
     ) -> None:
         self._cache, self._video, self._digest, self._fps, self._batch_size = cache, video, digest, fps, batch_size
-        self._report, self._progress = report, progress
-        stored = cache.stored(digest, report)
+        self._report, self._progress = report or _ignore, progress or _ignore
         self._features: dict[int, Tensor] = {}
         self._beyond: set[int] = set()
-        if stored is not None:
-            self._features = dict(zip(stored["ticks"].tolist(), stored["features"].unbind(), strict=True))
-            self._beyond = set(stored["beyond"].tolist())
+        if cache.file(digest).exists():
+            try:
+                stored = cache.load(digest)
+                self._features = dict(zip(stored["ticks"].tolist(), stored["features"].unbind(), strict=True))
+                self._beyond = set(stored["beyond"].tolist())
+            except PolygraftError as error:
+                self._report(f"the video is encoded anew, since its cache is damaged: {error}")
         self._saved = (len(self._features), len(self._beyond))
         self._pixels: dict[int, Tensor] = {}
         self.encoded = 0
@@ -261,7 +261,7 @@ class _VideoFrames:
         """Encode what is missing of spans and return the times at which each shows something."""
         open_ended = [span for span in spans if span.stop is None]
         if open_ended:
-            self._read_to_end(min(self._first(span) for span in open_ended))
+            self._read_to_end(min(_first(span.start, self._fps) for span in open_ended))
         wanted = {span: self._grid(span) for span in spans}
         self._read_missing(time for times in wanted.values() for time in times)
         # annotations round: what begins just before the end may show something at its very start alone
@@ -277,17 +277,13 @@ class _VideoFrames:
             self._saved = size  # before, so that a full disk is reported once
             self._cache.write(self._digest, self._features, self._beyond)
 
-    def _first(self, span: Span) -> int:
-        return math.ceil((span.start - _TICK) * self._fps)
-
     def _grid(self, span: Span) -> Times:
         if span.stop is not None:
             return grid(span.start, span.stop, self._fps)
-        first = self._first(span)
+        first = _first(span.start, self._fps)
         return tuple(number / self._fps for number in range(first, self._end(first)))
 
     def _end(self, number: int) -> int:
-        """Return the first number of the grid from ``number`` on that shows nothing or is not known."""
         while self._is_shown(number / self._fps):
             number += 1
         return number
@@ -331,8 +327,7 @@ class _VideoFrames:
         return tuple(time for time in times if self._is_shown(time))
 
     def _add(self, time: float, frame: Frame) -> None:
-        if self._progress:
-            self._progress(time)
+        self._progress(time)
         if _tick(time) not in self._features:
             self._pixels[_tick(time)] = self._cache.encoder.prepare(frame.image)
         if len(self._pixels) >= self._batch_size:
@@ -347,6 +342,10 @@ class _VideoFrames:
         self._pixels.clear()
         if len(self._features) - self._saved[0] >= _SAVED_FRAMES:
             self.save()
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 def _tick(time: float) -> int:

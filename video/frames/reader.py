@@ -161,7 +161,7 @@ def _frames(request: Request) -> Generator[Frame]:
 
 
 class _OpenVideo:
-    """A container, opened, and its stream of images; see `video.frames.seek.OpenedFilm`."""
+    """A container, opened, and its stream of images; see `video.frames.seek.OpenedVideo`."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -217,7 +217,6 @@ class _OpenVideo:
         return found[0]
 
     def seek(self, time: float) -> bool:
-        """Stand at a key frame near ``time``, if the container can find one."""
         try:
             self.container.seek(self._zero + round(Fraction(time) / self._tick), stream=self.stream, backward=True)
         except FFmpegError:
@@ -225,16 +224,14 @@ class _OpenVideo:
         return True
 
     def seconds(self, ticks: int) -> float:
-        """Return the time of a timestamp, the float next to the exact fraction."""
+        # the float next to the exact fraction
         return (ticks - self._zero) * self._tick.numerator / self._tick.denominator
 
     def length_of(self, shown: "VideoFrame | VideoPacket") -> float:
-        """Return how long a frame, or that of a packet, says to be shown."""
         return self.seconds(self._zero + shown.duration) if shown.duration else 1 / self.rate
 
     @property
     def said(self) -> float | None:
-        """When the images are over by the file's header."""
         stream = self.stream
         if stream.duration is not None:
             return self.seconds((stream.start_time or 0) + stream.duration)
@@ -243,7 +240,6 @@ class _OpenVideo:
         return None if self.container.duration is None else self.container.duration / av.time_base
 
     def leaps(self) -> Leaps:
-        """Return when leaping pays, by the container's index."""
         if self.format == "matroska":  # which reads its index when it is first needed
             self.seek(0)
         return Leaps(
@@ -299,7 +295,6 @@ class _OpenVideo:
             yield packet
 
     def first(self) -> VideoFrame:
-        """Return the first frame of a video just opened."""
         for first in self.decoded():
             frame: VideoFrame = first.frame
             return frame
@@ -307,16 +302,13 @@ class _OpenVideo:
 
     @property
     def squareness(self) -> float:
-        """How much wider than high a pixel is."""
         ratio = self.stream.sample_aspect_ratio
         return float(ratio) if ratio and Fraction(1, 8) < ratio < 8 else 1.0
 
     def size_of(self, frame: VideoFrame) -> tuple[int, int]:
-        """Return width and height in which a frame is given, before it is turned."""
         return self._request.fit(frame.width * self.squareness, frame.height)
 
     def image(self, frame: VideoFrame) -> Image.Image:
-        """Return a frame as an RGB image, upright, in square pixels, in the size asked for."""
         width, height = self.size_of(frame)
         try:
             rgb = self._shrink.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
@@ -328,7 +320,6 @@ class _OpenVideo:
         return image if turn is None else image.transpose(turn)
 
     def turn_of(self, frame: VideoFrame) -> Image.Transpose | None:
-        """Return how the video's frames are to be turned, by the first that is asked about."""
         # A frame whose side data was looked at lives until Python's garbage collector comes by, with all its pixels.
         if self._turns is None:
             self._turns = [turn_of(frame.side_data)]

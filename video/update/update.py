@@ -19,9 +19,10 @@ from backbone.errors import UsageError
 from video.config import UpdateOptions as UpdateOptions
 from video.timeline.query import Segment
 from video.update.proposers import Proposer, parse_proposals
+from video.update.rollback import locked
 from video.vocabulary.entries import Entry, Origin
 from video.vocabulary.narrations import clean
-from video.vocabulary.storage import Tried, Update, locked, next_id, save_update
+from video.vocabulary.storage import Tried, Update, next_id, save_update
 from video.vocabulary.vectors import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 

@@ -9,13 +9,9 @@ What was built is never rewritten. An update is replaced in one step each time i
 it was a segment ago; rolled back, it keeps its place and its record and loses its narrations.
 """
 
-import errno
-import fcntl
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -76,6 +72,8 @@ class Table:
     ``scenes[scene_starts[i] : scene_starts[i + 1]]``."""
     scenes: Array | None = None
     """int32 numbers of scenes."""
+    resident: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """By device, what `video.vocabulary.vectors.TableVectors` has made of the arrays."""
 
     @classmethod
     def of(cls, entries: Sequence[Entry], vectors: Array | None, scenes: Sequence[str]) -> "Table":
@@ -375,22 +373,3 @@ def placed(updates: Iterable[Update], labels: Sequence[str]) -> list[Table]:
         vectors = update.table.vectors
         tables.append(Table.of([entries[row] for row in kept], None if vectors is None else vectors[kept], list(known)))
     return tables
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a vocabulary; another fails at once."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise PolygraftError(f"the vocabulary {folder} cannot be opened: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise PolygraftError(f"{folder} is being updated by another process: wait for it") from None
-            # a file system without locks: one process at a time is then up to the user
-        yield
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbone.checkpoint import FrozenPart
+from backbone.device import pick_device
 from backbone.errors import PolygraftError, UsageError
 from backbone.topk import Exact, top_k
 from video.vocabulary.storage import Table
@@ -222,11 +223,16 @@ class TableVectors:
     scenes: Tensor
 
     @classmethod
-    def of(cls, table: Table, device: torch.device) -> "TableVectors":
-        """Take a table that has vectors; on the CPU they stay mapped from their file."""
+    def of(cls, table: Table, device: str) -> "TableVectors":
+        """Take a table that has vectors, once for each device; on the CPU they stay mapped from their file."""
+        if device in table.resident:
+            found: TableVectors = table.resident[device]
+            return found
         assert table.vectors is not None and table.scene_starts is not None and table.scenes is not None
-        vectors, starts, scenes = map(torch.from_numpy, (table.vectors, table.scene_starts, table.scenes))
-        return cls(vectors=vectors.to(device), scene_starts=starts.to(device), scenes=scenes.to(device))
+        arrays, place = (table.vectors, table.scene_starts, table.scenes), pick_device(device)
+        vectors, starts, scenes = (torch.from_numpy(array).to(place) for array in arrays)
+        table.resident[device] = cls(vectors=vectors, scene_starts=starts, scenes=scenes)
+        return cls.of(table, device)
 
     def bonus(self, values: Tensor, start: int, stop: int) -> Tensor:
         """Return for rows ``start`` to ``stop`` the most that one of their scenes adds: (Q, stop - start).

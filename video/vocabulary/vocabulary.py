@@ -7,7 +7,7 @@ Shapes: Q queries, d the width of vectors, k results a query.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,18 +30,16 @@ from video.vocabulary.storage import (
     Update,
     load_table,
     load_updates,
-    locked,
     placed,
     read_config,
     save_table,
-    save_update,
 )
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from video.vocabulary.vectors import Bonus, Hits, Progress, ScenePrior, TableVectors, TextEncoder
+    from video.vocabulary.vectors import Bonus, Hits, Progress, ScenePrior, TextEncoder
 
 Level = Literal["narrations", "prefixes", "postfixes", "scenes"]
 
@@ -81,39 +79,26 @@ class _Span:
     offset: int
 
 
+@dataclass(frozen=True, eq=False)
 class NarrationVocabulary:
     """Narrations by scene, prefix and postfix, with a text vector for each or without vectors.
 
-    Rows of a level are numbered through what was built, then through the updates in their order. An object is never
-    changed: `with_updates` and `to` return another, which shares what need not be copied.
-
-    Attributes:
-        base: what was built.
-        updates: what was added since, rolled-back ones included.
-        coding: how narrations were split.
-        text_encoder: name and digest of what made the vectors; None where there are none.
-        lost: how many narrations the coding could not say.
-        device: where the vectors are searched; they are brought there by the first search.
+    Rows of a level are numbered through what was built, then through the updates in their order.
     """
 
-    def __init__(
-        self,
-        base: Table,
-        *,
-        coding: CodingOptions,
-        text_encoder: FrozenPart | None,
-        lost: int = 0,
-        updates: Sequence[Update] = (),
-        device: "str | torch.device" = "cpu",
-    ) -> None:
-        self.base = base
-        self.device = device
-        self.coding = coding
-        self.text_encoder = text_encoder
-        self.lost = lost
-        self.updates = tuple(updates)
-        self._tables = [base, *placed(self.updates, _labels(base) if self.updates else [])]
-        self._levels: dict[Level, list[_Span]] = _spans(self._tables)
+    base: Table
+    """What was built."""
+    _: KW_ONLY
+    coding: CodingOptions
+    """How narrations were split."""
+    text_encoder: FrozenPart | None
+    """Name and digest of what made the vectors; None where there are none."""
+    lost: int = 0
+    """Narrations that the coding could not say."""
+    updates: tuple[Update, ...] = ()
+    """What was added since, rolled-back ones included."""
+    device: str = "cpu"
+    """Where the vectors are searched; the first search brings them there."""
 
     @classmethod
     def build(
@@ -171,8 +156,8 @@ class NarrationVocabulary:
             coding=header.coding,
             text_encoder=header.text_encoder,
             lost=header.lost,
-            updates=updates,
-            device=device,
+            updates=tuple(updates),
+            device=str(device),
         )
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -204,26 +189,31 @@ class NarrationVocabulary:
 
     def with_updates(self, updates: Sequence[Update]) -> "NarrationVocabulary":
         """Return the same base with other updates."""
-        return self._copy(updates, self.device)
+        return replace(self, updates=tuple(updates))
 
     def to(self, device: "torch.device | str") -> "NarrationVocabulary":
         """Return the same on another device."""
-        return self._copy(self.updates, device)
-
-    def _copy(self, updates: Sequence[Update], device: "torch.device | str") -> "NarrationVocabulary":
-        copy = NarrationVocabulary(
-            self.base,
-            coding=self.coding,
-            text_encoder=self.text_encoder,
-            lost=self.lost,
-            updates=updates,
-            device=device,
-        )
-        if device == self.device and "_base_vectors" in vars(self):
-            vars(copy)["_base_vectors"] = self._base_vectors  # resident once, however many updates are added
-        return copy
+        return replace(self, device=str(device))
 
     # What there is
+
+    @cached_property
+    def _tables(self) -> list[Table]:
+        rows = range(self.base.counts.rows - self.base.counts.scenes, self.base.counts.rows)
+        labels = [self.base.entries[row].text for row in rows] if self.updates else []
+        return [self.base, *placed(self.updates, labels)]
+
+    @cached_property
+    def _levels(self) -> dict[Level, list[_Span]]:
+        levels: dict[Level, list[_Span]] = {"narrations": [], "prefixes": [], "postfixes": [], "scenes": []}
+        for number, table in enumerate(self._tables):
+            counts = table.counts
+            end = counts.rows - counts.scenes
+            places = ((0, counts.narrations), (0, counts.prefixes), (counts.narrations, end), (end, counts.rows))
+            for spans, (start, stop) in zip(levels.values(), places, strict=True):
+                offset = sum(span.stop - span.start for span in spans)
+                spans.append(_Span(number=number, start=start, stop=stop, offset=offset))
+        return levels
 
     @property
     def counts(self) -> VocabularyCounts:
@@ -315,12 +305,10 @@ class NarrationVocabulary:
         from video.vocabulary.vectors import search_parts
 
         self._check_queries(queries)
-        values: Tensor | None = None
+        values = None
         if scene_queries is not None and level in ("narrations", "prefixes") and self.size("scenes"):
             values = self._scene_values(scene_queries, prior).expand(len(queries), -1)
-        spans = self._levels[level]
-        parts = [(self._rows(span), None if values is None else self._bonus(span, values)) for span in spans]
-        return search_parts(parts, queries, k)
+        return search_parts([self._part(span, values) for span in self._levels[level]], queries, k)
 
     def scene_bonus(self, rows: Sequence[int], scene_query: "Tensor", prior: "ScenePrior") -> "Tensor":
         """Return what the scene adds to the scores of some narrations, (len(rows),) float32 on the CPU.
@@ -332,13 +320,13 @@ class NarrationVocabulary:
         """
         import torch
 
-        found = torch.zeros(len(rows))
-        if self.size("scenes"):
-            values = self._scene_values(scene_query, prior)
-            for at, row in enumerate(rows):
-                span, place = self._place("narrations", row)
-                found[at] = self._bonus(span, values)(place, place + 1)
-        return found
+        if not self.size("scenes"):
+            return torch.zeros(len(rows))
+        values, parts = self._scene_values(scene_query, prior), []
+        for span in self._levels["narrations"]:
+            vectors, bonus = self._part(span, values)
+            parts += [] if bonus is None else [bonus(0, len(vectors))]
+        return torch.cat(parts, dim=1)[0, list(rows)].cpu()
 
     def _scene_values(self, scene_queries: "Tensor", prior: "ScenePrior | None") -> "Tensor":
         import torch
@@ -346,30 +334,18 @@ class NarrationVocabulary:
         from video.vocabulary.vectors import ScenePrior
 
         self._check_queries(scene_queries)
-        scenes = torch.cat([self._rows(span) for span in self._levels["scenes"]])
+        scenes = torch.cat([self._part(span, None)[0] for span in self._levels["scenes"]])
         return (prior or ScenePrior()).values(scene_queries, scenes)
 
-    @cached_property
-    def _base_vectors(self) -> "TableVectors":
-        return self._on_device(self.base)
-
-    @cached_property
-    def _table_vectors(self) -> "list[TableVectors]":
-        return [self._base_vectors, *map(self._on_device, self._tables[1:])]
-
-    def _on_device(self, table: Table) -> "TableVectors":
-        from backbone.device import pick_device
+    def _part(self, span: _Span, values: "Tensor | None") -> "tuple[Tensor, Bonus | None]":
+        """Return the vectors of a span, and what the scenes add to its rows if ``values`` says what each scene adds."""
         from video.vocabulary.vectors import TableVectors
 
-        return TableVectors.of(table, pick_device(str(self.device)))
-
-    def _rows(self, span: _Span) -> "Tensor":
-        return self._table_vectors[span.number].vectors[span.start : span.stop]
-
-    def _bonus(self, span: _Span, values: "Tensor") -> "Bonus":
-        """Return what the scenes add to the rows of ``span``, of which ``values`` says what each scene adds."""
-        table = self._table_vectors[span.number]
-        return lambda start, stop: table.bonus(values, span.start + start, span.start + stop)
+        table = TableVectors.of(self._tables[span.number], self.device)
+        rows = table.vectors[span.start : span.stop]
+        if values is None:
+            return rows, None
+        return rows, lambda start, stop: table.bonus(values, span.start + start, span.start + stop)
 
     def retrieve(
         self,
@@ -404,72 +380,14 @@ class NarrationVocabulary:
 
 
 def _entries(narrations: Narrations, coding: Coding) -> list[Entry]:
-    """Return the rows of a vocabulary: prefixes, pairs, postfixes, scenes, each in alphabetical order."""
     by_text = {narration.text: narration for narration in narrations.narrations}
-    prefixes: list[Entry] = []
-    pairs: list[Entry] = []
-    for pair in coding.pairs:
-        source = by_text[pair.narration]
-        entry = Entry(
-            text=source.text,
-            kind="pair" if pair.postfix else "prefix",
-            prefix=pair.prefix if pair.postfix else "",
-            count=source.count,
-            videos=source.videos,
-            scenarios=source.scenarios,
+    narrated = []
+    # prefixes before pairs, each in alphabetical order, since sorting is stable
+    for pair in sorted(coding.pairs, key=lambda pair: bool(pair.postfix)):
+        source = vars(by_text[pair.narration])
+        narrated.append(
+            Entry(kind="pair", prefix=pair.prefix, **source) if pair.postfix else Entry(kind="prefix", **source)
         )
-        (pairs if pair.postfix else prefixes).append(entry)
     postfixes = [Entry(text=text, kind="postfix", count=count) for text, count in coding.postfixes.items()]
     scenes = [Entry(text=scene.text, kind="scene", videos=scene.videos) for scene in narrations.scenes]
-    return [*prefixes, *pairs, *postfixes, *scenes]
-
-
-def _labels(table: Table) -> list[str]:
-    return [table.entries[row].text for row in range(table.counts.rows - table.counts.scenes, table.counts.rows)]
-
-
-def _spans(tables: Sequence[Table]) -> dict[Level, list[_Span]]:
-    """Return where in the tables each level stands."""
-    levels: dict[Level, list[_Span]] = {"narrations": [], "prefixes": [], "postfixes": [], "scenes": []}
-    for number, table in enumerate(tables):
-        counts = table.counts
-        ends = counts.rows - counts.scenes
-        places: dict[Level, tuple[int, int]] = {
-            "narrations": (0, counts.narrations),
-            "prefixes": (0, counts.prefixes),
-            "postfixes": (counts.narrations, ends),
-            "scenes": (ends, counts.rows),
-        }
-        for level, (start, stop) in places.items():
-            offset = sum(span.stop - span.start for span in levels[level])
-            levels[level].append(_Span(number=number, start=start, stop=stop, offset=offset))
-    return levels
-
-
-def rollback(folder: str | Path, update_id: str = "") -> Update:
-    """Take an update back: its narrations go, its record stays and says so. Other updates are untouched.
-
-    Args:
-        folder: of a vocabulary.
-        update_id: which; empty: the latest that is not taken back yet.
-
-    Returns:
-        The update as it was.
-
-    Raises:
-        PolygraftError: there is no such update, it was taken back before, or the folder is damaged or in use.
-    """
-    folder = Path(folder)
-    with locked(folder):
-        # opened as a whole, so that nothing is changed in a folder that is no vocabulary
-        updates = NarrationVocabulary.from_pretrained(folder).updates
-        there = {update.header.id: update for update in updates if update.header.state != "rolled back"}
-        chosen = update_id or max(there, default="")
-        if not updates or not chosen:
-            raise PolygraftError(f"{folder} has no update to roll back: it is as it was built")
-        if chosen not in there:
-            gone = any(update.header.id == chosen for update in updates)
-            found = f"was rolled back before: {chosen}" if gone else f"does not exist: {chosen}"
-            raise PolygraftError(f"the update of {folder} {found}; there are {', '.join(there) or 'none'}")
-        save_update(folder, there[chosen].in_state("rolled back"))
-        return there[chosen]
+    return [*narrated, *postfixes, *scenes]

@@ -9,10 +9,11 @@ import torch
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import embed, toy_encoder, toy_narrations, toy_vocabulary
 from video.timeline.query import Segment
+from video.update.rollback import rollback
 from video.update.update import Growth, UpdateOptions, decide, grow
 from video.vocabulary.entries import Origin
 from video.vocabulary.vectors import TextEncoder
-from video.vocabulary.vocabulary import NarrationVocabulary, rollback
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 
 def segment(said, start=0.0, video="film.mp4", scene=""):

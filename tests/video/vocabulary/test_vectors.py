@@ -106,7 +106,7 @@ def test_vectors_and_queries_that_are_not_finite_are_refused(small_chunks, bad):
 def test_the_scene_of_a_narration_is_its_likeliest_one():
     rows = {"a": ("x", "z"), "b": (), "c": ("y",)}
     entries = [Entry(text=text, kind="prefix", scenarios=own) for text, own in rows.items()]
-    table = TableVectors.of(Table.of(entries, np.zeros((3, 2), np.float16), ["x", "y", "z"]), torch.device("cpu"))
+    table = TableVectors.of(Table.of(entries, np.zeros((3, 2), np.float16), ["x", "y", "z"]), "cpu")
     values = torch.tensor([[-1.0, -2.0, -0.5, -7.0]])
     assert table.bonus(values, 0, 3).tolist() == [[-0.5, -7.0, -2.0]]
     assert table.bonus(values, 1, 3).tolist() == [[-7.0, -2.0]]
