@@ -79,13 +79,7 @@ class ModelCard:
     """As hubs write it, in lower case."""
 
     def render(self, kind: str, frozen: Mapping[str, FrozenPart], weights: str) -> str:
-        """Return the card as Markdown with YAML front matter.
-
-        Args:
-            kind: The kind of the checkpoint, for the tags.
-            frozen: The frozen models by role.
-            weights: A line on the trained weights.
-        """
+        """Return the card as Markdown with YAML front matter."""
         parts = {
             "Bases": _bases(frozen),
             "Weights": weights,

@@ -8,10 +8,9 @@ import fcntl
 import hashlib
 import io
 import os
-import sys
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,24 +23,18 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file, sync
 from backbone.io.images import open_image, read_image_file
+from backbone.training.logger import watched
 
 Array = NDArray[Any]
 
 
 class MappedRows:
-    """The rows of one feature over all shards, read from the disk when they are indexed.
-
-    Args:
-        records: The rows with all their fields.
-        name: The feature.
-        dtype: The type of a record.
-    """
+    """The rows of one feature over all shards, read from the disk when they are indexed."""
 
     def __init__(self, records: Sequence[np.void], name: str, dtype: np.dtype[Any]) -> None:
         self._records, self._name, self._row = records, name, dtype[name]
@@ -109,7 +102,7 @@ class FeatureCache:
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def features(self, paths: Sequence[Path | str], *, batch_size: int = 32, progress: bool = True) -> CachedFeatures:
+    def features(self, paths: Sequence[Path | str], *, batch_size: int = 32) -> CachedFeatures:
         """Return the features of image files, encoding those that are not cached.
 
         Unreadable images are left out and reported in the result. An interrupted call has cached every batch it
@@ -118,7 +111,6 @@ class FeatureCache:
         Args:
             paths: The image files, as `backbone.io.images.list_images` gives them.
             batch_size: The number of images per pass through the encoder.
-            progress: Whether a terminal shows a bar when it takes more than two seconds.
 
         Raises:
             PolygraftError: The cache cannot be written (no space, no permission).
@@ -126,30 +118,27 @@ class FeatureCache:
         given = [Path(path) for path in paths]
         with self._locked():
             before = len(self._known)
-            keys, unreadable = self._encode_missing(given, batch_size, progress)
+            keys, unreadable = self._encode_missing(dict.fromkeys(given), batch_size)
             positions = tuple(position for position, path in enumerate(given) if path in keys)
-            digest = hashlib.sha256(self.encoder.digest.encode())
-            for position in positions:
-                digest.update(keys[given[position]])
+            found = tuple(given[position] for position in positions)
+            rows, content = tuple(self._rows), b"".join(keys[path] for path in found)
             return CachedFeatures(
-                paths=tuple(given[position] for position in positions),
+                paths=found,
                 positions=positions,
                 unreadable=unreadable,
                 encoded=len(self._known) - before,
-                digest=digest.hexdigest(),
-                rows=np.array([self._known[keys[given[position]]] for position in positions], dtype=np.int64),
-                pooled_table=MappedRows(tuple(self._rows), "pooled", self._dtype),
-                grid_table=MappedRows(tuple(self._rows), "grid", self._dtype) if self.grid else None,
+                digest=hashlib.sha256(self.encoder.digest.encode() + content).hexdigest(),
+                rows=np.array([self._known[keys[path]] for path in found], dtype=np.int64),
+                pooled_table=MappedRows(rows, "pooled", self._dtype),
+                grid_table=MappedRows(rows, "grid", self._dtype) if self.grid else None,
             )
 
-    def _encode_missing(
-        self, given: Iterable[Path], batch_size: int, progress: bool
-    ) -> tuple[dict[Path, bytes], dict[Path, str]]:
+    def _encode_missing(self, paths: Collection[Path], batch_size: int) -> tuple[dict[Path, bytes], dict[Path, str]]:
         """Encode what is not known; return the key of each readable path and why others are not."""
         keys: dict[Path, bytes] = {}
         unreadable: dict[Path, str] = {}
         waiting: dict[bytes, Tensor] = {}
-        for path, loading in self._load_ahead(list(dict.fromkeys(given)), 4 * batch_size, progress):
+        for path, loading in watched(self._load_ahead(paths, 4 * batch_size), "encoding", len(paths)):
             try:
                 keys[path], pixels = loading.result()
             except PolygraftError as error:
@@ -164,22 +153,19 @@ class FeatureCache:
         return keys, unreadable
 
     def _load_ahead(
-        self, paths: list[Path], depth: int, progress: bool
+        self, paths: Iterable[Path], depth: int
     ) -> Iterator[tuple[Path, Future[tuple[bytes, Tensor | None]]]]:
         """Yield the images in order, while threads decode up to ``depth`` of those that follow."""
         upcoming: deque[tuple[Path, Future[tuple[bytes, Tensor | None]]]] = deque()
         remaining = iter(paths)
-        hidden = not (progress and sys.stderr.isatty())
         pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 1), "decode")
         try:
-            with tqdm(total=len(paths), desc="encoding", unit="img", delay=2.0, disable=hidden) as bar:
-                while True:
-                    ahead = islice(remaining, depth - len(upcoming))
-                    upcoming.extend((path, pool.submit(self._load, path)) for path in ahead)
-                    if not upcoming:
-                        return
-                    yield upcoming.popleft()
-                    bar.update()
+            while True:
+                ahead = islice(remaining, depth - len(upcoming))
+                upcoming.extend((path, pool.submit(self._load, path)) for path in ahead)
+                if not upcoming:
+                    return
+                yield upcoming.popleft()
         finally:
             pool.shutdown(cancel_futures=True)  # where the caller stops early, nothing more is decoded
 

@@ -46,15 +46,7 @@ def frozen_part(checkpoint: Checkpoint, role: str, given: str | Frozen | None, l
 def frozen_parts(
     checkpoint: Checkpoint, backbone: str | Backbone | None, encoder: str | ImageEncoder | None, device: str, dtype: str
 ) -> tuple[ImageEncoder, Backbone]:
-    """Return the two frozen models that a checkpoint was trained on.
-
-    Args:
-        checkpoint: The checkpoint, which names them.
-        backbone: The language model, where it is not found under that name.
-        encoder: The image encoder, likewise.
-        device: The device to compute on.
-        dtype: The precision of the language model.
-    """
+    """Return the frozen models of a checkpoint: those given, or loaded by the names given or kept in it."""
     language_model = frozen_part(
         checkpoint,
         "language_model",

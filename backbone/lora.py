@@ -49,11 +49,7 @@ class LowRank(nn.Module):
 
 
 class FullCopy(nn.Module):
-    """All weights of the body but the word embeddings, to be tuned: they begin as they are.
-
-    Args:
-        backbone: The language model whose body it is.
-    """
+    """All weights of the body but the word embeddings, to be tuned: they begin as they are."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()

@@ -45,11 +45,7 @@ class MeasuredCopy(Generic[Part]):
 
 
 class GroupLosses:
-    """Sums what modules tell about groups, until it is asked for.
-
-    Args:
-        names: The names of the groups.
-    """
+    """Sums what modules tell about groups, until it is asked for."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names

@@ -126,15 +126,10 @@ class Best:
 
 
 class Learned:
-    """The trainable parameters of a module and all that is kept about them.
-
-    Args:
-        module: The module after it was made parallel, so that its parameters are the ones that are trained.
-        config: The options, of which optimiser and average count.
-    """
+    """The trainable parameters of a module and all that is kept about them."""
 
     def __init__(self, module: nn.Module, config: TrainConfig) -> None:
-        self.parameters = trainable_tensors(module)
+        self.parameters = trainable_tensors(module)  # of the module once it is parallel: the ones that are trained
         self.optimizers = build_optimizers(module, config)
         self.average = MovingAverage(self.parameters, config.ema)
         self.best = Best()

@@ -115,14 +115,7 @@ def finish(folder: Path, save: Callable[[Path], object]) -> None:
 
 
 def frozen_models(clip: str, backbone: str, device: str, seed: int) -> "tuple[ImageEncoder, Backbone]":
-    """Return the models that a part is trained on, and seed what is drawn for the part.
-
-    Args:
-        clip: The image-text model.
-        backbone: The language model.
-        device: The device of both.
-        seed: The seed of the run.
-    """
+    """Return the models that a part is trained on, and seed what is drawn for the part."""
     from backbone.clip import ImageEncoder
     from backbone.device import seed_everything
     from backbone.gpt2 import Backbone
