@@ -30,19 +30,10 @@ from crosslingual.corpus.write import SPLITS, SUFFIX, read_summary, write_unit
 from crosslingual.options import BuildOptions
 
 
-def place_language(
+def _place_language(
     language: str, group: Sequence[Unit], rules: Rules, tails: Sequence[Tail], work: Path, out: Path
 ) -> LanguageRecord:
-    """Put the shards of a language into ``out`` under their names, and return its statistics.
-
-    Args:
-        language: its code, the name of its folder.
-        group: its units.
-        rules: that were applied.
-        tails: that were cut.
-        work: folder of the build, with ``parts`` and ``shards``.
-        out: folder of the corpus.
-    """
+    """Put the shards of a language into ``out`` under their names, and return its statistics."""
     counts: Counter[str] = Counter()
     for unit in group:
         counts.update(read_counts(work / "parts" / unit.name))
@@ -85,7 +76,7 @@ _SETTINGS = "settings.json"
 Settings = Mapping[str, Any]
 
 
-def describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) -> Settings:
+def _describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) -> Settings:
     """Return the settings of a build: options, sources, rules, and the files by name and size."""
     settings = {
         "options": asdict(options),
@@ -97,12 +88,8 @@ def describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) -
     return plain
 
 
-def is_built(out: Path, settings: Settings, *, overwrite: bool) -> bool:
-    """Return whether ``out`` is the corpus that these settings make.
-
-    Raises:
-        PolygraftError: it is a file, holds something that is no corpus, or a corpus of other settings.
-    """
+def _is_built(out: Path, settings: Settings, *, overwrite: bool) -> bool:
+    """Return whether ``out`` is the corpus that these settings make."""
     if out.exists() and not out.is_dir():
         raise PolygraftError(f"{out} is a file, but --out must be a folder")
     found = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
@@ -117,12 +104,8 @@ def is_built(out: Path, settings: Settings, *, overwrite: bool) -> bool:
     return True
 
 
-def begin(out: Path, settings: Settings, *, overwrite: bool) -> Path:
-    """Return the folder where the build of these settings keeps what it has done, from this call or an earlier one.
-
-    Raises:
-        UsageError: a build with other settings is unfinished there.
-    """
+def _begin(out: Path, settings: Settings, *, overwrite: bool) -> Path:
+    """Return the folder where the build of these settings keeps what it has done, from this call or an earlier one."""
     work = out / UNFINISHED
     if (work / _SETTINGS).is_file():
         before = read_json(work / _SETTINGS)
@@ -217,10 +200,10 @@ def build_corpus(
         PolygraftError: a source cannot be read, or ``out`` holds something else.
     """
     units = plan_units(listed, options.unit_bytes)
-    settings = describe(listed, units, options)
-    if is_built(out, settings, overwrite=overwrite):
+    settings = _describe(listed, units, options)
+    if _is_built(out, settings, overwrite=overwrite):
         return Corpus.open(out)
-    work = begin(out, settings, overwrite=overwrite)
+    work = _begin(out, settings, overwrite=overwrite)
     parts, shards = work / "parts", work / "shards"
 
     rules = {  # the place of an identifier counts from the list of sources
@@ -240,7 +223,7 @@ def build_corpus(
 
     with atomic_folder(out, replace=True) as partial:
         records = {
-            language: place_language(language, group, listed.rules[language], tails[language], work, partial)
+            language: _place_language(language, group, listed.rules[language], tails[language], work, partial)
             for language, group in groups.items()
         }
         write_manifest(partial, records, settings)

@@ -61,7 +61,7 @@ def plan_units(listed: SourceList, unit_bytes: int) -> list[Unit]:
 
 
 def _shards(source: Source) -> list[Piece]:
-    count = count_shards(source)
+    count = _count_shards(source)
     return [Piece(name=f"{source.name}/{shard}", start=shard, stop=count) for shard in range(count)]
 
 
@@ -127,9 +127,9 @@ def read_documents(unit: Unit, limit: int) -> Iterator[FoundText]:
     """
     for piece in unit.pieces:
         if unit.source.dataset:
-            yield from _from_values(piece, read_shard(unit.source, piece.start), limit)
+            yield from _from_values(piece, _read_shard(unit.source, piece.start), limit)
         elif (kind := unit.source.format_of(piece.path)) == "parquet":
-            yield from _from_values(piece, read_parquet(piece.path, unit.source.text), limit)
+            yield from _from_values(piece, _read_parquet(piece.path, unit.source.text), limit)
         else:
             yield from read_through(piece.path, _from_file(unit.source, piece, kind, limit))
 
@@ -266,12 +266,8 @@ def _checked(place: str, value: Any, limit: int, size: int = 0) -> FoundText:
 _ROWS = 256  # held in memory at a time
 
 
-def read_parquet(path: Path, field: str) -> Iterator[Any]:
-    """Yield the values of a column of a parquet file.
-
-    Raises:
-        PolygraftError: pyarrow is not installed, the file is damaged, or it has no such column.
-    """
+def _read_parquet(path: Path, field: str) -> Iterator[Any]:
+    """Yield the values of a column, some hundred rows in memory at a time."""
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -288,21 +284,11 @@ def read_parquet(path: Path, field: str) -> Iterator[Any]:
         raise PolygraftError(f"{path} is damaged or no parquet file ({' '.join(str(error).split())})") from None
 
 
-def count_shards(source: Source) -> int:
-    """Return the number of shards of a source's data set.
-
-    Raises:
-        PolygraftError: `datasets` is not installed, or cannot load it.
-    """
+def _count_shards(source: Source) -> int:
     return int(_stream(source).num_shards)
 
 
-def read_shard(source: Source, shard: int) -> Iterator[Any]:
-    """Yield the texts of one shard of a source's data set.
-
-    Raises:
-        PolygraftError: the data set has no such field, or cannot be loaded.
-    """
+def _read_shard(source: Source, shard: int) -> Iterator[Any]:
     stream = _stream(source)
     for row in stream.shard(num_shards=stream.num_shards, index=shard):
         if source.text not in row:

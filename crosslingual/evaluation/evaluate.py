@@ -90,8 +90,8 @@ class TaskReport:
     context: int  # tokens of a text at most
 
 
-def encoder_for(backbone: Backbone, *, context: int, published: bool) -> Encoder:
-    """Return what makes tokens of texts; the published evaluation has special tokens in its texts and none before."""
+def _encoder_for(backbone: Backbone, *, context: int, published: bool) -> Encoder:
+    """Return what makes tokens; the published evaluation has special tokens in its texts and none before."""
     return Encoder(
         backbone.tokenizer,
         context=context,
@@ -126,7 +126,7 @@ def evaluate_choices(
         PolygraftError: there are too few examples, or a candidate does not fit.
     """
     scorer = Scorer(
-        backbone, encoder_for(backbone, context=context, published=options.published), batch_size=batch_size
+        backbone, _encoder_for(backbone, context=context, published=options.published), batch_size=batch_size
     )
     shots = Shots(examples, options.shots, options.seed)
     solved = ["".join(f"{shot.solved}\n" for shot in shots.draw(number, item)) for number, item in enumerate(items)]
@@ -168,7 +168,7 @@ def evaluate_labelling(
     """
     tags = tag_set(task, [*sentences, *examples])
     layout = layout_of(task, published=options.published)
-    encoder = encoder_for(backbone, context=context, published=options.published)
+    encoder = _encoder_for(backbone, context=context, published=options.published)
     tagger = Tagger(backbone, encoder, tags, options.score)
     shots = Shots(examples, options.shots, options.seed)
     outcomes = []

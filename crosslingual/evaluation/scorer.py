@@ -51,7 +51,7 @@ class TokenScores(NamedTuple):
         return cls(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
 
 
-def score_tokens(backbone: Backbone, states: Tensor, targets: Tensor) -> TokenScores:
+def _score_tokens(backbone: Backbone, states: Tensor, targets: Tensor) -> TokenScores:
     """Return the log-probability of each target under the state that predicts it: (m, d) and (m,)."""
     found = []
     batches = (torch.split(tensor, _AT_ONCE) for tensor in (states, targets.to(states.device)))
@@ -77,13 +77,13 @@ def tail_scores(
         tails: (n,) tokens of each; at least one.
     """
     first = torch.tensor([tail[0] for tail in tails])
-    scores = [[part] for part in _each(score_tokens(backbone, computed.last[list(owners)], first), [1] * len(tails))]
+    scores = [[part] for part in _each(_score_tokens(backbone, computed.last[list(owners)], first), [1] * len(tails))]
     longer = [number for number, tail in enumerate(tails) if len(tail) > 1]
     if longer:
         states, real = _read_on(backbone, computed, [owners[i] for i in longer], [tails[i][:-1] for i in longer])
         targets = torch.tensor([token for i in longer for token in tails[i][1:]])
         lengths = [len(tails[i]) - 1 for i in longer]
-        for i, part in zip(longer, _each(score_tokens(backbone, states[real], targets), lengths), strict=True):
+        for i, part in zip(longer, _each(_score_tokens(backbone, states[real], targets), lengths), strict=True):
             scores[i].append(part)
     return [TokenScores.joined(pieces) for pieces in scores]
 
@@ -233,7 +233,7 @@ class Scorer:
         cache = self._backbone.new_cache()
         states = self._backbone.hidden(self._backbone.embed(ids), mask, cache=cache)
         scores = [
-            score_tokens(self._backbone, row[-part.counted - 1 : -1], torch.tensor(part.shared[-part.counted :]))
+            _score_tokens(self._backbone, row[-part.counted - 1 : -1], torch.tensor(part.shared[-part.counted :]))
             if part.counted
             else TokenScores.none()
             for row, part in zip(states, branches, strict=True)

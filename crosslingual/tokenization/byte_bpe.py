@@ -33,7 +33,7 @@ _CHARACTER = r"[\s\S]"
 _WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}[\p{L}\p{M}\u200C\u200D]*| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
-def cut_words(tokenizer: Tokenizer, options: TokenizerOptions) -> None:
+def _cut_words(tokenizer: Tokenizer, options: TokenizerOptions) -> None:
     """Let a byte-level tokenizer cut text as the options say, and change nothing else about it."""
     tokenizer.normalizer = None
     tokenizer.decoder = decoders.ByteLevel()
@@ -52,13 +52,8 @@ def cut_words(tokenizer: Tokenizer, options: TokenizerOptions) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, to_bytes])
 
 
-def mark_case(tokenizer: Tokenizer, capitals: Mapping[str, str]) -> None:
-    """Let a byte-level tokenizer write capitals as a marker and a small letter, and read them again.
-
-    Args:
-        tokenizer: cut by `cut_words`.
-        capitals: their small letters; capitals that are not among them stay as they are.
-    """
+def _mark_case(tokenizer: Tokenizer, capitals: Mapping[str, str]) -> None:
+    """Let a byte-level tokenizer write these capitals as a marker and a small letter, and read them again."""
     pairs = [(CASE_MARK, _ESCAPED_MARK), *((large, CASE_MARK + small) for large, small in capitals.items())]
     tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(*pair) for pair in pairs])
     # the mark itself last: before, it would be taken for the marker of what follows it in the text
@@ -114,7 +109,7 @@ def train_bbpe(
     """
     tokenizer = empty or Tokenizer(models.BPE())
     if empty is None or not options.plain:
-        cut_words(tokenizer, options)
+        _cut_words(tokenizer, options)
     # capitals are marked in the text itself: which of them it has is known when all is read
     text = TrainingText(texts, (lambda text: text.translate(_marking())) if options.marks_case else None)
     trainer = trainers.BpeTrainer(
@@ -129,7 +124,7 @@ def train_bbpe(
         tokenizer = with_tokens(tokenizer, sorted(digits | {*SIGNS}))
     if options.marks_case:
         wanted = {*text.characters, *string.ascii_uppercase}
-        mark_case(tokenizer, {large: small for large, small in small_letters().items() if wanted & {large, small}})
+        _mark_case(tokenizer, {large: small for large, small in small_letters().items() if wanted & {large, small}})
     return tokenizer
 
 

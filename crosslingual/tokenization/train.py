@@ -94,7 +94,7 @@ def _trained_like(like: Any, texts: Iterable[str], options: TokenizerOptions, co
     manners = {name: getattr(like, name) for name in _MANNERS}
     if extra := [str(token) for token in like.extra_special_tokens]:
         manners["extra_special_tokens"] = extra
-    return _wrapped(train_like(source, texts, options), context, roles | manners)
+    return _wrapped(_train_like(source, texts, options), context, roles | manners)
 
 
 def _wrapped(tokenizer: Tokenizer, context: int, settings: dict[str, Any]) -> PreTrainedTokenizerFast:
@@ -132,11 +132,8 @@ def blank_gpt2(
     return GPT2LMHeadModel(config)
 
 
-def specials_of(tokenizer: Tokenizer) -> tuple[list[AddedToken], list[AddedToken]]:
-    """Return the special tokens before or between all others, and those behind all others, in the order of their ids.
-
-    With as many of the first, each has the same id in any vocabulary.
-    """
+def _specials_of(tokenizer: Tokenizer) -> tuple[list[AddedToken], list[AddedToken]]:
+    """Return the special tokens before or between all others, and those behind all others, by their ids."""
     added = sorted(json.loads(tokenizer.to_str())["added_tokens"], key=lambda token: token["id"])
     found = {token.pop("id"): AddedToken(**token) for token in added if token["special"]}
     last = tokenizer.get_vocab_size() - 1
@@ -145,23 +142,13 @@ def specials_of(tokenizer: Tokenizer) -> tuple[list[AddedToken], list[AddedToken
     return [found[number] for number in found if number <= last], [found[number] for number in found if number > last]
 
 
-def train_like(source: Tokenizer, texts: Iterable[str], options: TokenizerOptions) -> Tokenizer:
-    """Train a tokenizer of the kind of ``source``.
-
-    Args:
-        source: byte-level BPE, WordPiece or Unigram.
-        texts: any unit; read once.
-        options: size, and for byte-level BPE the strategy.
-
-    Raises:
-        PolygraftError: there is no text, or the source is of another kind.
-        UsageError: the options ask for another algorithm, or for a strategy where the source is no byte-level BPE.
-    """
+def _train_like(source: Tokenizer, texts: Iterable[str], options: TokenizerOptions) -> Tokenizer:
+    """Train a tokenizer of the kind of ``source``: byte-level BPE, WordPiece, Unigram, or sentencepiece's BPE."""
     if options.algorithm != "bbpe" or options.prefix_blank:
         raise UsageError("algorithm and prefix_blank are those of the source's tokenizer: leave them out or it")
     state = json.loads(source.to_str())
-    kind = kind_of(state)
-    first, last = specials_of(source)
+    kind = _kind_of(state)
+    first, last = _specials_of(source)
     room = options.vocab_size - len(last)
     bytewise = kind == "byte-level BPE" or state["model"].get("byte_fallback")
     least = len(first) + len(last) + (BYTES if bytewise else 0)
@@ -181,12 +168,8 @@ def train_like(source: Tokenizer, texts: Iterable[str], options: TokenizerOption
     return _with_frame(tokenizer, state["post_processor"])
 
 
-def kind_of(state: dict[str, Any]) -> str:
-    """Return the algorithm of a tokenizer file.
-
-    Raises:
-        PolygraftError: it cannot be trained anew.
-    """
+def _kind_of(state: dict[str, Any]) -> str:
+    """Return the algorithm of a tokenizer file that can be trained anew."""
     kind = str(state["model"]["type"])
     if kind == "BPE":
         kind = "byte-level BPE" if "ByteLevel" in _types(state["pre_tokenizer"]) else "sentencepiece's BPE"

@@ -26,10 +26,12 @@ from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.procrustes import AlignmentScore
 from crosslingual.vectors.word_vectors import WordVectors
 from crosslingual.vocabulary_transfer.inputs import Evidence as Evidence
-from crosslingual.vocabulary_transfer.method_selection import Findings, Methods
+from crosslingual.vocabulary_transfer.method_selection import Methods
 from crosslingual.vocabulary_transfer.mixing_matrix import Drawn, Mixing, Origin, join
 from crosslingual.vocabulary_transfer.overlap import specials
 from crosslingual.vocabulary_transfer.subword_vectors import Reason
+
+_SAMPLES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +155,20 @@ def make_mixing(
     methods = Methods(source=theirs, target=ours, evidence=evidence, options=options)
     parts = [specials(theirs, ours), *methods.chosen(), Mixing.drawn(_drawn(options), (len(ours), len(theirs)))]
     mixing = replace(join(parts), settings=_settings(evidence, options), stretched=options.norms)
-    seconds = time.perf_counter() - began
-    return mixing, report_on(mixing, (theirs, ours), methods.findings, evidence, seconds)
+    report = TransferReport(
+        source_tokens=mixing.matrix.shape[1],
+        target_tokens=mixing.matrix.shape[0],
+        origins=mixing.counts(),
+        without_vector=dict(Counter(reason for reason in methods.findings.reasons if reason)),
+        pairs=0 if evidence.dictionary is None else len(evidence.dictionary.pairs),
+        matches=methods.findings.matches,
+        alignment=methods.findings.alignment,
+        samples=tuple(_samples(mixing, theirs, ours)),
+        seconds=time.perf_counter() - began,
+        peak_memory=peak_memory(),
+        sentences=0 if evidence.parallel is None else len(evidence.parallel),
+    )
+    return mixing, report
 
 
 def _drawn(options: TransferOptions) -> Drawn:
@@ -170,40 +184,6 @@ def _settings(evidence: Evidence, options: TransferOptions) -> Mapping[str, Any]
     digests = {f"{kind}_sha256": given.digest for kind, given in texts if given is not None}
     names = {kind: given.name for kind, given in texts if given is not None}
     return {**asdict(options), **vectors, **names, **digests}
-
-
-_SAMPLES = 20
-
-
-def report_on(
-    mixing: Mixing,
-    vocabularies: tuple[Vocabulary, Vocabulary],
-    findings: Findings,
-    evidence: Evidence,
-    seconds: float,
-) -> TransferReport:
-    """Return the report.
-
-    Args:
-        mixing: whole.
-        vocabularies: of the source and of the target.
-        findings: of the methods.
-        evidence: what they had.
-        seconds: what it took.
-    """
-    return TransferReport(
-        source_tokens=mixing.matrix.shape[1],
-        target_tokens=mixing.matrix.shape[0],
-        origins=mixing.counts(),
-        without_vector=dict(Counter(reason for reason in findings.reasons if reason)),
-        pairs=0 if evidence.dictionary is None else len(evidence.dictionary.pairs),
-        matches=findings.matches,
-        alignment=findings.alignment,
-        samples=tuple(_samples(mixing, *vocabularies)),
-        seconds=seconds,
-        peak_memory=peak_memory(),
-        sentences=0 if evidence.parallel is None else len(evidence.parallel),
-    )
 
 
 def _samples(mixing: Mixing, source: Vocabulary, target: Vocabulary) -> Iterator[SampleRow]:

@@ -56,7 +56,7 @@ def _figure(transferred: "Transferred", facts: Mapping[str, Any]) -> str:
         panels.append(partial(_draw_weights, matrix[mixed].max(axis=1).toarray().ravel()))
     panels.append(partial(_draw_norms, _norms(transferred.source.model), _norms(transferred.result.model)))
     alignment = AlignmentOptions(**transferred.settings["alignment"])
-    if pairs := frequent_pairs(transferred.evidence, alignment):
+    if pairs := _frequent_pairs(transferred.evidence, alignment):
         panels.append(partial(_draw_pairs, pairs))
     size = (6.4, 3.6 * len(panels))
     figure, axes = pyplot().subplots(len(panels), figsize=size, squeeze=False, layout="constrained")
@@ -105,22 +105,12 @@ def _draw_pairs(pairs: Pairs, axes: Any) -> None:
     axes.set(title="Pairs of the dictionary, aligned", xlabel="first principal axis", ylabel="second")
 
 
-def frequent_pairs(evidence: Evidence, options: AlignmentOptions) -> Pairs | None:
-    """Return frequent pairs of the dictionary, aligned, on the two axes along which they vary most (PCA).
-
-    The rotation is fitted to the most frequent 5,000 matches of 100,000 pairs and not refined: for the eye, at little
-    cost.
-
-    Args:
-        evidence: Vectors and dictionary; without them None is returned.
-        options: How the two spaces are aligned.
-
-    Returns:
-        The words of each pair, and the places of both sides, (n, 2) each.
-    """
+def _frequent_pairs(evidence: Evidence, options: AlignmentOptions) -> Pairs | None:
+    """Return frequent pairs of the dictionary: words and places of both sides, (n, 2) each, on the axes of a PCA."""
     source, target, dictionary = evidence.source_vectors, evidence.target_vectors, evidence.dictionary
     if source is None or target is None or dictionary is None:
         return None
+    # fitted to few pairs and not refined: for the eye, at little cost
     some = replace(dictionary, pairs=dictionary.pairs[:: 1 + len(dictionary.pairs) // _READ])
     matches = some.matched(source, target, repeats=False)
     # words stand in order of frequency

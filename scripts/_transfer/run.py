@@ -44,7 +44,7 @@ def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
     # in the dtype of its files, so that the body stays what it is to the last bit
     stored = read_stored(options.model)
     source = Backbone(stored.model, stored.tokenizer, name=options.model, kin=stored.kin)
-    tokenizer = new_tokenizer(options, source.tokenizer, source.context)
+    tokenizer = _new_tokenizer(options, source.tokenizer, source.context)
     if options.mixing is None:
         evidence = completed(evidence, options, tokenizer, scratch)
         stage("making the rows")
@@ -105,17 +105,8 @@ def read_evidence(options: Options) -> Evidence:
     return replace(evidence, parallel=Parallel.read(*options.parallel)) if options.parallel else evidence
 
 
-def new_tokenizer(options: Options, source: Any, context: int) -> Any:
-    """Return the new tokenizer: the one named, the donor's, or one trained on the text like the source's.
-
-    Args:
-        options: of the command.
-        source: the model's own tokenizer.
-        context: longest sequence of the model, in tokens.
-
-    Raises:
-        PolygraftError: it cannot be loaded or trained, or no token ends a text.
-    """
+def _new_tokenizer(options: Options, source: Any, context: int) -> Any:
+    """Return the new tokenizer: the one named, the donor's, or one trained on the text like the source's."""
     name = options.tokenizer or options.donor
     tokenizer = load_tokenizer(language_model_place(name)) if name else _trained(options, source, context)
     if tokenizer.eos_token_id is None:

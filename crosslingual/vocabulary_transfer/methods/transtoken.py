@@ -5,7 +5,6 @@ Shapes: S source ids, T target ids, L pairs of words.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
@@ -22,35 +21,33 @@ _ROUNDS = 20  # in which a dictionary is aligned anew
 _DIGITS = 4  # of the longest number that is looked at as one
 
 
-@dataclass(frozen=True, kw_only=True)
-class Aligned:
-    """Words that translate each other."""
+Pairs = list[tuple[Word, Word, float]]
+"""(source word, target word, expected count)."""
 
-    pairs: list[tuple[Word, Word, float]]  # (source word, target word, expected count)
 
-    @classmethod
-    def of(
-        cls, source: WordReader, target: WordReader, parallel: Parallel, least: float, options: AlignerOptions | None
-    ) -> "Aligned":
-        """Align parallel text and keep the pairs that are counted at least ``least`` times."""
-        x, x_words = _numbered(source.read(parallel.source))
-        y, y_words = _numbered(target.read(parallel.target))
-        found = align_words(x, y, options)
-        kept = found.counts >= least
-        columns = (found.source[kept].tolist(), found.target[kept].tolist(), found.counts[kept].tolist())
-        return cls(pairs=[(x_words[a], y_words[b], count) for a, b, count in zip(*columns, strict=True)])
+def _aligned(
+    source: WordReader, target: WordReader, parallel: Parallel, least: float, options: AlignerOptions | None
+) -> Pairs:
+    """Align parallel text and keep the pairs that are counted at least ``least`` times."""
+    x, x_words = _numbered(source.read(parallel.source))
+    y, y_words = _numbered(target.read(parallel.target))
+    found = align_words(x, y, options)
+    kept = found.counts >= least
+    columns = (found.source[kept].tolist(), found.target[kept].tolist(), found.counts[kept].tolist())
+    return [(x_words[a], y_words[b], count) for a, b, count in zip(*columns, strict=True)]
 
-    def token_counts(self, shape: tuple[int, int]) -> csr_array:
-        """Return how often each source token translates each target token, (T, S).
 
-        Words of one token give their count. Of others half the count goes to all pairs of their tokens, half to those
-        in the same relative place; a target token gets the same in all. Fractions stay fractions, where the authors'
-        code rounds them down to whole numbers of at least 1: counts from little text are small.
-        """
-        triples = [triple for pair in self.pairs for triple in _token_pairs(*pair)]
-        rows, columns, counts = zip(*triples, strict=True) if triples else ((), (), ())
-        places = (np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64))
-        return csr_array((np.array(counts, dtype=np.float64), places), shape=shape)
+def token_counts(pairs: Pairs, shape: tuple[int, int]) -> csr_array:
+    """Return how often each source token translates each target token, (T, S).
+
+    Words of one token give their count. Of others half the count goes to all pairs of their tokens, half to those in
+    the same relative place; a target token gets the same in all. Fractions stay fractions, where the authors' code
+    rounds them down to whole numbers of at least 1: counts from little text are small.
+    """
+    triples = [triple for pair in pairs for triple in _token_pairs(*pair)]
+    rows, columns, counts = zip(*triples, strict=True) if triples else ((), (), ())
+    places = (np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64))
+    return csr_array((np.array(counts, dtype=np.float64), places), shape=shape)
 
 
 def _numbered(sentences: Sequence[Sequence[Word]]) -> tuple[list[list[int]], list[Word]]:
@@ -100,8 +97,8 @@ def transtoken(
     """
     if least is None:
         least = min(10.0, max(0.5, len(parallel) / 10_000))
-    aligned = Aligned.of(WordReader.of(source), WordReader.of(target), parallel, least, options)
-    counts = aligned.token_counts((len(target), len(source))) + _alike(source, target)
+    aligned = _aligned(WordReader.of(source), WordReader.of(target), parallel, least, options)
+    counts = token_counts(aligned, (len(target), len(source))) + _alike(source, target)
     return _shares(counts, "transtoken"), _shares(_borrowed(source, target, csr_array(counts)), "borrowed")
 
 
@@ -131,9 +128,9 @@ def from_dictionary(
     shape = (len(target), len(source))
     mixings, removable = [], set(here.merges)
     for _ in range(_ROUNDS):
-        aligned = Aligned.of(there, here, parallel, least, options)
-        mixings.append(_shares(aligned.token_counts(shape), "dict"))
-        whole = {target.pieces[word[0]] for _, word, _ in aligned.pairs if len(word) == 1}
+        aligned = _aligned(there, here, parallel, least, options)
+        mixings.append(_shares(token_counts(aligned, shape), "dict"))
+        whole = {target.pieces[word[0]] for _, word, _ in aligned if len(word) == 1}
         new = {piece for piece in whole if piece in removable}
         if not new:
             break

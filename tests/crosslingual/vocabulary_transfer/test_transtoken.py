@@ -7,7 +7,7 @@ from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vocabulary_transfer.inputs import Parallel
 from crosslingual.vocabulary_transfer.methods import from_dictionary, transtoken
-from crosslingual.vocabulary_transfer.methods.transtoken import Aligned
+from crosslingual.vocabulary_transfer.methods.transtoken import token_counts
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, PAIRS, byte_bpe, unigram, wordpiece
 
 TEXT = Parallel(source=tuple(ENGLISH * 4), target=tuple(GERMAN * 4), name="sentences")
@@ -82,14 +82,14 @@ def test_whole_words_are_not_looked_up_past_the_merges(german):
 
 
 def test_counts_of_words_become_counts_of_tokens():
-    aligned = Aligned(pairs=[((0,), (1,), 8.0), ((1, 2), (0, 2, 3), 6.0), ((0,), (3,), 1.0)])
-    counts = aligned.token_counts((4, 3)).toarray()
+    aligned = [((0,), (1,), 8.0), ((1, 2), (0, 2, 3), 6.0), ((0,), (3,), 1.0)]
+    counts = token_counts(aligned, (4, 3)).toarray()
     # half of 6 to all pairs, 1.5 each; half in order: 0 0 1 1 2 2 against 0 1 1 2 2 3 by pairs of thirds
     assert counts[1].tolist() == [8, 0, 0]
     assert counts[0].tolist() == [0, 1.5 + 3, 1.5]
     assert counts[2].tolist() == [0, 1.5 + 1.5, 1.5 + 1.5]
     assert counts[3].tolist() == [1, 1.5, 1.5 + 3]
-    assert not Aligned(pairs=[]).token_counts((4, 3)).toarray().any()
+    assert not token_counts([], (4, 3)).toarray().any()
 
 
 def test_rows_are_shares_of_translations(english, german):
