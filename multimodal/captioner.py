@@ -245,9 +245,9 @@ class Captioner:
 
     def prefix(self, features: Features | Tensor, users: Users = None) -> Prefix:
         """Map features of B images to what the language model reads; see `users`."""
-        return self.map(self.image(features), self.users(users, features))
+        return self.prefix_of(self.image(features), self.users(users, features))
 
-    def map(self, image: ImageInput, user: UserBatch | None = None) -> Prefix:
+    def prefix_of(self, image: ImageInput, user: UserBatch | None = None) -> Prefix:
         """Map features, and what is shown of users, to what the language model reads."""
         device = self.backbone.device
         pooled = image.pooled.to(device, torch.float32)
@@ -303,7 +303,7 @@ class Captioner:
 
     def _token_scores(self, batch: CaptionBatch) -> Tensor:
         batch = batch.to(self.backbone.device)
-        prefix = self.map(ImageInput(pooled=batch.pooled, grid=batch.grid), batch.user)
+        prefix = self.prefix_of(ImageInput(pooled=batch.pooled, grid=batch.grid), batch.user)
         return self.token_scores(prefix, batch.ids, batch.mask)
 
     def token_scores(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Tensor:
@@ -352,10 +352,10 @@ class Captioner:
     def _search(
         self, image: ImageInput, user: UserBatch | None, decoding: Decoding, personal: float
     ) -> list[list[Generation]]:
-        prefix = self.map(image, user if personal else None)
+        prefix = self.prefix_of(image, user if personal else None)
         embeds, model = prefix.embeds, self._model(prefix)
         if user is not None and personal not in (0.0, 1.0):
-            without = self.map(image, user.only(torch.zeros_like(user.known)))
+            without = self.prefix_of(image, user.only(torch.zeros_like(user.known)))
             embeds = torch.cat([prefix.embeds, without.embeds], dim=-1)
             model = guide(self.backbone, prefix, without, self._copying, personal)
         return self.backbone.generate(embeds, decoding, prefix_mask=prefix.mask, model=model)

@@ -36,7 +36,7 @@ class CaptionObjective(nn.Module):
         batch = batch.to(self.backbone.device)
         image = ImageInput(pooled=batch.pooled, grid=batch.grid)
         user = self._dropped(batch.user) if batch.user is not None else None
-        prefix = self._captioner.map(image, user)
+        prefix = self._captioner.prefix_of(image, user)
         self._prefix_norm = prefix.embeds.detach().norm(dim=-1).mean()
         tokens = self._captioner.token_scores(prefix, batch.ids, batch.mask)
         loss, weight = -tokens.sum(), torch.tensor(len(tokens), device=tokens.device)
@@ -58,7 +58,7 @@ class CaptionObjective(nn.Module):
         scores = [own]
         for shift in torch.randperm(len(own) - 1)[: self.config.negatives].tolist():
             other = user.take((torch.arange(len(own), device=own.device) + shift + 1) % len(own))
-            prefix = self._captioner.map(image, other)
+            prefix = self._captioner.prefix_of(image, other)
             score = batch.by_row(self._captioner.token_scores(prefix, batch.ids, batch.mask))
             same = (other.author == user.author) & (user.author != 0)
             scores.append(score.masked_fill(same, -torch.inf))
