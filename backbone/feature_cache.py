@@ -34,14 +34,20 @@ Array = NDArray[Any]
 
 
 class MappedRows:
-    """The rows of one feature over all shards, read from the disk when they are indexed."""
+    """One feature of the rows of all shards, read from the disk when it is indexed."""
 
-    def __init__(self, records: Sequence[np.void], name: str, dtype: np.dtype[Any]) -> None:
-        self._records, self._name, self._row = records, name, dtype[name]
-        self.shape = (len(records), *self._row.shape)
+    def __init__(self, shards: Sequence[Array], name: str, dtype: np.dtype[Any]) -> None:
+        self._parts = [shard[name] for shard in shards]
+        self._starts: Array = np.cumsum([0, *map(len, shards)])
+        self._row = dtype[name]
+        self.shape = (int(self._starts[-1]), *self._row.shape)
 
     def __getitem__(self, numbers: Array) -> Array:
-        return np.fromiter((self._records[number][self._name] for number in numbers), self._row, len(numbers))
+        found: Array = np.empty((len(numbers), *self._row.shape), self._row.base)
+        parts = np.searchsorted(self._starts, numbers, side="right") - 1
+        for at, (part, row) in enumerate(zip(parts, numbers - self._starts[parts], strict=True)):
+            found[at] = self._parts[part][row]
+        return found
 
 
 Rows = MappedRows | Array
@@ -97,7 +103,8 @@ class FeatureCache:
         fields = [("key", "V32"), ("pooled", "<f2", (encoder.width,))]
         self._dtype = np.dtype([*fields, ("grid", "<f2", encoder.grid_shape)] if grid else fields)
         self._known: dict[bytes, int] = {}  # the number of each key's row
-        self._rows: list[np.void] = []  # views of the mapped shards
+        self._shards: list[Array] = []  # mapped from the disk
+        self._count = 0
         self._open_shards: set[Path] = set()
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +128,7 @@ class FeatureCache:
             keys, unreadable = self._encode_missing(dict.fromkeys(given), batch_size)
             positions = tuple(position for position, path in enumerate(given) if path in keys)
             found = tuple(given[position] for position in positions)
-            rows, content = tuple(self._rows), b"".join(keys[path] for path in found)
+            content = b"".join(keys[path] for path in found)
             return CachedFeatures(
                 paths=found,
                 positions=positions,
@@ -129,8 +136,8 @@ class FeatureCache:
                 encoded=len(self._known) - before,
                 digest=hashlib.sha256(self.encoder.digest.encode() + content).hexdigest(),
                 rows=np.array([self._known[keys[path]] for path in found], dtype=np.int64),
-                pooled_table=MappedRows(rows, "pooled", self._dtype),
-                grid_table=MappedRows(rows, "grid", self._dtype) if self.grid else None,
+                pooled_table=MappedRows(self._shards, "pooled", self._dtype),
+                grid_table=MappedRows(self._shards, "grid", self._dtype) if self.grid else None,
             )
 
     def _encode_missing(self, paths: Collection[Path], batch_size: int) -> tuple[dict[Path, bytes], dict[Path, str]]:
@@ -225,8 +232,9 @@ class FeatureCache:
             path.unlink()
             return
         self._open_shards.add(path)
-        self._known |= {key: len(self._rows) + at for at, key in enumerate(shard["key"].tolist())}
-        self._rows.extend(shard)
+        self._known |= {key: self._count + at for at, key in enumerate(shard["key"].tolist())}
+        self._count += len(shard)
+        self._shards.append(shard)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
