@@ -62,8 +62,8 @@ def nearest(
             agree = source_starts == begins
             ids[some], similarities[some] = _expand(candidates[place], scores[place], members[begins], agree, count)
             # all sources are equally near to a zero vector: the fixed order is that of all, not of some groups
-            blank = some[~target[some].any(axis=1)]
-            ids[blank] = numbers[np.lexsort((numbers, ~agree[numbers]))][:count]
+            zero = some[~target[some].any(axis=1)]
+            ids[zero] = numbers[np.lexsort((numbers, ~agree[numbers]))][:count]
     return NearestRows(ids=ids, similarities=similarities)
 
 
