@@ -96,14 +96,14 @@ def main(options: Options) -> int:
     measured = examiner.measure()
     right = truths(data)
     words = score(
-        {str(number): text for number, text in enumerate(measured.said)},
+        {str(number): text for number, text in enumerate(measured.narrations)},
         {str(number): own for number, own in enumerate(right)},
     )
     figures = {name: value for name, value in words.items() if value is not None} | measured.figures
     if options.timed:
         figures["seconds_per_clip_end_to_end"] = examiner.seconds_end_to_end(options.timed)
     if options.predictions:
-        _write(options.predictions, data, measured.said)
+        _write(options.predictions, data, measured.narrations)
     _tell(options, split, data, figures)
     return 0
 
@@ -126,11 +126,10 @@ def _clips(options: Options) -> "tuple[str, list[Clip]]":
     return split, chosen
 
 
-def _write(file: Path, data: "ClipSet", said: Sequence[str]) -> None:
-    """Write what was said of each clip."""
+def _write(file: Path, data: "ClipSet", narrations: Sequence[str]) -> None:
     rows = [
         {"id": clip.id, "film": str(clip.video), "question": clip.question, "text": text, "reference": clip.text}
-        for clip, text in zip(data.clips, said, strict=True)
+        for clip, text in zip(data.clips, narrations, strict=True)
     ]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     try:

@@ -55,7 +55,7 @@ def main(options: Options) -> int:
     if vocabulary.lost:
         remark(
             f"{vocabulary.lost} of {len(narrations.narrations)} narrations are lost: --coding {options.coding.coding} "
-            "cannot say them, lossless can"
+            "cannot represent them, lossless can"
         )
     vocabulary.save_pretrained(options.out)
     facts = {

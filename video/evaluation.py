@@ -1,4 +1,4 @@
-"""A narrator measured on clips that it has not learned from: what it finds or writes, how well, and in what time.
+"""Evaluation of a narrator on held-out clips: narrations, metrics and time.
 
 What is right for a clip are the narrations of all clips that show the same and ask the same, its own first.
 """
@@ -19,16 +19,16 @@ from video.vocabulary.vectors import Hits, search
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 Progress = Callable[[Sequence[range], str], Iterable[range]]
-"""Passes batches on and shows how far it is; the text says what is done."""
+"""Passes batches on and shows a progress bar with this label."""
 
 AT = (1, 5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was said of each clip, how often it was right, and how long it took."""
+    """The narration of each clip, and the metrics."""
 
-    said: list[str]
+    narrations: list[str]
     figures: dict[str, float]
 
 
@@ -42,7 +42,7 @@ def truths(data: ClipSet) -> list[tuple[str, ...]]:
 
 
 class Examiner:
-    """Asks a narrator, and takes the time.
+    """Runs a narrator on clips and measures it.
 
     Args:
         narrator: which.
@@ -80,7 +80,7 @@ class Examiner:
         """Answer every clip.
 
         Returns:
-            What was said, and the figures: ``seconds_per_clip`` from encoded frames to a narration, and where
+            The narrations, and the figures: ``seconds_per_clip`` from encoded frames to a narration, and where
             narrations are retrieved recalls, see `video.metrics.retrieval_figures`. From a vocabulary that is given,
             there are no plain ones and no mean rank, but its ``coverage``.
         """
@@ -90,19 +90,19 @@ class Examiner:
         batches = [slice(start, start + self._batch_size) for start in starts]
         answer = self._find if self._retrieves else self._write
         answer(frames[batches[0]], asked[batches[0]])  # the first call of all sets things up
-        said, queries, hits, seconds = [], [], [], 0.0
+        narrations, queries, hits, seconds = [], [], [], 0.0
         for rows in self._progress([range(len(frames))[batch] for batch in batches], "answering"):
             began = time.perf_counter()
             texts, found = answer(frames[rows.start : rows.stop], asked[rows.start : rows.stop])
             seconds += time.perf_counter() - began
-            said += texts
+            narrations += texts
             if found is not None:
                 queries.append(found[0].cpu())
                 hits.append(found[1])
         figures = {"seconds_per_clip": seconds / len(frames)}
         if self._retrieves:
             figures = self._recalls(torch.cat(queries), hits) | figures
-        return Measured(said=said, figures=figures)
+        return Measured(narrations=narrations, figures=figures)
 
     def answers(self, frames: Sequence[Tensor], questions: Sequence[str]) -> list[str]:
         """Return a narration for each clip of frames (T, dv)."""

@@ -2,8 +2,8 @@
 
 Shapes: Q queries, N candidate texts, D width of vectors.
 
-Ties are taken at their worst: a wrong candidate with the score of the right one comes before it. So a narrator that
-says the same of every clip, or a text that stands there twice, earns nothing.
+Ties are taken at their worst: a wrong candidate with the score of the right one comes before it. So a narrator with
+one answer to every clip, or a text that stands there twice, earns nothing.
 """
 
 from collections.abc import Iterable, Sequence

@@ -212,7 +212,7 @@ class Narrator:
 
     @property
     def novelty(self) -> Novelty:
-        """What tells moments for which a vocabulary has no words: as held-out clips taught, or the published rule."""
+        """Detector of moments for which a vocabulary has no words: calibrated on held-out clips, or the published rule."""
         if not self.config.novelty:
             return FixedThreshold()
         first, second, bias, threshold = self.config.novelty
@@ -310,7 +310,7 @@ class Narrator:
 
         Args:
             batch: clips with their narrations.
-            vocabulary: (N, D) vectors of the distinct texts, on the language model's device; not looked at where
+            vocabulary: (N, D) vectors of the distinct texts, on the language model's device; ignored where
                 narrations are written.
         """
         batch = batch.to(self.backbone.device)

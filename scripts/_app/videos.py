@@ -120,4 +120,4 @@ def _length(video: Path) -> float | None:
     try:
         return probe(video).duration
     except PolygraftError:
-        return None  # encoding it will say why
+        return None  # encoding it gives the reason

@@ -53,8 +53,8 @@ def test_what_is_said_is_the_text_nearest_to_the_query(narrator):
     with torch.no_grad():
         queries = narrator.query(narrator.batch([data.frames(at) for at in range(36)], [data.clips[0].asked] * 36))
     nearest = (F.normalize(queries, dim=1).double() @ vectors.T).argmax(dim=1)
-    assert measured.said == [TEXTS[at] for at in nearest]
-    right = sum(text == own for text, own in zip(measured.said, TEXTS, strict=True)) / 36
+    assert measured.narrations == [TEXTS[at] for at in nearest]
+    right = sum(text == own for text, own in zip(measured.narrations, TEXTS, strict=True)) / 36
     assert measured.figures["deduplicated_recall_1"] == pytest.approx(right)
 
 
@@ -62,7 +62,7 @@ def test_a_vocabulary_of_the_same_texts_finds_the_same(narrator):
     data = planted_set()
     vocabulary = NarrationVocabulary.build(collect(NarrationRow(text) for text in TEXTS), encoder=narrator.text_encoder)
     one, other = (Examiner(narrator, data, vocabulary=each).measure() for each in (None, vocabulary))
-    assert one.said == other.said
+    assert one.narrations == other.narrations
     assert other.figures["coverage"] == 1.0
     for name in ("deduplicated_recall_1", "deduplicated_recall_5", "multi_positive_recall_5"):
         assert other.figures[name] == one.figures[name]

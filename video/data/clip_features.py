@@ -89,17 +89,17 @@ def gather(
         UsageError: see `video.config.check_fps`.
         PolygraftError: nothing is left; the cache cannot be written.
     """
-    tell = report or (lambda _: None)
-    found = cache.features([clip.shown for clip in clips], fps=fps, batch_size=batch_size, report=tell)
+    report = report or (lambda _: None)
+    found = cache.features([clip.shown for clip in clips], fps=fps, batch_size=batch_size, report=report)
     for sentence in found.unreadable.values():
-        tell(sentence)
+        report(sentence)
     beyond = [
         clip.id for clip, video, times in zip(clips, found.videos, found.times, strict=True) if video and not times
     ]
     if beyond:
         more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
         named = ", ".join(beyond[:_NAMED]) + more
-        tell(f"{len(beyond)} clip{'s' * (len(beyond) > 1)} left out, beyond the end of their videos: {named}")
+        report(f"{len(beyond)} clip{'s' * (len(beyond) > 1)} left out, beyond the end of their videos: {named}")
     whole = ClipSet(clips=tuple(clips), features=found, encoder=cache.encoder.digest)
     kept = whole.take([index for index, times in enumerate(found.times) if times])
     if not kept:

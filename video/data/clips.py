@@ -1,7 +1,7 @@
-"""Clips: moments of videos with what is said of them, read from a JSONL file and parted by video (torch-free).
+"""Clips: moments of videos with their narrations, read from a JSONL file and split by video (torch-free).
 
-``start`` and ``stop`` say when the narration happens, whatever is asked. What is shown then keeps to the right side of
-time, as in VLog (Lin and Shou, 2025, section 3.3): asked what comes ``next``, the narrator sees the frames before the
+``start`` and ``stop`` are the time of the narration, whatever is asked. The frames that are shown keep to the right
+side of time, as in VLog (Lin and Shou, 2025, section 3.3): asked what comes ``next``, the narrator sees the frames before the
 moment; asked what was ``before``, those after it; asked anything else, the moment itself.
 """
 
@@ -56,7 +56,7 @@ class Clip:
     id: str = ""
     """Unique among clips that were read together."""
     split: str = ""
-    """One of `SPLITS`; empty where nothing is said of it."""
+    """One of `SPLITS`; empty: unmarked."""
 
     @property
     def asked(self) -> str:
@@ -117,7 +117,7 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
 
     Args:
         file: UTF-8, with or without a byte order mark.
-        report: called with a sentence about lines that say the same as another, that hold no narration, or that have
+        report: called with a sentence about lines that repeat another, that hold no narration, or that have
             keys which are not read.
 
     Raises:
@@ -125,7 +125,7 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
             JSON, of other types, with times that are no times, with an id that another line has, or with a video that
             is not there.
     """
-    tell = report or (lambda _: None)
+    report = report or (lambda _: None)
     clips, places, ignored, empty, repeats = list[Clip](), dict[str, str](), set[str](), 0, 0
     for place, record in read_objects(_read_data(file), str(file), _SHAPE):
         ignored |= record.keys() - set(_KEYS)
@@ -140,11 +140,11 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
         else:
             raise PolygraftError(f"{place} has the id {clip.id!r}, which {places[clip.id]} has: give each its own")
     if ignored:
-        tell(f"{file}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
+        report(f"{file}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
     if empty:
-        tell(f"{file}: {_count(empty, 'line')} left out, of nothing but tags and punctuation")
+        report(f"{file}: {_count(empty, 'line')} left out, of nothing but tags and punctuation")
     if repeats:
-        tell(f"{file}: {_count(repeats, 'line')} left out, which say the same as another")
+        report(f"{file}: {_count(repeats, 'line')} left out, which repeat another")
     if not clips:
         raise PolygraftError(f"{file} holds no clip: {_SHAPE}")
     _check_videos(clips, places)
@@ -211,7 +211,7 @@ def _seconds(record: dict[str, Any], key: str, place: str) -> float | None:
 
 
 def _made_id(clip: Clip, video: str) -> str:
-    """Return an id that says which moment it is, and stays the same on another machine and in another order."""
+    """Return an id made of the clip's contents: the same on another machine and in another order."""
     name = Path(video).name if Path(video).is_absolute() else video
     identity = "\0".join(map(str, (clip.start, clip.stop, clip.question, clip.text, clip.scenario, clip.split)))
     return f"{name}#{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
@@ -229,7 +229,7 @@ def _check_videos(clips: Sequence[Clip], places: dict[str, str]) -> None:
         )
 
 
-# Parting
+# Splits
 
 
 def check_share(val_share: float) -> None:
@@ -245,7 +245,7 @@ def check_share(val_share: float) -> None:
 def mark_splits(
     clips: Sequence[Clip], *, val_share: float = 0.1, seed: int = 0, report: Report | None = None
 ) -> list[Clip]:
-    """Say of each clip what it is for; all clips of a video are for the same, since its moments resemble one another.
+    """Assign each clip to a split; all clips of a video are in one, since its moments resemble one another.
 
     Marks that were given are kept, and clips without one are for training. Marks may put a video on several sides: its
     clips on the highest (tests, then validation) stay, and the others are left out. Where no clip is marked

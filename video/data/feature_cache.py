@@ -111,7 +111,7 @@ class VideoCache:
             spans: Any number of a video.
             fps: Frames a second.
             batch_size: Frames per pass through the encoder.
-            report: Called with what `video.frames.reader.read_frames` says of videos that are read to their end, and
+            report: Called with what `video.frames.reader.read_frames` reports of videos that are read to their end, and
                 with a sentence about each damaged file of the cache, whose video is encoded anew.
             bar: Show a bar on a terminal when it takes more than two seconds.
             progress: Called with the time of each frame that is read anew, in seconds.

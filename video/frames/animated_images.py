@@ -70,7 +70,7 @@ def _all_frames(animation: "_Animation", times: AskedTimes) -> Iterator[float]:
             yield animation.begin
         if not animation.advance():
             if times.stop is not None or animation.end - ROUNDING <= times.start:
-                yield max(animation.end, times.start)  # where nothing is shown, so that it is said
+                yield max(animation.end, times.start)  # where nothing is shown, which is reported
             return
 
 
@@ -111,13 +111,13 @@ class _Animation:
         begin = self.end
         try:
             self._image.seek(self._number + 1)
-            self._image.load()  # WebP tells the length no sooner
+            self._image.load()  # WebP has the length no sooner
         except EOFError:
             return False
         except Exception as error:  # as above
             self._readable = self._number + 1
             self.damage = f"is damaged after {begin:.2f} s: {reason_of(error)}"
-            with suppress(Exception):  # else the frame will be found undecodable when it is looked at
+            with suppress(Exception):  # else the frame will be found undecodable when it is asked for
                 self._image.seek(self._number)
             return False
         self._number += 1

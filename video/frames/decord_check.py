@@ -1,6 +1,6 @@
 """Videos in which decord is sure to give the frames it is asked for.
 
-It knows frames by their numbers and finds one by counting from a key frame on. That goes wrong without a word where
+It knows frames by their numbers and finds one by counting from a key frame on. That goes wrong silently where
 frames are shown before the key frame that they need, where some are not to be shown, and where the first one is not at
 0, as in fragmented MP4.
 """
@@ -23,7 +23,7 @@ _PIXELS = frozenset({"yuv420p", "yuvj420p"})
 
 
 class DecordCannotError(Exception):
-    """Says why, as the end of a sentence."""
+    """Its message is the end of a sentence."""
 
 
 class TooMuchForDecordError(DecordCannotError):
@@ -55,7 +55,7 @@ def prove_countable(video: Any, request: Request) -> tuple[list[float], Ending]:
     begins = [video.seconds(stamp) for stamp in stamps]
     longest = max((after - before for before, after in pairwise(begins)), default=0.0)
     last = max(packets, key=lambda packet: packet.pts)
-    ending = Ending.of(begins[-1], video.length_of(last), video.said, longest)
+    ending = Ending.of(begins[-1], video.length_of(last), video.header_end, longest)
     if ending.cut or video.damaged or video.stream.frames not in (0, len(begins)):
         raise DecordCannotError("reads no video that is cut short or damaged")
     return begins, ending

@@ -37,19 +37,19 @@ _said: set[str] = set()
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One look at a video."""
+    """A frame sampled from a video."""
 
     time: float
     """When the frame begins, in seconds: exactly its timestamp, counted from the video's beginning."""
     asked: float
     """The time it was asked for; `time` where all frames were."""
     image: Image.Image = field(repr=False)
-    """RGB, upright, in square pixels. Looks at one and the same frame share it."""
+    """RGB, upright, in square pixels. Samples of one and the same frame share it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """What a file says of itself in its header, unless it is an animation, which has to be read for it."""
+    """Properties of a video by its header; of an animation by reading it."""
 
     path: Path
     kind: Literal["video", "animation", "image"]
@@ -57,9 +57,9 @@ class Video:
     size: tuple[int, int]
     """Width and height of the frames that are read of it, in pixels."""
     duration: float | None
-    """Seconds from time 0 to the end of the images, or None where it does not tell."""
+    """Seconds from time 0 to the end of the images, or None where the header lacks it."""
     frames: int | None
-    """How many there are, or None where it does not tell."""
+    """How many there are, or None where the header lacks it."""
     rate: float | None
     """Frames a second if they follow each other evenly, else None."""
 
@@ -101,7 +101,7 @@ class Request:
         return max(1, min(self.chunk, _CHUNK_BYTES // (4 * size[0] * size[1])))
 
     def say_once(self, sentence: str) -> None:
-        """Report what is no loss: of a video that is read window by window it need not be said each time."""
+        """Report what is no loss: of a video that is read window by window it need not be reported each time."""
         if sentence not in _said:
             _said.add(sentence)
             self.report(sentence)
@@ -119,14 +119,14 @@ class Request:
         return PolygraftError(f"{self.name} has no frame that can be decoded: it is empty or damaged, fetch it again")
 
     def explain(self, missed: float, ending: Ending, *, any_seen: bool) -> None:
-        """Say why nothing is shown at ``missed``, unless reading to the end was all that was asked.
+        """Report why nothing is shown at ``missed``, unless reading to the end was all that was asked.
 
         Raises:
             PolygraftError: nothing at all was seen.
         """
         end = f"{self.name} ends at {ending.until:.2f} s"
         if ending.cut:
-            end = f"{self.name} is cut short: of {ending.said:.2f} s only the first {ending.until:.2f} s can be read"
+            end = f"{self.name} is cut short: of {ending.header_end:.2f} s only the first {ending.until:.2f} s can be read"
         if not any_seen:
             raise PolygraftError(f"{end}; there is no frame at {missed:.2f} s: ask for earlier times")
         if self.times.at is not None:
@@ -183,7 +183,7 @@ def open_still(path: Path) -> Image.Image | None:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an error says in one line."""
+    """Return the message of an error in one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -59,7 +59,7 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
 
 _MAX_THREADS = 8  # each holds a frame
 _BIG_FRAME = 3840 * 2160  # pixels; larger frames are decoded by few threads, so that they do not fill the memory
-# Where it is sure that packets tell the times of their frames, frames that nobody sees need not be decoded.
+# Where packets are sure to hold the times of their frames, frames that are not asked for need not be decoded.
 _THINNED_CODECS = frozenset({"h264", "hevc", "mpeg4", "mpeg2video"})
 _THINNED_CONTAINERS = frozenset({"mov", "matroska", "flv"})
 
@@ -81,12 +81,12 @@ def read_frames(
     Args:
         video: a file with a video, an animated image or an image.
         at: times in seconds; frames come in this order, those that are listed twice come twice.
-        every: instead, seconds between one look and the next, from ``start`` on. Neither: every frame of the video.
+        every: instead, seconds between one frame and the next, from ``start`` on. Neither: every frame of the video.
         start: seconds into the video.
         stop: seconds into the video, not included; None: its end.
         longest_side: pixels; frames with a longer one are made smaller as they are decoded. None: they are not.
         chunk: frames of a chunk, the last may have less; fewer in all where they are large (128 MiB a chunk).
-        reader: ``auto`` asks decord for looks that are known to fit one chunk, ``decord`` for all, chunk by chunk; both
+        reader: ``auto`` asks decord for frames that are known to fit one chunk, ``decord`` for all, chunk by chunk; both
             go over to PyAV where decord cannot be trusted. ``pyav`` never asks it. The frames are the same.
         report: called with a sentence where PyAV had to take over, and where a video is cut short, damaged or over
             before the last time asked for. What can be read is.
@@ -108,7 +108,7 @@ def read_frames(
 
 
 def probe(video: Path | str) -> Video:
-    """Return what a video says of itself.
+    """Return the properties of a video, by its header.
 
     Raises:
         PolygraftError: as in `read_frames`.
@@ -118,14 +118,14 @@ def probe(video: Path | str) -> Video:
     if image is not None:
         return probe_image(image, path)
     with closing(_OpenVideo(Request(path=path, times=AskedTimes()))) as opened:
-        first, said = opened.first(), opened.said
+        first, header_end = opened.first(), opened.header_end
         average, base = opened.stream.average_rate, opened.stream.base_rate
         even = bool(average and base and abs(average / base - 1) < 0.005)
         return Video(
             path=path,
             kind="video",
             size=turned_size(opened.size_of(first), opened.turn_of(first)),
-            duration=said,
+            duration=header_end,
             frames=opened.stream.frames or None,
             rate=opened.rate if even else None,
         )
@@ -194,7 +194,7 @@ class _OpenVideo:
         codec.thread_count = min(os.cpu_count() or 1, 2 if codec.width * codec.height > _BIG_FRAME else _MAX_THREADS)
         self.format = self.container.format.name.split(",")[0]
         self.rate = float(self.stream.average_rate or self.stream.guessed_rate or 25)
-        # an AVI tells the times of its frames by their number in its index, which is lost with its end
+        # in an AVI the times of frames are their numbers in its index, which is lost with its end
         self.seekable = self.format != "avi" or len(self.stream.index_entries) >= self.stream.frames > 0
         self._counted = 0  # frames without a time
         self._tick = self.stream.time_base or Fraction(1, av.time_base)
@@ -231,7 +231,7 @@ class _OpenVideo:
         return self.seconds(self._zero + shown.duration) if shown.duration else 1 / self.rate
 
     @property
-    def said(self) -> float | None:
+    def header_end(self) -> float | None:
         stream = self.stream
         if stream.duration is not None:
             return self.seconds((stream.start_time or 0) + stream.duration)
@@ -277,7 +277,7 @@ class _OpenVideo:
 
     def _time(self, frame: VideoFrame, place: int | None) -> float:
         """Return when a frame begins, ``place`` being its turn among the stream's frames."""
-        if self.format == "avi" and place is not None:  # whose frames follow each other, whatever else it says
+        if self.format == "avi" and place is not None:  # whose frames follow each other, whatever their timestamps
             return self.seconds(place)
         if frame.pts is not None:
             return self.seconds(frame.pts)
@@ -286,7 +286,7 @@ class _OpenVideo:
         return (self._counted - 1) / self.rate
 
     def _thinned(self, seen: Seen) -> Iterator[VideoPacket]:
-        """Yield packets, and let the decoder pass over those of frames that neither eye nor other frames need."""
+        """Yield packets, and let the decoder skip frames that are neither asked for nor referred to."""
         if self.codec.name not in _THINNED_CODECS or self.format not in _THINNED_CONTAINERS:
             yield from self.packets()
             return
@@ -320,7 +320,7 @@ class _OpenVideo:
         return image if turn is None else image.transpose(turn)
 
     def turn_of(self, frame: VideoFrame) -> Image.Transpose | None:
-        # A frame whose side data was looked at lives until Python's garbage collector comes by, with all its pixels.
+        # A frame whose side data was read lives until Python's garbage collector comes by, with all its pixels.
         if self._turns is None:
             self._turns = [turn_of(frame.side_data)]
         return self._turns[0]
@@ -333,7 +333,7 @@ def _read_with_av(request: Request) -> Iterator[Frame]:
             raise request.empty()
         frame: Frame | None = None
         missed: list[float] = []
-        for asked, shown in walk.looks():
+        for asked, shown in walk.frames():
             if shown is None:
                 missed.append(asked)
                 continue
@@ -356,10 +356,10 @@ def _read_with_decord(request: Request) -> Iterator[Frame]:
         begins, ending = prove_countable(video, request)
         size = request.fit(video.codec.width, video.codec.height)
     opened = _open_with_decord(request, size, begins)
-    looks = look_up(request.times, begins, ending)
+    numbered = look_up(request.times, begins, ending)
     missed: list[float] = []
     seen = False
-    while batch := list(islice(looks, request.chunk_of(size))):
+    while batch := list(islice(numbered, request.chunk_of(size))):
         missed += [asked for asked, number in batch if number is None]
         found = [(asked, number) for asked, number in batch if number is not None]
         images = _images(opened, sorted({number for _, number in found}))

@@ -27,7 +27,7 @@ _SLACK = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class AskedTimes:
-    """The times at which a video is looked at: those listed, one every so often, or those of all its frames.
+    """The times at which frames are sampled: those listed, one every so often, or those of all its frames.
 
     Raises:
         UsageError: names the setting and what is allowed.
@@ -48,7 +48,7 @@ class AskedTimes:
         if self.at is not None:
             self._check_listed(self.at)
         if self.every is not None and self.every < 1e-3:
-            raise UsageError(f"every is {self.every}: give the seconds between two looks, 0.001 or more")
+            raise UsageError(f"every is {self.every}: give the seconds between two frames, 0.001 or more")
         if self.start < 0:
             raise UsageError(f"start is {self.start}: videos begin at 0")
         if self.stop is not None and self.stop <= self.start:
@@ -152,26 +152,26 @@ class Ending:
     """The last frame is shown until then."""
     last: float
     """How long a frame is shown; so much may a listed time lie beyond the end, as durations are rounded."""
-    said: float | None = None
-    """When it is over by the file's header, if it tells."""
+    header_end: float | None = None
+    """When it is over by the file's header, if that has it."""
     cut: bool = False
     """Whether it should last longer."""
 
     @classmethod
-    def of(cls, time: float, length: float, said: float | None, longest: float) -> "Ending":
+    def of(cls, time: float, length: float, header_end: float | None, longest: float) -> "Ending":
         """Judge from the last frame that was read.
 
         Args:
             time: when it begins.
-            length: how long it says to be shown.
-            said: the end of the images by the file's header, if it tells.
+            length: how long it is shown, by its packet.
+            header_end: the end of the images by the file's header, if that has it.
             longest: the longest time that another frame was seen to be shown.
         """
         until = time + length
-        if said is None or said <= until:
-            return cls(until=until, last=length, said=said)
-        cut = said - until > max(_SLACK, 2 * longest)
-        return cls(until=until if cut else said, last=length, said=said, cut=cut)
+        if header_end is None or header_end <= until:
+            return cls(until=until, last=length, header_end=header_end)
+        cut = header_end - until > max(_SLACK, 2 * longest)
+        return cls(until=until if cut else header_end, last=length, header_end=header_end, cut=cut)
 
     def reaches(self, time: float, asked: AskedTimes) -> bool:
         """Return whether something is shown at ``time``."""
@@ -213,7 +213,7 @@ def parse_clock(text: str) -> float | None:
 # The walk
 
 Seen = Callable[[float, float], bool]
-"""Tells whether a frame that is shown from one time until another may be looked at."""
+"""Whether a frame that is shown from one time until another may be asked for."""
 
 _REORDERED = 16  # packets: codecs move a frame by so many places at most
 
@@ -223,7 +223,7 @@ class Decoded(NamedTuple):
 
     time: float
     length: float
-    """Seconds for which it says to be shown."""
+    """Seconds for which it is shown, by its packet."""
     frame: Any
 
 
@@ -233,8 +233,8 @@ class OpenedVideo(Protocol):
     seekable: bool
 
     @property
-    def said(self) -> float | None:
-        """When it is over by its header, if it tells."""
+    def header_end(self) -> float | None:
+        """When it is over by its header, if that has it."""
 
     def decoded(self, seen: Seen) -> Iterator[Decoded]:
         """Yield frames in order of time, from where the video stands; some that are not seen may be left out."""
@@ -268,7 +268,7 @@ class Walk:
         self.ending: Ending | None = None
         self._begin()
 
-    def looks(self) -> Iterator[tuple[float, Decoded | None]]:
+    def frames(self) -> Iterator[tuple[float, Decoded | None]]:
         """Yield each time asked for with what is shown then, None where the video is over.
 
         Where times ascend the first that has nothing to show is the last; of all frames it is the video's end.
@@ -301,7 +301,7 @@ class Walk:
     def _end(self) -> Ending:
         if self._shown is None:
             return Ending(until=0.0, last=0.0)
-        return Ending.of(self._shown.time, self._shown.length, self._video.said, self._longest)
+        return Ending.of(self._shown.time, self._shown.length, self._video.header_end, self._longest)
 
     def _is_past(self, time: float) -> bool:
         return self._shown is not None and time < self._shown.time - ROUNDING
@@ -343,7 +343,7 @@ class Walk:
         place = self._next.time if self._next is not None else time
         back = 0.0
         # Containers find a key frame by the time at which it is decoded, and some files have no data where their index
-        # says so. Then it is tried further back.
+        # has it. Then it is tried further back.
         while self._video.seekable and time > back and self._video.seek(time - back):
             self._begin()
             if self._next is not None and self._next.time <= time + ROUNDING:
@@ -355,14 +355,14 @@ class Walk:
 
 
 def mark_seen(packets: Iterable[Any], seconds: Callable[[int], float], seen: Seen) -> Iterator[tuple[Any, bool]]:
-    """Yield packets of PyAV, each with whether its frame may be looked at.
+    """Yield packets of PyAV, each with whether its frame may be asked for.
 
-    Frames that no other one is made from need not be decoded where nobody looks at them: half of a usual video.
+    Frames that no other refers to need not be decoded where they are not asked for: half of a usual video.
 
     Args:
         packets: in the order in which they are decoded.
         seconds: makes a time of a timestamp.
-        seen: whether somebody looks.
+        seen: whether a frame may be asked for.
     """
     ahead: deque[Any] = deque()
     for packet in chain(packets, [None] * _REORDERED):
@@ -374,6 +374,6 @@ def mark_seen(packets: Iterable[Any], seconds: Callable[[int], float], seen: See
 
 
 def _shown_until(pts: int, ahead: Iterable[Any], seconds: Callable[[int], float]) -> float:
-    # The next frame may have been decoded before this one. Then this looks too far, which is the safe side.
+    # The next frame may have been decoded before this one. Then this is too late, which is the safe side.
     later = [packet.pts for packet in ahead if packet.pts is not None and packet.pts > pts]
     return seconds(min(later)) if later else math.inf

@@ -186,7 +186,7 @@ def steady_path(scores: Iterable[Scores], costs: Sequence[float]) -> list[int]:
 
 
 def runs_of(path: Sequence[int], follows: Callable[[int], bool]) -> list[CandidateRun]:
-    """Return the runs of a path; ``follows`` says whether a moment begins where the one before it ends."""
+    """Return the runs of a path; ``follows`` is whether a moment begins where the one before it ends."""
     found: list[CandidateRun] = []
     for at, candidate in enumerate(path):
         if found and found[-1].candidate == candidate and follows(at):

@@ -92,7 +92,7 @@ class EncodedVideo:
         return self.features.times[0]
 
     def novel(self, vocabulary: NarrationVocabulary, novelty: Novelty) -> Tensor:
-        """Return which moments are novel to the vocabulary, (T,) bool; none where it is too small to tell."""
+        """Return which moments are novel to the vocabulary, (T,) bool; none where it is too small."""
         if vocabulary.size("narrations") < NEIGHBOURS:
             return torch.zeros(len(self.moments), dtype=torch.bool)
         return novelty.is_novel(vocabulary.search(self.queries, NEIGHBOURS).scores)
@@ -214,10 +214,10 @@ def _queries(ask: Ask, features: SpanFeatures, stretches: Sequence[range], quest
 
 
 def _end(video: Path, times: Sequence[float], fps: float) -> float:
-    """Return the video's end in seconds: what its header says, within half a frame of what it shows."""
+    """Return the video's end in seconds: that of its header, within half a frame of what it shows."""
     shown = times[-1] + 1 / fps
-    said = probe(video).duration
-    return max(times[-1] + 1e-3, min(said, shown)) if said else shown
+    duration = probe(video).duration
+    return max(times[-1] + 1e-3, min(duration, shown)) if duration else shown
 
 
 def _changes(features: SpanFeatures) -> tuple[Scores, float]:

@@ -21,7 +21,7 @@ _BODIES = {
 }
 _LIMITS = {
     "retrieve": "It finds no narration that the vocabulary does not hold, and something for every video.",
-    "generate": "What it writes need not be true, nor be said by anybody.",
+    "generate": "What it writes need not be true.",
 }
 
 

@@ -20,7 +20,7 @@ class NarrationValidation:
     """Measures a narrator in training: the ``evaluate`` of `backbone.training.loop.fit`.
 
     The figures are ``loss`` and ``score``, by which the best weights are kept. Where narrations are retrieved, the
-    loss is that of telling a clip's narration from all other texts of the held-out clips (nats a clip, equal texts
+    loss is that of classifying a clip's narration among all texts of the held-out clips (nats a clip, equal texts
     counting as one), ``recall_1`` and ``recall_5`` are among these, and the score is the first, with the loss deciding
     between equals. Where they are written, the loss is nats a token, and the score its negative.
 
@@ -76,7 +76,7 @@ LEAST = 8
 
 
 def draw_line(narrator: Narrator, held: ClipSet, texts: tuple[str, ...], *, batch_size: int = 64) -> CalibratedMargin:
-    """Return what tells new from known: each held-out clip is asked about with its narrations there, and without them.
+    """Calibrate the novelty detector: each held-out clip is searched with its narrations there, and without them.
 
     Args:
         narrator: trained; it retrieves.

@@ -128,7 +128,7 @@ class ShellCommand:
             return self._run(json.dumps(question, ensure_ascii=False) + "\n").splitlines()
 
     def _run(self, question: str) -> str:
-        """Talk through files: whatever the command does not read or writes too much of cannot block us."""
+        """Exchange files, not pipes: a command that does not read, or writes too much, cannot block."""
         with (
             tempfile.TemporaryFile() as asked,
             tempfile.TemporaryFile() as answered,
@@ -147,8 +147,8 @@ class ShellCommand:
                     process.wait()
             answer, complaint = _all_of(answered), _all_of(remarks).decode(errors="replace").split("\n")
         if process.returncode:
-            said = next((line.strip() for line in reversed(complaint) if line.strip()), "it said nothing")
-            raise PolygraftError(f"{self._called} failed with exit code {process.returncode}: {said[:300]}")
+            message = next((line.strip() for line in reversed(complaint) if line.strip()), "it wrote no message")
+            raise PolygraftError(f"{self._called} failed with exit code {process.returncode}: {message[:300]}")
         try:
             return answer.decode("utf-8")
         except UnicodeDecodeError:

@@ -13,17 +13,17 @@ from video.vocabulary.vocabulary import NarrationVocabulary
 
 
 def rollback(folder: str | Path, update_id: str = "") -> Update:
-    """Take an update back: its narrations go, its record stays and says so. Other updates are untouched.
+    """Roll an update back: its narrations go, its record stays. Other updates are untouched.
 
     Args:
         folder: of a vocabulary.
-        update_id: which; empty: the latest that is not taken back yet.
+        update_id: which; empty: the latest that is not rolled back yet.
 
     Returns:
         The update as it was.
 
     Raises:
-        PolygraftError: there is no such update, it was taken back before, or the folder is damaged or in use.
+        PolygraftError: there is no such update, it was rolled back before, or the folder is damaged or in use.
     """
     folder = Path(folder)
     with locked(folder):

@@ -123,7 +123,7 @@ def grow(
         encoder: the one that made the vocabulary.
         options: what is accepted.
         device: where to search.
-        clock: tells the time for the record.
+        clock: the time for the record.
 
     Raises:
         PolygraftError: the folder is damaged, of another encoder, or being updated by another process; the proposer

@@ -16,7 +16,7 @@ Kind = Literal["prefix", "pair", "postfix", "scene"]
 KINDS: tuple[Kind, ...] = ("prefix", "pair", "postfix", "scene")
 """In the order of the rows."""
 
-_SCAN = 1 << 24  # bytes looked through at once for line ends
+_SCAN = 1 << 24  # bytes searched at once for line ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Entry:
     prefix: str = ""
     """Of a pair; the text after it and a space is the postfix."""
     count: int = 1
-    """How often a narration was said; how many narrations a postfix ends."""
+    """Occurrences of a narration; how many narrations a postfix ends."""
     videos: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
     origin: Origin | None = None
@@ -179,5 +179,7 @@ def _parse(line: bytes, place: str, kind: Kind) -> Entry:
     entry = Entry(**record)
     is_whole = entry.text.startswith(entry.prefix + " ") if kind == "pair" else True
     if entry.kind != kind or bool(entry.prefix) != (kind == "pair") or not is_whole:
-        raise PolygraftError(f"{place} is no {kind}, as its place among the lines says: build the vocabulary again")
+        raise PolygraftError(
+            f"{place} is no {kind}, which its place among the lines requires: build the vocabulary again"
+        )
     return entry

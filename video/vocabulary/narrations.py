@@ -18,15 +18,15 @@ _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True, kw_only=True)
 class Narration:
-    """A distinct narration after cleaning, and where it was said."""
+    """A distinct narration after cleaning, and where it occurs."""
 
     text: str
     count: int = 1
-    """How often it was said; repeats within one video are one."""
+    """Occurrences; repeats within one video are one."""
     videos: tuple[str, ...] = ()
-    """The videos it was said of, in alphabetical order."""
+    """Its videos, in alphabetical order."""
     scenarios: tuple[str, ...] = ()
-    """The labels of the scenes it was said in, in alphabetical order."""
+    """The labels of its scenes, in alphabetical order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Narrations:
     scenes: tuple[Scene, ...]
     """In alphabetical order."""
     repeats: int = 0
-    """Lines left out since their video says the same elsewhere."""
+    """Lines left out since their video has the same elsewhere."""
     empty: int = 0
     """Lines of nothing but tags and punctuation."""
 

@@ -1,7 +1,7 @@
-"""Whether a vocabulary has words for what a query shows.
+"""Novelty detection: whether a vocabulary has words for what a query shows.
 
 VLog calls a clip new where its best cosine is below 0.4 (Section 3.4). That number belongs to one model and one
-vocabulary; here the line is drawn by held-out examples of both kinds, and AUROC says how well any line can do.
+vocabulary; here the line is drawn by held-out examples of both kinds, and AUROC measures how well any line can do.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from backbone.errors import PolygraftError, UsageError
 
 NEIGHBOURS = 5
-"""Best narrations from which novelty is read, where nothing else is said."""
+"""Best narrations from which novelty is read, by default."""
 
 _STEPS = 50
 _RIDGE = 1e-2  # keeps weights finite where a line separates the examples without fault

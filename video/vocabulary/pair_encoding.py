@@ -1,6 +1,6 @@
 """Narration pair encoding (VLog, Section 3.2 and Appendix A.2): a narration becomes a prefix and, or not, a postfix.
 
-A prefix is itself a narration; a postfix is what a longer narration says after it. Words are separated by spaces.
+A prefix is itself a narration; a postfix is what a longer narration adds after it. Words are separated by spaces.
 The paper gives two readings that contradict each other and both lose narrations; the default here loses none.
 """
 
@@ -36,12 +36,12 @@ class Coding:
     """The code of a set of narrations; everything in alphabetical order."""
 
     pairs: tuple[Pair, ...]
-    """One for each narration that prefixes and postfixes can say."""
+    """One for each narration that prefixes and postfixes represent."""
     prefixes: tuple[str, ...]
     postfixes: dict[str, int]
     """With the number of narrations that each ends."""
     lost: tuple[str, ...] = ()
-    """Narrations that cannot be said, in the published readings."""
+    """Narrations that are not represented, in the published readings."""
 
 
 def encode(narrations: Iterable[str], options: CodingOptions | None = None) -> Coding:

@@ -56,7 +56,7 @@ class NarrationsHeader:
     """Of the vectors; 0 where there are none."""
     counts: Counts
     lost: int
-    """Narrations that the coding cannot say."""
+    """Narrations that the coding does not represent."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,7 +131,7 @@ def read_config(folder: Path, cls: type[T], kind: str) -> T:
         raise PolygraftError(f"{folder} is no {kind}: it has no {CONFIG}")
     content = read_json(folder / CONFIG)
     if content.get("kind") != kind:
-        raise PolygraftError(f"{folder} is no {kind}: its {CONFIG} says {content.get('kind')!r}")
+        raise PolygraftError(f"{folder} is no {kind}: its {CONFIG} has the kind {content.get('kind')!r}")
     if content.get("format") != FORMAT:
         raise PolygraftError(
             f"{folder} has format {content.get('format')!r}, but this version reads format {FORMAT}: build it again"
@@ -152,7 +152,7 @@ def load_table(folder: Path, counts: Counts, width: int, *, scenes: int) -> Tabl
         scenes: how many scenes its narrations may belong to.
 
     Raises:
-        PolygraftError: lines or vectors are missing, damaged, or of another number than ``counts`` says.
+        PolygraftError: lines or vectors are missing, damaged, or of another number than ``counts``.
     """
     lines = EntryFile(folder / LINES, counts)
     if lines.size <= _FEW_LINES:

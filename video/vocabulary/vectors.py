@@ -166,7 +166,7 @@ def _exact(rows: Tensor, directions: Tensor, added: Tensor | None) -> Exact:
 
 
 def _check_finite(products: Tensor, start: int) -> None:
-    """Look at one query's products alone: NaN and infinity in a row come through whatever the query."""
+    """Check one query's products alone: NaN and infinity in a row come through whatever the query."""
     bad = (~products[:1].isfinite()).nonzero()
     if len(bad):
         raise PolygraftError(

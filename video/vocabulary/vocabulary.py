@@ -1,4 +1,4 @@
-"""NarrationVocabulary: what can be said of a video, and the search for what comes closest to a query.
+"""NarrationVocabulary: the narrations that a video can get, and the search for those nearest to a query.
 
 Three levels, as in VLog (Section 3.2): scenes, prefixes, postfixes. VLog takes the best prefix and then the postfix
 that fits best after it; here whole narrations are searched, and a scene is a prior: no wrong first choice decides.
@@ -94,7 +94,7 @@ class NarrationVocabulary:
     text_encoder: FrozenPart | None
     """Name and digest of what made the vectors; None where there are none."""
     lost: int = 0
-    """Narrations that the coding could not say."""
+    """Narrations that the coding does not represent."""
     updates: tuple[Update, ...] = ()
     """What was added since, rolled-back ones included."""
     device: str = "cpu"
@@ -338,7 +338,7 @@ class NarrationVocabulary:
         return (prior or ScenePrior()).values(scene_queries, scenes)
 
     def _part(self, span: _Span, values: "Tensor | None") -> "tuple[Tensor, Bonus | None]":
-        """Return the vectors of a span, and what the scenes add to its rows if ``values`` says what each scene adds."""
+        """Return the vectors of a span, and what the scenes add to its rows where ``values`` holds what each scene adds."""
         from video.vocabulary.vectors import TableVectors
 
         table = TableVectors.of(self._tables[span.number], self.device)
