@@ -52,7 +52,7 @@ Users = Profile | Sequence[Context] | None
 
 
 class Captioner:
-    """Images become captions, in the voice of a user where the mapper knows users.
+    """Images become captions, in the style of a user where the mapper knows users.
 
     Args:
         encoder: The frozen image encoder.

@@ -95,7 +95,7 @@ class Speaker:
     watch: Watch = lambda batches, _: batches
 
     def captions(self, samples: Samples, users: Sequence[Context] | None, label: str) -> list[str]:
-        """Return a caption for each sample, in the voice of the user that is shown."""
+        """Return a caption for each sample, in the style of the user that is shown."""
         found: list[str] = []
         for rows in self._batches(samples, label):
             shown = None if users is None else users[rows.start : rows.stop]

@@ -37,7 +37,7 @@ class Captioned:
 
 @dataclass(frozen=True, kw_only=True)
 class UserSettings:
-    """In whose voice captions are made, and which of several are given."""
+    """Whose style captions are in, and which of several are given."""
 
     profile: Profile | None = None  # None: nobody's
     personal: float = 1.0  # how much so, see `Captioner.generate`
@@ -53,7 +53,7 @@ def caption_files(
     paths: Iterable[Path],
     decoding: Decoding,
     *,
-    voice: UserSettings = NOBODYS,
+    user: UserSettings = NOBODYS,
     batch_size: int = 32,
 ) -> Iterator[Captioned]:
     """Caption files in the order given, each batch as soon as it is done; one that cannot be read fails alone.
@@ -66,25 +66,25 @@ def caption_files(
         batch.append((path, opened))
         images += isinstance(opened, Tensor)
         if images == batch_size:
-            yield from _caption_batch(captioner, batch, decoding, voice)
+            yield from _caption_batch(captioner, batch, decoding, user)
             batch, images = [], 0
-    yield from _caption_batch(captioner, batch, decoding, voice)
+    yield from _caption_batch(captioner, batch, decoding, user)
 
 
 def _caption_batch(
-    captioner: Captioner, batch: list[tuple[Path, Opened]], decoding: Decoding, voice: UserSettings
+    captioner: Captioner, batch: list[tuple[Path, Opened]], decoding: Decoding, user: UserSettings
 ) -> Iterator[Captioned]:
     pixels = [opened for _, opened in batch if isinstance(opened, Tensor)]
     captions: Iterator[list[Generation]] = iter(())
     if pixels:
         features = captioner.encoder.encode_pixels(torch.stack(pixels), grid=captioner.config.features == "grid")
         users = None
-        if voice.profile is not None:
-            voters = VOTERS if voice.consensus else 0
-            users = captioner.contexts(voice.profile, features, neighbours=voice.neighbours, voters=voters)
-        made = captioner.generate(features, decoding, users=users, personal=voice.personal, batch_size=len(pixels))
-        if voice.consensus:
-            known = voice.profile.texts[-KNOWN:] if voice.profile else ()
+        if user.profile is not None:
+            voters = VOTERS if user.consensus else 0
+            users = captioner.contexts(user.profile, features, neighbours=user.neighbours, voters=voters)
+        made = captioner.generate(features, decoding, users=users, personal=user.personal, batch_size=len(pixels))
+        if user.consensus:
+            known = user.profile.texts[-KNOWN:] if user.profile else ()
             shown = users or [NOBODY] * len(made)
             made = [[_reranked(*row, known)] for row in zip(made, shown, strict=True)]
         captions = iter(made)

@@ -203,9 +203,9 @@ def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iter
     captioner = Captioner.from_pretrained(
         model, device=options.device, backbone=options.backbone or None, encoder=options.clip or None
     )
-    voice = _voice(options, captioner, past)
+    user = _user_settings(options, captioner, past)
     done = caption_files(
-        captioner, paths, drawn(options.consensus, options.decoding), voice=voice, batch_size=options.batch_size
+        captioner, paths, drawn(options.consensus, options.decoding), user=user, batch_size=options.batch_size
     )
     return progress(done, "caption", total)
 
@@ -219,8 +219,8 @@ def _past(options: Options) -> "Profile | list[Post] | None":
     return read_past(options.user, options.user_name, report=remark) if options.user else None
 
 
-def _voice(options: Options, captioner: "Captioner", past: "Profile | list[Post] | None") -> "UserSettings":
-    """Return whose voice it is, and which of several captions is given."""
+def _user_settings(options: Options, captioner: "Captioner", past: "Profile | list[Post] | None") -> "UserSettings":
+    """Return whose style captions are in, and which of several is given."""
     from multimodal.pipeline import UserSettings
 
     profile = None if past is None else _profile(options, captioner, past)
