@@ -243,7 +243,7 @@ def read_header(folder: str | Path) -> Header:
         raise PolygraftError(f"{folder} is no checkpoint: it has no {CONFIG}")
     content = read_json(folder / CONFIG)
     number = content.get("format")
-    if type(number) is not int:
+    if type(number) is not int:  # True is an int to isinstance
         raise PolygraftError(f"{folder} is no polygraft checkpoint: its {CONFIG} has no format number")
     if number != FORMAT:
         advice = "install a newer polygraft" if number > FORMAT else "train it again"

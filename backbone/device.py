@@ -24,7 +24,7 @@ def pick_device(name: str = "auto") -> torch.device:
         UsageError: ``name`` is no device, or this machine has none of that kind.
     """
     if name == "auto":
-        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # which torchrun sets
         if torch.cuda.is_available():
             return torch.device("cuda", local_rank)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -59,12 +59,19 @@ def main(options: Options) -> int:
     """Convert the weights and print what was read."""
     check_free(options.out)
     from backbone.gpt2 import Backbone
-    from multimodal.model.clipcap import load_state_dict, tuned_backbone
+    from multimodal.model.clipcap import Expected, load_state_dict, read_clipcap, tuned_backbone
 
     tensors = load_state_dict(options.weights)
     backbone = Backbone.from_pretrained(options.backbone, device="cpu", dtype="float32")
     try:
-        found = _read(options, tensors, backbone.width)
+        expected = Expected(
+            mapper=options.mapper,
+            prefix_length=options.prefix_length,
+            clip_length=options.clip_length,
+            text_width=backbone.width,
+            normalized=options.normalized,
+        )
+        found = read_clipcap(tensors, expected)
         tuned = tuned_backbone(backbone, found.language_model)
     except PolygraftError as error:
         raise PolygraftError(f"{options.weights}: {error}") from error
@@ -75,19 +82,6 @@ def main(options: Options) -> int:
     )
     _tell(options, captioner, kept=keep)
     return 0
-
-
-def _read(options: Options, tensors: dict[str, Any], text_width: int) -> "ClipCap":
-    from multimodal.model.clipcap import Expected, read_clipcap
-
-    expected = Expected(
-        mapper=options.mapper,
-        prefix_length=options.prefix_length,
-        clip_length=options.clip_length,
-        text_width=text_width,
-        normalized=options.normalized,
-    )
-    return read_clipcap(tensors, expected)
 
 
 def _keep(options: Options, found: "ClipCap", *, is_tuned: bool) -> bool:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import UsageError
+from backbone.io.files import read_data
 from scripts._app.cli import Json, emit, remark, run_file
 
 
@@ -53,12 +54,7 @@ def main(options: Options) -> int:
 
 
 def _read(path: Path) -> bytes:
-    if str(path) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PolygraftError(f"{path} cannot be read ({error.strerror}): give a JSONL file") from error
+    return sys.stdin.buffer.read() if str(path) == "-" else read_data(path)
 
 
 if __name__ == "__main__":

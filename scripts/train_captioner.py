@@ -89,12 +89,14 @@ def main(options: Options) -> int:
         return 0
     from backbone.device import pick_device
     from backbone.training.distributed import join_world
+    from multimodal.captioner import Captioner
 
     world = join_world(pick_device(options.device))
     report = remark if world.first else lambda _: None
     training, held = _posts(options, report)
     options = _decided(options, training, report)
-    captioner = _untrained(options)
+    models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
+    captioner = Captioner.build(*models, options.model)
     if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
         report(f"going on with the run in {options.out}")
     world.barrier()
@@ -149,13 +151,6 @@ def _decided(options: Options, training: "list[Post]", report: "Report") -> Opti
             f"context {options.context} does nothing for a captioner that knows no users: --preset default"
         )
     return replace(options, preset=preset, model=model)
-
-
-def _untrained(options: Options) -> "Captioner":
-    from multimodal.captioner import Captioner
-
-    models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
-    return Captioner.build(*models, options.model)
 
 
 def _train(

@@ -80,7 +80,7 @@ def beam_search(sequences: Sequences, decoding: Decoding) -> list[list[Found]]:
         _collect_ended(best, history, [results[row] for row in alive.tolist()], length, decoding, eos_id)
         if length == decoding.max_tokens:
             break
-        _, columns = best.totals.masked_fill(best.done, -inf).topk(beams)
+        _, columns = best.totals.masked_fill(best.done, -inf).topk(beams)  # the n best that go on
         rows = _unsettled(best, columns, [results[row] for row in alive.tolist()], length, decoding)
         if not len(rows):
             break

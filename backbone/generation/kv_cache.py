@@ -90,7 +90,7 @@ class Sequences:
     def __init__(self, model: LanguageModel, prefix: Tensor, mask: Tensor | None, *, cache: bool) -> None:
         self.model = model
         self.length = 0
-        self._mask = None if mask is None else mask[:, :0]
+        self._mask = None if mask is None else mask[:, :0]  # without padding none is kept: attention is quicker
         self._cache = model.new_cache() if cache else None
         self._past = prefix[:, :0]
         self._pending: Tensor | None = None

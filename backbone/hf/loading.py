@@ -167,6 +167,7 @@ def _local_folder(name: str) -> Path | None:
         return path
     if path.exists():
         raise PolygraftError(f"{name} is a file, but a model is a folder with config.json and *.safetensors")
+    # a name on the hub is NAME or OWNER/NAME
     if name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1 or not name.strip():
         raise PolygraftError(f"there is no model folder {name!r}: give a folder, a name on the hub, or `starter`")
     return None
@@ -317,6 +318,7 @@ def encode(tokenizer: Any, texts: Sequence[str], *, max_tokens: int, eos_id: int
         raise ValueError(f"max_tokens is {max_tokens}, allowed is at least 1")
     rows: list[list[int]] = []
     if texts:
+        # a special token's name in a text is plain text; long texts are cut below and are no reason to warn
         options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
         rows = tokenizer(list(texts), **options)["input_ids"]
     end = [] if eos_id is None else [eos_id]

@@ -159,7 +159,7 @@ def _on_body(folder: Path) -> StoredModel:
     except PolygraftError as error:
         raise PolygraftError(f"the vocabulary {folder} stands on another model's body, but {error}") from error
     digest = digest_of(base.model, base.tokenizer)
-    if digest != header.base_sha256:
+    if digest != header.base_sha256:  # it would load, and write nonsense
         raise PolygraftError(
             f"the vocabulary {folder} needs the body of {header.base!r} (SHA-256 {header.base_sha256[:12]}), but found "
             f"is another model of that name ({digest[:12]})"

@@ -74,6 +74,7 @@ def _resized(model: Any, size: int) -> Any:
     own = {id(tensor) for tensor in (model.get_input_embeddings().weight, output.weight, output.bias)}
     shared = [tensor for tensor in (*model.parameters(), *model.buffers()) if id(tensor) not in own]
     renewed = copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
+    # the rows are copied in afterwards, exactly as many as there are tokens
     renewed.resize_token_embeddings(size, pad_to_multiple_of=1, mean_resizing=False)
     return renewed
 

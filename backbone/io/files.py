@@ -69,6 +69,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
     When the block raises, ``target`` is as it was and nothing is left beside it.
     """
+    # with its ending: numpy adds one to a name that has none
     partial = target.with_name(f".{target.stem}{_MARK}{secrets.token_hex(4)}{target.suffix}")
     try:
         yield partial

@@ -126,7 +126,7 @@ def _decode(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
         return _to_rgb(_upright(image))
-    except MemoryError:
+    except MemoryError:  # no fault of the file
         raise
     except Exception as error:  # as above: struct, zlib, index and value errors all occur on damaged files
         raise _damaged(name, error) from None

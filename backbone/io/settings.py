@@ -77,7 +77,7 @@ def convert(place: str, value: Any, hint: Any) -> Any:
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        for option in inner:
+        for option in inner:  # the first that fits
             with suppress(PolygraftError):
                 return convert(place, value, option)
     elif origin is tuple and isinstance(value, list | tuple):

@@ -58,7 +58,7 @@ def join_world(device: torch.device) -> World:
     """Return this process's world, joining the process group that ``torchrun`` announces in the environment."""
     if not dist.is_initialized() and "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         if device.type == "cuda":
-            torch.cuda.set_device(device)
+            torch.cuda.set_device(device)  # first, or all processes of a machine would meet on its first GPU
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave_world)
     if dist.is_initialized():

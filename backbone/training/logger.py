@@ -81,8 +81,8 @@ class Reporter:
 
 
 def _open_log(path: Path, start: int) -> TextIO:
-    """Open the log for appending, without the lines that a resumed run will write again."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # a run that was killed may have logged steps that it did not save
     kept = [line for line in read_log(path) if line["step"] <= start] if start else []
     path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
     return path.open("a", encoding="utf-8")
