@@ -209,7 +209,7 @@ def shape(size: str) -> tuple[int, int, int]:
     """Return layers, width and heads of a size: a name of `SIZES`, or the three with commas between.
 
     Raises:
-        UsageError: it is neither, or the heads do not divide the width.
+        UsageError: It is neither, or the heads do not divide the width.
     """
     if size in SIZES:
         return SIZES[size]

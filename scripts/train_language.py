@@ -132,8 +132,8 @@ def _write_record(folder: Path, start: str, record: Mapping[str, Any]) -> None:
     """Write ``README.md`` and ``training.json``; the record of the transfer that the model began with is kept.
 
     Args:
-        folder: of the model.
-        start: the model that was trained on; empty: none.
+        folder: Of the model.
+        start: The model that was trained on; empty: none.
         record: ``options``, ``figures`` and ``body_sha256``.
     """
     if start and (Path(start) / TRANSFER).is_file():

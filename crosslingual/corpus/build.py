@@ -140,12 +140,12 @@ def run_jobs(work: Callable[..., None], jobs: Sequence[Job], workers: int) -> It
     The first error ends all of it: jobs that have not begun are left out.
 
     Args:
-        work: a function at the top of a module.
-        jobs: its arguments.
-        workers: processes; 1 is this one.
+        work: A function at the top of a module.
+        jobs: Its arguments.
+        workers: Processes; 1 is this one.
 
     Raises:
-        PolygraftError: a process was killed.
+        PolygraftError: A process was killed.
     """
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
@@ -189,15 +189,15 @@ def build_corpus(
     The corpus is the same, byte for byte, from any number of workers and after any number of kills.
 
     Args:
-        listed: the sources.
-        out: a folder that is new, empty, or an earlier build of the same sources with the same options.
-        options: what is dropped and held out.
-        workers: processes.
-        overwrite: throw away a corpus or a build with other settings that is in ``out``.
-        watch: sees every unit pass, with the number of units and what is being done, for a progress bar.
+        listed: The sources.
+        out: A folder that is new, empty, or an earlier build of the same sources with the same options.
+        options: What is dropped and held out.
+        workers: Processes.
+        overwrite: Throw away a corpus or a build with other settings that is in ``out``.
+        watch: Sees every unit pass, with the number of units and what is being done, for a progress bar.
 
     Raises:
-        PolygraftError: a source cannot be read, or ``out`` holds something else.
+        PolygraftError: A source cannot be read, or ``out`` holds something else.
     """
     units = plan_units(listed, options.unit_bytes)
     settings = _describe(listed, units, options)

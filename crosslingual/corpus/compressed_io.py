@@ -41,7 +41,7 @@ def read_through(path: Path, chunks: Iterable[Any]) -> Iterator[Any]:
     """Pass on what is read from ``path``.
 
     Raises:
-        PolygraftError: the file cannot be read, or is damaged or cut off.
+        PolygraftError: The file cannot be read, or is damaged or cut off.
     """
     try:
         yield from chunks
@@ -55,9 +55,9 @@ def read_lines(stream: IO[bytes], limit: int, start: int = 0) -> Iterator[tuple[
     """Yield (offset, size, line) of each line with its end; the line is None where it has more than ``limit`` bytes.
 
     Args:
-        stream: stands at the start of a line.
-        limit: bytes that are held at a time.
-        start: offset of the first line.
+        stream: Stands at the start of a line.
+        limit: Bytes that are held at a time.
+        start: Offset of the first line.
     """
     while line := stream.readline(limit + 2):
         size = len(line)
@@ -81,8 +81,8 @@ class LineWriter:
     Use as a context manager.
 
     Args:
-        path: the file to write.
-        keep: pack well, and not quickly: the file is more than a step of a build.
+        path: The file to write.
+        keep: Pack well, and not quickly: the file is more than a step of a build.
     """
 
     def __init__(self, path: Path, *, keep: bool = False) -> None:

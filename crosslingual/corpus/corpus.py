@@ -134,7 +134,7 @@ class Corpus:
         """Open the corpus in ``folder``.
 
         Raises:
-            PolygraftError: it is no corpus, its manifest was changed, or a shard is missing or of another size.
+            PolygraftError: It is no corpus, its manifest was changed, or a shard is missing or of another size.
         """
         digest, records = read_manifest(folder)
         for record in records.values():
@@ -153,13 +153,13 @@ class Corpus:
         """Yield the documents of a language, always in the same order.
 
         Args:
-            language: one of `languages`.
+            language: One of `languages`.
             split: train or heldout.
-            rehydrate: repeat a document that stands for several by the size of its cluster (FineWeb-2), at once.
-            shard: only the documents of this shard, of `count_shards`.
+            rehydrate: Repeat a document that stands for several by the size of its cluster (FineWeb-2), at once.
+            shard: Only the documents of this shard, of `count_shards`.
 
         Raises:
-            PolygraftError: there is no such language, or a shard is damaged.
+            PolygraftError: There is no such language, or a shard is damaged.
         """
         for item in self._lines(language, split, shard):
             for _ in range(copies(item["cluster_size"]) if rehydrate else 1):

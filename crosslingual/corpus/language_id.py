@@ -20,7 +20,7 @@ class Identifier:
     """A classifier of languages.
 
     Args:
-        path: a ``.bin`` or ``.ftz`` file that ``fasttext supervised`` has written, with labels such as ``__label__sw``.
+        path: A ``.bin`` or ``.ftz`` file that ``fasttext supervised`` has written, with labels such as ``__label__sw``.
 
     Raises:
         PolygraftError: fasttext is not installed, or the file is no such model.
@@ -41,8 +41,8 @@ class Identifier:
         """Return how sure the classifier is that each text is of a language, from 0 to 1.
 
         Args:
-            texts: any; lines are joined, and of long ones the beginning counts.
-            label: of the language, without ``__label__``.
+            texts: Any; lines are joined, and of long ones the beginning counts.
+            label: Of the language, without ``__label__``.
         """
         return np.array([self._share(" ".join(text[:_LONGEST].split()), label) for text in texts])
 
@@ -63,7 +63,7 @@ def check_identifier(path: Path, label: str) -> None:
     """See that a file is a classifier that knows a label, in a process that it may break: the reader trusts its files.
 
     Raises:
-        PolygraftError: it is not there, no classifier, or does not know the label.
+        PolygraftError: It is not there, no classifier, or does not know the label.
     """
     if not path.is_file():
         raise PolygraftError(f"the identifier {path} is not there: give a model of fastText's, such as lid.176.bin")

@@ -31,8 +31,8 @@ def signatures(texts: Sequence[str], word_characters: int) -> Array:
     Case and punctuation do not count.
 
     Args:
-        texts: at least one.
-        word_characters: of `Writing`: characters that count as a word where no spaces stand between words.
+        texts: At least one.
+        word_characters: Of `Writing`: characters that count as a word where no spaces stand between words.
 
     Raises:
         PolygraftError: rensa is not installed.
@@ -68,7 +68,7 @@ def clusters(signed: Array, similarity: float) -> Array:
 
     Args:
         signed: (n, 112) of `signatures`, in memory or mapped.
-        similarity: share of equal numbers from which two texts that have met are nearly equal.
+        similarity: Share of equal numbers from which two texts that have met are nearly equal.
     """
     count = len(signed)
     found = [_band_pairs(signed, band, similarity) for band in range(BANDS)]

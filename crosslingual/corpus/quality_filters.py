@@ -29,33 +29,19 @@ class Rules:
     min_script: float = 0.5
     """Least share of the letters that are of these scripts; where no spaces stand between words, of the words."""
     min_words: int = 50
-    """Least words."""
     max_words: int = 100_000
-    """Most words."""
-    min_word_length: float = 3.0
-    """Least mean number of characters of a word."""
-    max_word_length: float = 10.0
-    """Greatest mean number of characters of a word."""
-    max_symbols: float = 0.1
-    """Most hash signs and ellipses for each word."""
-    max_bullet_lines: float = 0.9
-    """Greatest share of lines that begin with a bullet."""
-    max_ellipsis_lines: float = 0.3
-    """Greatest share of lines that end with an ellipsis."""
-    min_letter_words: float = 0.8
-    """Least share of words that hold a letter."""
-    stop_words: tuple[str, ...] = ()
-    """Frequent words of the language, in lower case; none: not looked for."""
-    min_stop_words: int = 2
-    """How many of them a text must hold."""
-    min_ended_lines: float = 0.12
-    """Least share of lines that end like a sentence; not asked of Thai, Lao and Khmer."""
-    max_newlines: float = 0.3
-    """Most line ends for each word."""
-    max_repeated_lines: float = 0.3
-    """Greatest share of lines that repeat an earlier one."""
-    max_repeated_line_characters: float = 0.1
-    """Greatest share of characters in such lines."""
+    min_word_length: float = 3.0  # least mean number of characters of a word
+    max_word_length: float = 10.0  # greatest mean number of characters of a word
+    max_symbols: float = 0.1  # most hash signs and ellipses for each word
+    max_bullet_lines: float = 0.9  # greatest share of lines that begin with a bullet
+    max_ellipsis_lines: float = 0.3  # greatest share of lines that end with an ellipsis
+    min_letter_words: float = 0.8  # least share of words that hold a letter
+    stop_words: tuple[str, ...] = ()  # frequent words of the language, in lower case; none: not looked for
+    min_stop_words: int = 2  # how many of them a text must hold
+    min_ended_lines: float = 0.12  # least share of lines that end like a sentence; not asked of Thai, Lao and Khmer
+    max_newlines: float = 0.3  # most line ends for each word
+    max_repeated_lines: float = 0.3  # greatest share of lines that repeat an earlier one
+    max_repeated_line_characters: float = 0.1  # greatest share of characters in such lines
     max_top_ngrams: tuple[float, ...] = (0.20, 0.18, 0.16)
     """Greatest share of characters in the most frequent run of 2, 3 and 4 words."""
     max_repeated_ngrams: tuple[float, ...] = (0.15, 0.14, 0.13, 0.12, 0.11, 0.10)
@@ -63,10 +49,8 @@ class Rules:
     identifier: str = ""
     """A classifier of languages, as fastText writes them (lid.176.bin, GlotLID), from the folder of the list; none:
     only scripts are looked at."""
-    label: str = ""
-    """What the classifier calls the language, without __label__; none: the first part of its code."""
-    min_language: float = 0.65
-    """Least share that the classifier gives to the language."""
+    label: str = ""  # what the classifier calls the language, without __label__; none: the first part of its code
+    min_language: float = 0.65  # least share that the classifier gives to the language
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -103,9 +87,9 @@ def judge_texts(texts: Sequence[str], writing: Writing, rules: Rules) -> list[st
     """Return for each text the name of the first rule that it breaks, empty where it breaks none.
 
     Args:
-        texts: of the same language, at least one.
-        writing: how the language is written.
-        rules: thresholds.
+        texts: Of the same language, at least one.
+        writing: How the language is written.
+        rules: Thresholds.
     """
     judge = _Judge(writing, rules)
     measures = measure(texts, by_character=writing.word_characters > 0)

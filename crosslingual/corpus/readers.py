@@ -45,11 +45,11 @@ def plan_units(listed: SourceList, unit_bytes: int) -> list[Unit]:
     """Return the units of all sources, in their order.
 
     Args:
-        listed: the sources.
-        unit_bytes: a file of lines is cut into pieces of so many bytes; smaller files are taken together.
+        listed: The sources.
+        unit_bytes: A file of lines is cut into pieces of so many bytes; smaller files are taken together.
 
     Raises:
-        PolygraftError: a source has no file, or two sources have one file.
+        PolygraftError: A source has no file, or two sources have one file.
     """
     units: list[Unit] = []
     owners: dict[Path, str] = {}
@@ -119,11 +119,11 @@ def read_documents(unit: Unit, limit: int) -> Iterator[FoundText]:
     """Yield the documents of a unit.
 
     Args:
-        unit: the pieces to read.
-        limit: bytes of the longest document that is read.
+        unit: The pieces to read.
+        limit: Bytes of the longest document that is read.
 
     Raises:
-        PolygraftError: a file cannot be read, or is damaged or cut off.
+        PolygraftError: A file cannot be read, or is damaged or cut off.
     """
     for piece in unit.pieces:
         if unit.source.dataset:

@@ -28,7 +28,7 @@ def preset_rules(name: object, language: str) -> dict[str, Any]:
     words of Korean are left out, since they are particles that no space parts from their nouns.
 
     Raises:
-        PolygraftError: there is no such preset, or it says nothing of the language.
+        PolygraftError: There is no such preset, or it says nothing of the language.
     """
     if name not in get_args(PresetName):
         raise PolygraftError(f"preset is {name!r}, but must be one of {', '.join(get_args(PresetName))}")
@@ -59,28 +59,17 @@ _WIDE = re.compile(r"utf[-_]?(16|32)", re.IGNORECASE)
 class Source:
     """Text of one language under one licence."""
 
-    name: str
-    """What its documents are known by: letters, digits, dots and dashes."""
-    language: str
-    """Language of the text as a code: sw, pt-BR."""
-    licence: str
-    """Licence of the text, as it stands in the manifest."""
-    path: str = ""
-    """A file or a glob (** for any folders), from the folder of the list."""
-    dataset: str = ""
-    """Instead of a path: a data set of the hub or a folder that `datasets` loads, streamed."""
-    config: str = ""
-    """Configuration of the data set."""
-    split: str = "train"
-    """Split of the data set."""
-    format: str = ""
-    """txt, jsonl, parquet or wikiextractor; guessed by the ending."""
-    documents: str = "file"
-    """What is a document of a txt file: the file, a line, or a paragraph between blank lines."""
-    text: str = "text"
-    """Field of the text in JSON lines, parquet and data sets."""
-    encoding: str = "utf-8"
-    """Encoding of txt, JSON lines and wikiextractor."""
+    name: str  # what its documents are known by: letters, digits, dots and dashes
+    language: str  # language of the text as a code: sw, pt-BR
+    licence: str  # licence of the text, as it stands in the manifest
+    path: str = ""  # A file or a glob (** for any folders), from the folder of the list
+    dataset: str = ""  # instead of a path: a data set of the hub or a folder that `datasets` loads, streamed
+    config: str = ""  # configuration of the data set
+    split: str = "train"  # split of the data set
+    format: str = ""  # txt, jsonl, parquet or wikiextractor; guessed by the ending
+    documents: str = "file"  # what is a document of a txt file: the file, a line, or a paragraph between blank lines
+    text: str = "text"  # field of the text in JSON lines, parquet and data sets
+    encoding: str = "utf-8"  # encoding of txt, JSON lines and wikiextractor
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -114,7 +103,7 @@ class Source:
         """Return the format of a file of this source.
 
         Raises:
-            PolygraftError: the ending tells none and the source names none.
+            PolygraftError: The ending tells none and the source names none.
         """
         ending = Path(path.stem).suffix if path.suffix.lower() in PACKED else path.suffix
         found = self.format or _ENDINGS.get(ending.lower(), "")
@@ -137,7 +126,7 @@ class SourceList:
         """Return the files of a source in alphabetical order, each with its name within the source.
 
         Raises:
-            PolygraftError: there is none, or the path is a folder.
+            PolygraftError: There is none, or the path is a folder.
         """
         base, pattern = _split_pattern(self.folder / source.path)
         found = sorted(base.glob(pattern))
@@ -161,7 +150,7 @@ def read_sources(path: Path) -> SourceList:
     Among these ``preset`` may name published ones, see `preset_rules`; those that stand beside it go before them.
 
     Raises:
-        PolygraftError: the file cannot be read, or a key or value in it is wrong.
+        PolygraftError: The file cannot be read, or a key or value in it is wrong.
     """
     table = read_toml(path)
     try:

@@ -63,7 +63,7 @@ def letters(counts: Array, scripts: Sequence[str] = ()) -> Array:
 
     Args:
         counts: (texts, kinds) of `count_kinds`.
-        scripts: such as LATIN or CJK; none: all.
+        scripts: Such as LATIN or CJK; none: all.
     """
     known = _table()[1]
     chosen = counts[:, [known[script] for script in scripts]] if scripts else counts[:, MARK + 1 :]

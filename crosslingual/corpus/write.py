@@ -42,9 +42,9 @@ def write_unit(unit: Unit, part: Path, folder: Path) -> None:
     The texts of the part are deleted then, so that the disk does not hold them a third time.
 
     Args:
-        unit: the unit that ``part`` was made of.
-        part: its texts and drops, and what was decided.
-        folder: the shards of each unit go to a folder of its name.
+        unit: The unit that ``part`` was made of.
+        part: Its texts and drops, and what was decided.
+        folder: The shards of each unit go to a folder of its name.
     """
     target = folder / unit.name
     if target.exists():

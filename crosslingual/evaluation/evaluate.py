@@ -47,9 +47,9 @@ def figures_of(outcomes: Sequence[Outcome], *, seed: int, labelling: bool) -> li
     """Return the figures of each language and kind, in the order in which these come up.
 
     Args:
-        outcomes: of all items; at least one.
-        seed: of the intervals.
-        labelling: whether they are sentences.
+        outcomes: Of all items; at least one.
+        seed: Of the intervals.
+        labelling: Whether they are sentences.
     """
     groups: dict[Hashable, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
@@ -114,16 +114,16 @@ def evaluate_choices(
     """Choose a candidate for each item.
 
     Args:
-        backbone: the model.
-        items: at least one.
-        options: shots, score, and where the texts start.
-        context: tokens of a text at most.
-        examples: where shots are drawn from.
-        batch_size: candidates at once.
-        watch: passes batches on, with a progress bar.
+        backbone: The model.
+        items: At least one.
+        options: Shots, score, and where the texts start.
+        context: Tokens of a text at most.
+        examples: Where shots are drawn from.
+        batch_size: Candidates at once.
+        watch: Passes batches on, with a progress bar.
 
     Raises:
-        PolygraftError: there are too few examples, or a candidate does not fit.
+        PolygraftError: There are too few examples, or a candidate does not fit.
     """
     scorer = Scorer(
         backbone, _encoder_for(backbone, context=context, published=options.published), batch_size=batch_size
@@ -155,16 +155,16 @@ def evaluate_labelling(
     """Tag each word of sentences, greedily from left to right.
 
     Args:
-        backbone: the model.
-        sentences: at least one.
-        task: which tags, and how sentences are written.
-        options: shots, score, and the writing.
-        context: tokens of a text at most.
-        examples: where shots are drawn from.
-        watch: passes sentences on, with a progress bar.
+        backbone: The model.
+        sentences: At least one.
+        task: Which tags, and how sentences are written.
+        options: Shots, score, and the writing.
+        context: Tokens of a text at most.
+        examples: Where shots are drawn from.
+        watch: Passes sentences on, with a progress bar.
 
     Raises:
-        PolygraftError: there are too few examples, or fewer than two tags.
+        PolygraftError: There are too few examples, or fewer than two tags.
     """
     tags = tag_set(task, [*sentences, *examples])
     layout = layout_of(task, published=options.published)

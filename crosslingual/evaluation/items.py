@@ -74,13 +74,13 @@ def read_rows(path: Path, shape: str, language: str, make: Callable[[ItemRow], T
     """Return what ``make`` makes of each row of a JSONL file.
 
     Args:
-        path: the file; ``-`` is standard input.
-        shape: what a line looks like, for messages.
-        language: of rows that name none.
-        make: row to item or sentence.
+        path: The file; ``-`` is standard input.
+        shape: What a line looks like, for messages.
+        language: Of rows that name none.
+        make: Row to item or sentence.
 
     Raises:
-        PolygraftError: the file cannot be read or has no row, or a row is not as it should be.
+        PolygraftError: The file cannot be read or has no row, or a row is not as it should be.
     """
     source = "standard input" if str(path) == "-" else str(path)
     try:
@@ -146,9 +146,9 @@ class Shots(Generic[E]):
     the examples are in another language than the item.
 
     Args:
-        examples: the pool; it may hold the items themselves.
-        count: examples before each item.
-        seed: what is drawn for an item depends on it and on the item's number alone.
+        examples: The pool; it may hold the items themselves.
+        count: Examples before each item.
+        seed: What is drawn for an item depends on it and on the item's number alone.
     """
 
     def __init__(self, examples: Sequence[E], count: int, seed: int) -> None:
@@ -164,11 +164,11 @@ class Shots(Generic[E]):
         """Return the examples for an item.
 
         Args:
-            number: of the item in its file.
-            item: which no example is a copy of.
+            number: Of the item in its file.
+            item: Which no example is a copy of.
 
         Raises:
-            PolygraftError: the pool is too small.
+            PolygraftError: The pool is too small.
         """
         pool = self._of_language.get(item.language) or self._all
         wanted = min(self.count + self._copies[item.identity], len(pool))

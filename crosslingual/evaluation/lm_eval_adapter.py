@@ -24,9 +24,9 @@ def harness_model(backbone: Backbone, *, context: int = 0, batch_size: int = 16)
     """Return the backbone as an ``lm_eval.api.model.LM``, to be given to ``lm_eval.simple_evaluate(model=...)``.
 
     Args:
-        backbone: the model.
-        context: tokens of a text at most; 0: as many as the model takes, 1,024 at most.
-        batch_size: texts at once.
+        backbone: The model.
+        context: Tokens of a text at most; 0: as many as the model takes, 1,024 at most.
+        batch_size: Texts at once.
 
     Raises:
         PolygraftError: lm-eval is not installed.
@@ -63,10 +63,10 @@ def continuation_scores(
     """Return how likely each continuation is after its context; an empty one is the start of a text.
 
     Args:
-        backbone: the model.
-        pairs: context and continuation, each.
-        context: tokens at most; more are cut from the left.
-        batch_size: continuations at once.
+        backbone: The model.
+        pairs: Context and continuation, each.
+        context: Tokens at most; more are cut from the left.
+        batch_size: Continuations at once.
     """
     groups: dict[str, list[str]] = {}
     for before, continuation in pairs:
@@ -101,10 +101,10 @@ def continued(backbone: Backbone, prompt: str, settings: Mapping[str, Any], cont
     """Return what the model writes after a prompt, up to the first of the texts that it is to stop at.
 
     Args:
-        backbone: the model.
-        prompt: cut from the left where it leaves no room; half of the context is its own.
-        settings: of the harness: ``until``, ``max_gen_toks``, ``do_sample``, ``temperature``, ``top_k``, ``top_p``.
-        context: tokens at most, prompt and text together.
+        backbone: The model.
+        prompt: Cut from the left where it leaves no room; half of the context is its own.
+        settings: Of the harness: ``until``, ``max_gen_toks``, ``do_sample``, ``temperature``, ``top_k``, ``top_p``.
+        context: Tokens at most, prompt and text together.
     """
     until = settings.get("until") or []
     stops = [until] if isinstance(until, str) else list(until)

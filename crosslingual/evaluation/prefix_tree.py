@@ -30,11 +30,11 @@ class Encoder:
     first from those of one of the texts.
 
     Args:
-        tokenizer: of the model.
-        context: tokens of a sequence at most.
-        start: the token before each text; None: none, and the first token of a text is not predicted, as in mGPT.
-        fallback: stands before a text only where without it there would be no token at all.
-        specials: whether names of special tokens within texts are these tokens, as in mGPT; else they are characters.
+        tokenizer: Of the model.
+        context: Tokens of a sequence at most.
+        start: The token before each text; None: none, and the first token of a text is not predicted, as in mGPT.
+        fallback: Stands before a text only where without it there would be no token at all.
+        specials: Whether names of special tokens within texts are these tokens, as in mGPT; else they are characters.
     """
 
     def __init__(

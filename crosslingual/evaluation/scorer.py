@@ -71,8 +71,8 @@ def tail_scores(
     The first token of each needs no pass of the model, and what predicts nothing is not fed.
 
     Args:
-        backbone: the model.
-        computed: what they follow.
+        backbone: The model.
+        computed: What they follow.
         owners: (n,) which sequence each follows.
         tails: (n,) tokens of each; at least one.
     """
@@ -143,7 +143,7 @@ def chosen(scores: Sequence[CandidateScore], score: Score) -> int:
     """Return which candidate is the most likely; of equals the first.
 
     Raises:
-        PolygraftError: a probability is no number.
+        PolygraftError: A probability is no number.
     """
     values = [candidate.by(score) for candidate in scores]
     if any(math.isnan(value) for value in values):
@@ -155,9 +155,9 @@ class Scorer:
     """Scores candidates after prompts.
 
     Args:
-        backbone: the model.
-        encoder: prompts and candidates to tokens.
-        batch_size: candidates read at once; the scores do not depend on it.
+        backbone: The model.
+        encoder: Prompts and candidates to tokens.
+        batch_size: Candidates read at once; the scores do not depend on it.
     """
 
     def __init__(self, backbone: Backbone, encoder: Encoder, *, batch_size: int = 16) -> None:
@@ -172,8 +172,8 @@ class Scorer:
         """Return the score of each candidate of each question.
 
         Args:
-            questions: a prompt and candidates, each.
-            watch: passes batches on, with a progress bar.
+            questions: A prompt and candidates, each.
+            watch: Passes batches on, with a progress bar.
         """
         encoded = [self._encoder(prompt, candidates) for prompt, candidates in questions]
         for branches in encoded:

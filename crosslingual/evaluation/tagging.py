@@ -69,11 +69,11 @@ def read_sentences(path: Path, *, language: str) -> list[Sentence]:
     """Return the sentences of a JSONL file with ``tokens`` and ``tags``.
 
     Args:
-        path: the file; ``-`` is standard input.
-        language: of rows that name none.
+        path: The file; ``-`` is standard input.
+        language: Of rows that name none.
 
     Raises:
-        PolygraftError: the file or a row is not as it should be.
+        PolygraftError: The file or a row is not as it should be.
     """
     return read_rows(path, _SHAPE, language, _sentence)
 
@@ -82,7 +82,7 @@ def tag_set(task: Literal["pos", "ner"], sentences: Sequence[Sentence]) -> tuple
     """Return the tags to choose from, in order: for parts of speech the universal ones, if the sentences have no other.
 
     Raises:
-        PolygraftError: there is only one tag.
+        PolygraftError: There is only one tag.
     """
     found = {tag for sentence in sentences for tag in sentence.tags}
     if task == "pos" and found <= set(UNIVERSAL):
@@ -103,10 +103,10 @@ class Tagger:
     """Tags words greedily from left to right, as mGPT's evaluation does: each tag is chosen among all, and stays.
 
     Args:
-        backbone: the model.
-        encoder: texts to tokens.
-        tags: to choose from.
-        score: what tags are compared by; only what follows their common beginning counts.
+        backbone: The model.
+        encoder: Texts to tokens.
+        tags: To choose from.
+        score: What tags are compared by; only what follows their common beginning counts.
     """
 
     def __init__(self, backbone: Backbone, encoder: Encoder, tags: Sequence[str], score: Score) -> None:
@@ -122,8 +122,8 @@ class Tagger:
         """Return a tag for each word.
 
         Args:
-            opening: what stands before the words, examples included.
-            words: of the sentence.
+            opening: What stands before the words, examples included.
+            words: Of the sentence.
         """
         found: list[str] = []
         text = opening

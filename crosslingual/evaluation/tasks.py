@@ -29,13 +29,13 @@ def read_items(task: str, path: Path, *, language: str, published: bool) -> list
     """Return the items of a file.
 
     Args:
-        task: a name of `TASKS`.
+        task: A name of `TASKS`.
         path: JSONL; ``-`` is standard input.
-        language: of rows that name none.
-        published: the wording of mGPT's evaluation, not the corrected one.
+        language: Of rows that name none.
+        published: The wording of mGPT's evaluation, not the corrected one.
 
     Raises:
-        PolygraftError: the file or a row is not as it should be, or there is no wording in a row's language.
+        PolygraftError: The file or a row is not as it should be, or there is no wording in a row's language.
     """
     shape, render = TASKS[task]
     return read_rows(path, shape, language, lambda row: render(row, published))

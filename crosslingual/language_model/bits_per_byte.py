@@ -101,16 +101,16 @@ def score_text(
     predicted counts.
 
     Args:
-        model: any causal model of transformers.
-        tokenizer: its tokenizer, with an end-of-text token.
-        documents: texts; at least one.
-        context: tokens fed at once.
+        model: Any causal model of transformers.
+        tokenizer: Its tokenizer, with an end-of-text token.
+        documents: Texts; at least one.
+        context: Tokens fed at once.
         stride: 1 to ``context``; 0: ``context``, windows that do not overlap.
-        batch_size: windows at once; the figures do not depend on it.
-        watch: passes batches of windows on, with a progress bar.
+        batch_size: Windows at once; the figures do not depend on it.
+        watch: Passes batches of windows on, with a progress bar.
 
     Raises:
-        PolygraftError: there is no document, or the stride does not fit.
+        PolygraftError: There is no document, or the stride does not fit.
     """
     stride = stride or context
     if not documents:

@@ -31,7 +31,7 @@ def pack_pieces(starts: Array, lengths: Array, room: int) -> list[list[Piece]]:
     Args:
         starts: (documents,) the first token of each.
         lengths: (documents,) its tokens.
-        room: tokens in a row.
+        room: Tokens in a row.
     """
     rows, rests = _cut(starts.tolist(), lengths.tolist(), room)
     packed = _best_fit(rests, room)
@@ -118,9 +118,9 @@ class PackedDocuments:
     """The documents of a language in rows without padding; every token is predicted once. Satisfies `Batches`.
 
     Args:
-        shards: the tokens.
-        language: one of its languages.
-        context: tokens predicted in each row.
+        shards: The tokens.
+        language: One of its languages.
+        context: Tokens predicted in each row.
     """
 
     def __init__(self, shards: TokenShards, language: str, context: int) -> None:
@@ -173,9 +173,9 @@ class MixedDocuments:
     One epoch is the whole plan: a language of 2.5 passes has every row twice, and half of its rows once more.
 
     Args:
-        languages: the rows of each language, of one context.
-        portions: of `plan_mixture`, for the same languages.
-        seed: chooses the rows of the last pass.
+        languages: The rows of each language, of one context.
+        portions: Of `plan_mixture`, for the same languages.
+        seed: Chooses the rows of the last pass.
     """
 
     def __init__(self, languages: Mapping[str, PackedDocuments], portions: Mapping[str, Portion], seed: int) -> None:
@@ -228,16 +228,16 @@ def mix_languages(
     A language without text has no part.
 
     Args:
-        shards: the text.
-        context: tokens in a row.
-        budget: tokens; where all languages are read as often as may be, the stream is shorter.
-        options: by what rule languages share the stream.
-        sizes: bytes of each language, where the rule counts anything but tokens.
-        weights: of the rule ``weights``.
-        seed: chooses what is read once more than the rest.
+        shards: The text.
+        context: Tokens in a row.
+        budget: Tokens; where all languages are read as often as may be, the stream is shorter.
+        options: By what rule languages share the stream.
+        sizes: Bytes of each language, where the rule counts anything but tokens.
+        weights: Of the rule ``weights``.
+        seed: Chooses what is read once more than the rest.
 
     Raises:
-        PolygraftError: see `crosslingual.language_model.mixture.plan_tokens`.
+        PolygraftError: See `crosslingual.language_model.mixture.plan_tokens`.
     """
     tokens = count_tokens(shards)
     portions = plan_tokens(tokens, sizes or {}, budget, options, weights=weights)

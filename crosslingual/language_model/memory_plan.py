@@ -16,24 +16,6 @@ _FLOAT = 4  # bytes: weights, gradients and optimiser state are float32
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryNeed:
-    """Bytes on each device at the height of a step."""
-
-    weights: float
-    """And, where they are sharded, those of two layers and of what stands outside the layers, gathered for use."""
-    gradients: float  # and, in whole copies, the buckets in which they are exchanged
-    optimizer: float  # state of the optimisers, and the moving average
-    activations: float
-    """What a micro-batch keeps for its backward pass, lower-precision copies of the weights among it, and the gradient
-    of its logits."""
-
-    @property
-    def total(self) -> float:
-        """Of all four."""
-        return self.weights + self.gradients + self.optimizer + self.activations
-
-
-@dataclass(frozen=True, kw_only=True)
 class Sizes:
     """Figures of a model and of what its training keeps, independent of the number of devices."""
 
@@ -49,12 +31,12 @@ def measure_sizes(build: Callable[[], Any], rows: int, context: int, *, mixed: b
     """Return the figures of a model that is never made.
 
     Args:
-        build: makes a causal model of transformers, with gradients for what is trained; called where tensors have no
+        build: Makes a causal model of transformers, with gradients for what is trained; called where tensors have no
             content.
-        rows: of a micro-batch.
-        context: tokens of a row.
-        mixed: whether products are made in bfloat16.
-        checkpointing: whether layers are made twice instead of kept.
+        rows: Of a micro-batch.
+        context: Tokens of a row.
+        mixed: Whether products are made in bfloat16.
+        checkpointing: Whether layers are made twice instead of kept.
     """
     with FakeTensorMode():
         model = build()
@@ -72,23 +54,28 @@ def measure_sizes(build: Callable[[], Any], rows: int, context: int, *, mixed: b
         )
 
 
-def plan_memory(sizes: Sizes, config: TrainConfig, devices: int) -> MemoryNeed:
-    """Return the bytes on each of ``devices`` devices, for whole copies or shards as ``config.parallel`` says."""
+def plan_memory(sizes: Sizes, config: TrainConfig, devices: int) -> dict[str, float]:
+    """Return the bytes on each of ``devices`` devices at the height of a step, by purpose and in ``total``.
+
+    For whole copies or shards, as ``config.parallel`` says. Among the activations are lower-precision copies of the
+    weights, and the gradient of the logits.
+    """
     sharded = devices > 1 and config.parallel == "fsdp"
     shards = devices if sharded else 1
     # gathered for use, and their gradients before they are scattered
     whole_weights = sizes.outside + 2 * sizes.block if sharded else 0
     whole_gradients = sizes.outside + sizes.block if sharded else 0
-    buckets = sizes.trained if devices > 1 and not sharded else 0
+    buckets = sizes.trained if devices > 1 and not sharded else 0  # in which whole copies exchange gradients
     # AdamW keeps two figures a weight, Muon one
     state = 2 * sizes.trained - (sizes.hidden if config.optimizer == "muon" else 0)
     state += sizes.trained if config.ema else 0
-    return MemoryNeed(
-        weights=_FLOAT * (sizes.parameters / shards + whole_weights),
-        gradients=_FLOAT * (sizes.trained / shards + buckets + whole_gradients),
-        optimizer=_FLOAT * state / shards,
-        activations=sizes.activations,
-    )
+    need = {
+        "weights": _FLOAT * (sizes.parameters / shards + whole_weights),
+        "gradients": _FLOAT * (sizes.trained / shards + buckets + whole_gradients),
+        "optimizer": _FLOAT * state / shards,
+        "activations": sizes.activations,
+    }
+    return need | {"total": sum(need.values())}
 
 
 def _kept(model: Any, rows: int, context: int, *, mixed: bool, checkpointing: bool) -> float:

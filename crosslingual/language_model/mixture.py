@@ -35,15 +35,15 @@ def plan_mixture(
     """Return what is read of each language of a stream of ``budget``.
 
     Args:
-        sizes: bytes of each language.
-        budget: bytes of the stream; where all languages are read as often as may be, it becomes shorter.
-        options: the rule.
-        weights: of ``weights``, one for each language; their sum does not matter.
-        premiums: bytes that say what one English byte says, by language (1 where none is given): sizes, budget and
+        sizes: Bytes of each language.
+        budget: Bytes of the stream; where all languages are read as often as may be, it becomes shorter.
+        options: The rule.
+        weights: Of ``weights``, one for each language; their sum does not matter.
+        premiums: Bytes that say what one English byte says, by language (1 where none is given): sizes, budget and
             amounts then count English bytes of the same content.
 
     Raises:
-        PolygraftError: a language is empty, or weights or premiums do not fit the languages.
+        PolygraftError: A language is empty, or weights or premiums do not fit the languages.
     """
     if not sizes or budget <= 0:
         raise PolygraftError("a mixture needs at least one language and a budget above 0")
@@ -72,14 +72,14 @@ def plan_tokens(
     """Return what is read of each language of a stream of ``budget`` tokens, as `plan_mixture` does.
 
     Args:
-        tokens: of each language; shares and amounts count them.
-        sizes: bytes of each language, which `MixtureOptions.count` may ask to share by.
-        budget: tokens of the stream.
-        options: the rule, and what it counts.
-        weights: see `plan_mixture`.
+        tokens: Of each language; shares and amounts count them.
+        sizes: Bytes of each language, which `MixtureOptions.count` may ask to share by.
+        budget: Tokens of the stream.
+        options: The rule, and what it counts.
+        weights: See `plan_mixture`.
 
     Raises:
-        PolygraftError: see `plan_mixture`.
+        PolygraftError: See `plan_mixture`.
     """
     if options.count == "tokens":
         return plan_mixture(tokens, budget, options, weights=weights)

@@ -26,8 +26,8 @@ class LanguageObjective(nn.Module):
 
     Args:
         model: ``model(ids).logits`` of shape (B, T, V).
-        context: tokens in a row, for the share of the device's speed; 0: it is not reported.
-        attention: where positions look; dense where none is given.
+        context: Tokens in a row, for the share of the device's speed; 0: it is not reported.
+        attention: Where positions look; dense where none is given.
     """
 
     def __init__(self, model: nn.Module, *, context: int = 0, attention: SparseAttention | None = None) -> None:
@@ -61,8 +61,8 @@ def training_work(model: Any, context: int) -> Work:
     what is below it still needs gradients. Attention is counted dense whatever the mask, as it is computed.
 
     Args:
-        model: any causal model of transformers.
-        context: tokens that are attended to.
+        model: Any causal model of transformers.
+        context: Tokens that are attended to.
     """
     config = model.config
     heads = int(config.num_attention_heads)
@@ -89,9 +89,9 @@ class LowRankObjective(nn.Module):
     """Another objective, with low-rank changes in the place of the body's matrices; the embeddings are trained as well.
 
     Args:
-        base: the objective; what of its model requires gradients is trained in place.
-        backbone: its model.
-        rank: of the changes.
+        base: The objective; what of its model requires gradients is trained in place.
+        backbone: Its model.
+        rank: Of the changes.
     """
 
     def __init__(self, base: LanguageObjective, backbone: Backbone, rank: int) -> None:
@@ -144,10 +144,10 @@ class DocumentObjective(LanguageObjective):
     The Impact of Sequence Composition on Language Model Pre-Training").
 
     Args:
-        model: any causal model of transformers that takes a 4-D ``attention_mask`` and ``position_ids``.
-        languages: names, by number.
-        context: see `LanguageObjective`.
-        attention: likewise.
+        model: Any causal model of transformers that takes a 4-D ``attention_mask`` and ``position_ids``.
+        languages: Names, by number.
+        context: See `LanguageObjective`.
+        attention: Likewise.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class PackedTokens:
 
     Args:
         tokens: (n,) unsigned 16- or 32-bit token ids, usually a memory map.
-        context: tokens predicted in each row.
+        context: Tokens predicted in each row.
     """
 
     def __init__(self, tokens: "np.ndarray[Any, Any]", context: int) -> None:
@@ -50,9 +50,9 @@ def pack(documents: Iterable[str], tokenizer: Any, path: Path) -> "np.ndarray[An
     """Tokenize documents into one file of ids, whole or not there, and return it memory-mapped.
 
     Args:
-        documents: texts; tokenized in batches.
-        tokenizer: a fast tokenizer with an end-of-text token.
-        path: an ``.npy`` file to write.
+        documents: Texts; tokenized in batches.
+        tokenizer: A fast tokenizer with an end-of-text token.
+        path: An ``.npy`` file to write.
     """
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     pieces = [np.array([*ids, tokenizer.eos_token_id], dtype=dtype) for ids in token_ids(tokenizer, documents)]

@@ -27,10 +27,10 @@ def fixed_pattern(length: int, heads: int, *, block: int = 16, window: int = 128
     window, head 0 sees the last, head 1 the one before it, and so on, over and over.
 
     Args:
-        length: of the sequence.
-        heads: of attention.
-        block: tokens in a block.
-        window: tokens in a window, a whole number of blocks.
+        length: Of the sequence.
+        heads: Of attention.
+        block: Tokens in a block.
+        window: Tokens in a window, a whole number of blocks.
     """
     place = torch.arange(length)
     blocks, windows = place // block, place // window
@@ -76,11 +76,11 @@ class SparseAttention:
     code, its saved form and every other use of it stay as they are.
 
     Args:
-        model: any causal model of transformers whose layers take an ``attention_mask``.
-        options: which pattern.
+        model: Any causal model of transformers whose layers take an ``attention_mask``.
+        options: Which pattern.
 
     Raises:
-        PolygraftError: the layers of the model take no mask.
+        PolygraftError: The layers of the model take no mask.
     """
 
     def __init__(self, model: Any, options: AttentionOptions) -> None:

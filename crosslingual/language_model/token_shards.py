@@ -37,14 +37,14 @@ class TokenShards:
         """Tokenize a split of a corpus into ``folder``, or go on where an earlier call was stopped.
 
         Args:
-            corpus: the text.
-            tokenizer: a fast tokenizer of transformers with an end-of-text token.
-            folder: new, or of an earlier call for the same corpus and tokenizer.
+            corpus: The text.
+            tokenizer: A fast tokenizer of transformers with an end-of-text token.
+            folder: New, or of an earlier call for the same corpus and tokenizer.
             split: train or heldout.
-            watch: sees the name of each shard pass, for a progress bar.
+            watch: Sees the name of each shard pass, for a progress bar.
 
         Raises:
-            PolygraftError: the folder holds something else, or the tokenizer has no end-of-text token.
+            PolygraftError: The folder holds something else, or the tokenizer has no end-of-text token.
         """
         shards = cls._begin(corpus, tokenizer, folder, split)
         texts = {
@@ -84,7 +84,7 @@ class TokenShards:
         """Open what `write` made.
 
         Raises:
-            PolygraftError: it is not whole, or a file was cut off.
+            PolygraftError: It is not whole, or a file was cut off.
         """
         if not (folder / _SETTINGS).is_file():
             raise PolygraftError(f"{folder} holds no tokens: it has no {_SETTINGS}")
@@ -97,13 +97,8 @@ class TokenShards:
     def _of(cls, folder: Path, settings: dict[str, Any]) -> "TokenShards":
         if settings.get("format") != _FORMAT:
             raise PolygraftError(f"{folder} is of format {settings.get('format')!r}, but {_FORMAT} is read")
-        return cls(
-            folder=folder,
-            digest=settings["digest"],
-            bos=settings["bos"],
-            dtype=settings["dtype"],
-            shards={language: tuple(names) for language, names in settings["shards"].items()},
-        )
+        shards = {language: tuple(names) for language, names in settings["shards"].items()}
+        return cls(folder=folder, shards=shards, **{name: settings[name] for name in ("digest", "bos", "dtype")})
 
     def maps(self, language: str) -> list[tuple[Array, Array]]:
         """Return for each shard its token ids (n,), mapped, and the place after each document (documents,) int64."""

@@ -42,18 +42,18 @@ def train_language_model(
     """Train a causal language model in place; it is in evaluation mode afterwards and all its weights are frozen.
 
     Args:
-        model: any causal model of transformers.
-        tokenizer: its tokenizer.
-        batches: rows of token ids, such as `crosslingual.language_model.packed_tokens.PackedTokens`, or documents of
+        model: Any causal model of transformers.
+        tokenizer: Its tokenizer.
+        batches: Rows of token ids, such as `crosslingual.language_model.packed_tokens.PackedTokens`, or documents of
             several languages (`crosslingual.language_model.loader.MixedDocuments`).
-        config: how long and how; bounds are of both phases together.
-        tuning: which weights.
-        attention: where positions look while training; the dense tail is at the end of the last phase.
-        folder: keeps log and resume state; a call with the same folder goes on.
-        evaluate: figures of the model, asked for each ``config.eval_every`` steps.
+        config: How long and how; bounds are of both phases together.
+        tuning: Which weights.
+        attention: Where positions look while training; the dense tail is at the end of the last phase.
+        folder: Keeps log and resume state; a call with the same folder goes on.
+        evaluate: Figures of the model, asked for each ``config.eval_every`` steps.
 
     Raises:
-        PolygraftError: see `backbone.training.loop.fit`; or lora is asked of a model without matrices in its layers, or
+        PolygraftError: See `backbone.training.loop.fit`; or lora is asked of a model without matrices in its layers, or
             with fsdp; or the model takes no attention masks.
     """
     tuning = tuning or Tuning()

@@ -97,15 +97,15 @@ def train_bbpe(
     """Train byte-level BPE.
 
     Args:
-        texts: any unit; read once.
-        options: how text is cut.
-        vocab_size: tokens in all; fewer where the text has no more.
-        empty: a byte-level BPE tokenizer without vocabulary, whose own way to cut text stays where the options ask for
+        texts: Any unit; read once.
+        options: How text is cut.
+        vocab_size: Tokens in all; fewer where the text has no more.
+        empty: A byte-level BPE tokenizer without vocabulary, whose own way to cut text stays where the options ask for
             no other.
-        specials: the special tokens that have the first ids.
+        specials: The special tokens that have the first ids.
 
     Raises:
-        PolygraftError: there is no text, or it is no Unicode.
+        PolygraftError: There is no text, or it is no Unicode.
     """
     tokenizer = empty or Tokenizer(models.BPE())
     if empty is None or not options.plain:
@@ -134,7 +134,7 @@ def with_tokens(tokenizer: Tokenizer, characters: Sequence[str]) -> Tokenizer:
     Only where the pre-tokenizer keeps the character apart is it always that token.
 
     Raises:
-        PolygraftError: there are more than merges.
+        PolygraftError: There are more than merges.
     """
     state = json.loads(tokenizer.to_str())
     learned = [tuple(pair) for pair in state["model"]["merges"]]

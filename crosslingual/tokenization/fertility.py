@@ -78,12 +78,12 @@ def measure(tokenizer: Any, texts: Iterable[str], name: str = "text") -> Cut:
     """Cut texts and count.
 
     Args:
-        tokenizer: any of transformers; only a fast one tells where its tokens begin.
-        texts: of one language.
-        name: what the texts are called in messages.
+        tokenizer: Any of transformers; only a fast one tells where its tokens begin.
+        texts: Of one language.
+        name: What the texts are called in messages.
 
     Raises:
-        PolygraftError: there is no word in the texts, or they are no Unicode.
+        PolygraftError: There is no word in the texts, or they are no Unicode.
     """
     totals = np.zeros(7, dtype=np.int64)
     used: set[int] = set()

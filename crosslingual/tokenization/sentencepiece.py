@@ -98,8 +98,8 @@ def as_fast(model: bytes, algorithm: Algorithm) -> Tokenizer:
     """Return a fast tokenizer that cuts text as a model file of sentencepiece does, but for ties of Unigram.
 
     Args:
-        model: trained with bytes and without a space before the text.
-        algorithm: of the model.
+        model: Trained with bytes and without a space before the text.
+        algorithm: Of the model.
     """
     tokenizer = Tokenizer(fast_model(pieces_of_model(model), algorithm, [UNKNOWN], UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never")
@@ -122,11 +122,11 @@ def fast_model(
     """Return a model of the tokenizers library whose ids are special tokens, bytes, and pieces, in this order.
 
     Args:
-        pieces: with their scores.
-        algorithm: that made them.
-        specials: the special tokens.
-        unknown: the one that stands for what has no token.
-        bytewise: whether there are bytes for that.
+        pieces: With their scores.
+        algorithm: That made them.
+        specials: The special tokens.
+        unknown: The one that stands for what has no token.
+        bytewise: Whether there are bytes for that.
     """
     odd = [*specials, *(f"<0x{byte:02X}>" for byte in range(BYTES if bytewise else 0))]
     if algorithm == "sentencepiece-bpe":

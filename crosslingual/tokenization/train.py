@@ -45,14 +45,14 @@ def train_tokenizer(
     behind all other tokens stay there, so that with as many tokens every id is the same.
 
     Args:
-        texts: training text, any unit; read once.
-        options: size, algorithm, strategy.
-        like: the fast tokenizer of a model that is to have the new one.
-        context: the longest sequence of the model it is meant for, in tokens.
+        texts: Training text, any unit; read once.
+        options: Size, algorithm, strategy.
+        like: The fast tokenizer of a model that is to have the new one.
+        context: The longest sequence of the model it is meant for, in tokens.
 
     Raises:
-        PolygraftError: there is too little text for the size, or none, or ``like`` cannot be trained anew.
-        UsageError: the options do not fit ``like``.
+        PolygraftError: There is too little text for the size, or none, or ``like`` cannot be trained anew.
+        UsageError: The options do not fit ``like``.
     """
     tokenizer = _trained(texts, options, context) if like is None else _trained_like(like, texts, options, context)
     size = len(tokenizer)
@@ -117,12 +117,12 @@ def blank_gpt2(
     The config names no padding id: rows of packed text have no padding, and transformers would search each for it.
 
     Args:
-        tokenizer: decides the vocabulary.
-        context: positions.
-        width: of the hidden states.
-        layers: transformer blocks.
-        heads: attention heads; divides ``width``.
-        vocab_size: rows of the embedding where they are to be more than the tokenizer has ids.
+        tokenizer: Decides the vocabulary.
+        context: Positions.
+        width: Of the hidden states.
+        layers: Transformer blocks.
+        heads: Attention heads; divides ``width``.
+        vocab_size: Rows of the embedding where they are to be more than the tokenizer has ids.
     """
     config = GPT2Config(
         vocab_size=vocab_size or len(tokenizer), n_positions=context, n_embd=width, n_layer=layers, n_head=heads,

@@ -12,8 +12,8 @@ class TrainingText:
     """Texts handed on one by one, with what is to be known of them afterwards.
 
     Args:
-        texts: any unit; read once.
-        rewrite: what is done to each before it is handed on.
+        texts: Any unit; read once.
+        rewrite: What is done to each before it is handed on.
     """
 
     def __init__(self, texts: Iterable[str], rewrite: Callable[[str], str] | None = None) -> None:
@@ -33,7 +33,7 @@ def check_unicode(text: str, name: str) -> None:
     """Refuse half a surrogate pair, which Python strings can hold and no tokenizer can read.
 
     Raises:
-        PolygraftError: there is one, named by ``name`` and its place.
+        PolygraftError: There is one, named by ``name`` and its place.
     """
     try:
         text.encode()
@@ -51,12 +51,12 @@ def reading_rates(sizes: Mapping[str, int], temperature: float, limit: int | Non
     of as many bytes as there are or of ``limit``. The share is exact on average; texts are read whole.
 
     Args:
-        sizes: bytes of each language.
+        sizes: Bytes of each language.
         temperature: T; 1 leaves the shares as they are, a great one makes them equal.
-        limit: bytes that are to be read in all.
+        limit: Bytes that are to be read in all.
 
     Raises:
-        PolygraftError: a language has no text.
+        PolygraftError: A language has no text.
     """
     rule = MixtureOptions(mixture="temperature", temperature=temperature)
     total = sum(sizes.values())
@@ -68,9 +68,9 @@ def reread(texts: Iterable[tuple[str, str]], rates: Mapping[str, float], seed: i
     """Yield each text as often as its language's rate says on average: the whole part, and once more by chance.
 
     Args:
-        texts: language and text.
-        rates: at least 0, by language.
-        seed: of the choice, which for a language does not depend on the others.
+        texts: Language and text.
+        rates: At least 0, by language.
+        seed: Of the choice, which for a language does not depend on the others.
     """
     draws = {language: random.Random(f"{seed} {language}") for language in rates}
     for language, text in texts:

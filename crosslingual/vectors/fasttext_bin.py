@@ -36,7 +36,7 @@ class Ngrams:
         """Return the n-grams of words as (numbers of the words, buckets), both (n,) int64, in the order of the words.
 
         Args:
-            words: any strings; what could not be decoded may stand in them as surrogates (``surrogateescape``).
+            words: Any strings; what could not be decoded may stand in them as surrogates (``surrogateescape``).
         """
         if not self.longest or not self.buckets:
             return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -102,25 +102,15 @@ _PIECE = 1 << 24  # bytes of it that are read at a time; a word is shorter
 
 @dataclass(frozen=True, kw_only=True)
 class FastTextFile:
-    """An opened file.
-
-    Attributes:
-        path: the file.
-        words: in its own order, most frequent first; bytes that are no UTF-8 stand as surrogates.
-        counts: (W,) int64, how often each was seen.
-        ngrams: which n-grams have rows.
-        width: numbers in a row.
-        rows: rows in all.
-        offset: bytes before the first row.
-    """
+    """An opened file."""
 
     path: Path
-    words: list[str]
-    counts: Array
-    ngrams: Ngrams
-    width: int
-    rows: int
-    offset: int
+    words: list[str]  # in its own order, most frequent first; bytes that are no UTF-8 stand as surrogates
+    counts: Array  # (W,) int64, how often each was seen
+    ngrams: Ngrams  # which n-grams have rows
+    width: int  # numbers in a row
+    rows: int  # rows in all
+    offset: int  # bytes before the first row
 
     def read(self, rows: Array) -> Array:
         """Return rows of the input matrix by positioned reads, (n, width) float32.
@@ -129,7 +119,7 @@ class FastTextFile:
             rows: (n,) ascending numbers without repeats.
 
         Raises:
-            PolygraftError: the file cannot be read any more, or has become shorter.
+            PolygraftError: The file cannot be read any more, or has become shorter.
         """
         found = np.empty((len(rows), self.width), dtype="<f4")
         if not found.size:
@@ -169,7 +159,7 @@ def open_fasttext(path: Path) -> FastTextFile:
     """Open a ``.bin`` file and read its word list.
 
     Raises:
-        PolygraftError: the file is truncated, quantised, of another version or no fastText file.
+        PolygraftError: The file is truncated, quantised, of another version or no fastText file.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -34,7 +34,7 @@ def read_table(path: Path) -> VectorTable:
         path: ``.npz``, ``.vec``, ``.txt`` or ``.bin`` in word2vec's format, text also gzipped.
 
     Raises:
-        PolygraftError: it cannot be read, is damaged, is a pickle, or holds NaN.
+        PolygraftError: It cannot be read, is damaged, is a pickle, or holds NaN.
     """
     try:
         table = _read(path)
@@ -53,7 +53,7 @@ def write_vec(path: Path, words: Sequence[str], rows: Array) -> None:
     """Write words and their vectors, (n, width), as text: a line of both numbers, then a line for each word.
 
     Raises:
-        PolygraftError: a word is empty, has a line end, spaces at its ends, or bytes that are no text.
+        PolygraftError: A word is empty, has a line end, spaces at its ends, or bytes that are no text.
     """
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f"{len(words)} {rows.shape[1]}\n")

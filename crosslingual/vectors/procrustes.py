@@ -49,8 +49,8 @@ def align(source: Array, target: Array, matches: Matches, options: AlignmentOpti
     Args:
         source: (S, a) vectors; row numbers are those of ``matches``.
         target: (T, b) vectors.
-        matches: which rows mean the same.
-        options: centring, normalisation, cleaning, refinement.
+        matches: Which rows mean the same.
+        options: Centring, normalisation, cleaning, refinement.
     """
     options = options or AlignmentOptions()
     unrotated = _unrotated(source, target, options)
@@ -155,10 +155,10 @@ def held_out_precision(
     Args:
         source: (S, a) vectors; row numbers are those of ``matches``.
         target: (T, b) vectors: the candidates.
-        matches: which rows mean the same.
-        options: as for `align`.
-        share: of the source words that is held out.
-        seed: of the draw.
+        matches: Which rows mean the same.
+        options: As for `align`.
+        share: Of the source words that is held out.
+        seed: Of the draw.
 
     Returns:
         None where there are fewer than two source words.

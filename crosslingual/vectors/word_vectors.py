@@ -26,8 +26,8 @@ class WordVectors:
     """Words in descending order of frequency, and a vector for each; with n-grams, for any string.
 
     Args:
-        source: the opened file.
-        name: what it is called in messages and reports.
+        source: The opened file.
+        name: What it is called in messages and reports.
     """
 
     def __init__(self, source: FastTextFile | VectorTable, *, name: str) -> None:
@@ -45,7 +45,7 @@ class WordVectors:
                 file with ``words``, ``vectors`` and if need be ``counts``.
 
         Raises:
-            PolygraftError: there is none, it is truncated, quantised, a pickle or holds NaN.
+            PolygraftError: There is none, it is truncated, quantised, a pickle or holds NaN.
         """
         path = Path(path)
         if not path.exists():
@@ -58,8 +58,8 @@ class WordVectors:
         """Return word vectors made in memory, for tests and small examples.
 
         Args:
-            vectors: a vector of a numbers for each word, most frequent first.
-            counts: how often each word was seen.
+            vectors: A vector of a numbers for each word, most frequent first.
+            counts: How often each word was seen.
         """
         rows = np.array(list(vectors.values()), dtype=np.float32)
         table = VectorTable(words=list(vectors), rows=rows, counts=None if counts is None else np.array(counts))
@@ -97,7 +97,7 @@ class WordVectors:
         n-grams. Without, it is the word's row.
 
         Raises:
-            PolygraftError: a row holds NaN or infinity, or the file cannot be read any more.
+            PolygraftError: A row holds NaN or infinity, or the file cannot be read any more.
         """
         found = np.zeros((len(strings), self.width), dtype=np.float32)
         for start in range(0, len(strings), _MANY):
@@ -134,7 +134,7 @@ class WordVectors:
             path: ``.vec`` for text, as fastText and word2vec write it; else npz, which keeps the counts.
 
         Raises:
-            PolygraftError: it cannot be written; what was there is then as it was.
+            PolygraftError: It cannot be written; what was there is then as it was.
         """
         path = Path(path)
         rows = self.vectors(self.words)
@@ -158,13 +158,13 @@ def train(
     as it finds it, so with fewer it often fails. Two runs therefore differ a little.
 
     Args:
-        texts: lines of words with spaces between; one sentence or paragraph each.
-        out: the file to write.
-        options: how.
-        bar: whether fastText shows its progress on standard error.
+        texts: Lines of words with spaces between; one sentence or paragraph each.
+        out: The file to write.
+        options: How they are trained.
+        bar: Whether fastText shows its progress on standard error.
 
     Raises:
-        PolygraftError: there is no text, too little of it, fasttext is not installed, or ``out`` cannot be written.
+        PolygraftError: There is no text, too little of it, fasttext is not installed, or ``out`` cannot be written.
     """
     options = options or VectorTraining()
     try:
@@ -227,7 +227,7 @@ def split_words(texts: Iterable[str], *, characters: bool = True) -> Iterator[st
     text into words before.
 
     Args:
-        texts: lines, or longer ones, of which line breaks are lost.
+        texts: Lines, or longer ones, of which line breaks are lost.
         characters: False: leave runs of Chinese characters whole, as text has them that was cut into words before.
     """
     for text in texts:

@@ -40,7 +40,7 @@ class Parallel:
         r"""Read two text files, UTF-8, cut at ``\n``: line n of one is the translation of line n of the other.
 
         Raises:
-            PolygraftError: a file cannot be read, is not UTF-8 or is empty, or one has more lines than the other.
+            PolygraftError: A file cannot be read, is not UTF-8 or is empty, or one has more lines than the other.
         """
         return cls(
             source=tuple(_lines(Path(source))), target=tuple(_lines(Path(target))), name=f"{source} and {target}"

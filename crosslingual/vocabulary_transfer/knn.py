@@ -22,10 +22,8 @@ _DOUBT = 1e-5  # more than float32 can be wrong about a cosine
 class NearestRows:
     """For each target the most similar sources, best first."""
 
-    ids: Array
-    """(n, k) int64."""
-    similarities: Array
-    """(n, k) float64 cosines."""
+    ids: Array  # (n, k) int64
+    similarities: Array  # (n, k) float64 cosines
 
 
 def nearest(
@@ -71,10 +69,8 @@ def nearest(
 class _Groups:
     """Rows of which some are equal: a token with and without its leading space has one vector."""
 
-    vectors: Array
-    """(g, a) each distinct row once."""
-    of_row: Array
-    """Which of them each row is."""
+    vectors: Array  # (g, a) each distinct row once
+    of_row: Array  # which of them each row is
 
     @classmethod
     def of(cls, vectors: Array) -> "_Groups":

@@ -43,7 +43,7 @@ class Methods:
         """Return the rows that the options ask for; none for inits that are drawn.
 
         Raises:
-            PolygraftError: a method lacks what it needs.
+            PolygraftError: A method lacks what it needs.
         """
         init = self.options.init
         if init == "auto":

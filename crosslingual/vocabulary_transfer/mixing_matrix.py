@@ -27,11 +27,7 @@ Origin = Literal[
     "fvt", Drawn,
 ]  # fmt: skip
 """Where a row comes from: a copy, a method, what trans-tokenisation borrows for tokens it never saw, a draw."""
-ORIGINS: tuple[Origin, ...] = (
-    "none", "special", "identical", "byte", "transtoken", "dict", "wechsel", "ofa", "clp", "omp", "focus", "borrowed",
-    "fvt", "random", "multivariate", "mean",
-)  # fmt: skip
-
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 _FORMAT = 1
 _TINY = 1e-12
 _COLUMNS = 128  # of a matrix that are in float64 at once
@@ -108,11 +104,11 @@ class Mixing:
         included, not on which other rows are drawn.
 
         Args:
-            source: one row for each source id, and more where the model pads its vocabulary.
-            seed: of the drawn rows.
+            source: One row for each source id, and more where the model pads its vocabulary.
+            seed: Of the drawn rows.
 
         Raises:
-            PolygraftError: the model has fewer rows than its tokenizer ids, or a row has no origin.
+            PolygraftError: The model has fewer rows than its tokenizer ids, or a row has no origin.
         """
         size = self.matrix.shape[1]
         if len(source) < size:
@@ -154,7 +150,7 @@ class Mixing:
         """Write ``mixing.safetensors`` and ``mixing.json``, both or neither.
 
         Raises:
-            PolygraftError: the folder exists and is not empty, or cannot be written.
+            PolygraftError: The folder exists and is not empty, or cannot be written.
         """
         tensors = {
             "starts": self.matrix.indptr.astype(np.int64),
@@ -177,7 +173,7 @@ class Mixing:
         """Read what `save_pretrained` wrote.
 
         Raises:
-            PolygraftError: there is none, or it is damaged.
+            PolygraftError: There is none, or it is damaged.
         """
         folder = Path(folder)
         header = read_json(folder / "mixing.json")

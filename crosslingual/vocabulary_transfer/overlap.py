@@ -45,9 +45,9 @@ def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> M
     of which ``<0xE4>`` is sentencepiece's spelling.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
-        letters: whether text with letters in it counts, which may mean another thing in another language.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
+        letters: Whether text with letters in it counts, which may mean another thing in another language.
     """
     whole = {
         form: number

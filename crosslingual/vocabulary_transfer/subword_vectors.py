@@ -43,12 +43,12 @@ def token_vectors(
     """Return vectors for all tokens.
 
     Args:
-        vocabulary: of any tokenizer.
-        vectors: of the tokenizer's language.
+        vocabulary: Of any tokenizer.
+        vectors: Of the tokenizer's language.
         route: ``ngrams``: the word vector of the token's text, spaces stripped, which needs vectors with n-grams;
             ``words``: the mean of the vectors of the words whose tokenization holds the token.
-        max_words: for ``words``, how many of the most frequent words; None: all.
-        mean: for ``words``: ``frequency``: weighted by frequency, as WECHSEL does it; ``plain``: every word alike, its
+        max_words: For ``words``, how many of the most frequent words; None: all.
+        mean: For ``words``: ``frequency``: weighted by frequency, as WECHSEL does it; ``plain``: every word alike, its
             capitalised spelling counted too, as OFA does it.
 
     Raises:

@@ -68,15 +68,15 @@ def with_mixed_vocabulary(model: Any, tokenizer: Any, mixing: Mixing, *, source:
     """Return a model for another tokenizer. The given one is left as it is, and its body is shared, not copied.
 
     Args:
-        model: any model of transformers with input embeddings and an output layer of as many rows: causal (GPT-2,
+        model: Any model of transformers with input embeddings and an output layer of as many rows: causal (GPT-2,
             LLaMA), masked (RoBERTa, BERT) or encoder-decoder (T5), tied or not.
-        tokenizer: the new one.
-        mixing: from the old tokenizer's ids to the new one's.
-        source: the old tokenizer.
-        seed: of drawn rows.
+        tokenizer: The new one.
+        mixing: From the old tokenizer's ids to the new one's.
+        source: The old tokenizer.
+        seed: Of drawn rows.
 
     Raises:
-        PolygraftError: the model has fewer rows than its tokenizer ids, no output layer, or positions that the new
+        PolygraftError: The model has fewer rows than its tokenizer ids, no output layer, or positions that the new
             padding id would move.
     """
     check_output(model)
@@ -113,16 +113,16 @@ def transfer(
     """Return a backbone for another tokenizer on the same body, and how its embeddings were made.
 
     Args:
-        backbone: the model; left as it is.
-        tokenizer: the new one, fast or sentencepiece's.
-        source_vectors: word vectors of the language the model knows.
-        target_vectors: word vectors of the new language.
-        pairs: words of the two languages that mean the same; None: the vectors are in one space already.
-        options: how.
-        evidence: what else is known: parallel text, a donor, vectors of tokens.
+        backbone: The model; left as it is.
+        tokenizer: The new one, fast or sentencepiece's.
+        source_vectors: Word vectors of the language the model knows.
+        target_vectors: Word vectors of the new language.
+        pairs: Words of the two languages that mean the same; None: the vectors are in one space already.
+        options: Method and settings.
+        evidence: What else is known: parallel text, a donor, vectors of tokens.
 
     Raises:
-        PolygraftError: the method lacks what it needs, no pair has vectors on both sides, or a file is damaged.
+        PolygraftError: The method lacks what it needs, no pair has vectors on both sides, or a file is damaged.
     """
     if pairs is not None and not isinstance(pairs, Dictionary):
         pairs = Dictionary(pairs=tuple(pairs), name="the pairs")
@@ -141,13 +141,13 @@ def make_mixing(
     """Return the mixing that a method gives, every row filled, and the report.
 
     Args:
-        source: the tokenizer of the model.
-        target: the new one.
+        source: The tokenizer of the model.
+        target: The new one.
         evidence: Vectors, dictionaries or texts of the two languages.
-        options: method and settings.
+        options: Method and settings.
 
     Raises:
-        PolygraftError: the method lacks what it needs, or a tokenizer has no token.
+        PolygraftError: The method lacks what it needs, or a tokenizer has no token.
     """
     options = options or TransferOptions()
     began = time.perf_counter()

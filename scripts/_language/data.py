@@ -120,7 +120,7 @@ class Options:
         """Return how to train, with the bound that holds: the least of those given, or one pass.
 
         Args:
-            context: tokens of a row.
+            context: Tokens of a row.
         """
         steps = (self.training.steps, math.ceil(self.tokens / (self.training.batch_size * context)))
         return replace(self.training, steps=min(filter(None, steps), default=0)).bounded()

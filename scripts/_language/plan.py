@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from backbone.training.config import TrainConfig
@@ -127,7 +127,7 @@ def _figures(
         "devices": options.devices,
         "rows_at_once": rows,
         "products_in": "bfloat16" if mixed else "float32",
-    } | {f"memory_{kind}": {**asdict(plan), "total": plan.total} for kind, plan in plans.items()}
+    } | {f"memory_{kind}": plan for kind, plan in plans.items()}
 
 
 def _is_mixed(options: Options) -> bool:

@@ -80,7 +80,7 @@ def keep(transferred: Transferred, options: Options, page: str | None) -> None:
     """Write the model's folder, and then the page and the mixing where they are asked for.
 
     Raises:
-        PolygraftError: one cannot be written; of the model's folder there is then nothing, or the older one as it was.
+        PolygraftError: One cannot be written; of the model's folder there is then nothing, or the older one as it was.
     """
     stage("writing")
     try:
@@ -213,7 +213,7 @@ def as_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the report.
 
     Args:
-        facts: of `as_dict`.
+        facts: Of `as_dict`.
     """
     yield f"out        {facts['out']}"
     yield f"model      {facts['model']}, {facts['source_tokens']:,} tokens -> {facts['target_tokens']:,}"

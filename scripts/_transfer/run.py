@@ -32,12 +32,12 @@ def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
     """Return the model in its new language.
 
     Args:
-        options: of the command.
-        evidence: what the files say of the two languages.
-        scratch: folder for files that are needed no longer than this.
+        options: Of the command.
+        evidence: What the files say of the two languages.
+        scratch: Folder for files that are needed no longer than this.
 
     Raises:
-        PolygraftError: a model or tokenizer cannot be loaded or trained, or the method lacks what it needs.
+        PolygraftError: A model or tokenizer cannot be loaded or trained, or the method lacks what it needs.
     """
     began = time.perf_counter()
     stage("reading the model")
@@ -95,7 +95,7 @@ def read_evidence(options: Options) -> Evidence:
     """Open the vectors, the dictionary and the parallel text.
 
     Raises:
-        PolygraftError: a file is missing or damaged.
+        PolygraftError: A file is missing or damaged.
     """
     size_of(options.text)
     source = WordVectors.open(options.source_vectors) if options.source_vectors else None
@@ -125,10 +125,10 @@ def completed(evidence: Evidence, options: Options, tokenizer: Any, scratch: Pat
     """Return the evidence with what needs the new tokenizer or is trained on the text.
 
     Args:
-        evidence: of `read_evidence`.
-        options: of the command.
-        tokenizer: the new one.
-        scratch: folder for files of vectors, which are read as long as rows are made.
+        evidence: Of `read_evidence`.
+        options: Of the command.
+        tokenizer: The new one.
+        scratch: Folder for files of vectors, which are read as long as rows are made.
     """
     if options.donor:
         evidence = replace(evidence, donor=_donor_rows(options.donor, tokenizer))

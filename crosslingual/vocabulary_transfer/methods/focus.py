@@ -38,12 +38,12 @@ class Anchors:
         """Find the anchors.
 
         Args:
-            copied: the rows of shared tokens.
-            target: tokens of the new tokenizer.
+            copied: The rows of shared tokens.
+            target: Tokens of the new tokenizer.
             vectors: (T, a) of these, zeros where there is none; what a model has beyond is passed over.
 
         Raises:
-            PolygraftError: there are fewer vectors than tokens.
+            PolygraftError: There are fewer vectors than tokens.
         """
         if vectors.ndim != 2 or len(vectors) < len(target):
             found = " x ".join(map(str, vectors.shape))
@@ -71,8 +71,8 @@ def focus(source: Vocabulary, target: Vocabulary, vectors: Array) -> Mixing:
     """Return FOCUS's rows (Dobler and de Melo, 2023): shared tokens copied, others mixed from these by sparsemax.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
         vectors: (T, a) auxiliary vectors of the target's tokens, of `own_vectors` or word vectors' n-grams; zeros where
             there is none.
     """
@@ -95,8 +95,8 @@ def clp(source: Vocabulary, target: Vocabulary, donor: Array) -> Mixing:
     many as there is room for.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
         donor: (T, a) input embeddings of a helper model with the new tokenizer.
     """
     anchors = Anchors.of(copies(source, target), target, donor)
@@ -134,8 +134,8 @@ def own_vectors(tokenizer: Any, vectors: WordVectors) -> Array:
     """Return the vectors of tokens that are words of ``vectors``, (T, a); zeros for those too rare to be.
 
     Args:
-        tokenizer: the target's.
-        vectors: trained on what `token_texts` yields.
+        tokenizer: The target's.
+        vectors: Trained on what `token_texts` yields.
     """
     numbers: dict[str, int] = tokenizer.get_vocab()
     found = np.zeros((max(numbers.values()) + 1, vectors.width), dtype=np.float32)

@@ -25,10 +25,10 @@ def omp(source: Vocabulary, target: Vocabulary, donor: Array, *, atoms: int = 64
     In the helper's embedding a token is a sum of a few shared tokens; the same sum of the source's rows is its row.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
         donor: (T, a) input embeddings of a helper model with the new tokenizer.
-        atoms: shared tokens in a sum; no more than there are, nor than the helper's width.
+        atoms: Shared tokens in a sum; no more than there are, nor than the helper's width.
     """
     if atoms < 1:
         raise PolygraftError(f"atoms {atoms} must be above 0")

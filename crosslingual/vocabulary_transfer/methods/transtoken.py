@@ -85,12 +85,12 @@ def transtoken(
     more. A token never counted borrows from those that begin with it, and from the longest within it.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
-        parallel: sentences that say the same.
-        least: count below which a pair of words is taken for noise; None: one for 10,000 sentences, but from 0.5 to the
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
+        parallel: Sentences that say the same.
+        least: Count below which a pair of words is taken for noise; None: one for 10,000 sentences, but from 0.5 to the
             authors' 10.
-        options: of the aligner.
+        options: Of the aligner.
 
     Returns:
         The rows counted, and those borrowed.
@@ -117,11 +117,11 @@ def from_dictionary(
     which it was counted. With other kinds of tokenizer there is one round.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
-        dictionary: pairs of words or phrases.
-        least: count below which a pair of words is taken for noise.
-        options: of the aligner.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
+        dictionary: Pairs of words or phrases.
+        least: Count below which a pair of words is taken for noise.
+        options: Of the aligner.
     """
     parallel = Parallel.of(dictionary)
     there, here = WordReader.of(source), WordReader.of(target)

@@ -31,12 +31,12 @@ def wechsel(
     authors' package.
 
     Args:
-        source: vectors of the source's tokens, already mapped into the target's space.
-        target: vectors of the target's tokens.
-        neighbors: source tokens in each row; with fewer tokens, all.
-        temperature: of the softmax, above 0.
-        boundary: whether a token that begins a word is made of such tokens alone, and any other of the others.
-        origin: what the rows are called.
+        source: Vectors of the source's tokens, already mapped into the target's space.
+        target: Vectors of the target's tokens.
+        neighbors: Source tokens in each row; with fewer tokens, all.
+        temperature: Of the softmax, above 0.
+        boundary: Whether a token that begins a word is made of such tokens alone, and any other of the others.
+        origin: What the rows are called.
     """
     if neighbors < 1 or not temperature > 0:
         raise PolygraftError(f"neighbors {neighbors} and temperature {temperature} must be above 0")
@@ -77,11 +77,11 @@ def ofa(
     Of the source matrix as it is; the paper's factorised embedding, a smaller model of its own, is not made.
 
     Args:
-        source: tokens of the model.
-        target: tokens of the new tokenizer.
-        vectors: of the source's and of the target's tokens, plain means of words, both in one space.
-        neighbors: source tokens in each row.
-        temperature: of the softmax, above 0.
+        source: Tokens of the model.
+        target: Tokens of the new tokenizer.
+        vectors: Of the source's and of the target's tokens, plain means of words, both in one space.
+        neighbors: Source tokens in each row.
+        temperature: Of the softmax, above 0.
     """
     alike = Mixing.copied(overlap(source, target, fuzzy=True), (len(target), len(source)), "identical")
     mixed = wechsel(*vectors, neighbors=neighbors, temperature=temperature, origin="ofa")

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from backbone.errors import UsageError
 from crosslingual.arrays import mix, slice_hashes, text_key
 from crosslingual.corpus.clean import compression_ratio
-from crosslingual.corpus.exact_dedup import below, find_repeats
 from crosslingual.corpus.minhash import BANDS, ROWS, WIDTH, clusters, copies, signatures
-from crosslingual.corpus.selection import find_tails, outside
+from crosslingual.corpus.selection import below, find_repeats, find_tails, outside
 from crosslingual.options import BuildOptions
 from tests.crosslingual.tiny_corpus import alter, build, drops, prose, source, texts, write_jsonl
 
@@ -27,7 +26,7 @@ KEYS = st.lists(st.integers(0, 5), max_size=20)
 def test_of_equal_keys_the_first_stays_or_none_however_many_are_compared_at_a_time(size, keys, cut):
     array = np.array(keys, dtype=np.uint64) << np.uint64(61)
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr("crosslingual.corpus.exact_dedup._RANGE", size)
+        patch.setattr("crosslingual.corpus.selection._RANGE", size)
 
         def gone(*, drop_all):
             found = find_repeats([array[:cut], array[cut:]], len(array), Path(folder), drop_all=drop_all)

@@ -152,8 +152,8 @@ def test_what_is_not_trained_has_no_gradient_and_no_state(tokenizer):
     sizes = measure_sizes(embeddings, 1, CONTEXT, mixed=False, checkpointing=False)
     plan = plan_memory(sizes, TrainConfig(steps=1, optimizer="muon"), 1)
     assert sizes.trained == len(tokenizer) * 16 and sizes.hidden == 0
-    assert (plan.weights, plan.gradients) == (4 * sizes.parameters, 4 * sizes.trained)
-    assert plan.optimizer == 2 * plan.gradients
+    assert (plan["weights"], plan["gradients"]) == (4 * sizes.parameters, 4 * sizes.trained)
+    assert plan["optimizer"] == 2 * plan["gradients"]
 
 
 def test_shards_hold_a_part_and_copies_all():
@@ -165,12 +165,12 @@ def test_shards_hold_a_part_and_copies_all():
     assert sizes.parameters == (100_000 + 512) * 2048 + 3 * layer + 2 * 2048 and sizes.block == layer
     adamw = TrainConfig(steps=1)
     alone, copies = plan_memory(sizes, adamw, 1), plan_memory(sizes, adamw, 8)
-    assert (alone.weights, alone.gradients, alone.optimizer) == tuple(n * sizes.parameters for n in (4, 4, 8))
-    assert copies.weights == alone.weights and copies.gradients == 2 * alone.gradients
+    assert (alone["weights"], alone["gradients"], alone["optimizer"]) == tuple(n * sizes.parameters for n in (4, 4, 8))
+    assert copies["weights"] == alone["weights"] and copies["gradients"] == 2 * alone["gradients"]
     shards = plan_memory(sizes, TrainConfig(steps=1, parallel="fsdp"), 8)
-    assert shards.optimizer == pytest.approx(alone.optimizer / 8)
-    assert shards.weights == pytest.approx(alone.weights / 8 + 4 * (sizes.outside + 2 * layer))
-    assert plan_memory(sizes, TrainConfig(steps=1, optimizer="muon"), 1).optimizer < alone.optimizer
+    assert shards["optimizer"] == pytest.approx(alone["optimizer"] / 8)
+    assert shards["weights"] == pytest.approx(alone["weights"] / 8 + 4 * (sizes.outside + 2 * layer))
+    assert plan_memory(sizes, TrainConfig(steps=1, optimizer="muon"), 1)["optimizer"] < alone["optimizer"]
 
 
 class Vocabulary:
