@@ -170,7 +170,7 @@ class CodingOptions:
     """How narrations are split into prefixes and postfixes."""
 
     coding: Literal["lossless", "algorithm1", "main-text"] = "lossless"
-    """lossless: each narration is a prefix, or a prefix and a postfix; algorithm1 and main-text: VLog's two descriptions."""
+    """lossless: each narration is a prefix, or a prefix and a postfix; algorithm1, main-text: as VLog has them."""
     min_share: int = 1
     """A postfix must follow this many narrations (2 to 5 suit large files). For lossless, as the next two."""
     min_base_words: int = 2

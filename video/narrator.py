@@ -212,7 +212,7 @@ class Narrator:
 
     @property
     def novelty(self) -> Novelty:
-        """Detector of moments for which a vocabulary has no words: calibrated on held-out clips, or the published rule."""
+        """Detector of moments that a vocabulary has no words for: calibrated on held-out clips, or as published."""
         if not self.config.novelty:
             return FixedThreshold()
         first, second, bias, threshold = self.config.novelty

@@ -172,7 +172,7 @@ def test_odd_clips_are_reported_and_the_rest_is_learned(train, odd_clips):
         "ignored verb",
         "broken.mp4 holds no video",
         "1 clip left out, beyond the end",
-        "say the same",
+        "repeat another",
         "tags",
     ):
         assert sum(told in line for line in called.err) == 1

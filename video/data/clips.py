@@ -1,8 +1,8 @@
 """Clips: moments of videos with their narrations, read from a JSONL file and split by video (torch-free).
 
-``start`` and ``stop`` are the time of the narration, whatever is asked. The frames that are shown keep to the right
-side of time, as in VLog (Lin and Shou, 2025, section 3.3): asked what comes ``next``, the narrator sees the frames before the
-moment; asked what was ``before``, those after it; asked anything else, the moment itself.
+``start`` and ``stop`` are the time of the narration. The frames that are shown keep to the right side of time, as in
+VLog (Lin and Shou, 2025, section 3.3): asked what comes ``next``, the narrator sees those before the moment; asked what
+was ``before``, those after it; asked anything else, the moment itself.
 """
 
 import hashlib

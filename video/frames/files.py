@@ -126,7 +126,8 @@ class Request:
         """
         end = f"{self.name} ends at {ending.until:.2f} s"
         if ending.cut:
-            end = f"{self.name} is cut short: of {ending.header_end:.2f} s only the first {ending.until:.2f} s can be read"
+            readable = f"of {ending.header_end:.2f} s only the first {ending.until:.2f} s can be read"
+            end = f"{self.name} is cut short: {readable}"
         if not any_seen:
             raise PolygraftError(f"{end}; there is no frame at {missed:.2f} s: ask for earlier times")
         if self.times.at is not None:

@@ -86,8 +86,8 @@ def read_frames(
         stop: seconds into the video, not included; None: its end.
         longest_side: pixels; frames with a longer one are made smaller as they are decoded. None: they are not.
         chunk: frames of a chunk, the last may have less; fewer in all where they are large (128 MiB a chunk).
-        reader: ``auto`` asks decord for frames that are known to fit one chunk, ``decord`` for all, chunk by chunk; both
-            go over to PyAV where decord cannot be trusted. ``pyav`` never asks it. The frames are the same.
+        reader: ``auto`` asks decord for frames that are known to fit one chunk, ``decord`` for all, chunk by chunk;
+            both go over to PyAV where decord cannot be trusted. ``pyav`` never asks it. The frames are the same.
         report: called with a sentence where PyAV had to take over, and where a video is cut short, damaged or over
             before the last time asked for. What can be read is.
 

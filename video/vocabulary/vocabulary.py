@@ -338,7 +338,7 @@ class NarrationVocabulary:
         return (prior or ScenePrior()).values(scene_queries, scenes)
 
     def _part(self, span: _Span, values: "Tensor | None") -> "tuple[Tensor, Bonus | None]":
-        """Return the vectors of a span, and what the scenes add to its rows where ``values`` holds what each scene adds."""
+        """Return the vectors of a span, and what scenes add to its rows where ``values`` holds what each adds."""
         from video.vocabulary.vectors import TableVectors
 
         table = TableVectors.of(self._tables[span.number], self.device)

@@ -75,7 +75,7 @@ def test_repeats_lines_of_tags_and_unknown_keys_are_told(read):
     assert len(clips) == 1
     assert any("ignored noun, verb; what is read is film" in line for line in told)
     assert any("1 line left out, of nothing but tags" in line for line in told)
-    assert any("2 lines left out, which say the same" in line for line in told)
+    assert any("2 lines left out, which repeat another" in line for line in told)
 
 
 @pytest.mark.parametrize(

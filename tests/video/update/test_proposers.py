@@ -86,7 +86,7 @@ def test_a_command_need_not_read_what_it_is_told():
     ("command", "told"),
     [
         ("echo no model >&2; exit 3", "failed with exit code 3: no model"),
-        ("exit 1", "failed with exit code 1: it said nothing"),
+        ("exit 1", "failed with exit code 1: it wrote no message"),
         ("no-such-program", "failed with exit code 127"),
         ("kill -9 $$", "failed with exit code -9"),
         (r"printf '\377'", "wrote what is not UTF-8"),

@@ -235,7 +235,7 @@ DAMAGES = {
         "is no narration vocabulary: it has no config.json",
     ),
     "config is no json": (cut("config.json", 30), "config.json is damaged"),
-    "a checkpoint": (config(kind="captioner"), "is no narration vocabulary: its config.json says 'captioner'"),
+    "a checkpoint": (config(kind="captioner"), "'captioner'"),
     "a later format": (config(format=2), "has format 2, but this version reads format 1"),
     "an unknown key": (config(colour="red"), "colour"),
     "a count below zero": (counts(scenes=-1), "a count is less than 0"),
