@@ -41,10 +41,8 @@ _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 class FrozenPart:
     """A model that a checkpoint needs beside itself, and holds by name only."""
 
-    name: str
-    """Hub name, open_clip name, ``starter`` or the name of a folder."""
-    sha256: str
-    """Digest of its weights, as the frozen model itself computes it."""
+    name: str  # hub name, open_clip name, ``starter`` or the name of a folder
+    sha256: str  # digest of its weights, as the frozen model itself computes it
 
 
 def command_line() -> str:
@@ -65,18 +63,12 @@ class ModelCard:
 
     title: str
     summary: str
-    data: str = ""
-    """What it was trained on, with licences."""
-    use: str = ""
-    """How to use it, and what for."""
-    limits: str = ""
-    """What it is bad at."""
-    metrics: str = ""
-    """How it was measured, and the figures."""
-    command: str = field(default_factory=command_line)
-    """The command that made it."""
-    licence: str = "apache-2.0"
-    """As hubs write it, in lower case."""
+    data: str = ""  # what it was trained on, with licences
+    use: str = ""  # how to use it, and what for
+    limits: str = ""  # what it is bad at
+    metrics: str = ""  # how it was measured, and the figures
+    command: str = field(default_factory=command_line)  # the command that made it
+    licence: str = "apache-2.0"  # as hubs write it, in lower case
 
     def render(self, kind: str, frozen: Mapping[str, FrozenPart], weights: str) -> str:
         """Return the card as Markdown with YAML front matter."""
@@ -129,12 +121,9 @@ class Header:
     """The ``config.json`` of a checkpoint."""
 
     format: int
-    kind: str
-    """What was trained: ``captioner``, ``narrator``."""
-    config: dict[str, Any]
-    """The options of the model, as ``dataclasses.asdict`` gives them."""
-    frozen: dict[str, FrozenPart]
-    """The frozen models by role: ``language_model``, ``image_encoder``."""
+    kind: str  # what was trained: ``captioner``, ``narrator``
+    config: dict[str, Any]  # the options of the model, as ``dataclasses.asdict`` gives them
+    frozen: dict[str, FrozenPart]  # the frozen models by role: ``language_model``, ``image_encoder``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +133,7 @@ class Checkpoint:
     kind: str
     config: dict[str, Any]
     frozen: dict[str, FrozenPart]
-    tensors: "dict[str, Tensor]"
-    """Trained weights by name, nothing of the frozen models."""
+    tensors: "dict[str, Tensor]"  # trained weights by name, nothing of the frozen models
     tables: dict[str, Any] = field(default_factory=dict)
     """What else was learned, as JSON: the words of the training users. Kept in ``tables.json`` where there is any."""
 

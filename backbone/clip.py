@@ -47,8 +47,7 @@ _NOT_OF_TEXTS = ("visual", "logit_scale", "logit_bias")
 class Features:
     """What the tower says of images, on the encoder's device."""
 
-    pooled: Tensor
-    """(B, dv) float32, L2-normalised: the image's place in the space shared with texts."""
+    pooled: Tensor  # (B, dv) float32, L2-normalised: the image's place in the space shared with texts
     norm: Tensor | None = None
     """(B,) float32, length of the rows before they were normalised, or None where it was not kept, as in a cache."""
     grid: Tensor | None = None

@@ -57,18 +57,12 @@ Rows = MappedRows | Array
 class CachedFeatures:
     """The features of a list of images, read from disk where they are asked for."""
 
-    paths: tuple[Path, ...]
-    """The images that could be read, in the order they were given, repeated ones too."""
-    positions: tuple[int, ...]
-    """Where each of ``paths`` stood in the list given."""
-    unreadable: dict[Path, str]
-    """The others, with one sentence each."""
-    encoded: int
-    """How many images this call had to encode."""
-    digest: str
-    """SHA-256 over the contents of ``paths`` and the encoder: names the data for a training run."""
-    rows: Array
-    """The row of each of ``paths`` in the tables, (N,) int64."""
+    paths: tuple[Path, ...]  # the images that could be read, in the order they were given, repeated ones too
+    positions: tuple[int, ...]  # where each of ``paths`` stood in the list given
+    unreadable: dict[Path, str]  # the others, with one sentence each
+    encoded: int  # how many images this call had to encode
+    digest: str  # SHA-256 over the contents of ``paths`` and the encoder: names the data for a training run
+    rows: Array  # the row of each of ``paths`` in the tables, (N,) int64
     pooled_table: Rows
     grid_table: Rows | None
 

@@ -30,10 +30,8 @@ from backbone.io.files import atomic_folder
 class Generation:
     """A generated text."""
 
-    text: str
-    """Without spaces at its ends; bytes that are no UTF-8 become U+FFFD."""
-    ids: tuple[int, ...]
-    """Its tokens, without the end-of-text token."""
+    text: str  # without spaces at its ends; bytes that are no UTF-8 become U+FFFD
+    ids: tuple[int, ...]  # its tokens, without the end-of-text token
     score: float
     """Mean log-probability (nats) of its tokens under the model, the end-of-text token counted if there is one."""
 

@@ -32,8 +32,7 @@ class PackagedTower:
 
     module: str
     file: str
-    sha256: str
-    """Of the file, so that another file in its place is noticed before it is read."""
+    sha256: str  # of the file, so that another file in its place is noticed before it is read
 
 
 TOWERS = {

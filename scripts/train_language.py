@@ -32,7 +32,7 @@ from backbone.checkpoint import RECORD, ModelCard, made_with, write_card
 from backbone.io.files import write_json
 from crosslingual.options import shape
 from scripts._app.cli import remark, run_file, tell
-from scripts._app.run_folder import TRANSFER, begin, finish, is_finished_model
+from scripts._app.run_folder import TRANSFER, begin, finish, is_finished
 from scripts._language.data import Options as Options
 from scripts._language.data import measure_with, open_data
 
@@ -54,7 +54,7 @@ def main(options: Options) -> int:
         from scripts._language.plan import plan_training
 
         return plan_training(options, open_data(options))
-    if is_finished_model(options.out) and not options.overwrite:
+    if is_finished(options.out, whole_model=True) and not options.overwrite:
         remark(f"{options.out} is finished: measure it with evaluate language, or train again with --overwrite")
         return 0
     from backbone.device import pick_device

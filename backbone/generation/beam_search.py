@@ -35,15 +35,11 @@ class _Prefix:
 class _Continuations:
     """The 2n best continuations of each prefix, (B, 2n) each, best first."""
 
-    totals: Tensor
-    """Summed scores."""
-    raw: Tensor
-    """Summed log-probabilities under the model itself."""
-    parents: Tensor
-    """Which beam each extends."""
+    totals: Tensor  # summed scores
+    raw: Tensor  # summed log-probabilities under the model itself
+    parents: Tensor  # which beam each extends
     tokens: Tensor
-    done: Tensor
-    """Whether the sequence is over."""
+    done: Tensor  # whether the sequence is over
 
     def take(self, rows: Tensor, columns: Tensor) -> "_Continuations":
         """Return columns (B', n) of the prefixes numbered ``rows``."""

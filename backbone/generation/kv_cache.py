@@ -13,8 +13,7 @@ from torch import Tensor
 class Found(NamedTuple):
     """A finished sequence."""
 
-    ids: list[int]
-    """Its tokens, without the end-of-text token."""
+    ids: list[int]  # its tokens, without the end-of-text token
     score: float
     """Mean log-probability (nats) of its tokens under the model itself, the end-of-text token counted if there is one.
 

@@ -273,10 +273,8 @@ def _quiet(*, bars: bool) -> Iterator[None]:
 class Tokens:
     """Texts as token ids on the CPU, padded on the right."""
 
-    ids: Tensor
-    """(B, T) int64."""
-    mask: Tensor
-    """(B, T) bool, False at padding."""
+    ids: Tensor  # (B, T) int64
+    mask: Tensor  # (B, T) bool, False at padding
 
 
 def special_ids(tokenizer: Any, config: Any, vocabulary: int, name: str) -> tuple[int, int, int]:

@@ -81,10 +81,8 @@ def _digest(tensors: Mapping[str, Tensor], without: Iterable[Tensor], settings: 
 class Kinship:
     """What ``body.json`` holds."""
 
-    body_sha256: str
-    """See `body_digest_of`."""
-    models: tuple[str, ...]
-    """Digests of whole models with this body, see `digest_of`."""
+    body_sha256: str  # see `body_digest_of`
+    models: tuple[str, ...]  # digests of whole models with this body, see `digest_of`
 
 
 def write_kin(folder: Path, body: str, models: Sequence[str]) -> None:
@@ -116,10 +114,8 @@ class VocabularyHeader:
     """What ``vocabulary.json`` holds."""
 
     format: int
-    base: str
-    """The model whose body it is: a hub name, a folder, or starter."""
-    base_sha256: str
-    """Digest of that model, see `digest_of`."""
+    base: str  # the model whose body it is: a hub name, a folder, or starter
+    base_sha256: str  # digest of that model, see `digest_of`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +124,7 @@ class StoredModel:
 
     model: Any
     tokenizer: Any
-    kin: tuple[str, ...]
-    """Digests of models with the same body and another vocabulary."""
+    kin: tuple[str, ...]  # digests of models with the same body and another vocabulary
 
 
 def read_stored(name: str) -> StoredModel:

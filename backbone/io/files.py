@@ -162,14 +162,10 @@ def sync(path: Path) -> None:
 class FileKind:
     """What is looked for."""
 
-    name: str
-    """Of one, such as ``image``."""
-    suffixes: Set[str]
-    """Endings by which it is known in folders, in small letters."""
-    pattern: str
-    """A pattern that a message may give as an example."""
-    examples: str
-    """Endings that a message may name."""
+    name: str  # of one, such as ``image``
+    suffixes: Set[str]  # endings by which it is known in folders, in small letters
+    pattern: str  # a pattern that a message may give as an example
+    examples: str  # endings that a message may name
 
     def find(self, paths: Sequence[str | Path]) -> list[Path]:
         """Return the files that ``paths`` name, in order and each once.

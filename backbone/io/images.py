@@ -14,8 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from backbone.errors import PolygraftError
 from backbone.io.files import FileKind
 
-MAX_PIXELS = 100_000_000
-"""Images with more pixels are refused: far above any camera, far below what fills the memory."""
+MAX_PIXELS = 100_000_000  # images with more pixels are refused: far above any camera, far below what fills the memory
 
 # Formats an image may have. Others that Pillow knows are left out: EPS and WMF run programs, some have no signature.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "PCX")

@@ -52,13 +52,10 @@ class FitResult:
     """
 
     tensors: dict[str, Tensor]
-    losses: list[float]
-    """Mean loss of each step this call made (a resumed run: from where it went on)."""
+    losses: list[float]  # mean loss of each step this call made (a resumed run: from where it went on)
     steps: int
-    seconds: float
-    """Training time, earlier parts of a resumed run counted in."""
-    metrics: dict[str, float]
-    """The last evaluation, or the best where there was a score."""
+    seconds: float  # training time, earlier parts of a resumed run counted in
+    metrics: dict[str, float]  # the last evaluation, or the best where there was a score
 
 
 def fit(

@@ -22,10 +22,8 @@ _SECONDS = 0.5
 class Work:
     """Floating-point operations of training on one unit of weight (a token): a multiplication and an addition are 2."""
 
-    needed: float
-    """That the mathematics asks for: forward, and backward to what is trained."""
-    repeated: float = 0.0
-    """Of the forward pass of the layers, which activation checkpointing makes a second time."""
+    needed: float  # that the mathematics asks for: forward, and backward to what is trained
+    repeated: float = 0.0  # of the forward pass of the layers, which activation checkpointing makes a second time
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = _SECONDS) -> float:

@@ -121,8 +121,7 @@ class Best:
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    stale: int = 0
-    """Evaluations since."""
+    stale: int = 0  # evaluations since
 
 
 class Learned:

@@ -41,24 +41,17 @@ _STEP, _PARTIAL = "step-", ".partial-"
 class RunState:
     """Where a run stands. Random states are not in it: each step is seeded from (seed, step, process)."""
 
-    step: int
-    """Optimiser steps done; times the batch size, the sampler's position."""
-    elapsed: float
-    """Seconds of training so far."""
-    identity: dict[str, Any]
-    """The settings that decide what is learnt at each step."""
-    data: str
-    """Digest of the data."""
+    step: int  # optimiser steps done; times the batch size, the sampler's position
+    elapsed: float  # seconds of training so far
+    identity: dict[str, Any]  # the settings that decide what is learnt at each step
+    data: str  # digest of the data
     best: dict[str, float] | None = None
     """The evaluation with the best score, whose weights are kept beside the last ones."""
-    stale: int = 0
-    """Evaluations since the best one."""
+    stale: int = 0  # evaluations since the best one
     skipped: list[list[int]] = field(default_factory=list)
     """Ranges of places in the stream of samples that were left out after a spike of the loss."""
-    recent: list[float] = field(default_factory=list)
-    """Losses of the last steps, where they are watched for spikes."""
-    anchor: int | None = None
-    """The earlier saved step that a spike leads back to; None: this one."""
+    recent: list[float] = field(default_factory=list)  # losses of the last steps, where they are watched for spikes
+    anchor: int | None = None  # the earlier saved step that a spike leads back to; None: this one
     format: int = FORMAT
 
 

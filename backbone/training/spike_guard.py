@@ -12,8 +12,7 @@ from statistics import median
 Skips = Sequence[Sequence[int]]
 """Ranges [start, stop) of places in the stream of samples that are left out, in its order."""
 
-WINDOW = 64
-"""Losses that a loss is compared with."""
+WINDOW = 64  # losses that a loss is compared with
 
 _LEAST = 10  # losses below which no deviation can be judged
 _TO_SIGMA = 1.4826  # median absolute deviations of a normal distribution in one standard deviation

@@ -52,8 +52,7 @@ _STYLE = (
     tyro.conf.DisallowNone,
 )
 
-progress = watched
-"""Iterate with a bar on standard error, see `backbone.training.logger.watched`."""
+progress = watched  # iterate with a bar on standard error, see `backbone.training.logger.watched`
 
 INTERRUPTED = 130  # as shells report SIGINT
 PIPE_CLOSED = 141  # as shells report SIGPIPE
@@ -63,14 +62,10 @@ PIPE_CLOSED = 141  # as shells report SIGPIPE
 class Command:
     """A subcommand: ``scripts/train_captioner.py`` is ``polygraft train captioner``."""
 
-    name: str
-    """Words of the command with a space between them."""
-    file: Path
-    """The file whose ``Options`` and ``main`` it is."""
-    example: str
-    """First paragraph of the file's docstring: a command line that runs."""
-    text: str
-    """The rest of the docstring."""
+    name: str  # words of the command with a space between them
+    file: Path  # the file whose ``Options`` and ``main`` it is
+    example: str  # first paragraph of the file's docstring: a command line that runs
+    text: str  # the rest of the docstring
 
     @property
     def summary(self) -> str:
@@ -245,7 +240,6 @@ def _system_sentence(error: OSError) -> str:
 # The list of commands, read from their files without importing them
 
 SCRIPTS = Path(__file__).resolve().parents[1]
-
 
 # Headings of the list of commands; a command is under the first whose words it begins with, and else under the last.
 _TASKS = {

@@ -20,31 +20,20 @@ from backbone.io.settings import convert, nearest, read_toml
 _POSITIONAL, _SUPPRESS = (get_args(marker[int])[1] for marker in (tyro.conf.Positional, tyro.conf.Suppress))
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", Path: "PATH", bool: ""}
 _COLUMN = 26  # where descriptions begin on a help page
-REQUIRED = MISSING
-"""The default of an option that has none."""
+REQUIRED = MISSING  # the default of an option that has none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option of a command.
+    """One option of a command."""
 
-    Attributes:
-        name: The field's name, which is also its key in a configuration file.
-        hint: Its type, without annotations.
-        default: Its default; `REQUIRED` where it must be given.
-        help: Its description, from the string below the field.
-        positional: Whether it is an argument without a flag.
-        aliases: Further flags of it.
-        metavar: What stands for the value in help pages.
-    """
-
-    name: str
-    hint: Any
-    default: Any
-    help: str
-    positional: bool = False
-    aliases: tuple[str, ...] = ()
-    metavar: str = ""
+    name: str  # the field's name, which is also its key in a configuration file
+    hint: Any  # its type, without annotations
+    default: Any  # `REQUIRED` where it must be given
+    help: str  # from the string below the field
+    positional: bool = False  # an argument without a flag
+    aliases: tuple[str, ...] = ()  # further flags of it
+    metavar: str = ""  # what stands for the value in help pages
 
     @property
     def negated(self) -> bool:
@@ -87,16 +76,19 @@ def _options_of_field(cls: type, field: Field[Any], hint: Any) -> Iterator[Optio
             value = option.default if default is MISSING else getattr(default, option.name, option.default)
             yield Option(**{**vars(option), "default": value})
         return
-    texts = [mark.help for mark in marks if getattr(mark, "help", None)]
-    names = [mark.name for mark in marks if getattr(mark, "name", None)]
+
+    def marked(name: str) -> Any:
+        """Return what tyro's annotations say, if anything."""
+        return next((found for mark in marks if (found := getattr(mark, name, None))), None)
+
     yield Option(
-        name=names[0] if names else field.name,
+        name=marked("name") or field.name,
         hint=hint,
         default=default,
-        help=_field_docs(cls).get(field.name) or " ".join(texts),
+        help=_field_docs(cls).get(field.name) or marked("help") or "",
         positional=_POSITIONAL in marks,
-        metavar=next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), "") or _metavar(hint),
-        aliases=tuple(alias for mark in marks for alias in getattr(mark, "aliases", None) or ()),
+        metavar=marked("metavar") or _metavar(hint),
+        aliases=tuple(marked("aliases") or ()),
     )
 
 

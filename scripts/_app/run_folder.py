@@ -31,8 +31,7 @@ _MODEL_ENDINGS = {".json", ".txt", ".safetensors", ".md", ".model", ".jinja"}
 class Training(TrainConfig):
     """How the part is trained."""
 
-    PASSES: ClassVar[float] = 30.0
-    """Bound where none is given."""
+    PASSES: ClassVar[float] = 30.0  # bound where none is given
 
     def __post_init__(self) -> None:
         self.bounded()
@@ -45,40 +44,29 @@ class Training(TrainConfig):
         return TrainConfig(**settings)
 
 
-def is_finished(folder: Path) -> bool:
-    """Return whether ``folder`` is a checkpoint and no run is going on in it.
+def is_finished(folder: Path, *, whole_model: bool = False) -> bool:
+    """Return whether ``folder`` is a checkpoint, or a whole language model, and no run is going on in it.
+
+    Args:
+        folder: The --out folder of a training.
+        whole_model: Whether the training makes a language model in transformers' format and no checkpoint.
 
     Raises:
         PolygraftError: It holds something else, or a damaged checkpoint, or is a file.
     """
-    found = _entries(folder)
-    _refuse(folder, found - _RUN_PARTS - _CHECKPOINT_PARTS)
-    if CONFIG not in found or RUN in found:
-        return False
-    read_header(folder)
-    return True
-
-
-def is_finished_model(folder: Path) -> bool:
-    """Return whether ``folder`` is a language model in transformers' format and no run is going on in it.
-
-    Raises:
-        PolygraftError: It holds something else, or is a file.
-    """
-    found = _entries(folder)
-    _refuse(folder, {name for name in found - _RUN_PARTS if Path(name).suffix not in _MODEL_ENDINGS})
-    return CONFIG in found and RUN not in found
-
-
-def _entries(folder: Path) -> set[str]:
     if folder.exists() and not folder.is_dir():
         raise PolygraftError(f"{folder} is a file, but --out must be a folder")
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-
-
-def _refuse(folder: Path, strange: set[str]) -> None:
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    strange = found - _RUN_PARTS - _CHECKPOINT_PARTS
+    if whole_model:
+        strange = {name for name in found - _RUN_PARTS if Path(name).suffix not in _MODEL_ENDINGS}
     if strange:
         raise PolygraftError(f"{folder} holds {min(strange)}, which is no part of a training run: choose another --out")
+    if CONFIG not in found or RUN in found:
+        return False
+    if not whole_model:
+        read_header(folder)  # a damaged one is refused, and not replaced
+    return True
 
 
 def begin(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
@@ -92,9 +80,11 @@ def begin(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> bool
     Raises:
         UsageError: A run with other settings is unfinished there.
     """
-    settings = json.loads(json.dumps(settings, default=str))
+    settings = json.loads(json.dumps(settings, default=str))  # as they are read again: tuples become lists
     if (folder / RUN).is_file():
-        changed = _changes(read_json(folder / RUN), settings)
+        before = read_json(folder / RUN)
+        names = [name for name in sorted(before.keys() | settings.keys()) if before.get(name) != settings.get(name)]
+        changed = [f"{name} {before.get(name)!r} (now {settings.get(name)!r})" for name in names]
         if not changed:
             return True
         if not overwrite:
@@ -121,13 +111,8 @@ def frozen_models(clip: str, backbone: str, device: str, seed: int) -> "tuple[Im
     from backbone.gpt2 import Backbone
 
     models = ImageEncoder.from_pretrained(clip, device=device), Backbone.from_pretrained(backbone, device=device)
-    seed_everything(seed)
+    seed_everything(seed)  # after loading, which may draw numbers of its own
     return models
-
-
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    return [f"{name} {before.get(name)!r} (now {now.get(name)!r})" for name in names]
 
 
 def _discard(folder: Path) -> None:

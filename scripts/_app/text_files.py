@@ -12,8 +12,7 @@ from backbone.io.files import parse_object
 from crosslingual.corpus.compressed_io import PACKED, open_unpacked, read_lines, read_through
 from scripts._app.cli import progress
 
-LONGEST = 10_000_000
-"""Bytes of a line; more is no text, and would fill the memory."""
+LONGEST = 10_000_000  # bytes of a line; more is no text, and would fill the memory
 
 _MARK = b"\xef\xbb\xbf"  # of the order of bytes, which some editors put before UTF-8
 _ROWS = (".jsonl", ".ndjson")
@@ -122,8 +121,7 @@ def hold_out(documents: Sequence[str], share: float, seed: int) -> tuple[list[st
     return [text for text in documents if text not in held], [text for text in distinct if text in held]
 
 
-Texts = Iterator[tuple[str, str]]
-"""Language and text."""
+Texts = Iterator[tuple[str, str]]  # language and text
 
 
 def language_texts(sources: Sequence[Path], split: str = "train") -> Texts:
