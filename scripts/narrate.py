@@ -110,7 +110,7 @@ def _videos(options: Options) -> tuple[list[Path], bool]:
     """Return the videos, and whether some of what was named cannot be narrated, which is reported.
 
     Raises:
-        UsageError: subtitles of several videos would be printed as one.
+        UsageError: Subtitles of several videos would be printed as one.
     """
     videos, failed = find_videos(options.videos)
     if options.form and not options.write and len(videos) > 1:

@@ -52,7 +52,7 @@ class Options:
         """Return how videos are sampled.
 
         Raises:
-            UsageError: the numbers are out of bounds.
+            UsageError: The numbers are out of bounds.
         """
         return NarrateOptions(every=self.every, window=self.window, fps=self.fps)
 

@@ -45,15 +45,15 @@ class Examiner:
     """Runs a narrator on clips and measures it.
 
     Args:
-        narrator: which.
-        data: the clips.
-        vocabulary: where narrations are retrieved from; None: from those of the clips themselves. Nothing to a narrator
+        narrator: Which.
+        data: The clips.
+        vocabulary: Where narrations are retrieved from; None: from those of the clips themselves. Nothing to a narrator
             that writes them.
-        batch_size: clips at a time.
-        progress: passes on batches, for a progress bar.
+        batch_size: Clips at a time.
+        progress: Passes on batches, for a progress bar.
 
     Raises:
-        PolygraftError: the vocabulary has no vectors, or those of another text encoder than the narrator's.
+        PolygraftError: The vocabulary has no vectors, or those of another text encoder than the narrator's.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Examiner:
         """Return the mean seconds from a video's file to the narration of a clip, one clip at a time.
 
         Args:
-            clips: so many of them, evenly spread, are read and encoded anew.
+            clips: So many of them, evenly spread, are read and encoded anew.
         """
         chosen = np.unique(np.linspace(0, len(self._data) - 1, min(clips, len(self._data))).round().astype(int))
         began = time.perf_counter()

@@ -27,10 +27,10 @@ def ranks(queries: Tensor, candidates: Tensor, truths: Sequence[Sequence[int]]) 
     Args:
         queries: (Q, D) of length 1, any precision; the products are made in double precision, on the CPU.
         candidates: (N, D) likewise.
-        truths: the rows of each query's right candidates. Where it has none, its rank is N + 1.
+        truths: The rows of each query's right candidates. Where it has none, its rank is N + 1.
 
     Raises:
-        PolygraftError: a query or a candidate holds NaN, or their numbers or widths do not fit.
+        PolygraftError: A query or a candidate holds NaN, or their numbers or widths do not fit.
     """
     if queries.shape[1:] != candidates.shape[1:] or len(queries) != len(truths):
         raise PolygraftError(
@@ -96,7 +96,7 @@ def retrieval_figures(
 
     Args:
         queries: (Q, D).
-        truths: the right texts of each query, one at least, the one it is asked for first; all among ``texts``.
+        truths: The right texts of each query, one at least, the one it is asked for first; all among ``texts``.
         texts: N, distinct.
         vectors: (N, D).
         at: K.

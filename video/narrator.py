@@ -58,13 +58,13 @@ class Narrator:
     """Clips become narrations, retrieved or written.
 
     Args:
-        encoder: frozen, frames to features and texts to vectors of one space.
-        backbone: frozen language model.
-        projection: trained; moved to the language model's device.
-        config: what ``projection`` was built from.
+        encoder: Frozen, frames to features and texts to vectors of one space.
+        backbone: Frozen language model.
+        projection: Trained; moved to the language model's device.
+        config: What ``projection`` was built from.
 
     Raises:
-        PolygraftError: the frozen models have other widths than ``config``.
+        PolygraftError: The frozen models have other widths than ``config``.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Narrator:
         """Return an untrained narrator in evaluation mode; the widths of ``config`` are taken from the frozen models.
 
         Raises:
-            PolygraftError: frames, question and narration are too long for the language model; narrations are to be
+            PolygraftError: Frames, question and narration are too long for the language model; narrations are to be
                 retrieved, but the encoder has no text side.
         """
         vectors = encoder.encode_text(["a"]).shape[1] if config.answer == "retrieve" else 0
@@ -111,7 +111,7 @@ class Narrator:
         """Load a narrator and the frozen models it was trained on; see `multimodal.captioner.Captioner`.
 
         Raises:
-            PolygraftError: the folder is missing, damaged or of another kind; a frozen model is missing or another.
+            PolygraftError: The folder is missing, damaged or of another kind; a frozen model is missing or another.
         """
         checkpoint = load_checkpoint(starter_path(KIND) if folder == STARTER else Path(folder), kind=KIND)
         config = config_from_dict(NarratorConfig, checkpoint.config)
@@ -161,11 +161,11 @@ class Narrator:
         """Put clips side by side.
 
         Args:
-            frames: of each clip (T, dv), one frame at least; of more than ``max_frames`` as many are taken evenly.
-            questions: one a clip; "" asks nothing.
+            frames: Of each clip (T, dv), one frame at least; of more than ``max_frames`` as many are taken evenly.
+            questions: One a clip; "" asks nothing.
 
         Raises:
-            PolygraftError: a clip has no frame.
+            PolygraftError: A clip has no frame.
         """
         if any(not len(clip) for clip in frames):
             raise PolygraftError("a clip has no frame: give its video a longer span or more frames a second")
@@ -196,7 +196,7 @@ class Narrator:
         A batch gives what each of its clips gives alone. Gradients flow; under ``torch.no_grad`` it is quicker.
 
         Raises:
-            PolygraftError: the narrator writes its answers.
+            PolygraftError: The narrator writes its answers.
         """
         self._check_answer("retrieve", "writes narrations and has no query vectors")
         batch = batch.to(self.backbone.device)
@@ -272,13 +272,13 @@ class Narrator:
         """Return what happens in a video, when: spans in the order of time, each with a narration of the vocabulary.
 
         Args:
-            video: a file; of any length, its frames are never held together.
-            vocabulary: with vectors of this narrator's text encoder.
-            options: what is asked, how often, how steady the answers are.
-            cache: folder of features of videos, so that a video is decoded once; None: nothing is kept.
+            video: A file; of any length, its frames are never held together.
+            vocabulary: With vectors of this narrator's text encoder.
+            options: What is asked, how often, how steady the answers are.
+            cache: Folder of features of videos, so that a video is decoded once; None: nothing is kept.
 
         Raises:
-            PolygraftError: the video cannot be read or shows nothing; the vocabulary has no vectors, is damaged, or was
+            PolygraftError: The video cannot be read or shows nothing; the vocabulary has no vectors, is damaged, or was
                 made with another text encoder; the narrator writes its answers.
         """
         vocabulary.check_encoder(self.text_encoder.part)
@@ -289,7 +289,7 @@ class Narrator:
         """Write the answer for each clip, see `Backbone.generate`; greedily by default.
 
         Raises:
-            PolygraftError: the narrator retrieves its answers.
+            PolygraftError: The narrator retrieves its answers.
         """
         self._check_answer("generate", "retrieves narrations and writes none")
         embeds, mask = self.prefix(batch)
@@ -309,7 +309,7 @@ class Narrator:
         token, the end of text included.
 
         Args:
-            batch: clips with their narrations.
+            batch: Clips with their narrations.
             vocabulary: (N, D) vectors of the distinct texts, on the language model's device; ignored where
                 narrations are written.
         """

@@ -33,7 +33,7 @@ class NarratorSource:
         """Load the narrator, and the vocabulary in a folder, which must be of its text encoder.
 
         Raises:
-            PolygraftError: either is missing or damaged, or they do not fit.
+            PolygraftError: Either is missing or damaged, or they do not fit.
         """
         from video.narrator import Narrator
         from video.vocabulary.vocabulary import NarrationVocabulary
@@ -65,7 +65,7 @@ class ProposerOptions:
         """Refuse any number of proposers but one.
 
         Raises:
-            UsageError: none or several are given.
+            UsageError: None or several are given.
         """
         given = [bool(self.proposer), bool(self.proposer_command), self.proposer_vocabulary is not None]
         if sum(given) > 1:

@@ -19,7 +19,7 @@ def check_own(folder: Path) -> None:
     """Refuse to change a vocabulary that comes with the package.
 
     Raises:
-        PolygraftError: it is one.
+        PolygraftError: It is one.
     """
     from backbone.checkpoint import starter_root
 
@@ -31,7 +31,7 @@ def load_proposer(options: ProposerOptions, narrator: "Narrator", device: str) -
     """Return the proposer that the options name.
 
     Raises:
-        PolygraftError: a model or vocabulary is missing or damaged, or the vocabulary has no vectors or those of
+        PolygraftError: A model or vocabulary is missing or damaged, or the vocabulary has no vectors or those of
             another text encoder than the narrator's.
     """
     from video.update.proposers import Library, ModelProposer, ShellCommand
@@ -60,7 +60,7 @@ def extend(
     """Add the accepted proposals for a video's novel segments to the folder of a vocabulary.
 
     Raises:
-        PolygraftError: see `video.update.update.grow`.
+        PolygraftError: See `video.update.update.grow`.
     """
     from video.update.update import grow
 

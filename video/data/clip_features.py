@@ -18,10 +18,8 @@ class ClipSet:
     """Clips whose frames are encoded."""
 
     clips: tuple[Clip, ...]
-    features: SpanFeatures
-    """What is shown of each clip, in the same order; every one shows something."""
-    encoder: str
-    """Digest of the image encoder."""
+    features: SpanFeatures  # what is shown of each clip, in the same order; every one shows something
+    encoder: str  # digest of the image encoder
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -78,16 +76,16 @@ def gather(
     """Encode what is shown of clips.
 
     Args:
-        clips: videos, times and texts.
-        cache: holds features, or makes them.
-        fps: frames a second; a clip has one at least.
-        batch_size: frames per pass through the encoder.
-        report: called with one sentence about each video that cannot be read, and one about the clips that lie beyond
+        clips: Videos, times and texts.
+        cache: Holds features, or makes them.
+        fps: Frames a second; a clip has one at least.
+        batch_size: Frames per pass through the encoder.
+        report: Called with one sentence about each video that cannot be read, and one about the clips that lie beyond
             the end of their video; these are left out.
 
     Raises:
-        UsageError: see `video.config.check_fps`.
-        PolygraftError: nothing is left; the cache cannot be written.
+        UsageError: See `video.config.check_fps`.
+        PolygraftError: Nothing is left; the cache cannot be written.
     """
     report = report or (lambda _: None)
     found = cache.features([clip.shown for clip in clips], fps=fps, batch_size=batch_size, report=report)

@@ -18,8 +18,7 @@ from backbone.io.files import is_file, read_objects
 from video.config import QUESTIONS
 from video.vocabulary.narrations import MAX_CHARACTERS, clean
 
-SPLITS = ("train", "validation", "test")
-"""What a video may be for, from the lowest side to the highest."""
+SPLITS = ("train", "validation", "test")  # what a video may be for, from the lowest side to the highest
 
 Report = Callable[[str], None]
 
@@ -33,10 +32,8 @@ class Span:
     """A stretch of a video."""
 
     video: Path
-    start: float = 0.0
-    """Seconds."""
-    stop: float | None = None
-    """Seconds, not included; None: the video's end."""
+    start: float = 0.0  # seconds
+    stop: float | None = None  # seconds, not included; None: the video's end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +41,14 @@ class Clip:
     """A moment of a video and its narration."""
 
     video: Path
-    text: str
-    """As `video.vocabulary.narrations.clean` writes narrations, so that a vocabulary holds the same text."""
-    start: float | None = None
-    """Seconds; None: the video's beginning."""
-    stop: float | None = None
-    """Seconds, not included; None: the video's end."""
+    text: str  # as `video.vocabulary.narrations.clean` writes narrations, so that a vocabulary holds the same text
+    start: float | None = None  # seconds; None: the video's beginning
+    stop: float | None = None  # seconds, not included; None: the video's end
     question: str = "now"
     """One of ``now``, ``next``, ``before``, ``overall``, or a question in its own words; empty: nothing is asked."""
     scenario: str = ""
-    id: str = ""
-    """Unique among clips that were read together."""
-    split: str = ""
-    """One of `SPLITS`; empty: unmarked."""
+    id: str = ""  # unique among clips that were read together
+    split: str = ""  # one of `SPLITS`; empty: unmarked
 
     @property
     def asked(self) -> str:
@@ -117,11 +109,11 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
 
     Args:
         file: UTF-8, with or without a byte order mark.
-        report: called with a sentence about lines that repeat another, that hold no narration, or that have
+        report: Called with a sentence about lines that repeat another, that hold no narration, or that have
             keys which are not read.
 
     Raises:
-        PolygraftError: the file cannot be read, holds no clip, or a line (which is named) is no clip: not UTF-8, not
+        PolygraftError: The file cannot be read, holds no clip, or a line (which is named) is no clip: not UTF-8, not
             JSON, of other types, with times that are no times, with an id that another line has, or with a video that
             is not there.
     """
@@ -236,7 +228,7 @@ def check_share(val_share: float) -> None:
     """Refuse a share of videos to hold out that is none.
 
     Raises:
-        UsageError: it is not in 0..1.
+        UsageError: It is not in 0..1.
     """
     if not 0 <= val_share < 1:
         raise UsageError(f"val_share is {val_share}, allowed is 0 up to, not including, 1")
@@ -253,17 +245,17 @@ def mark_splits(
     texts, so that a draw depends neither on the folder nor on the order of the clips.
 
     Args:
-        clips: all clips.
-        val_share: share of the training videos that is drawn for validation, one at least; 0: none.
-        seed: another seed, another draw.
-        report: called with a sentence about what is left out.
+        clips: All clips.
+        val_share: Share of the training videos that is drawn for validation, one at least; 0: none.
+        seed: Another seed, another draw.
+        report: Called with a sentence about what is left out.
 
     Returns:
         The clips with their marks, in the order given.
 
     Raises:
-        UsageError: see `check_share`.
-        PolygraftError: there are too few videos to draw from.
+        UsageError: See `check_share`.
+        PolygraftError: There are too few videos to draw from.
     """
     check_share(val_share)
     videos: dict[str, list[Clip]] = {}

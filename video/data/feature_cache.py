@@ -60,14 +60,10 @@ class SpanFeatures:
 
     times: tuple[Times, ...]
     """The frames of each span, in seconds. None where its video cannot be read or shows nothing then."""
-    videos: tuple[str, ...]
-    """SHA-256 of each span's video; empty where it cannot be read."""
-    unreadable: dict[Path, str]
-    """Videos that cannot be read, with one sentence each."""
-    encoded: int
-    """How many frames this call had to encode."""
-    read: Callable[[str, Times], Tensor]
-    """Returns the features of a video, by its SHA-256, at some times: (T, dv)."""
+    videos: tuple[str, ...]  # SHA-256 of each span's video; empty where it cannot be read
+    unreadable: dict[Path, str]  # videos that cannot be read, with one sentence each
+    encoded: int  # how many frames this call had to encode
+    read: Callable[[str, Times], Tensor]  # returns the features of a video, by its SHA-256, at some times: (T, dv)
 
     def take(self, index: int, frames: slice = slice(None)) -> Tensor:
         """Return the frames of a span, or some of them, (T, dv) float32 of length 1 on the CPU."""
@@ -78,11 +74,11 @@ class VideoCache:
     """Features of videos, by content: a copy or a renamed video is known, a changed one is encoded anew.
 
     Args:
-        folder: where the cache lives; several encoders, and caches of images, may share it.
-        encoder: what encodes frames that are not known.
+        folder: Where the cache lives; several encoders, and caches of images, may share it.
+        encoder: What encodes frames that are not known.
 
     Raises:
-        PolygraftError: the folder cannot be made.
+        PolygraftError: The folder cannot be made.
     """
 
     def __init__(self, folder: Path | str, encoder: ImageEncoder) -> None:
@@ -154,7 +150,7 @@ class VideoCache:
         """Return the cached features of a video, by its SHA-256, at some times: (T, dv) float16.
 
         Raises:
-            PolygraftError: they are not there, or no longer.
+            PolygraftError: They are not there, or no longer.
         """
         stored = self._opened(video)
         wanted = torch.tensor([_tick(time) for time in times], dtype=torch.int64)
@@ -167,12 +163,12 @@ class VideoCache:
         """Replace the file of a video.
 
         Args:
-            video: its SHA-256.
+            video: Its SHA-256.
             features: (dv,) float16 by ticks.
-            beyond: ticks at which nothing is shown.
+            beyond: Ticks at which nothing is shown.
 
         Raises:
-            PolygraftError: the disk refuses, or a feature is beyond half precision.
+            PolygraftError: The disk refuses, or a feature is beyond half precision.
         """
         ticks = sorted(features)
         rows = torch.stack([features[tick] for tick in ticks]) if ticks else torch.zeros(0, self.encoder.width).half()

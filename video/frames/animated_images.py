@@ -21,7 +21,7 @@ def read_image(image: Image.Image, request: Request) -> Iterator[Frame]:
     """Yield the frames asked for, in the order asked for. Closes ``image``.
 
     Raises:
-        PolygraftError: no frame can be decoded, or nothing is shown at any time that is asked for.
+        PolygraftError: No frame can be decoded, or nothing is shown at any time that is asked for.
     """
     with closing(image):
         animation = _Animation(image, request.name)

@@ -34,11 +34,11 @@ def prove_countable(video: Any, request: Request) -> tuple[list[float], Ending]:
     """Return when each frame begins and when the last one is over, if decord counts the frames of a video alike.
 
     Args:
-        video: just opened, see `video.frames.reader`; it is read to its end.
-        request: what is asked of it.
+        video: Just opened, see `video.frames.reader`; it is read to its end.
+        request: What is asked of it.
 
     Raises:
-        DecordCannotError: this is not sure.
+        DecordCannotError: This is not sure.
     """
     codec = video.codec
     _check_amount(video.stream.frames, request, codec)

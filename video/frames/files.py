@@ -39,10 +39,8 @@ _said: set[str] = set()
 class Frame:
     """A frame sampled from a video."""
 
-    time: float
-    """When the frame begins, in seconds: exactly its timestamp, counted from the video's beginning."""
-    asked: float
-    """The time it was asked for; `time` where all frames were."""
+    time: float  # when the frame begins, in seconds: exactly its timestamp, counted from the video's beginning
+    asked: float  # the time it was asked for; `time` where all frames were
     image: Image.Image = field(repr=False)
     """RGB, upright, in square pixels. Samples of one and the same frame share it."""
 
@@ -52,16 +50,11 @@ class Video:
     """Properties of a video by its header; of an animation by reading it."""
 
     path: Path
-    kind: Literal["video", "animation", "image"]
-    """An image stands still: one frame at 0 of no length."""
-    size: tuple[int, int]
-    """Width and height of the frames that are read of it, in pixels."""
-    duration: float | None
-    """Seconds from time 0 to the end of the images, or None where the header lacks it."""
-    frames: int | None
-    """How many there are, or None where the header lacks it."""
-    rate: float | None
-    """Frames a second if they follow each other evenly, else None."""
+    kind: Literal["video", "animation", "image"]  # an image stands still: one frame at 0 of no length
+    size: tuple[int, int]  # width and height of the frames that are read of it, in pixels
+    duration: float | None  # seconds from time 0 to the end of the images, or None where the header lacks it
+    frames: int | None  # how many there are, or None where the header lacks it
+    rate: float | None  # frames a second if they follow each other evenly, else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +115,7 @@ class Request:
         """Report why nothing is shown at ``missed``, unless reading to the end was all that was asked.
 
         Raises:
-            PolygraftError: nothing at all was seen.
+            PolygraftError: Nothing at all was seen.
         """
         end = f"{self.name} ends at {ending.until:.2f} s"
         if ending.cut:
@@ -145,7 +138,7 @@ def check_video(video: Path | str) -> Path:
     """Return the path of a video.
 
     Raises:
-        PolygraftError: there is no such file, it is empty, or no regular file.
+        PolygraftError: There is no such file, it is empty, or no regular file.
     """
     path = Path(video)
     try:
@@ -197,7 +190,7 @@ def check_size(name: str, width: int, height: int) -> None:
     """Refuse frames that would fill the memory.
 
     Raises:
-        PolygraftError: there are more than `backbone.io.images.MAX_PIXELS` pixels in a frame.
+        PolygraftError: There are more than `backbone.io.images.MAX_PIXELS` pixels in a frame.
     """
     if width * height > MAX_PIXELS:
         raise PolygraftError(

@@ -79,21 +79,21 @@ def read_frames(
     """Yield a video's frames in chunks, decoded as they are taken.
 
     Args:
-        video: a file with a video, an animated image or an image.
-        at: times in seconds; frames come in this order, those that are listed twice come twice.
-        every: instead, seconds between one frame and the next, from ``start`` on. Neither: every frame of the video.
-        start: seconds into the video.
-        stop: seconds into the video, not included; None: its end.
-        longest_side: pixels; frames with a longer one are made smaller as they are decoded. None: they are not.
-        chunk: frames of a chunk, the last may have less; fewer in all where they are large (128 MiB a chunk).
+        video: A file with a video, an animated image or an image.
+        at: Times in seconds; frames come in this order, those that are listed twice come twice.
+        every: Instead, seconds between one frame and the next, from ``start`` on. Neither: every frame of the video.
+        start: Seconds into the video.
+        stop: Seconds into the video, not included; None: its end.
+        longest_side: Pixels; frames with a longer one are made smaller as they are decoded. None: they are not.
+        chunk: Frames of a chunk, the last may have less; fewer in all where they are large (128 MiB a chunk).
         reader: ``auto`` asks decord for frames that are known to fit one chunk, ``decord`` for all, chunk by chunk;
             both go over to PyAV where decord cannot be trusted. ``pyav`` never asks it. The frames are the same.
-        report: called with a sentence where PyAV had to take over, and where a video is cut short, damaged or over
+        report: Called with a sentence where PyAV had to take over, and where a video is cut short, damaged or over
             before the last time asked for. What can be read is.
 
     Raises:
-        UsageError: the settings contradict each other or are out of bounds.
-        PolygraftError: the file is missing, empty, no video, has sound only, or shows nothing at the times asked for.
+        UsageError: The settings contradict each other or are out of bounds.
+        PolygraftError: The file is missing, empty, no video, has sound only, or shows nothing at the times asked for.
             What is wrong with the file's contents is raised when the first chunk is taken.
     """
     request = Request(
@@ -111,7 +111,7 @@ def probe(video: Path | str) -> Video:
     """Return the properties of a video, by its header.
 
     Raises:
-        PolygraftError: as in `read_frames`.
+        PolygraftError: As in `read_frames`.
     """
     path = check_video(video)
     image = open_still(path)

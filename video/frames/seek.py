@@ -14,8 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from backbone.errors import UsageError
 
-ROUNDING = 1e-6
-"""Seconds by which an asked time may miss a frame's: less than any container's tick between frames."""
+ROUNDING = 1e-6  # seconds by which an asked time may miss a frame's: less than any container's tick between frames
 
 # Fewer frames are decoded quicker than leapt over: a leap throws away what the decoder's threads hold.
 _LEAST_LEAP = 16
@@ -30,16 +29,14 @@ class AskedTimes:
     """The times at which frames are sampled: those listed, one every so often, or those of all its frames.
 
     Raises:
-        UsageError: names the setting and what is allowed.
+        UsageError: Names the setting and what is allowed.
     """
 
-    at: tuple[float, ...] | None = None
-    """These, in any order."""
+    at: tuple[float, ...] | None = None  # these, in any order
     every: float | None = None
     """``start``, ``start + every``, ``start + 2 * every`` and so on, each multiplied anew so that nothing drifts."""
     start: float = 0.0
-    stop: float | None = None
-    """Not included; None: the video's end."""
+    stop: float | None = None  # not included; None: the video's end
 
     def __post_init__(self) -> None:
         for number, name in ((self.every, "every"), (self.start, "start"), (self.stop, "stop")):
@@ -148,24 +145,20 @@ class Leaps:
 class Ending:
     """When a video is over."""
 
-    until: float
-    """The last frame is shown until then."""
-    last: float
-    """How long a frame is shown; so much may a listed time lie beyond the end, as durations are rounded."""
-    header_end: float | None = None
-    """When it is over by the file's header, if that has it."""
-    cut: bool = False
-    """Whether it should last longer."""
+    until: float  # the last frame is shown until then
+    last: float  # how long a frame is shown; so much may a listed time lie beyond the end, as durations are rounded
+    header_end: float | None = None  # when it is over by the file's header, if that has it
+    cut: bool = False  # whether it should last longer
 
     @classmethod
     def of(cls, time: float, length: float, header_end: float | None, longest: float) -> "Ending":
         """Judge from the last frame that was read.
 
         Args:
-            time: when it begins.
-            length: how long it is shown, by its packet.
-            header_end: the end of the images by the file's header, if that has it.
-            longest: the longest time that another frame was seen to be shown.
+            time: When it begins.
+            length: How long it is shown, by its packet.
+            header_end: The end of the images by the file's header, if that has it.
+            longest: The longest time that another frame was seen to be shown.
         """
         until = time + length
         if header_end is None or header_end <= until:
@@ -182,9 +175,9 @@ def look_up(times: AskedTimes, begins: Sequence[float], ending: Ending) -> Itera
     """Yield each time asked for with the number of the frame that is shown then, None where the video is over.
 
     Args:
-        times: what is asked for; where they ascend, the first that has nothing to show is the last.
-        begins: when each frame begins, ascending; at least one.
-        ending: when the last one is over.
+        times: What is asked for; where they ascend, the first that has nothing to show is the last.
+        begins: When each frame begins, ascending; at least one.
+        ending: When the last one is over.
     """
     if times.all_frames:
         stop = math.inf if times.stop is None else times.stop
@@ -212,8 +205,7 @@ def parse_clock(text: str) -> float | None:
 
 # The walk
 
-Seen = Callable[[float, float], bool]
-"""Whether a frame that is shown from one time until another may be asked for."""
+Seen = Callable[[float, float], bool]  # whether a frame that is shown from one time until another may be asked for
 
 _REORDERED = 16  # packets: codecs move a frame by so many places at most
 
@@ -222,8 +214,7 @@ class Decoded(NamedTuple):
     """A frame as the decoder gave it."""
 
     time: float
-    length: float
-    """Seconds for which it is shown, by its packet."""
+    length: float  # seconds for which it is shown, by its packet
     frame: Any
 
 
@@ -253,7 +244,7 @@ class Walk:
     """A place in a video, between the frame that is shown and the one after it.
 
     Attributes:
-        ending: when the video is over, once something was asked for that lies beyond; None before.
+        ending: When the video is over, once something was asked for that lies beyond; None before.
     """
 
     _frames: Iterator[Decoded]
@@ -360,9 +351,9 @@ def mark_seen(packets: Iterable[Any], seconds: Callable[[int], float], seen: See
     Frames that no other refers to need not be decoded where they are not asked for: half of a usual video.
 
     Args:
-        packets: in the order in which they are decoded.
-        seconds: makes a time of a timestamp.
-        seen: whether a frame may be asked for.
+        packets: In the order in which they are decoded.
+        seconds: Makes a time of a timestamp.
+        seen: Whether a frame may be asked for.
     """
     ahead: deque[Any] = deque()
     for packet in chain(packets, [None] * _REORDERED):

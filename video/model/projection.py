@@ -27,14 +27,10 @@ _ADAPTER_HEADS = 4
 class ClipBatch:
     """The frames of B clips, and the question of each."""
 
-    frames: Tensor
-    """(B, T, dv) float32, L2-normalised, in their order."""
-    mask: Tensor
-    """(B, T) bool, false at padding, which may stand anywhere."""
-    question: Tensor
-    """(B, L) int64; L may be 0."""
-    asked: Tensor
-    """(B, L) bool, likewise."""
+    frames: Tensor  # (B, T, dv) float32, L2-normalised, in their order
+    mask: Tensor  # (B, T) bool, false at padding, which may stand anywhere
+    question: Tensor  # (B, L) int64; L may be 0
+    asked: Tensor  # (B, L) bool, likewise
 
     def to(self, device: torch.device) -> "ClipBatch":
         """Return the batch on ``device``."""
@@ -46,12 +42,9 @@ class NarrationBatch:
     """B clips with their narrations, given as rows of a table of texts and, where they are to be written, as tokens."""
 
     clips: ClipBatch
-    rows: Tensor
-    """(B,) int64, the row of each clip's narration among the distinct texts."""
-    ids: Tensor
-    """(B, T) int64 tokens with the end of text, padded on the right; T is 0 where narrations are retrieved."""
-    mask: Tensor
-    """(B, T) bool, true where a token is real."""
+    rows: Tensor  # (B,) int64, the row of each clip's narration among the distinct texts
+    ids: Tensor  # (B, T) int64 tokens with the end of text, padded on the right; T is 0 where narrations are retrieved
+    mask: Tensor  # (B, T) bool, true where a token is real
 
     def to(self, device: torch.device) -> "NarrationBatch":
         """Return the batch on ``device``."""
@@ -62,10 +55,8 @@ class NarrationBatch:
 class Prompt(NamedTuple):
     """What the language model reads of B clips: frames, question, end of text and, if there is one, retrieval token."""
 
-    embeds: Tensor
-    """(B, S, d)"""
-    mask: Tensor
-    """(B, S) bool, false at padding; the last position is always real."""
+    embeds: Tensor  # (B, S, d)
+    mask: Tensor  # (B, S) bool, false at padding; the last position is always real
     asked: int
     """How many positions of the beginning hold the question alone: the same for all clips that are asked the same."""
 
@@ -74,8 +65,8 @@ class Projection(nn.Module):
     """VLog's projectors (Lin and Shou, 2025, section 3.1), with what may be trained beside them.
 
     Args:
-        config: what is built.
-        backbone: the language model, whose word embeddings give vectors their length.
+        config: What is built.
+        backbone: The language model, whose word embeddings give vectors their length.
     """
 
     def __init__(self, config: NarratorConfig, backbone: Backbone) -> None:
@@ -211,7 +202,7 @@ def batch_loss(queries: Tensor, texts: Tensor, rows: Tensor, scale: Tensor) -> T
         queries: (B, D).
         texts: (B, D) of each clip's narration.
         rows: (B,) which narration it is.
-        scale: one over the temperature.
+        scale: One over the temperature.
     """
     logits = queries @ texts.T * scale
     same = (rows[:, None] == rows[None]).to(logits)
@@ -230,8 +221,8 @@ def vocabulary_loss(queries: Tensor, vocabulary: Tensor, rows: Tensor, scale: Te
         queries: (B, D).
         vocabulary: (N, D), any precision.
         rows: (B,) the narration of each clip.
-        scale: one over the temperature.
-        chunk: texts at a time.
+        scale: One over the temperature.
+        chunk: Texts at a time.
     """
     own = (queries * vocabulary[rows].to(queries)).sum(dim=1) * scale
     parts = [vocabulary[start : start + chunk] for start in range(0, len(vocabulary), chunk)]
@@ -264,9 +255,9 @@ class Questions:
         """Return the last hidden states of the prompts' ends, (B, n, d); with gradients where they are wanted.
 
         Args:
-            model: the language model.
-            prompt: of B clips.
-            batch: the clips that it was made of.
+            model: The language model.
+            prompt: Of B clips.
+            batch: The clips that it was made of.
         """
         if torch.is_grad_enabled() or not prompt.asked:
             return model.hidden(prompt.embeds, prompt.mask)

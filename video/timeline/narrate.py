@@ -31,17 +31,12 @@ class Narrated:
     """A span of a video and its narration."""
 
     start: float
-    stop: float
-    """Seconds."""
+    stop: float  # seconds
     text: str
-    score: float
-    """Cosine similarity of the span and the narration, plus what the scene adds."""
-    confidence: float
-    """Probability of the narration among all that come close anywhere in the video."""
-    novel: bool
-    """Whether the vocabulary seems to have no words for most of the span."""
-    narrations: tuple[Retrieved, ...]
-    """As many as were asked for, the best first."""
+    score: float  # cosine similarity of the span and the narration, plus what the scene adds
+    confidence: float  # probability of the narration among all that come close anywhere in the video
+    novel: bool  # whether the vocabulary seems to have no words for most of the span
+    narrations: tuple[Retrieved, ...]  # as many as were asked for, the best first
 
 
 @dataclass(frozen=True, kw_only=True)

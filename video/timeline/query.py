@@ -29,11 +29,9 @@ Scores: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 Ask = Callable[[Sequence[Tensor], Sequence[str]], Tensor]
 """Clips of frames (T, dv) and a question for each become (B, d) query vectors."""
 
-CAUSAL = ("next", "before")
-"""Questions that are answered from the frames beside a moment, not from its own."""
+CAUSAL = ("next", "before")  # questions that are answered from the frames beside a moment, not from its own
 
-TICK = 1e-6
-"""Seconds; times that are nearer are one."""
+TICK = 1e-6  # seconds; times that are nearer are one
 
 _BATCH = 32
 _BLOCK = 1024
@@ -47,12 +45,9 @@ class Moment:
     """A stretch of a video that has one answer, and the frames by which it is answered."""
 
     start: float
-    stop: float
-    """Seconds."""
-    frames: range
-    """Numbers of the frames that are shown, one at least."""
-    opens: bool = False
-    """Whether a shot begins with it."""
+    stop: float  # seconds
+    frames: range  # numbers of the frames that are shown, one at least
+    opens: bool = False  # whether a shot begins with it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,14 +56,11 @@ class Segment:
 
     video: str
     start: float
-    stop: float
-    """Seconds."""
-    query: Tensor
-    """(d,), what it shows."""
+    stop: float  # seconds
+    query: Tensor  # (d,), what it shows
     scene: str = ""
     """Scene of the video; a new one where no scenario has this label. Empty: unknown."""
-    image: Image.Image | None = None
-    """A frame of it."""
+    image: Image.Image | None = None  # a frame of it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,13 +68,10 @@ class EncodedVideo:
     """A video's moments with their query vectors."""
 
     video: Path
-    end: float
-    """Seconds."""
+    end: float  # seconds
     moments: tuple[Moment, ...]
-    queries: Tensor
-    """(T, d) on the CPU, one for each moment."""
-    scene: Tensor
-    """(1, d): the query of the whole video."""
+    queries: Tensor  # (T, d) on the CPU, one for each moment
+    scene: Tensor  # (1, d): the query of the whole video
     options: NarrateOptions
     features: SpanFeatures
 

@@ -15,12 +15,12 @@ class NarrationBatches:
     """Clips by number, for `backbone.training.loop.fit`. Batches are as long as their longest clip and narration.
 
     Args:
-        data: clips with their frames.
-        narrator: how it reads frames, questions and narrations.
+        data: Clips with their frames.
+        narrator: How it reads frames, questions and narrations.
 
     Attributes:
-        texts: the distinct narrations, in the order of their first clips.
-        digest: names what is shown, asked and answered.
+        texts: The distinct narrations, in the order of their first clips.
+        digest: Names what is shown, asked and answered.
     """
 
     def __init__(self, data: ClipSet, narrator: Narrator) -> None:
@@ -65,7 +65,7 @@ class NarrationObjective(nn.Module):
     """The projection with its loss; frozen models are no submodules.
 
     Args:
-        narrator: its projection is trained in place.
+        narrator: Its projection is trained in place.
         vocabulary: (N, D) vectors of the distinct texts of the training; (0, 0) where narrations are written.
     """
 

@@ -31,13 +31,10 @@ class TrainedNarrator:
 
     narrator: Narrator
     result: FitResult
-    clips: int
-    """How many it learned from."""
+    clips: int  # how many it learned from
     videos: int
-    texts: int
-    """How many different narrations they have."""
-    validation: int
-    """Clips held out."""
+    texts: int  # how many different narrations they have
+    validation: int  # clips held out
 
 
 def train_narrator(
@@ -51,15 +48,15 @@ def train_narrator(
     """Train the projection of ``narrator``, and what it changes in the language model; all else stays frozen.
 
     Args:
-        narrator: fresh, or one to train on.
-        data: clips to learn from.
-        config: how; ``eval_every`` and ``patience`` need ``validation``. Texts of a batch that compete with one another
+        narrator: Fresh, or one to train on.
+        data: Clips to learn from.
+        config: How; ``eval_every`` and ``patience`` need ``validation``. Texts of a batch that compete with one another
             (``loss`` batch) are those of one micro-batch of one process.
-        validation: clips of other videos: they choose the weights that are kept.
-        folder: keeps the log and the state to resume from; calling again with it continues.
+        validation: Clips of other videos: they choose the weights that are kept.
+        folder: Keeps the log and the state to resume from; calling again with it continues.
 
     Raises:
-        PolygraftError: see `backbone.training.loop.fit`.
+        PolygraftError: See `backbone.training.loop.fit`.
     """
     batches = NarrationBatches(data, narrator)
     evaluate = NarrationValidation(narrator, validation) if validation else None
@@ -92,9 +89,9 @@ def describe(trained: TrainedNarrator, *, title: str, source: str) -> ModelCard:
     """Return the card of a trained narrator.
 
     Args:
-        trained: what `train_narrator` gave.
-        title: heading of the card.
-        source: where the clips came from.
+        trained: What `train_narrator` gave.
+        title: Heading of the card.
+        source: Where the clips came from.
     """
     config, result = trained.narrator.config, trained.result
     held = f"; {trained.validation} clips of other videos were held out" if trained.validation else ""

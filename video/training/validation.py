@@ -25,9 +25,9 @@ class NarrationValidation:
     between equals. Where they are written, the loss is nats a token, and the score its negative.
 
     Args:
-        narrator: whose projection is trained.
-        data: held-out clips.
-        batch_size: clips at a time.
+        narrator: Whose projection is trained.
+        data: Held-out clips.
+        batch_size: Clips at a time.
     """
 
     def __init__(self, narrator: Narrator, data: ClipSet, *, batch_size: int = 64) -> None:
@@ -71,21 +71,20 @@ class NarrationValidation:
         return [range(at, min(at + self._batch_size, count)) for at in range(0, count, self._batch_size)]
 
 
-LEAST = 8
-"""Held-out clips below which no line is drawn."""
+LEAST = 8  # held-out clips below which no line is drawn
 
 
 def draw_line(narrator: Narrator, held: ClipSet, texts: tuple[str, ...], *, batch_size: int = 64) -> CalibratedMargin:
     """Calibrate the novelty detector: each held-out clip is searched with its narrations there, and without them.
 
     Args:
-        narrator: trained; it retrieves.
-        held: clips that it has not learned from.
-        texts: what else the vocabulary holds; those of the clips are added.
-        batch_size: clips at a time.
+        narrator: Trained; it retrieves.
+        held: Clips that it has not learned from.
+        texts: What else the vocabulary holds; those of the clips are added.
+        batch_size: Clips at a time.
 
     Raises:
-        PolygraftError: there are no clips, or not enough texts.
+        PolygraftError: There are no clips, or not enough texts.
     """
     queries = []
     with torch.no_grad():

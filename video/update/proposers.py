@@ -21,8 +21,7 @@ from video.timeline.query import Segment
 from video.vocabulary.narrations import clean
 from video.vocabulary.vocabulary import NarrationVocabulary
 
-MAX_WORDS = 30
-"""Longest proposal: a narration, not an essay."""
+MAX_WORDS = 30  # longest proposal: a narration, not an essay
 
 _LIST_MARK = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):])\s*")
 
@@ -40,7 +39,7 @@ class Proposer(Protocol):
         """Return lines that hold sentences, in any of the shapes that `parse_proposals` reads.
 
         Raises:
-            PolygraftError: it could not be asked.
+            PolygraftError: It could not be asked.
         """
 
 
@@ -66,8 +65,8 @@ class Library:
     """Narrations of another vocabulary, a large one, whichever come closest to the query.
 
     Args:
-        vocabulary: with vectors of the encoder that made the vocabulary that grows.
-        keep: how many are proposed.
+        vocabulary: With vectors of the encoder that made the vocabulary that grows.
+        keep: How many are proposed.
     """
 
     name = "vocabulary"
@@ -94,8 +93,7 @@ class ShellCommand:
     """
 
     command: str
-    timeout: float = 60.0
-    """Seconds."""
+    timeout: float = 60.0  # seconds
 
     def __post_init__(self) -> None:
         if not self.command.strip():
@@ -112,7 +110,7 @@ class ShellCommand:
         """Run the command.
 
         Raises:
-            PolygraftError: it fails, takes too long, or writes what is no text.
+            PolygraftError: It fails, takes too long, or writes what is no text.
         """
         with tempfile.TemporaryDirectory() as folder:
             image = Path(folder) / "segment.png"
@@ -203,7 +201,7 @@ class ModelProposer:
         """Return the lines of the answer.
 
         Raises:
-            PolygraftError: the segment has no image, or the model fails.
+            PolygraftError: The segment has no image, or the model fails.
         """
         if segment.image is None:
             raise PolygraftError(f"{self.name} needs an image of {segment.video} at {segment.start:g} s, but has none")

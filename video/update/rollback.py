@@ -16,14 +16,14 @@ def rollback(folder: str | Path, update_id: str = "") -> Update:
     """Roll an update back: its narrations go, its record stays. Other updates are untouched.
 
     Args:
-        folder: of a vocabulary.
-        update_id: which; empty: the latest that is not rolled back yet.
+        folder: Of a vocabulary.
+        update_id: Which; empty: the latest that is not rolled back yet.
 
     Returns:
         The update as it was.
 
     Raises:
-        PolygraftError: there is no such update, it was rolled back before, or the folder is damaged or in use.
+        PolygraftError: There is no such update, it was rolled back before, or the folder is damaged or in use.
     """
     folder = Path(folder)
     with locked(folder):

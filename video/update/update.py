@@ -36,22 +36,17 @@ class Decision:
 
     text: str
     outcome: Outcome
-    score: float
-    """Cosine similarity with the segment's query."""
-    beaten: float
-    """That of the best narration of the vocabulary before."""
+    score: float  # cosine similarity with the segment's query
+    beaten: float  # that of the best narration of the vocabulary before
 
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
     """Result of an update."""
 
-    vocabulary: NarrationVocabulary
-    """With what was admitted."""
-    update: Update | None
-    """None where there was no segment to ask about."""
-    decisions: tuple[Decision, ...]
-    """On every proposal of this call."""
+    vocabulary: NarrationVocabulary  # with what was admitted
+    update: Update | None  # none where there was no segment to ask about
+    decisions: tuple[Decision, ...]  # on every proposal of this call
 
 
 def decide(
@@ -66,12 +61,12 @@ def decide(
     """Decide which proposals for a segment enter the vocabulary; the closest first.
 
     Args:
-        vocabulary: as it is.
+        vocabulary: As it is.
         query: (d,), of the segment.
-        texts: proposals, all different.
+        texts: Proposals, all different.
         vectors: (len(texts), d) float16, theirs.
-        options: what is accepted.
-        room: how many may be.
+        options: What is accepted.
+        room: How many may be.
 
     Returns:
         The decision on each, closest first.
@@ -117,16 +112,16 @@ def grow(
     the next call with the same video and proposer goes on with the segments that are left.
 
     Args:
-        folder: of a vocabulary with vectors.
-        segments: what `video.timeline.query.novel_segments` gives, of one video; one call of the proposer for each.
-        proposer: gives the sentences.
-        encoder: the one that made the vocabulary.
-        options: what is accepted.
-        device: where to search.
-        clock: the time for the record.
+        folder: Of a vocabulary with vectors.
+        segments: What `video.timeline.query.novel_segments` gives, of one video; one call of the proposer for each.
+        proposer: Gives the sentences.
+        encoder: The one that made the vocabulary.
+        options: What is accepted.
+        device: Where to search.
+        clock: The time for the record.
 
     Raises:
-        PolygraftError: the folder is damaged, of another encoder, or being updated by another process; the proposer
+        PolygraftError: The folder is damaged, of another encoder, or being updated by another process; the proposer
             fails.
     """
     folder, options = Path(folder), options or UpdateOptions()

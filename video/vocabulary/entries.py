@@ -13,8 +13,7 @@ from backbone.errors import PolygraftError
 from backbone.io.settings import config_from_dict
 
 Kind = Literal["prefix", "pair", "postfix", "scene"]
-KINDS: tuple[Kind, ...] = ("prefix", "pair", "postfix", "scene")
-"""In the order of the rows."""
+KINDS: tuple[Kind, ...] = ("prefix", "pair", "postfix", "scene")  # in the order of the rows
 
 _SCAN = 1 << 24  # bytes searched at once for line ends
 
@@ -24,8 +23,7 @@ class Counts:
     """How many rows there are of each kind; they stand in this order."""
 
     prefixes: int = 0
-    pairs: int = 0
-    """Narrations that are a prefix and a postfix."""
+    pairs: int = 0  # narrations that are a prefix and a postfix
     postfixes: int = 0
     scenes: int = 0
 
@@ -58,15 +56,11 @@ class Origin:
 
     proposer: str
     film: str
-    start: float
-    """Seconds, of the segment for which it was proposed."""
+    start: float  # seconds, of the segment for which it was proposed
     stop: float
-    when: str
-    """UTC, ISO 8601."""
-    score: float
-    """Its cosine with the query vector of the segment."""
-    beaten: float
-    """That of the best narration before."""
+    when: str  # UTC, ISO 8601
+    score: float  # its cosine with the query vector of the segment
+    beaten: float  # that of the best narration before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +69,8 @@ class Entry:
 
     text: str
     kind: Kind
-    prefix: str = ""
-    """Of a pair; the text after it and a space is the postfix."""
-    count: int = 1
-    """Occurrences of a narration; how many narrations a postfix ends."""
+    prefix: str = ""  # of a pair; the text after it and a space is the postfix
+    count: int = 1  # occurrences of a narration; how many narrations a postfix ends
     videos: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
     origin: Origin | None = None
@@ -114,11 +106,11 @@ class EntryFile:
     A hundred megabytes take about a tenth of a second.
 
     Args:
-        path: the file.
-        counts: what its lines should be.
+        path: The file.
+        counts: What its lines should be.
 
     Raises:
-        PolygraftError: it cannot be read, was cut off, or has another number of lines. A damaged line is reported
+        PolygraftError: It cannot be read, was cut off, or has another number of lines. A damaged line is reported
             when it is asked for.
     """
 

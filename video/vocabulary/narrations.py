@@ -9,8 +9,7 @@ from typing import Any
 from backbone.errors import PolygraftError
 from backbone.io.files import read_lines, read_objects
 
-MAX_CHARACTERS = 2000
-"""Longest narration that is read: one sentence, never a file that lost its line ends."""
+MAX_CHARACTERS = 2000  # longest narration that is read: one sentence, never a file that lost its line ends
 
 _SHAPE = 'each line is an object like {"text": "open the door", "video": "P01", "scenario": "cooking"}'
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -21,12 +20,9 @@ class Narration:
     """A distinct narration after cleaning, and where it occurs."""
 
     text: str
-    count: int = 1
-    """Occurrences; repeats within one video are one."""
-    videos: tuple[str, ...] = ()
-    """Its videos, in alphabetical order."""
-    scenarios: tuple[str, ...] = ()
-    """The labels of its scenes, in alphabetical order."""
+    count: int = 1  # occurrences; repeats within one video are one
+    videos: tuple[str, ...] = ()  # its videos, in alphabetical order
+    scenarios: tuple[str, ...] = ()  # the labels of its scenes, in alphabetical order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +37,10 @@ class Scene:
 class Narrations:
     """What a file of narrations holds. It does not depend on the order of the lines."""
 
-    narrations: tuple[Narration, ...]
-    """In alphabetical order."""
-    scenes: tuple[Scene, ...]
-    """In alphabetical order."""
-    repeats: int = 0
-    """Lines left out since their video has the same elsewhere."""
-    empty: int = 0
-    """Lines of nothing but tags and punctuation."""
+    narrations: tuple[Narration, ...]  # in alphabetical order
+    scenes: tuple[Scene, ...]  # in alphabetical order
+    repeats: int = 0  # lines left out since their video has the same elsewhere
+    empty: int = 0  # lines of nothing but tags and punctuation
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +62,12 @@ def read_narrations(data: bytes, source: str, *, progress: Progress = iter) -> N
     a brace. Other keys are passed over. A line that names no video is no repeat of any other.
 
     Args:
-        data: the whole file, UTF-8 with or without a byte order mark.
-        source: what the file is called in messages.
-        progress: passes on every row, for a progress bar.
+        data: The whole file, UTF-8 with or without a byte order mark.
+        source: What the file is called in messages.
+        progress: Passes on every row, for a progress bar.
 
     Raises:
-        PolygraftError: a line is malformed, of other characters than text, or too long; or no narration is left.
+        PolygraftError: A line is malformed, of other characters than text, or too long; or no narration is left.
     """
     body = data.removeprefix(b"\xef\xbb\xbf")
     is_json = source.lower().endswith(_JSON_SUFFIXES) or body[:200].lstrip().startswith(b"{")

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from backbone.errors import PolygraftError, UsageError
 
-NEIGHBOURS = 5
-"""Best narrations from which novelty is read, by default."""
+NEIGHBOURS = 5  # best narrations from which novelty is read, by default
 
 _STEPS = 50
 _RIDGE = 1e-2  # keeps weights finite where a line separates the examples without fault
@@ -54,8 +53,7 @@ class FixedThreshold:
 class CalibratedMargin:
     """Logistic regression on best score and margin, with a threshold on its probability of being new."""
 
-    weights: tuple[float, float]
-    """Of best score and margin, see `features`."""
+    weights: tuple[float, float]  # of best score and margin, see `features`
     bias: float
     threshold: float = 0.5
 
@@ -66,11 +64,11 @@ class CalibratedMargin:
         Args:
             known: (K, k) scores, best first, of queries whose narration is in the vocabulary.
             novel: (M, k) of queries whose narration was kept out of it.
-            false_alarms: the share of ``known`` that may be called new; None: the threshold is where the probability
+            false_alarms: The share of ``known`` that may be called new; None: the threshold is where the probability
                 is one half, both kinds being equally frequent.
 
         Raises:
-            PolygraftError: one of the kinds is missing.
+            PolygraftError: One of the kinds is missing.
         """
         if not len(known) or not len(novel):
             raise PolygraftError("novelty needs held-out queries of both kinds, known and new, to be calibrated")
@@ -126,7 +124,7 @@ def auroc(known: Tensor, novel: Tensor) -> float:
         novel: (M,) novelty of the others.
 
     Raises:
-        PolygraftError: one of the kinds is missing.
+        PolygraftError: One of the kinds is missing.
     """
     if not len(known) or not len(novel):
         raise PolygraftError("AUROC needs queries of both kinds, known and new")

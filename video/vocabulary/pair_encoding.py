@@ -27,21 +27,17 @@ class Pair:
 
     narration: str
     prefix: str
-    postfix: str = ""
-    """Empty where the narration is a prefix."""
+    postfix: str = ""  # empty where the narration is a prefix
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coding:
     """The code of a set of narrations; everything in alphabetical order."""
 
-    pairs: tuple[Pair, ...]
-    """One for each narration that prefixes and postfixes represent."""
+    pairs: tuple[Pair, ...]  # one for each narration that prefixes and postfixes represent
     prefixes: tuple[str, ...]
-    postfixes: dict[str, int]
-    """With the number of narrations that each ends."""
-    lost: tuple[str, ...] = ()
-    """Narrations that are not represented, in the published readings."""
+    postfixes: dict[str, int]  # with the number of narrations that each ends
+    lost: tuple[str, ...] = ()  # narrations that are not represented, in the published readings
 
 
 def encode(narrations: Iterable[str], options: CodingOptions | None = None) -> Coding:
@@ -76,15 +72,13 @@ class _Base:
 
     index: int
     words: int
-    remainder: int
-    """Number of the words that follow: equal words, equal number."""
+    remainder: int  # number of the words that follow: equal words, equal number
 
 
 @dataclass(frozen=True, slots=True)
 class _Extension:
     words: Sequence[str]
-    bases: Sequence[_Base]
-    """Shortest first."""
+    bases: Sequence[_Base]  # shortest first
 
     def postfix(self, base: _Base) -> str:
         return " ".join(self.words[base.words :])

@@ -50,13 +50,10 @@ class NarrationsHeader:
     format: int
     kind: str
     coding: CodingOptions
-    text_encoder: FrozenPart | None
-    """What made the vectors; none where there are none."""
-    width: int
-    """Of the vectors; 0 where there are none."""
+    text_encoder: FrozenPart | None  # what made the vectors; none where there are none
+    width: int  # of the vectors; 0 where there are none
     counts: Counts
-    lost: int
-    """Narrations that the coding does not represent."""
+    lost: int  # narrations that the coding does not represent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,13 +62,11 @@ class Table:
 
     counts: Counts
     entries: Entries
-    vectors: Array | None = None
-    """(rows, d) float16 of length 1, perhaps mapped from a file."""
+    vectors: Array | None = None  # (rows, d) float16 of length 1, perhaps mapped from a file
     scene_starts: Array | None = None
     """(narrations + 1,) int64, as all that follows there where the vectors are: the scenes of narration i are
     ``scenes[scene_starts[i] : scene_starts[i + 1]]``."""
-    scenes: Array | None = None
-    """int32 numbers of scenes."""
+    scenes: Array | None = None  # int32 numbers of scenes
     resident: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     """By device, what `video.vocabulary.vectors.TableVectors` has made of the arrays."""
 
@@ -80,9 +75,9 @@ class Table:
         """Make a table of entries in the order of their kinds.
 
         Args:
-            entries: prefixes, pairs, postfixes, scenes.
+            entries: Prefixes, pairs, postfixes, scenes.
             vectors: (rows, d) float16, or None.
-            scenes: labels by number; a label of an entry that is not among them is passed over.
+            scenes: Labels by number; a label of an entry that is not among them is passed over.
         """
         numbers = {label: number for number, label in enumerate(scenes)}
         kinds = [entry.kind for entry in entries]
@@ -123,7 +118,7 @@ def read_config(folder: Path, cls: type[T], kind: str) -> T:
     """Read ``config.json`` strictly.
 
     Raises:
-        PolygraftError: there is no such folder, or the file is missing, damaged, of another kind or format.
+        PolygraftError: There is no such folder, or the file is missing, damaged, of another kind or format.
     """
     if not folder.is_dir():
         raise PolygraftError(f"there is no folder {folder}: make a vocabulary with `polygraft vocabulary build`")
@@ -146,13 +141,13 @@ def load_table(folder: Path, counts: Counts, width: int, *, scenes: int) -> Tabl
     """Map a table.
 
     Args:
-        folder: where it lies.
-        counts: how many rows of each kind it should have.
-        width: of its vectors; 0: it has none.
-        scenes: how many scenes its narrations may belong to.
+        folder: Where it lies.
+        counts: How many rows of each kind it should have.
+        width: Of its vectors; 0: it has none.
+        scenes: How many scenes its narrations may belong to.
 
     Raises:
-        PolygraftError: lines or vectors are missing, damaged, or of another number than ``counts``.
+        PolygraftError: Lines or vectors are missing, damaged, or of another number than ``counts``.
     """
     lines = EntryFile(folder / LINES, counts)
     if lines.size <= _FEW_LINES:
@@ -238,12 +233,9 @@ class Tried:
     """A segment for which proposals were asked."""
 
     start: float
-    stop: float
-    """Seconds."""
-    proposed: int
-    """How many sentences the proposer gave."""
-    admitted: int
-    """How many of them entered the vocabulary."""
+    stop: float  # seconds
+    proposed: int  # how many sentences the proposer gave
+    admitted: int  # how many of them entered the vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,13 +248,11 @@ class UpdateHeader:
     state: State
     film: str
     proposer: str
-    when: str
-    """UTC, ISO 8601: when it began."""
+    when: str  # UTC, ISO 8601: when it began
     text_encoder: FrozenPart
     width: int
     counts: Counts
-    segments: tuple[Tried, ...]
-    """In the order in which they were tried."""
+    segments: tuple[Tried, ...]  # in the order in which they were tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,8 +284,8 @@ class Update:
         """Return the update with one segment more.
 
         Args:
-            tried: the segment.
-            entries: prefixes and scenes that it brings; a scene that is there already is passed over.
+            tried: The segment.
+            entries: Prefixes and scenes that it brings; a scene that is there already is passed over.
             vectors: (len(entries), d) float16.
         """
         assert self.table.vectors is not None
@@ -323,7 +313,7 @@ def save_update(vocabulary: Path, update: Update) -> None:
     """Write an update into a vocabulary's folder in one step, replacing what it was before.
 
     Raises:
-        PolygraftError: it cannot be written; it is then as it was.
+        PolygraftError: It cannot be written; it is then as it was.
     """
     folder = vocabulary / UPDATES / update.header.id
     try:
@@ -337,7 +327,7 @@ def load_updates(vocabulary: Path) -> list[Update]:
     """Read the updates of a vocabulary's folder, in the order of their ids.
 
     Raises:
-        PolygraftError: one is damaged.
+        PolygraftError: One is damaged.
     """
     root = vocabulary / UPDATES
     names = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []

@@ -42,8 +42,7 @@ class TextEncoder:
 
     encode: Callable[[Sequence[str]], Tensor]
     name: str
-    digest: str
-    """SHA-256: equal digests give equal vectors."""
+    digest: str  # SHA-256: equal digests give equal vectors
 
     @classmethod
     def of(cls, encoder: "ImageEncoder") -> "TextEncoder":
@@ -59,11 +58,11 @@ class TextEncoder:
         """Return texts as (N, d) float16 on the CPU, in batches; a text that is there twice is encoded once.
 
         Args:
-            texts: any; none gives (0, 0).
-            progress: passes on the start of every batch, for a progress bar.
+            texts: Any; none gives (0, 0).
+            progress: Passes on the start of every batch, for a progress bar.
 
         Raises:
-            PolygraftError: what the encoder gives is no row for each text, or not of length 1.
+            PolygraftError: What the encoder gives is no row for each text, or not of length 1.
         """
         places: dict[str, int] = {}
         order = [places.setdefault(text, len(places)) for text in texts]
@@ -96,10 +95,8 @@ class TextEncoder:
 class Hits(NamedTuple):
     """The best rows of each query, best first; of equal scores the lower row comes first."""
 
-    scores: Tensor
-    """(Q, k) float32; minus infinity where there is no further row."""
-    rows: Tensor
-    """(Q, k) int64; -1 where there is no further row."""
+    scores: Tensor  # (Q, k) float32; minus infinity where there is no further row
+    rows: Tensor  # (Q, k) int64; -1 where there is no further row
 
 
 def search(vectors: Tensor, queries: Tensor, k: int, *, bonus: Bonus | None = None) -> Hits:
@@ -181,10 +178,8 @@ def _check_finite(products: Tensor, start: int) -> None:
 class ScenePrior:
     """How much the scene counts: a narration scores ``cosine + weight * log p(scene)``."""
 
-    weight: float = 0.02
-    """What a unit of log-probability is worth in cosine; 0: nothing."""
-    temperature: float = 0.05
-    """p(scene) is the softmax of the cosines of query and scenes, divided by this."""
+    weight: float = 0.02  # what a unit of log-probability is worth in cosine; 0: nothing
+    temperature: float = 0.05  # p(scene) is the softmax of the cosines of query and scenes, divided by this
     keep: int = 0
     """Leave out the narrations of all but this many likeliest scenes, as VLog does (10 in its demo); 0: none."""
 
@@ -217,8 +212,7 @@ class ScenePrior:
 class TableVectors:
     """The vectors of a table, and the scenes of its narrations, on one device."""
 
-    vectors: Tensor
-    """(N, d) float16."""
+    vectors: Tensor  # (N, d) float16
     scene_starts: Tensor
     scenes: Tensor
 

@@ -48,8 +48,7 @@ Level = Literal["narrations", "prefixes", "postfixes", "scenes"]
 class VocabularyCounts:
     """How much there is on each level, with what updates added."""
 
-    narrations: int
-    """Distinct ones; prefixes are among them."""
+    narrations: int  # distinct ones; prefixes are among them
     prefixes: int
     postfixes: int
     scenes: int
@@ -60,20 +59,17 @@ class Retrieved:
     """A narration found for a query."""
 
     text: str
-    score: float
-    """Cosine with the query, plus what the scene adds."""
+    score: float  # cosine with the query, plus what the scene adds
     prefix: str
     postfix: str
-    row: int
-    """Its row among the narrations."""
+    row: int  # its row among the narrations
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Span:
     """Consecutive rows of one level in one table; in the level their numbers begin at ``offset``."""
 
-    number: int
-    """Of the table."""
+    number: int  # of the table
     start: int
     stop: int
     offset: int
@@ -86,19 +82,13 @@ class NarrationVocabulary:
     Rows of a level are numbered through what was built, then through the updates in their order.
     """
 
-    base: Table
-    """What was built."""
+    base: Table  # what was built
     _: KW_ONLY
-    coding: CodingOptions
-    """How narrations were split."""
-    text_encoder: FrozenPart | None
-    """Name and digest of what made the vectors; None where there are none."""
-    lost: int = 0
-    """Narrations that the coding does not represent."""
-    updates: tuple[Update, ...] = ()
-    """What was added since, rolled-back ones included."""
-    device: str = "cpu"
-    """Where the vectors are searched; the first search brings them there."""
+    coding: CodingOptions  # how narrations were split
+    text_encoder: FrozenPart | None  # name and digest of what made the vectors; None where there are none
+    lost: int = 0  # narrations that the coding does not represent
+    updates: tuple[Update, ...] = ()  # what was added since, rolled-back ones included
+    device: str = "cpu"  # where the vectors are searched; the first search brings them there
 
     @classmethod
     def build(
@@ -112,13 +102,13 @@ class NarrationVocabulary:
         """Code narrations; embed prefixes, whole narrations, postfixes and scenes.
 
         Args:
-            narrations: what `video.vocabulary.narrations.read_narrations` gives.
-            options: how to code them.
-            encoder: what makes the vectors; None: there are none, and no search.
-            progress: passes on the start of each batch of texts, for a progress bar.
+            narrations: What `video.vocabulary.narrations.read_narrations` gives.
+            options: How to code them.
+            encoder: What makes the vectors; None: there are none, and no search.
+            progress: Passes on the start of each batch of texts, for a progress bar.
 
         Raises:
-            PolygraftError: the encoder fails, or the coding makes no prefix of any narration.
+            PolygraftError: The encoder fails, or the coding makes no prefix of any narration.
         """
         options = options or CodingOptions()
         coding = encode((narration.text for narration in narrations.narrations), options)
@@ -136,11 +126,11 @@ class NarrationVocabulary:
         On the CPU vectors stay on the disk and are mapped into memory; elsewhere the first search makes them resident.
 
         Args:
-            folder: what `save_pretrained` or `polygraft vocabulary build` has written.
-            device: as in `backbone.device.pick_device`.
+            folder: What `save_pretrained` or `polygraft vocabulary build` has written.
+            device: As in `backbone.device.pick_device`.
 
         Raises:
-            PolygraftError: there is none, or it is damaged.
+            PolygraftError: There is none, or it is damaged.
         """
         folder = Path(folder)
         header = read_config(folder, NarrationsHeader, KIND)
@@ -164,7 +154,7 @@ class NarrationVocabulary:
         """Write the vocabulary into a new or empty folder, in one step.
 
         Raises:
-            PolygraftError: the folder holds something, or cannot be written.
+            PolygraftError: The folder holds something, or cannot be written.
         """
         folder = Path(folder)
         header = NarrationsHeader(
@@ -267,7 +257,7 @@ class NarrationVocabulary:
         """Refuse to compare with vectors of another text encoder than the one that made these.
 
         Raises:
-            PolygraftError: names both; or there are no vectors.
+            PolygraftError: Names both; or there are no vectors.
         """
         if self.text_encoder is None:
             raise PolygraftError("the vocabulary has no vectors to search: build it without --no-vectors")
@@ -293,14 +283,14 @@ class NarrationVocabulary:
 
         Args:
             queries: (Q, d), of any length: the score is a cosine.
-            k: how many.
-            level: where. The paper's first pass looks among the prefixes and its second among the postfixes.
+            k: How many.
+            level: Where. The paper's first pass looks among the prefixes and its second among the postfixes.
             scene_queries: (Q, d) or (1, d), what the video is about as a whole; None: scenes do not count. They count
                 for narrations and prefixes.
-            prior: how much they count.
+            prior: How much they count.
 
         Raises:
-            PolygraftError: there are no vectors, or they or the queries hold NaN, or the widths differ.
+            PolygraftError: There are no vectors, or they or the queries hold NaN, or the widths differ.
         """
         from video.vocabulary.vectors import search_parts
 
