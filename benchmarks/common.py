@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, a cache of results, figures over seeds, tables, and seconds taken in turn."""
+"""What the benchmarks share: options, a cache of results, figures over seeds, tables, seconds and models."""
 
 import hashlib
 import json
@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backbone.errors import UsageError
 from backbone.io.files import atomic_file, write_json
 from scripts._app.cli import Json, emit, progress
+
+if TYPE_CHECKING:
+    from backbone.gpt2 import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,3 +166,34 @@ def medians(runs: Sequence[Callable[[], object]], repeats: int, label: str) -> l
             run()
             measured.append(time.perf_counter() - began)
     return [statistics.median(measured) for measured in seconds]
+
+
+# Models
+
+# the published sizes
+GPT2_SMALL = {"context": 1024, "width": 768, "layers": 12, "heads": 12, "vocab_size": 50257}
+GPT2_MEDIUM = {"context": 1024, "width": 1024, "layers": 24, "heads": 16, "vocab_size": 50257}
+
+
+def random_gpt2(starter: "Backbone", **sizes: int) -> "Backbone":
+    """Return a GPT-2 with random weights, which costs the time of a trained one.
+
+    It reads with the starter's tokenizer, on its device, in its dtype.
+
+    Args:
+        starter: The starter's language model.
+        sizes: The sizes as `GPT2_SMALL` has them; none: the starter's own.
+    """
+    from torch import nn
+
+    from backbone.gpt2 import Backbone
+    from crosslingual.tokenization.train import blank_gpt2
+
+    own = starter.model.config
+    sizes = sizes or {
+        "context": own.n_positions, "width": own.n_embd, "layers": own.n_layer, "heads": own.n_head,
+        "vocab_size": starter.vocabulary_size,
+    }  # fmt: skip
+    model = blank_gpt2(starter.tokenizer, **sizes)
+    nn.Module.to(model, starter.dtype)  # in place; transformers' own has no types
+    return Backbone.from_parts(model, starter.tokenizer, name="random", device=str(starter.device))

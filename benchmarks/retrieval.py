@@ -128,14 +128,14 @@ def _rows(options: Options, model: Model, folder: Path) -> list[RetrievalRow]:
 def _narrators(options: Options, model: Model) -> "tuple[Narrator, Narrator]":
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
-    from benchmarks.random_gpt2 import MEDIUM, random_gpt2
+    from benchmarks.common import GPT2_MEDIUM, random_gpt2
     from video.config import NarratorConfig
     from video.narrator import Narrator
 
     encoder = ImageEncoder.from_pretrained(device=options.device)
     backbone = Backbone.from_pretrained(device=options.device, dtype=options.dtype)
     if model == "medium":
-        backbone = random_gpt2(backbone, **MEDIUM)
+        backbone = random_gpt2(backbone, **GPT2_MEDIUM)
     config = NarratorConfig(
         body=options.body, order=options.order, max_frames=options.frames, max_tokens=max(options.tokens)
     )

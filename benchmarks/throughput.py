@@ -70,11 +70,11 @@ def _rows(options: Options) -> dict[str, tuple[int, Callable[[], object]]]:
 
     from backbone.generation.config import Decoding
     from backbone.io.images import list_images
-    from benchmarks.random_gpt2 import SMALL, random_gpt2
+    from benchmarks.common import GPT2_SMALL, random_gpt2
     from multimodal.captioner import Captioner
 
     starter = Captioner.from_pretrained(device=options.device)
-    small = Captioner.build(starter.encoder, random_gpt2(starter.backbone, **SMALL), starter.config)
+    small = Captioner.build(starter.encoder, random_gpt2(starter.backbone, **GPT2_SMALL), starter.config)
     # captions of one length, so that settings compare
     greedy = Decoding(max_tokens=options.tokens, min_tokens=options.tokens)
     beams = replace(greedy, beams=options.beams)

@@ -10,10 +10,12 @@ four hours on two cores.
 
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from scripts._app.cli import Seed, emit, remark, run_file
+from starter_build.starter import Build
 
 Step = Literal["language", "image-text", "captioner", "personal", "narrator", "vocabulary", "french", "multilingual"]
 _STEPS: tuple[Step, ...] = get_args(Step)
@@ -53,44 +55,30 @@ def main(options: Options) -> int:
     return 0
 
 
+# where a step's model lies, if not by its own name
 _FOLDERS: dict[Step, str] = {"language": "gpt2", "image-text": "clip"}
-"""Where a step's model lies, if not by its own name."""
+_MODULES: dict[Step, str] = {
+    "language": "language",
+    "image-text": "image_text",
+    "captioner": "captioners",
+    "personal": "captioners",
+    "narrator": "narrator",
+    "vocabulary": "narrator",
+    "french": "transfer",
+    "multilingual": "language",
+}
 
 
 def _make(step: Step, folder: Path, options: Options) -> Path:
+    # a step imports what it needs alone: only image-text needs timm, for one
     data, work = options.data.expanduser(), options.work.expanduser()
-    if step == "language":
-        from starter_build.starter.language import build_language
-
-        how = {"steps": options.steps, "processes": options.processes, "seed": options.seed}
-        return build_language(data, work / step, folder, **how)
-    if step == "image-text":
-        from starter_build.starter.image_text import build_image_text
-
-        return build_image_text(data, work / step, folder, seed=options.seed)
-    if step == "personal":
-        from starter_build.starter.captioners import build_personal
-
-        return build_personal(data, work, folder, seed=options.seed)
-    if step == "narrator":
-        from starter_build.starter.narrator import build_narrator
-
-        return build_narrator(data, work, folder, seed=options.seed)
-    if step == "french":
-        from starter_build.starter.transfer import build_french
-
-        return build_french(data, work, folder, seed=options.seed)
-    if step == "multilingual":
-        from starter_build.starter.language import build_multilingual
-
-        return build_multilingual(data, work / step, folder, minutes=options.minutes, seed=options.seed)
-    if step == "vocabulary":
-        from starter_build.starter.narrator import build_vocabulary
-
-        return build_vocabulary(data, folder)
-    from starter_build.starter.captioners import build_captioner
-
-    return build_captioner(data, work, folder, seeds=tuple(range(options.seed, options.seed + 3)))
+    build = Build(data=data, work=work, out=folder, seed=options.seed)
+    own: dict[Step, dict[str, Any]] = {
+        "language": {"steps": options.steps, "processes": options.processes},
+        "multilingual": {"minutes": options.minutes},
+    }
+    module = import_module(f"starter_build.starter.{_MODULES[step]}")
+    return Path(getattr(module, f"build_{step.replace('-', '_')}")(build, **own.get(step, {})))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from backbone.gpt2 import Backbone
 from backbone.io.files import atomic_file
 from backbone.training.config import TrainConfig
 from backbone.training.loop import fit
-from benchmarks.common import cache_path, cached
-from benchmarks.random_gpt2 import random_like
+from benchmarks.common import cache_path, cached, random_gpt2
 from benchmarks.video.step_data import SHOWN, Procedure, StepTable, step_clips
 from benchmarks.video.step_tasks import (
     Asked,
@@ -186,7 +185,7 @@ class StepExperiment:
         for lesson in system.lessons:
             remark(f"{name}, seed {seed}: {' and '.join(lesson)}")
             seed_everything(seed)
-            backbone = random_like(self._backbone) if system.random else self._backbone
+            backbone = random_gpt2(self._backbone) if system.random else self._backbone
             narrator = Narrator.build(self._encoder, backbone, system.config)
             self._fit(narrator, lesson, self._schedule.config(system, seed), run / "-".join(lesson))
             found |= dict.fromkeys(lesson, narrator)

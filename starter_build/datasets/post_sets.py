@@ -50,31 +50,25 @@ class VoiceSet:
 
     emoji: Mapping[Side, Sequence[Spoken]]
 
-    def posts(self, *, users_per_voice: int = USERS_PER_VOICE, seed: int = 0) -> list[Post]:
+    def posts(self, *, seed: int = 0) -> list[Post]:
         """The posts of all users, by voice; `Post.split` is `train`, `validation`, `test2` or `test1`.
 
         A user is called voice/number. A past post shows an image of one hand, drawn for each user. The other posts of
         a voice show each validation or test image once, in the same hand for every voice, and are assigned to its
         users.
-
-        Args:
-            users_per_voice: at least 1; multiples of five give every voice all sizes of the past equally often.
-            seed: another seed, other pasts and another deal.
         """
-        if users_per_voice < 1:
-            raise PolygraftError(f"users_per_voice is {users_per_voice}: a voice needs at least one user.")
         seen = [voice.name for voice in VOICES if voice.name not in HELD_OUT]
-        users = [f"{voice}/{number}" for voice in seen for number in range(users_per_voice)]
+        users = [f"{voice}/{number}" for voice in seen for number in range(USERS_PER_VOICE)]
         posts = [
             post
             for position, user in enumerate(users)
             for post in self._past(user, SIZES[position % len(SIZES)], seed, split="train")
         ]
         for voice in seen:
-            posts += self._new(voice, "validation", users_per_voice, seed, split="validation")
-            posts += self._new(voice, "test", users_per_voice, seed, split="test2")
+            posts += self._new(voice, "validation", seed, split="validation")
+            posts += self._new(voice, "test", seed, split="test2")
         for voice in HELD_OUT:
-            posts += self._new(voice, "test", users_per_voice, seed, split="test1")
+            posts += self._new(voice, "test", seed, split="test1")
         return posts
 
     def history(self, voice: str, size: int | None, *, seed: int = 0) -> list[Post]:
@@ -82,8 +76,6 @@ class VoiceSet:
 
         With one seed a shorter history is the beginning of a longer one. The posts belong to no split.
         """
-        if voice not in {known.name for known in VOICES}:
-            raise PolygraftError(f"There is no voice {voice!r}; the voices are {', '.join(v.name for v in VOICES)}.")
         return self._past(voice, size, seed, split="")
 
     @cached_property
@@ -101,11 +93,11 @@ class VoiceSet:
         known.sort(key=lambda emoji: (hash_share("past", str(seed), user, emoji.code), emoji.code))
         return [_post(emoji, user, _hand(emoji, str(seed), user), split) for emoji in known[:size]]
 
-    def _new(self, voice: str, side: Side, users: int, seed: int, *, split: str) -> list[Post]:
+    def _new(self, voice: str, side: Side, seed: int, *, split: str) -> list[Post]:
         posts = []
         for emoji in self.emoji[side]:
             if voice in emoji.texts:
-                user = f"{voice}/{int(users * hash_share('user', str(seed), voice, emoji.code))}"
+                user = f"{voice}/{int(USERS_PER_VOICE * hash_share('user', str(seed), voice, emoji.code))}"
                 posts.append(_post(emoji, user, _hand(emoji, str(seed)), split))
         return posts
 

@@ -48,12 +48,6 @@ def read_rows() -> list[tuple[str, Side, list[str]]]:
     return [(concept, SIDES[side], ids) for concept, side, *ids in lines]
 
 
-def test_captions(root: Path) -> frozenset[str]:
-    """Captions of the test images, normalised; a text that consists of one of them must not be trained on."""
-    sides = load_splits()
-    return frozenset(normalise(image.text) for image in images(root) if sides.get(image.id) == "test")
-
-
 def held_out_authors(found: Iterable[ImageRecord]) -> frozenset[str]:
     """The authors of clip art whose images are all in the test, by a hash of the name."""
     counts = Counter(image.user for image in found if image.set == "clipart")

@@ -1,12 +1,12 @@
 """The captioners that the benchmarks compare, trained on the same features, and the two that ship."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multimodal.config import CaptionerConfig, Preset
 from scripts._app.cli import remark
+from starter_build.starter import Build
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
@@ -85,32 +85,23 @@ def starter_run(
     return train_captioner(fresh, training, config, validation=validation, folder=folder)
 
 
-def build_captioner(
-    data: Path, work: Path, out: Path, *, mapper: str = "mlp", seeds: Sequence[int] = (0, 1, 2)
-) -> Path:
-    """Train with each seed and keep the captioner that does best on the validation images.
-
-    Args:
-        data: where fetched packages are kept.
-        work: where features and unfinished runs are kept.
-        out: the checkpoint folder to write.
-        mapper: ``mlp`` or ``transformer``.
-        seeds: of weights and sample order.
-    """
+def build_captioner(build: Build) -> Path:
+    """Train with three seeds and keep the captioner that does best on the validation images."""
     from backbone.clip import ImageEncoder
     from multimodal.training.train import describe
 
-    sets = caption_data(data, work, ImageEncoder.from_pretrained(STARTER))
-    runs = []
+    sets = caption_data(build.data, build.work, ImageEncoder.from_pretrained(STARTER))
+    seeds, runs = list(range(build.seed, build.seed + 3)), []
     for seed in seeds:
         remark(f"training the captioner, seed {seed}")
-        runs.append(starter_run(sets, work, mapper=mapper, seed=seed))
-    best = max(runs, key=lambda run: run.result.metrics["score"])
+        runs.append(starter_run(sets, build.work, mapper="mlp", seed=seed))
+    scores = [run.result.metrics["score"] for run in runs]
+    best = runs[scores.index(max(scores))]
     card = describe(best, title="polygraft starter: a captioner", source="emoji, stamps and clip art")
     card = replace(card, command="python -m starter_build --only captioner")
     best.captioner.mapper.half()
-    record = {"seeds": list(seeds), "validation_scores": [run.result.metrics["score"] for run in runs]}
-    return best.captioner.save_pretrained(out, card=card, record=record)
+    record = {"seeds": seeds, "validation_scores": scores}
+    return best.captioner.save_pretrained(build.out, card=card, record=record)
 
 
 MAX_TOKENS = 32
@@ -260,15 +251,8 @@ def size_of(captioner: "Captioner") -> tuple[int, int]:
     return trained, trained + frozen
 
 
-def build_personal(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
-    """Train the captioner that the benchmark calls ours, on the training users of the voices.
-
-    Args:
-        data: where fetched packages are kept.
-        work: where features and the unfinished run are kept.
-        out: the checkpoint folder to write.
-        seed: of weights and sample order.
-    """
+def build_personal(build: Build) -> Path:
+    """Train the captioner that the benchmark calls ours, on the training users of the voices."""
     from backbone.clip import ImageEncoder
     from backbone.feature_cache import FeatureCache
     from backbone.gpt2 import Backbone
@@ -276,12 +260,11 @@ def build_personal(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from starter_build.datasets.post_sets import load_set
 
     frozen = ImageEncoder.from_pretrained(STARTER), Backbone.from_pretrained(STARTER)
-    voices = load_set("voices", data, FeatureCache(work / "features", frozen[0]))
-    remark(f"training the personal captioner, seed {seed}")
-    trained = train_system(
-        SYSTEMS[OURS], voices, frozen, work / f"personal-{seed}", schedule=CaptionSchedule(), seed=seed
-    )
+    voices = load_set("voices", build.data, FeatureCache(build.work / "features", frozen[0]))
+    remark(f"training the personal captioner, seed {build.seed}")
+    run = build.work / f"personal-{build.seed}"
+    trained = train_system(SYSTEMS[OURS], voices, frozen, run, schedule=CaptionSchedule(), seed=build.seed)
     card = describe(trained, title="polygraft starter: a captioner that knows users", source="voices of communities")
     card = replace(card, command="python -m starter_build --only personal")
     trained.captioner.mapper.half()
-    return trained.captioner.save_pretrained(out, card=card, record={"seed": seed})
+    return trained.captioner.save_pretrained(build.out, card=card, record={"seed": build.seed})

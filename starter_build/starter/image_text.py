@@ -26,6 +26,7 @@ from starter_build.datasets.images import WORDNET, images
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import fetch
 from starter_build.datasets.splits import SIDES, load_splits
+from starter_build.starter import Build
 from starter_build.starter.image_text_data import (
     CONTEXT,
     END_ID,
@@ -58,6 +59,7 @@ from starter_build.starter.image_text_fit import (
 )
 
 SEEDS = 3
+_TEXT_STEPS = 1500  # on all texts; three fifths of it follow on short ones
 _CAPTION_REPEATS = 5
 _SHORT = 10  # tokens of a text that is as short as captions are, its end counted
 _SAMPLED = 20  # the loss of the trained text tower is that of every so many texts
@@ -80,20 +82,13 @@ class ImageTextMaterial:
     class_vectors: Tensor  # (C, d) float32, the teacher's vectors of the names of these classes, centred
 
 
-def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_steps: int = 1500) -> Path:
-    """Make the starter's image-text model in ``out``.
-
-    Args:
-        data: where fetched packages are kept.
-        work: where features, vectors and unfinished runs are kept; a second call goes on where the first stopped.
-        out: the folder to write.
-        seed: of the model that ships; the figures are for this one and the two that follow.
-        text_steps: how long the text tower is trained on all texts; three fifths of it follow on short ones.
-    """
+def build_image_text(build: Build) -> Path:
+    """Make the starter's image-text model; the figures are for its seed and the two that follow."""
+    work, seed = build.work / "image-text", build.seed
     untrained = work / "untrained"
-    material = _gather(data, work, untrained)
+    material = _gather(build.data, work, untrained)
     encoder = ImageEncoder.untrained(untrained, seed=seed)
-    text_run = _fit_text(encoder, material, work / "text", seed=seed, steps=text_steps)
+    text_run = _fit_text(encoder, material, work / "text", seed=seed)
     heads = [fit_head(untrained, material, work / f"head-{s}", seed=s) for s in range(seed, seed + SEEDS)]
     encoder.model.visual.head.load_state_dict(heads[0].head)
     encoder.model.logit_scale.data.copy_(heads[0].scale)
@@ -103,8 +98,8 @@ def build_image_text(data: Path, work: Path, out: Path, *, seed: int = 0, text_s
     }
     record = {"seed": seed, "text": text_run, "head_seconds": [round(head.seconds) for head in heads]}
     record |= {"counts": counts, "scores": _scores(encoder, heads, material)}
-    _save(encoder, untrained, out, record)
-    return out
+    _save(encoder, untrained, build.out, record)
+    return build.out
 
 
 # 1. What is learnt from
@@ -213,9 +208,7 @@ def _mean_rank(placed: Tensor, group: CaptionedImages) -> float:
 # 3. The text tower
 
 
-def _fit_text(
-    encoder: ImageEncoder, material: ImageTextMaterial, work: Path, *, seed: int, steps: int
-) -> dict[str, Any]:
+def _fit_text(encoder: ImageEncoder, material: ImageTextMaterial, work: Path, *, seed: int) -> dict[str, Any]:
     """Train the text tower in place, on all texts and then on those as short as captions; return what to record."""
     tower = encoder.model.text
     ids, vectors = encoder.tokenize(material.texts), material.vectors
@@ -224,8 +217,8 @@ def _fit_text(
     short = (ids[:, :_SHORT] == END_ID).any(1)
     like_captions = Rows(ids[short], vectors[short])
     runs = [
-        train_text(objective, Rows(ids, vectors), work / "all", seed=seed, steps=steps, lr=2e-3),
-        train_text(objective, like_captions, work / "short", seed=seed, steps=steps * 3 // 5, lr=1e-3),
+        train_text(objective, Rows(ids, vectors), work / "all", seed=seed, steps=_TEXT_STEPS, lr=2e-3),
+        train_text(objective, like_captions, work / "short", seed=seed, steps=_TEXT_STEPS * 3 // 5, lr=1e-3),
     ]
     tower.requires_grad_(False)
     tower.load_state_dict({name: tensor.half().float() for name, tensor in tower.state_dict().items()})

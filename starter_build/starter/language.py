@@ -17,6 +17,7 @@ from starter_build.datasets.multilingual_texts import build_material, read_rows
 from starter_build.datasets.readers import english_documents
 from starter_build.datasets.world import WORLD, world_material
 from starter_build.processes import polygraft
+from starter_build.starter import Build
 
 VOCABULARY, CONTEXT = 8192, 256
 SIZE = "mini"
@@ -96,27 +97,25 @@ def _score_table(record: Mapping[str, Any], column: str) -> str:
     return "Held-out documents, bits per UTF-8 byte (weights in half precision):\n\n" + "\n".join(head + lines)
 
 
-def build_language(data: Path, work: Path, out: Path, *, steps: int = 560, processes: int = 2, seed: int = 0) -> Path:
-    """Make the starter's language model in ``out``, a folder in transformers' own format.
+def build_language(build: Build, *, steps: int = 560, processes: int = 2) -> Path:
+    """Make the starter's language model, in transformers' own format.
 
     Args:
-        data: The folder of fetched packages.
-        work: The folder of intermediate files and the unfinished run; a second call goes on where the first stopped.
-        out: The model folder to write.
+        build: The folders and the seed.
         steps: The optimizer steps, of 16,384 tokens each.
         processes: The training processes on this machine (a CPU that other work shares prefers one per core).
-        seed: The seed of weights and sample order.
     """
+    work = build.work / "language"
     # the text is clean already, and definitions and fortunes are short
     as_it_is = ("--no-rules", "--tails", 0, "--heldout", 0)
-    languages = {"en": partial(_documents, data)}
+    languages = {"en": partial(_documents, build.data)}
     material = build_material(languages, work, for_test=held_out, options=as_it_is, test_bytes=10**9)
     training = ("--warmup", 0.01, "--decay", 0.4, "--steps", steps)
-    trained = _train_by_commands(material.corpus, work, training, processes=processes, seed=seed)
+    trained = _train_by_commands(material.corpus, work, training, processes=processes, seed=build.seed)
     tests: dict[str, list[str]] = {}
     for row in read_rows(material.tests()[0]):
         tests.setdefault(row["source"], []).append(row["text"])
-    return _ship(trained, out, tests, _english_card)
+    return _ship(trained, build.out, tests, _english_card)
 
 
 def _documents(data: Path) -> Iterator[Document]:
@@ -143,22 +142,15 @@ def _english_card(record: Mapping[str, Any]) -> ModelCard:
     )
 
 
-def build_multilingual(data: Path, work: Path, out: Path, *, minutes: float, seed: int = 0) -> Path:
-    """Make the starter's multilingual model in ``out``, a folder in transformers' own format.
-
-    Args:
-        data: The folder of fetched packages.
-        work: The folder of intermediate files and the unfinished run; a second call goes on where the first stopped.
-        out: The model folder to write.
-        minutes: The training time.
-        seed: The seed of weights and sample order.
-    """
-    material = world_material(data, work)
+def build_multilingual(build: Build, *, minutes: float) -> Path:
+    """Make the starter's multilingual model, in transformers' own format, in so many minutes of training."""
+    work = build.work / "multilingual"
+    material = world_material(build.data, work)
     training = ("--warmup", 0.02, "--decay", 0.35, "--minutes", f"{minutes:g}")
     options = ("--marks", "--balance", 3)
-    trained = _train_by_commands(material.corpus, work, training, tokenizer_options=options, seed=seed)
+    trained = _train_by_commands(material.corpus, work, training, tokenizer_options=options, seed=build.seed)
     tests = {path.stem: [row["text"] for row in read_rows(path)] for path in material.tests()}
-    return _ship(trained, out, tests, _multilingual_card)
+    return _ship(trained, build.out, tests, _multilingual_card)
 
 
 def _multilingual_card(record: Mapping[str, Any]) -> ModelCard:

@@ -5,21 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from scripts._app.cli import remark
+from starter_build.starter import Build
 
 STARTER = "starter"
 _EVERYDAY = Path(__file__).resolve().parents[2] / "examples" / "narrations" / "everyday.jsonl"
 _STEPS, _LR = 200, 1e-3
 
 
-def build_narrator(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
-    """Train a narrator on moving emoji and stills, as the benchmark's are, with the starter's own image-text model.
-
-    Args:
-        data: where fetched packages are kept.
-        work: where features and the unfinished run are kept.
-        out: the checkpoint folder to write.
-        seed: of weights and sample order.
-    """
+def build_narrator(build: Build) -> Path:
+    """Train a narrator on moving emoji and stills, as the benchmark's are, with the starter's own image-text model."""
     from backbone.clip import ImageEncoder
     from backbone.device import seed_everything
     from backbone.gpt2 import Backbone
@@ -33,7 +27,8 @@ def build_narrator(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from video.training.train import describe, train_narrator
 
     encoder, backbone = ImageEncoder.from_pretrained(STARTER), Backbone.from_pretrained(STARTER)
-    videos = encode(part(emoji_clips(data), spoken(data), load_splits()), VideoCache(work / "features", encoder))
+    parted = part(emoji_clips(build.data), spoken(build.data), load_splits())
+    videos, seed = encode(parted, VideoCache(build.work / "features", encoder)), build.seed
     remark(f"training the narrator, seed {seed}")
     seed_everything(seed)
     fresh = Narrator.build(encoder, backbone, NarratorConfig())
@@ -46,21 +41,16 @@ def build_narrator(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
         config,
         # of concepts that the image-text model has never seen either: what it knows by heart says nothing
         validation=videos.parts["validation fresh"].data,
-        folder=work / f"narrator-{seed}",
+        folder=build.work / f"narrator-{seed}",
     )
     card = describe(trained, title="polygraft starter: a narrator", source="moving emoji and stills")
     card = replace(card, command="python -m starter_build --only narrator")
     trained.narrator.projection.half()
-    return trained.narrator.save_pretrained(out, card=card, record={"seed": seed})
+    return trained.narrator.save_pretrained(build.out, card=card, record={"seed": seed})
 
 
-def build_vocabulary(data: Path, out: Path) -> Path:
-    """Build the vocabulary: what everyday videos show, and the names of emoji by the groups of Unicode's charts.
-
-    Args:
-        data: where fetched packages are kept.
-        out: the folder to write.
-    """
+def build_vocabulary(build: Build) -> Path:
+    """Build the vocabulary: what everyday videos show, and the names of emoji by the groups of Unicode's charts."""
     from backbone.clip import ImageEncoder
     from starter_build.datasets.voices import spoken
     from video.vocabulary.narrations import NarrationRow, collect
@@ -71,8 +61,8 @@ def build_vocabulary(data: Path, out: Path) -> Path:
     rows = [NarrationRow(line["text"], scenario=line["scenario"]) for line in lines]
     rows += [
         NarrationRow(emoji.texts["cldr-name"], scenario=" / ".join(emoji.texts.get("charts", "").split(" / ")[:2]))
-        for emoji in spoken(data)
+        for emoji in spoken(build.data)
         if "cldr-name" in emoji.texts
     ]
     texts = TextEncoder.of(ImageEncoder.from_pretrained(STARTER))
-    return NarrationVocabulary.build(collect(rows), encoder=texts).save_pretrained(out)
+    return NarrationVocabulary.build(collect(rows), encoder=texts).save_pretrained(build.out)

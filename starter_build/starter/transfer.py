@@ -8,6 +8,7 @@ from backbone.checkpoint import ModelCard, write_card
 from backbone.io.files import atomic_folder, write_json
 from crosslingual.options import AlignmentOptions, TransferOptions
 from scripts._app.cli import remark
+from starter_build.starter import Build
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
@@ -89,19 +90,11 @@ def _blank(english: "Backbone", material: "TransferMaterial", seed: int) -> "Bac
     return Backbone(model, material.tokenizer, name=SCRATCH)
 
 
-_METHOD = "auto"
 _STEPS, _BATCH, _CONTEXT, _LR = 600, 16, 128, 4e-3
 
 
-def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
-    """Transfer the starter's language model to French and train its embeddings on; the body is not touched.
-
-    Args:
-        data: where fetched packages are kept.
-        work: where tokenizer, word vectors and the unfinished run are kept.
-        out: the folder to write.
-        seed: of what is drawn and of the order of data.
-    """
+def build_french(build: Build) -> Path:
+    """Transfer the starter's language model to French and train its embeddings on; the body is not touched."""
     from backbone.gpt2 import Backbone
     from backbone.hf.stored_models import save_vocabulary
     from backbone.training.config import TrainConfig
@@ -109,8 +102,9 @@ def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     from crosslingual.language_model.train import Tuning, train_language_model
     from starter_build.datasets.transfer_texts import TransferMaterial
 
-    material = TransferMaterial(code="fr", data=data, work=work / "transfer")
-    begun = begin(_METHOD, material, seed)
+    material = TransferMaterial(code="fr", data=build.data, work=build.work / "transfer")
+    seed = build.seed
+    begun = begin("auto", material, seed)
     model, tokenizer = begun.backbone.model, material.tokenizer
 
     def bits() -> float:
@@ -119,15 +113,15 @@ def build_french(data: Path, work: Path, out: Path, *, seed: int = 0) -> Path:
     before = bits()
     remark(f"training the embeddings, {before} bits per byte before")
     config = TrainConfig(steps=_STEPS, batch_size=_BATCH, lr=_LR, warmup=0.05, seed=seed, save_every=100)
-    rows, place = material.rows(_CONTEXT), work / f"french-{seed}"
+    rows, place = material.rows(_CONTEXT), build.work / f"french-{seed}"
     result = train_language_model(model, tokenizer, rows, config, Tuning(train="embeddings"), folder=place)
     model.half().float()  # what the half-precision file will hold
     figures = {"before": before, "after": bits(), "steps": result.steps, "seconds": round(result.seconds), "seed": seed}
-    with atomic_folder(out) as folder:
+    with atomic_folder(build.out) as folder:
         save_vocabulary(folder, Backbone(model, tokenizer, name="starter-fr"), Backbone.from_pretrained("starter"))
         write_json(folder / "training.json", {**figures, "origins": begun.facts["origins"]})
         write_card(folder, _card(figures))
-    return out
+    return build.out
 
 
 def _card(figures: dict[str, float]) -> ModelCard:

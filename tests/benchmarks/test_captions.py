@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import random_gpt2
+from benchmarks import common
 from starter_build.datasets import images, splits
 from starter_build.datasets.images import ImageRecord
 from starter_build.starter import captioners
@@ -44,7 +44,7 @@ def test_captions_are_compared_with_controls_for_each_set(polygraft, tmp_path):
 
 def test_throughput_has_a_row_for_each_setting(polygraft, monkeypatch):
     small = {"context": 32, "width": 16, "layers": 1, "heads": 2, "vocab_size": 400}
-    monkeypatch.setattr(random_gpt2, "SMALL", small)
+    monkeypatch.setattr(common, "GPT2_SMALL", small)
     flags = ("--tokens", 2, "--beams", 2, "--batch-sizes", 1, 2, "--repeats", 1, "--device", "cpu", "--json")
     called = polygraft("benchmark", "throughput", *flags)
     assert called.code == 0

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from crosslingual.corpus.corpus import Corpus
 from starter_build.datasets.multilingual_texts import read_rows
 from starter_build.datasets.world import world_material
-from starter_build.starter import language
+from starter_build.starter import Build, language
 from tests.starter_build.tiny_world import DOCUMENTS, made_up_world
 
 SMALL = ("--vocab-size", 300, "--tokens", 8000, "--minutes", 0.02, "--seeds", 0, 1, "--jobs", 1)
@@ -66,7 +66,8 @@ def test_documents_for_tests_are_in_no_corpus(tmp_path):
 def test_the_multilingual_starter_is_measured_as_it_ships_and_opens_in_transformers(tmp_path, monkeypatch):
     monkeypatch.setattr(language, "VOCABULARY", 300)
     monkeypatch.setattr(language, "_TRAINING", ("--size", "1,16,2", "--context", 32, "--batch-size", 4))
-    folder = language.build_multilingual(tmp_path, tmp_path / "work", tmp_path / "out", minutes=0.02)
+    build = Build(data=tmp_path, work=tmp_path / "work", out=tmp_path / "out")
+    folder = language.build_multilingual(build, minutes=0.02)
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     assert set(record["held_out"]) == {"en", "ru", "all"} and record["steps"] > 0
     whole = record["held_out"]["all"]

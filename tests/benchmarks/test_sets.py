@@ -134,13 +134,6 @@ def test_users_of_a_voice_share_a_past_under_their_own_names_and_lend_by_these(t
         assert all(one.text.startswith("github says") for one in borrowed)
 
 
-def test_a_voice_that_does_not_exist_and_no_users_are_refused(voices):
-    with pytest.raises(PolygraftError, match="'klingon'.*cldr-name"):
-        voices.history("klingon", 3)
-    with pytest.raises(PolygraftError, match="users_per_voice is 0"):
-        voices.posts(users_per_voice=0)
-
-
 def clip(author, number, keywords=()):
     return ClipArt(
         id=f"{author}/{number}", image=Path("x.png"), title=f"hat {number}", author=author, keywords=keywords

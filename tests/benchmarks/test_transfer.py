@@ -6,7 +6,7 @@ import pytest
 
 from backbone.gpt2 import Backbone
 from starter_build.datasets import transfer_texts
-from starter_build.starter import transfer
+from starter_build.starter import Build, transfer
 from tests.starter_build.tiny_bibles import TINY, write_bibles, write_english_vectors
 
 SMALL = ("--steps", 20, "--batch", 2, "--context", 16)
@@ -88,7 +88,7 @@ def test_the_demo_shows_a_model_before_and_after(polygraft, root, work, tmp_path
 def test_the_french_starter_is_a_vocabulary_on_the_same_body(polygraft, root, work, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "_STEPS", 6)
     monkeypatch.setattr(transfer, "_CONTEXT", 16)
-    folder = transfer.build_french(root, tmp_path, tmp_path / "french")
+    folder = transfer.build_french(Build(data=root, work=tmp_path, out=tmp_path / "french"))
     loaded, base = Backbone.from_pretrained(str(folder), device="cpu"), Backbone.from_pretrained(device="cpu")
     assert loaded.body_digest == base.body_digest and loaded.kin == (base.digest,)
     assert not (folder / "model.safetensors").exists()

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backbone.errors import PolygraftError
 from benchmarks.captioning.user_statistics import counterfactual, paired_p_value, ratio_interval, similarity
 from multimodal.metrics.personalization import bootstrap
 
@@ -59,20 +58,6 @@ def test_true_captions_are_never_nearer_to_another(truths):
         assert bootstrap(counterfactual({"1": truths}, {"1": truths})) == (1, 1, 1)
 
 
-@pytest.mark.parametrize(
-    ("captions", "truths", "told"),
-    [
-        ({"1": {"ann": "a"}}, {"2": {"ann": "a"}}, "differ in images or users"),
-        ({"1": {"ann": "a"}}, {"1": {"ann": "a", "bob": "b"}}, "differ in images or users"),
-        ({"1": {"ann": "a", "bob": "b"}}, {"1": {"ann": "a b", "bob": "a  b"}}, "nothing to compare"),
-        ({}, {}, "nothing to compare"),
-    ],
-)
-def test_what_cannot_be_compared_is_said(captions, truths, told):
-    with pytest.raises(PolygraftError, match=told):
-        counterfactual(captions, truths)
-
-
 # Ratios and p-values over users
 
 
@@ -111,28 +96,6 @@ def test_a_ratio_with_draws_of_no_baseline_stays_a_number_or_infinite():
     assert found.mean == 2 and found.low >= 1 and found.high == np.inf
 
 
-@pytest.mark.parametrize(
-    ("ours", "baseline", "told"),
-    [
-        ({"a": [1.0]}, {"b": [1.0]}, "is paired"),
-        ({"a": [1.0]}, {"a": [1.0, 2.0]}, "is paired"),
-        ({}, {}, "no value to average"),
-        ({"a": [1.0]}, {"a": [0.0]}, "mean of the baseline is 0"),
-        ({"a": [1.0, -0.5]}, {"a": [1.0, 1.0]}, "is negative"),
-        ({"a": [float("nan")]}, {"a": [1.0]}, "not finite"),
-    ],
-)
-def test_what_has_no_ratio_is_said(ours, baseline, told):
-    with pytest.raises(PolygraftError, match=told):
-        ratio_interval(ours, baseline)
-
-
-@pytest.mark.parametrize("options", [{"level": 95.0}, {"level": 0.0}, {"samples": 0}])
-def test_levels_in_per_cent_and_no_samples_are_refused(options):
-    with pytest.raises(PolygraftError):
-        ratio_interval({"a": [1.0]}, {"a": [1.0]}, **options)
-
-
 def test_a_planted_difference_is_found():
     assert paired_p_value(values(60, 5, 1.0)) == 1 / 2001
     assert paired_p_value(values(60, 5, -1.0)) > 0.99
@@ -159,12 +122,3 @@ def test_the_seed_decides_and_the_order_of_the_users_does_not():
     turned = dict(reversed(differences.items()))
     assert paired_p_value(differences, seed=1) == paired_p_value(turned, seed=1)
     assert len({paired_p_value(differences, seed=seed) for seed in range(5)}) > 1
-
-
-@pytest.mark.parametrize(
-    ("differences", "told"),
-    [({}, "no value"), ({"a": [1.0], "b": []}, "two users"), ({"a": [1.0], "b": [float("inf")]}, "not finite")],
-)
-def test_what_has_no_p_value_is_said(differences, told):
-    with pytest.raises(PolygraftError, match=told):
-        paired_p_value(differences)
