@@ -36,9 +36,9 @@ def run_program(
     """Run a program to its end.
 
     Args:
-        command: the program and its arguments.
-        capture: catch what it prints; else that goes to standard error, since it is no result of ours.
-        environment: in the place of ours.
+        command: The program and its arguments.
+        capture: Whether to catch what it prints; else that goes to standard error, since it is no result of ours.
+        environment: The environment in the place of ours.
     """
     began = time.perf_counter()
     out = subprocess.PIPE if capture else _STANDARD_ERROR
@@ -54,10 +54,10 @@ def polygraft(*words: object, processes: int = 1, threads: int = 0, capture: boo
     """Run a command of ours.
 
     Args:
-        words: the command and its options, as in ``polygraft("corpus", "build", path, "--out", out)``.
-        processes: that share the work under torchrun, each with one thread.
-        threads: of the process; 0: as many as it likes.
-        capture: print objects (``--json``), and catch them.
+        words: The command and its options, as in ``polygraft("corpus", "build", path, "--out", out)``.
+        processes: The processes that share the work under torchrun, each with one thread.
+        threads: The threads of the process; 0: as many as it likes.
+        capture: Whether to print objects (``--json``), and catch them.
 
     Raises:
         PolygraftError: the command failed.

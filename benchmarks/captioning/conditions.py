@@ -51,14 +51,7 @@ CONTROLS = (
 def shown_contexts(
     condition: Condition, system: CaptionSystem, bench: "PersonalSet", *, voters: int = 0
 ) -> list[Context] | None:
-    """Return what is shown of the user for each post of the condition's split; None: the captioner knows no users.
-
-    Args:
-        condition: who is tested with what.
-        system: how images are seen, and how much is read.
-        bench: the posts.
-        voters: see `ContextLimits`.
-    """
+    """Return what is shown of the user for each post of the condition's split; None: the captioner knows no users."""
     from multimodal.users.contexts import ContextBuilder
 
     config = system.config
@@ -138,13 +131,7 @@ _DISTRUST = 1.0  # of .25, .5, 1, 2 and 4, on validation posts
 
 
 def baseline_captions(bench: "PersonalSet", split: str, pasts: dict[str, Profile]) -> dict[str, list[str]]:
-    """Return the captions of each baseline for the posts of a split.
-
-    Args:
-        bench: the posts.
-        split: whose posts are captioned.
-        pasts: of the users who are tested.
-    """
+    """Return the captions of each baseline for the posts of a split."""
     data, train = bench.splits[split], bench.splits["train"]
     single = best_single_caption(train, bench.splits["validation"])
     # many users show one image: rounded, the first of them is taken on every machine
@@ -163,10 +150,10 @@ def nearest_past(
     """Return for each post the caption of the user's nearest past image, never the post's own; "" without a past.
 
     Args:
-        known: the training posts.
-        data: the posts.
-        pasts: of their users.
-        shares: whether images of users who write alike are looked at too. How alike counts as did best on validation
+        known: The training posts.
+        data: The posts to caption.
+        pasts: The pasts of their users.
+        shares: Whether images of users who write alike are looked at too. How alike counts as did best on validation
             posts.
     """
     from multimodal.users.contexts import ContextBuilder

@@ -68,8 +68,8 @@ def counterfactual_accuracy(run: CaptionRun, key: Mapping[str, str]) -> float:
     """Return how often the caption made for a voice is nearer to its own truth than to another voice's.
 
     Args:
-        run: captions of the same images for several voices.
-        key: of each post, by id, the image.
+        run: The captions of the same images for several voices.
+        key: The image of each post, by its id.
     """
     captions: dict[str, dict[str, str]] = {}
     truths: dict[str, dict[str, str]] = {}

@@ -28,13 +28,7 @@ _SIDES = ("train", "validation")
 
 
 def benchmark_encoder(data: Path, work: Path, *, seed: int = 0) -> Path:
-    """Return the folder of the model, made on the first call.
-
-    Args:
-        data: where fetched packages are kept.
-        work: where the model, features and unfinished runs are kept.
-        seed: of the head.
-    """
+    """Return the folder of the model, made on the first call."""
     out = work / "clip-without-emoji"
     if out.exists():
         return out

@@ -145,7 +145,7 @@ class NarrationExperiment:
             clip = str(benchmark_encoder(data, work / "narration"))
         encoder, backbone = ImageEncoder.from_pretrained(clip, device=device), Backbone.from_pretrained(device=device)
         emoji, moving = spoken(data), emoji_clips(data)
-        videos = encode(part(moving, emoji, load_splits()), VideoCache(work / "features", encoder))
+        videos = encode(*part(moving, emoji, load_splits()), VideoCache(work / "features", encoder))
         named = [video.names for video in moving] + [plain_names(e.texts) for e in emoji if "cldr-name" in e.texts]
         return cls(
             videos=videos, names=name_list(map(clean, own) for own in named), frozen=(encoder, backbone),
@@ -176,7 +176,7 @@ class NarrationExperiment:
         """Return the folder of what a system says, named by all that determines it."""
         models = [part.digest for part in self.frozen]
         asked = [videos.data.digest for videos in self.videos.parts.values()]
-        learned = (self.schedule, self.videos.validation.digest, self.videos.lessons[self.schedule.lesson].digest)
+        learned = (self.schedule, self.videos.lessons[self.schedule.lesson].digest)
         system = SYSTEMS[name]
         settings = (system, seed, models, asked, learned if system.learns else ())
         return cache_path(self.folder / "answers", f"{name}-{seed}", *settings)

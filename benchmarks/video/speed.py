@@ -61,11 +61,11 @@ def write_vocabulary(folder: Path, narrations: int, width: int, part: FrozenPart
     """Write a vocabulary of random directions.
 
     Args:
-        folder: a new one.
-        narrations: how many, 8 or more; postfixes come on top.
-        width: of the vectors, which have length 1 and half precision.
-        part: what is said to have made them.
-        seed: of the directions.
+        folder: A new folder.
+        narrations: The number of narrations, 8 or more; postfixes come on top.
+        width: The width of the vectors, which have length 1 and half precision.
+        part: The text encoder that is said to have made them.
+        seed: The seed of the directions.
     """
     pairs = narrations // _PAIRS
     counts = Counts(prefixes=narrations - pairs, pairs=pairs, postfixes=min(POSTFIXES, narrations // 8))

@@ -63,9 +63,9 @@ def choices(found: Sequence[Procedure], known: Sequence[Procedure], table: StepT
     wrong, is a step that no recipe of ``known`` has.
 
     Args:
-        found: recipes to ask about.
-        known: recipes that somebody learned from.
-        table: has the steps of both.
+        found: The recipes to ask about.
+        known: The recipes that somebody learned from.
+        table: The steps of both.
     """
     new = new_steps(found, known)
     pool = [(procedure.group, step) for procedure in found for step in new[procedure.id]]

@@ -89,16 +89,7 @@ def train_system(
     schedule: NarrationSchedule,
     seed: int,
 ) -> "TrainedNarrator":
-    """Train one narrator; called again, it goes on.
-
-    Args:
-        system: what to train.
-        videos: what it learns from, and the validation videos, which choose the weights.
-        frozen: image encoder and language model.
-        folder: keeps the run.
-        schedule: how long.
-        seed: of weights and sample order.
-    """
+    """Train one narrator; called again, it goes on."""
     from backbone.training.config import TrainConfig
     from video.training.train import train_narrator
 
@@ -109,7 +100,7 @@ def train_system(
     )  # fmt: skip
     narrator = untrained(system, frozen, seed=seed)
     return train_narrator(
-        narrator, videos.lessons[schedule.lesson], training, validation=videos.validation, folder=folder
+        narrator, videos.lessons[schedule.lesson], training, validation=videos.parts["validation"].data, folder=folder
     )
 
 

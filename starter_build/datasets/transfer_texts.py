@@ -131,7 +131,7 @@ class LongestMatch:
     """Forward maximum matching: at each place the longest known word, or else one character.
 
     Args:
-        words: known words; those that are not all of Chinese characters are passed over.
+        words: The known words; those that are not all of Chinese characters are passed over.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -283,9 +283,9 @@ def train_vectors(texts: Iterable[str], path: Path, options: VectorTraining) -> 
     """Train word vectors, or open those that an earlier call has kept.
 
     Args:
-        texts: lines of words with spaces between.
-        path: of the file.
-        options: how.
+        texts: The lines of words with spaces between.
+        path: The file of vectors.
+        options: The settings of training.
     """
     from crosslingual.vectors.word_vectors import WordVectors, train
 

@@ -32,13 +32,7 @@ class CaptionData:
 
 
 def caption_data(data: Path, work: Path, encoder: "ImageEncoder") -> dict[str, CaptionData]:
-    """Return the images of the three splits, encoded.
-
-    Args:
-        data: where fetched packages are kept.
-        work: where features are cached.
-        encoder: the image encoder.
-    """
+    """Return the images of the three splits, encoded."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.data.posts import Post
@@ -184,16 +178,7 @@ def train_system(
     schedule: CaptionSchedule,
     seed: int,
 ) -> "TrainedCaptioner":
-    """Train one captioner; called again, it goes on, or reads what was trained.
-
-    Args:
-        system: what to train.
-        data: the posts.
-        frozen: image encoder and language model.
-        folder: keeps the run.
-        schedule: how long.
-        seed: of weights, sample order, and how many past posts each training caption is left with.
-    """
+    """Train one captioner in a folder; called again, it goes on, or reads what was trained."""
     from backbone.device import seed_everything
     from backbone.training.config import TrainConfig
     from multimodal.captioner import Captioner
@@ -212,6 +197,7 @@ def train_system(
             limits=fresh.limits,
             community=data.community if system.borrows else None,
         )
+        # the seed also says how many past posts each training caption is left with
         shown = builder.build(train, groups=data.groups("train"), vary=seed)
         shown_validation = builder.build(validation)
     training = TrainConfig(

@@ -151,10 +151,10 @@ def fit_head(untrained: Path, material: ImageTextMaterial, work: Path, *, seed: 
     """Train several heads from one start and average their weights (a soup, Wortsman et al. 2022).
 
     Args:
-        untrained: folder of the untrained model.
-        material: images and classes; texts are not read.
-        work: where unfinished runs are kept.
-        seed: of the head; its members have seeds of their own.
+        untrained: The folder of the untrained model.
+        material: The images and classes; texts are not read.
+        work: The folder of unfinished runs.
+        seed: The seed of the head; its members have seeds of their own.
     """
     seeds = range(seed * _MEMBERS, (seed + 1) * _MEMBERS)
     members = [_fit_member(untrained, material, work / str(own), seed=own) for own in seeds]

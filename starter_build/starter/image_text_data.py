@@ -45,8 +45,8 @@ def dictionary_texts(wordnet: Path, forbidden: Collection[str]) -> list[str]:
     """Return names, and names with a short explanation, from an unpacked ``wordnet-base`` package.
 
     Args:
-        wordnet: folder of the package.
-        forbidden: normalised captions; a text that consists of one of them is left out.
+        wordnet: The folder of the package.
+        forbidden: The normalised captions; a text that consists of one of them is left out.
     """
     entries = list(_entries(wordnet / "usr/share/wordnet/data.noun"))
     frequency = Counter(word for _, explanation in entries for word in set(re.findall("[a-z]+", explanation)))
@@ -82,11 +82,11 @@ def composed_captions(
     """Return captions with another thing in place of their own: "A red hen." and "kettle" give "A red kettle."
 
     Args:
-        captions: training captions; those of one word, or whose concept is not a word of theirs, are left aside.
-        names: what may be put in; names that are not of things are left aside, and every second one of the rest.
-        lexicon: tells things from other words.
-        forbidden: as in `dictionary_texts`.
-        seed: of the choice.
+        captions: The training captions; those of one word, or whose concept is not a word of theirs, are left aside.
+        names: The names to put in; those that are not of things are left aside, and every second one of the rest.
+        lexicon: The lexicon, which tells things from other words.
+        forbidden: The captions that are no text, as in `dictionary_texts`.
+        seed: The seed of the choice.
     """
     frames = [frame for caption in captions if (frame := _frame(caption, lexicon))]
     things = [name for name in names if "," not in name and name.split()[-1] in lexicon.things]
@@ -128,9 +128,9 @@ def class_names(lexicon: Lexicon, captions: Collection[str], concepts: Collectio
     """Return the first name of each class by its number, without the classes that held-out images show.
 
     Args:
-        lexicon: tells what a name is about.
-        captions: held-out captions, normalised; a class one of whose names is among them is left out.
-        concepts: held-out concepts; a class one of whose names is about one of them is left out.
+        lexicon: The lexicon, which tells what a name is about.
+        captions: The held-out captions, normalised; a class one of whose names is among them is left out.
+        concepts: The held-out concepts; a class one of whose names is about one of them is left out.
     """
     info = ImageNetInfo("imagenet-1k")
     found = {}
@@ -162,8 +162,8 @@ def class_features(weights: Tensor, features: Tensor) -> Tensor:
     """Return where the images of each class lie, as rows as long as those of images are on average.
 
     Args:
-        weights: (C, f), the classifier's, their mean taken off.
-        features: (N, f), of images, their mean taken off.
+        weights: The classifier's weights (C, f), their mean taken off.
+        features: The features of images (N, f), their mean taken off.
     """
     length = float(features.norm(dim=1).mean())
     return length * F.normalize(weights @ (features.T @ features), dim=1)

@@ -19,8 +19,8 @@ def retrieval(images: Tensor, texts: Tensor, captions: Sequence[str]) -> dict[st
     """Rank the distinct captions for each image.
 
     Args:
-        images: (N, d) float32, L2-normalised.
-        texts: (N, d) float32, L2-normalised: the caption of each image.
+        images: The images' vectors (N, d), float32, L2-normalised.
+        texts: The vectors of the caption of each image (N, d), float32, L2-normalised.
         captions: N captions, in the form in which equal ones are equal strings.
 
     Returns:
@@ -146,8 +146,8 @@ def start_from_ridge(head: nn.Module, fitted: tuple[Tensor, Tensor]) -> None:
     """Make a head of two layers the linear map of a ridge, exactly: gelu(x) - gelu(-x) is x.
 
     Args:
-        head: its hidden layer is twice as wide as its output.
-        fitted: weights (f, d) and offset (d,), as `image_text_score.ridge` gives them.
+        head: The head, whose hidden layer is twice as wide as its output.
+        fitted: The weights (f, d) and the offset (d,), as `ridge` gives them.
     """
     first, last = (module for module in head.modules() if isinstance(module, nn.Linear))
     weights, offset = fitted
@@ -231,9 +231,9 @@ def start_from_teacher(text: Any, ids: Tensor, wanted: Tensor) -> None:
     """Start each token at the mean of the teacher's vectors of the training texts it stands in, reduced by PCA.
 
     Args:
-        text: the text tower; its token table and projection are set.
-        ids: (N, T) token ids of the training texts.
-        wanted: (N, d) the teacher's vectors.
+        text: The text tower; its token table and projection are set.
+        ids: The token ids of the training texts (N, T).
+        wanted: The teacher's vectors (N, d).
     """
     size, width = text.token_embedding.weight.shape
     sums, counts = torch.zeros(size, wanted.shape[1]), torch.zeros(size, 1)

@@ -28,7 +28,7 @@ def build_narrator(build: Build) -> Path:
 
     encoder, backbone = ImageEncoder.from_pretrained(STARTER), Backbone.from_pretrained(STARTER)
     parted = part(emoji_clips(build.data), spoken(build.data), load_splits())
-    videos, seed = encode(parted, VideoCache(build.work / "features", encoder)), build.seed
+    videos, seed = encode(*parted, VideoCache(build.work / "features", encoder)), build.seed
     remark(f"training the narrator, seed {seed}")
     seed_everything(seed)
     fresh = Narrator.build(encoder, backbone, NarratorConfig())

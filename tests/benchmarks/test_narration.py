@@ -43,11 +43,11 @@ def experiment(starter: Path, data: Path, work: Path) -> NarrationExperiment:
 
 
 def test_videos_are_parted_by_concept(data: Path):
-    parted = part(emoji_clips(data), spoken(data), load_splits())
-    assert {own: {video.code for video in videos} for own, videos in parted.videos.items()} == {
+    videos, stills = part(emoji_clips(data), spoken(data), load_splits())
+    assert {own: {video.code for video in of_part} for own, of_part in videos.items()} == {
         own: set(videos) for own, videos in BY_PART.items()
     }
-    learned = {name for still in parted.stills for name in still.names}
+    learned = {name for _, names in stills for name in names}
     assert not learned & {name for own in PARTS if own != "train" for name in BY_PART[own].values()}
 
 
