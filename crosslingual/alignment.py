@@ -164,11 +164,6 @@ def align_words(
     """Align the words of sentences, given as numbers from 0 on.
 
     Time and memory grow with the sum of n x m: 30,000 sentences of 25 words are 20 million pairs of places, 80 MB.
-
-    Args:
-        source: Words of each sentence.
-        target: Words of its translation.
-        options: Of the aligner; the defaults where none are given.
     """
     options = options or AlignerOptions()
     corpus = _Corpus.of(source, target)

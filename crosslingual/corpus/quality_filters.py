@@ -84,13 +84,7 @@ _TOP, _REPEATED = 2, 5  # words in the shortest runs of each measure
 
 
 def judge_texts(texts: Sequence[str], writing: Writing, rules: Rules) -> list[str]:
-    """Return for each text the name of the first rule that it breaks, empty where it breaks none.
-
-    Args:
-        texts: Of the same language, at least one.
-        writing: How the language is written.
-        rules: Thresholds.
-    """
+    """Return for each text the name of the first rule that it breaks, empty where it breaks none."""
     judge = _Judge(writing, rules)
     measures = measure(texts, by_character=writing.word_characters > 0)
     verdicts = np.full(len(texts), "", dtype=object)

@@ -126,11 +126,6 @@ class Tail:
 def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: Path) -> dict[str, tuple[Tail, ...]]:
     """Decide about the texts of all languages; what is decided lies in their parts, for `read_decided`.
 
-    Args:
-        parts: The parts of each language, in their order.
-        options: What is dropped.
-        scratch: A folder for what is sorted.
-
     Returns:
         For each language the bounds of the compression ratio.
     """
@@ -173,14 +168,7 @@ class _Texts:
 
 
 def _decide(texts: _Texts, fates: Array, options: BuildOptions, scratch: Path) -> tuple[Tail, ...]:
-    """Decide about the texts of a language.
-
-    Args:
-        texts: These.
-        fates: (n,) uint8, changed in place.
-        options: What is dropped.
-        scratch: A folder for signatures on end.
-    """
+    """Decide about the texts of a language; ``fates``, (n,) uint8, is changed in place."""
     tails = _cut_tails(texts, fates, options.tails) if options.tails else ()
     leaders = fates == TRAIN
     sizes: Array = np.broadcast_to(np.uint32(1), len(fates))  # which takes no memory

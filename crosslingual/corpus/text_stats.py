@@ -21,11 +21,7 @@ class Words:
     count: int  # number of texts
 
     def of(self, chosen: Array) -> "Words":
-        """Return the words of some texts, which are numbered anew.
-
-        Args:
-            chosen: (texts,) whether each is one of them.
-        """
+        """Return the words of some texts, which are numbered anew."""
         if chosen.all():
             return self
         kept = chosen[self.texts]

@@ -59,12 +59,7 @@ def count_kinds(kinds: Array, bounds: Sequence[int]) -> Array:
 
 
 def letters(counts: Array, scripts: Sequence[str] = ()) -> Array:
-    """Return the number of letters, of all scripts or of those named as in Unicode's names of letters.
-
-    Args:
-        counts: (texts, kinds) of `count_kinds`.
-        scripts: Such as LATIN or CJK; none: all.
-    """
+    """Return the number of letters, of all scripts or of those named as in Unicode's names of letters."""
     known = _table()[1]
     chosen = counts[:, [known[script] for script in scripts]] if scripts else counts[:, MARK + 1 :]
     total: Array = chosen.sum(axis=1)

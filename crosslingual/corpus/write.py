@@ -40,11 +40,6 @@ def write_unit(unit: Unit, part: Path, folder: Path) -> None:
     """Write the shards of a unit into ``folder``, whole or not at all; those that are there already stay.
 
     The texts of the part are deleted then, so that the disk does not hold them a third time.
-
-    Args:
-        unit: The unit that ``part`` was made of.
-        part: Its texts and drops, and what was decided.
-        folder: The shards of each unit go to a folder of its name.
     """
     target = folder / unit.name
     if target.exists():

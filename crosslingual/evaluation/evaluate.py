@@ -44,13 +44,7 @@ class GroupFigures:
 
 
 def figures_of(outcomes: Sequence[Outcome], *, seed: int, labelling: bool) -> list[GroupFigures]:
-    """Return the figures of each language and kind, in the order in which these come up.
-
-    Args:
-        outcomes: Of all items; at least one.
-        seed: Of the intervals.
-        labelling: Whether they are sentences.
-    """
+    """Return the figures of each language and kind, in the order in which these come up."""
     groups: dict[Hashable, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         groups[outcome.group].append(outcome)

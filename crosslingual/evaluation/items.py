@@ -163,10 +163,6 @@ class Shots(Generic[E]):
     def draw(self, number: int, item: E) -> list[E]:
         """Return the examples for an item.
 
-        Args:
-            number: Of the item in its file.
-            item: Which no example is a copy of.
-
         Raises:
             PolygraftError: The pool is too small.
         """

@@ -169,12 +169,7 @@ class Scorer:
     def score(
         self, questions: Sequence[tuple[str, Sequence[str]]], watch: Watch = lambda batches, _: batches
     ) -> list[list[CandidateScore]]:
-        """Return the score of each candidate of each question.
-
-        Args:
-            questions: A prompt and candidates, each.
-            watch: Passes batches on, with a progress bar.
-        """
+        """Return the score of each candidate of each question."""
         encoded = [self._encoder(prompt, candidates) for prompt, candidates in questions]
         for branches in encoded:
             self.effort.add(branches)

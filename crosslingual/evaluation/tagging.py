@@ -119,12 +119,7 @@ class Tagger:
         self._cache: Any = None
 
     def tag(self, opening: str, words: Sequence[str]) -> tuple[str, ...]:
-        """Return a tag for each word.
-
-        Args:
-            opening: What stands before the words, examples included.
-            words: Of the sentence.
-        """
+        """Return a tag for each word."""
         found: list[str] = []
         text = opening
         for word in words:

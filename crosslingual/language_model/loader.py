@@ -115,13 +115,7 @@ def document_mask(documents: Tensor) -> Tensor:
 
 
 class PackedDocuments:
-    """The documents of a language in rows without padding; every token is predicted once. Satisfies `Batches`.
-
-    Args:
-        shards: The tokens.
-        language: One of its languages.
-        context: Tokens predicted in each row.
-    """
+    """The documents of a language in rows without padding; every token is predicted once. Satisfies `Batches`."""
 
     def __init__(self, shards: TokenShards, language: str, context: int) -> None:
         if language not in shards.shards:

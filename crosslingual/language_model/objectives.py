@@ -59,10 +59,6 @@ def training_work(model: Any, context: int) -> Work:
 
     A look-up in an embedding is no product, the output layer is one, tied or not. A weight that is not trained costs 4:
     what is below it still needs gradients. Attention is counted dense whatever the mask, as it is computed.
-
-    Args:
-        model: Any causal model of transformers.
-        context: Tokens that are attended to.
     """
     config = model.config
     heads = int(config.num_attention_heads)

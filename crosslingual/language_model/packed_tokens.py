@@ -47,13 +47,7 @@ class PackedTokens:
 
 
 def pack(documents: Iterable[str], tokenizer: Any, path: Path) -> "np.ndarray[Any, Any]":
-    """Tokenize documents into one file of ids, whole or not there, and return it memory-mapped.
-
-    Args:
-        documents: Texts; tokenized in batches.
-        tokenizer: A fast tokenizer with an end-of-text token.
-        path: An ``.npy`` file to write.
-    """
+    """Tokenize documents into one file of ids, whole or not there, and return it memory-mapped."""
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     pieces = [np.array([*ids, tokenizer.eos_token_id], dtype=dtype) for ids in token_ids(tokenizer, documents)]
     if not pieces:

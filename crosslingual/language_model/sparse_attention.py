@@ -25,12 +25,6 @@ def fixed_pattern(length: int, heads: int, *, block: int = 16, window: int = 128
 
     A position looks back within its own window, and at one block of each earlier window: of the last blocks of a
     window, head 0 sees the last, head 1 the one before it, and so on, over and over.
-
-    Args:
-        length: Of the sequence.
-        heads: Of attention.
-        block: Tokens in a block.
-        window: Tokens in a window, a whole number of blocks.
     """
     place = torch.arange(length)
     blocks, windows = place // block, place // window

@@ -119,15 +119,7 @@ def pieces_of_model(model: bytes) -> Pieces:
 def fast_model(
     pieces: Pieces, algorithm: Algorithm, specials: Sequence[str], unknown: str, *, bytewise: bool = True
 ) -> models.BPE | models.Unigram:
-    """Return a model of the tokenizers library whose ids are special tokens, bytes, and pieces, in this order.
-
-    Args:
-        pieces: With their scores.
-        algorithm: That made them.
-        specials: The special tokens.
-        unknown: The one that stands for what has no token.
-        bytewise: Whether there are bytes for that.
-    """
+    """Return a model of the tokenizers library whose ids are special tokens, bytes, and pieces, in this order."""
     odd = [*specials, *(f"<0x{byte:02X}>" for byte in range(BYTES if bytewise else 0))]
     if algorithm == "sentencepiece-bpe":
         vocabulary = {piece: number for number, piece in enumerate([*odd, *(piece for piece, _ in pieces)])}

@@ -9,12 +9,7 @@ from crosslingual.options import MixtureOptions
 
 
 class TrainingText:
-    """Texts handed on one by one, with what is to be known of them afterwards.
-
-    Args:
-        texts: Any unit; read once.
-        rewrite: What is done to each before it is handed on.
-    """
+    """Texts handed on one by one, with what is to be known of them afterwards."""
 
     def __init__(self, texts: Iterable[str], rewrite: Callable[[str], str] | None = None) -> None:
         self._texts, self._rewrite = texts, rewrite

@@ -244,10 +244,6 @@ def spellings(source: str, target: str) -> Iterator[Pair]:
 def identical(source: WordVectors, target: WordVectors) -> Dictionary:
     """Return the words that both languages write alike, numerals among them, as pairs: anchors without a dictionary.
 
-    Args:
-        source: Vectors of the source language.
-        target: Vectors of the target language.
-
     Raises:
         PolygraftError: There is none.
     """

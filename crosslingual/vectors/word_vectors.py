@@ -23,12 +23,7 @@ _MANY = 10_000  # strings whose rows are in memory at once
 
 
 class WordVectors:
-    """Words in descending order of frequency, and a vector for each; with n-grams, for any string.
-
-    Args:
-        source: The opened file.
-        name: What it is called in messages and reports.
-    """
+    """Words in descending order of frequency, and a vector for each; with n-grams, for any string."""
 
     def __init__(self, source: FastTextFile | VectorTable, *, name: str) -> None:
         self._source = source

@@ -14,10 +14,7 @@ _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 def overlap(source: Vocabulary, target: Vocabulary, *, fuzzy: bool = False) -> dict[int, int]:
     """Return the source id of each target id whose token the source has too, in the same canonical form.
 
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        fuzzy: Also those that are the same without leading space and case.
+    ``fuzzy``: also those that are the same without leading space and case.
     """
     # of source tokens with one form, the package takes the last
     exact = {form: number for number, form in enumerate(source.forms) if form is not None}
@@ -44,10 +41,7 @@ def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> M
     Byte-level tokens that are parts of characters decode to the same replacement character and are compared as bytes,
     of which ``<0xE4>`` is sentencepiece's spelling.
 
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        letters: Whether text with letters in it counts, which may mean another thing in another language.
+    Without ``letters``, text with letters in it does not count, which may mean another thing in another language.
     """
     whole = {
         form: number
@@ -69,12 +63,7 @@ def copies(source: Vocabulary, target: Vocabulary, *, letters: bool = True) -> M
 
 
 def specials(source: Vocabulary, target: Vocabulary) -> Mixing:
-    """Return the rows of special tokens copied from the source's: the same token, or the one in the same role.
-
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-    """
+    """Return the rows of special tokens copied from the source's: the same token, or the one in the same role."""
     found: dict[int, int] = {}
     for role in _ROLES:
         here, there = (getattr(one.tokenizer, f"{role}_token", None) for one in (target, source))

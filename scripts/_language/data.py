@@ -117,11 +117,7 @@ class Options:
             )
 
     def bounded(self, context: int) -> TrainConfig:
-        """Return how to train, with the bound that holds: the least of those given, or one pass.
-
-        Args:
-            context: Tokens of a row.
-        """
+        """Return how to train, with the bound that holds: the least of those given, or one pass."""
         steps = (self.training.steps, math.ceil(self.tokens / (self.training.batch_size * context)))
         return replace(self.training, steps=min(filter(None, steps), default=0)).bounded()
 

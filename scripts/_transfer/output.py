@@ -154,10 +154,6 @@ def by_script(mixing: Mixing, vocabulary: Vocabulary) -> list[dict[str, Any]]:
     A row has the ``script`` as in the names of Unicode's characters, in small letters (latin, cyrillic, han; or digits,
     signs, bytes), its ``tokens``, and how many of them were ``copied`` from the source, ``made`` of other rows by a
     method, or ``drawn``, which is left to chance or to the mean.
-
-    Args:
-        mixing: The rows of the new tokens as sums of those of the old ones.
-        vocabulary: The new vocabulary.
     """
     counts: dict[str, Counter[str]] = {}
     for row, (piece, text) in enumerate(zip(vocabulary.pieces, vocabulary.texts, strict=True)):
@@ -210,11 +206,7 @@ def as_dict(transferred: Transferred, out: Path) -> dict[str, Any]:
 
 
 def as_lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of the report.
-
-    Args:
-        facts: Of `as_dict`.
-    """
+    """Yield the lines of the report."""
     yield f"out        {facts['out']}"
     yield f"model      {facts['model']}, {facts['source_tokens']:,} tokens -> {facts['target_tokens']:,}"
     yield f"method     {facts['method']}"

@@ -29,12 +29,7 @@ Pairs = tuple[list[tuple[str, str]], Array, Array]
 
 
 def as_page(transferred: "Transferred", facts: Mapping[str, Any]) -> str:
-    """Return the page; every text in it is escaped.
-
-    Args:
-        transferred: The model and its record.
-        facts: What `scripts._transfer.output.as_dict` returns.
-    """
+    """Return the page; every text in it is escaped."""
     # autoescape: tokens, file names and settings are strings of others
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(

@@ -31,11 +31,6 @@ from scripts._transfer.output import Transferred
 def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
     """Return the model in its new language.
 
-    Args:
-        options: Of the command.
-        evidence: What the files say of the two languages.
-        scratch: Folder for files that are needed no longer than this.
-
     Raises:
         PolygraftError: A model or tokenizer cannot be loaded or trained, or the method lacks what it needs.
     """
@@ -122,14 +117,7 @@ def _trained(options: Options, source: Any, context: int) -> Any:
 
 
 def completed(evidence: Evidence, options: Options, tokenizer: Any, scratch: Path) -> Evidence:
-    """Return the evidence with what needs the new tokenizer or is trained on the text.
-
-    Args:
-        evidence: Of `read_evidence`.
-        options: Of the command.
-        tokenizer: The new one.
-        scratch: Folder for files of vectors, which are read as long as rows are made.
-    """
+    """Return the evidence with what needs the new tokenizer or is trained on the text."""
     if options.donor:
         evidence = replace(evidence, donor=_donor_rows(options.donor, tokenizer))
     if options.trains_words:

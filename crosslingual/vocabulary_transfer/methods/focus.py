@@ -37,11 +37,6 @@ class Anchors:
     def of(cls, copied: Mixing, target: Vocabulary, vectors: Array) -> "Anchors":
         """Find the anchors.
 
-        Args:
-            copied: The rows of shared tokens.
-            target: Tokens of the new tokenizer.
-            vectors: (T, a) of these, zeros where there is none; what a model has beyond is passed over.
-
         Raises:
             PolygraftError: There are fewer vectors than tokens.
         """
@@ -70,11 +65,8 @@ class Anchors:
 def focus(source: Vocabulary, target: Vocabulary, vectors: Array) -> Mixing:
     """Return FOCUS's rows (Dobler and de Melo, 2023): shared tokens copied, others mixed from these by sparsemax.
 
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        vectors: (T, a) auxiliary vectors of the target's tokens, of `own_vectors` or word vectors' n-grams; zeros where
-            there is none.
+    ``vectors`` are auxiliary ones of the target's tokens, (T, a), of `own_vectors` or of word vectors' n-grams; zeros
+    where there is none.
     """
     same = overlap(source, target)
     anchors = Anchors.of(Mixing.copied(same, (len(target), len(source)), "identical"), target, vectors)
@@ -94,10 +86,7 @@ def clp(source: Vocabulary, target: Vocabulary, donor: Array) -> Mixing:
     no row. Where all weights would be more than 50 million, each row has those of its most similar anchors alone, as
     many as there is room for.
 
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        donor: (T, a) input embeddings of a helper model with the new tokenizer.
+    ``donor`` is the input embedding of a helper model with the new tokenizer, (T, a).
     """
     anchors = Anchors.of(copies(source, target), target, donor)
     most = min(len(anchors.here), max(1, _WEIGHTS // max(1, len(anchors.new))))

@@ -23,12 +23,7 @@ def omp(source: Vocabulary, target: Vocabulary, donor: Array, *, atoms: int = 64
     """Return rows by orthogonal matching pursuit (Goddard and Fernandes Neto, 2025, section 3).
 
     In the helper's embedding a token is a sum of a few shared tokens; the same sum of the source's rows is its row.
-
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        donor: (T, a) input embeddings of a helper model with the new tokenizer.
-        atoms: Shared tokens in a sum; no more than there are, nor than the helper's width.
+    ``donor`` is that embedding, (T, a). A sum has no more ``atoms`` than there are shared tokens, nor than its width.
     """
     if atoms < 1:
         raise PolygraftError(f"atoms {atoms} must be above 0")

@@ -84,13 +84,8 @@ def transtoken(
     Words are aligned and their counts given to their tokens; numbers and tokens that the source writes alike count once
     more. A token never counted borrows from those that begin with it, and from the longest within it.
 
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        parallel: Sentences that say the same.
-        least: Count below which a pair of words is taken for noise; None: one for 10,000 sentences, but from 0.5 to the
-            authors' 10.
-        options: Of the aligner.
+    Pairs of words that are counted less often than ``least`` are taken for noise; None: once for 10,000 sentences, but
+    from 0.5 to the authors' 10.
 
     Returns:
         The rows counted, and those borrowed.
@@ -116,12 +111,7 @@ def from_dictionary(
     tokens, and the dictionary is aligned again, until nothing new is found. A token's row is that of the first round in
     which it was counted. With other kinds of tokenizer there is one round.
 
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        dictionary: Pairs of words or phrases.
-        least: Count below which a pair of words is taken for noise.
-        options: Of the aligner.
+    Pairs of words that are counted less often than ``least`` are taken for noise.
     """
     parallel = Parallel.of(dictionary)
     there, here = WordReader.of(source), WordReader.of(target)

@@ -76,12 +76,7 @@ def ofa(
 
     Of the source matrix as it is; the paper's factorised embedding, a smaller model of its own, is not made.
 
-    Args:
-        source: Tokens of the model.
-        target: Tokens of the new tokenizer.
-        vectors: Of the source's and of the target's tokens, plain means of words, both in one space.
-        neighbors: Source tokens in each row.
-        temperature: Of the softmax, above 0.
+    ``vectors`` are of the source's and of the target's tokens, plain means of words, both in one space.
     """
     alike = Mixing.copied(overlap(source, target, fuzzy=True), (len(target), len(source)), "identical")
     mixed = wechsel(*vectors, neighbors=neighbors, temperature=temperature, origin="ofa")
