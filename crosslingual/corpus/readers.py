@@ -7,7 +7,7 @@ door to pyarrow and `datasets`.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -182,58 +182,47 @@ def _is_blank(line: Line) -> bool:
     return line[2] is not None and line[2].isspace()
 
 
-class _Gathering:
-    """Lines of one document; of more than ``limit`` bytes only their number is kept."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._offset, self._size, self._lines = 0, 0, [b""]
-
-    def add(self, line: Line) -> None:
-        offset, size, data = line
-        if not self._size:
-            self._offset = offset
-        self._size += size
-        if data is None or self._size > self._limit + 2:
-            self._lines = []
-        elif self._lines:
-            self._lines.append(data)
-
-    def take(self) -> Iterator[Line]:
-        """Yield the document, if there is one, and begin the next."""
-        if self._size:
-            yield self._offset, self._size, b"".join(self._lines) if self._lines else None
-        self._offset, self._size, self._lines = 0, 0, [b""]
+def _joined(lines: Iterable[Line], limit: int) -> Iterator[Line]:
+    """Yield the document that lines make, if there is any; of more than ``limit`` bytes only the size is kept."""
+    parts: list[bytes] | None = []
+    first = total = 0
+    for offset, size, data in lines:
+        first = first if total else offset
+        total += size
+        if data is None or total > limit + 2:  # the end of the last line does not count
+            parts = None
+        elif parts is not None:
+            parts.append(data)
+    if total:
+        yield first, total, None if parts is None else b"".join(parts)
 
 
 def _paragraphs(lines: Iterable[Line], limit: int) -> Iterator[Line]:
     """Join the lines between empty ones."""
-    gathering = _Gathering(limit)
-    for line in lines:
-        if _is_blank(line):
-            yield from gathering.take()
-        else:
-            gathering.add(line)
-    yield from gathering.take()
+    for empty, group in groupby(lines, _is_blank):
+        if not empty:
+            yield from _joined(group, limit)
 
 
 def _articles(lines: Iterable[Line], piece: Piece, limit: int) -> Iterator[Line]:
     """Join the lines from ``<doc id=... title=...>`` to ``</doc>``, as WikiExtractor writes them."""
-    gathering = _Gathering(limit)
-    inside = False
-    for line in lines:
+    number, inside = 0, False
+
+    def article(line: Line) -> int:
+        """Return the number of the article that a line is part of; 0: of none."""
+        nonlocal number, inside
         data = line[2] or b""
-        if data.startswith(b"<doc "):
-            yield from gathering.take()  # the end of the one before is missing
-            inside = _is_ours(piece, line)
-            if not inside:
-                return
-        elif data.rstrip() == b"</doc>":
-            yield from gathering.take()
-            inside = False
-        elif inside:
-            gathering.add(line)
-    yield from gathering.take()
+        begins = data.startswith(b"<doc ")  # the end of the one before may be missing
+        number += begins
+        inside = begins or (inside and data.rstrip() != b"</doc>")
+        return number if inside and not begins else 0
+
+    def is_ours(line: Line) -> bool:
+        return _is_ours(piece, line) or not (line[2] or b"").startswith(b"<doc ")
+
+    for found, group in groupby(takewhile(is_ours, lines), article):
+        if found:
+            yield from _joined(group, limit)
 
 
 def _decoded(source: Source, place: str, size: int, data: bytes | None, limit: int, *, fields: bool) -> FoundText:
