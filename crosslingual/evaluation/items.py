@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from backbone.errors import PolygraftError
-from backbone.io.files import read_objects
+from backbone.io.files import read_data, read_objects
 from crosslingual.tokenization.training_text import check_unicode
 
 T = TypeVar("T")
@@ -83,10 +83,7 @@ def read_rows(path: Path, shape: str, language: str, make: Callable[[ItemRow], T
         PolygraftError: The file cannot be read or has no row, or a row is not as it should be.
     """
     source = "standard input" if str(path) == "-" else str(path)
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    except OSError as error:
-        raise PolygraftError(f"{source} cannot be read ({error.strerror}): give a JSONL file") from error
+    data = sys.stdin.buffer.read() if str(path) == "-" else read_data(path)
     hint = f"a line looks like {shape}"
     made = [make(ItemRow(place=place, values=values, default_language=language))
             for place, values in read_objects(data, source, hint)]  # fmt: skip

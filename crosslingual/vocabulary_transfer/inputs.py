@@ -6,6 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from backbone.errors import PolygraftError
+from backbone.io.files import read_data
 from crosslingual.arrays import Array
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vectors.word_vectors import WordVectors
@@ -59,18 +60,12 @@ class Parallel:
     @property
     def digest(self) -> str:
         """SHA-256 of the sentences in their order."""
-        lines = (f"{a}\t{b}\n" for a, b in zip(self.source, self.target, strict=True))
-        digest = hashlib.sha256()
-        for line in lines:
-            digest.update(line.encode("utf-8", "replace"))
-        return digest.hexdigest()
+        lines = "".join(f"{a}\t{b}\n" for a, b in zip(self.source, self.target, strict=True))
+        return hashlib.sha256(lines.encode("utf-8", "replace")).hexdigest()
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        raise PolygraftError(f"{path} cannot be read: {error.strerror or error}") from error
+    data = read_data(path).removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise PolygraftError(f"{path} is empty: give a text with a sentence on each line")
     try:
