@@ -20,8 +20,7 @@ from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import LanguageModel, flush_right, positions_from_mask
 from backbone.generation.sampling import search
-from backbone.hf.loading import DynamicCache, encode, save_model, special_ids
-from backbone.hf.loading import Tokens as Tokens
+from backbone.hf.loading import DynamicCache, save_model
 from backbone.hf.stored_models import body_digest_of, digest_of, read_stored
 from backbone.io.files import atomic_folder
 
@@ -34,6 +33,14 @@ class Generation:
     ids: tuple[int, ...]  # its tokens, without the end-of-text token
     score: float
     """Mean log-probability (nats) of its tokens under the model, the end-of-text token counted if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Texts as token ids on the CPU, padded on the right."""
+
+    ids: Tensor  # (B, T) int64
+    mask: Tensor  # (B, T) bool, False at padding
 
 
 class Backbone(LanguageModel):
@@ -69,7 +76,7 @@ class Backbone(LanguageModel):
         self.device, self.dtype = embedding.device, embedding.dtype
         self.vocabulary_size, self.width = embedding.shape
         self.context: int = getattr(model.config, "max_position_embeddings", None) or sys.maxsize  # ALiBi has no bound
-        self.eos_id, self.bos_id, self.pad_id = special_ids(tokenizer, model.config, self.vocabulary_size, name)
+        self.eos_id, self.bos_id, self.pad_id = _special_ids(tokenizer, model.config, self.vocabulary_size, name)
 
     @classmethod
     def from_pretrained(cls, name: str = "starter", *, device: str = "auto", dtype: str = "auto") -> "Backbone":
@@ -135,8 +142,18 @@ class Backbone(LanguageModel):
             max_tokens: The length of the longest row. A text that is longer is cut and has then no end-of-text token.
             eos: Whether the end-of-text token is appended.
         """
-        eos_id = self.eos_id if eos else None
-        return encode(self.tokenizer, texts, max_tokens=max_tokens, eos_id=eos_id, pad_id=self.pad_id)
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens is {max_tokens}, allowed is at least 1")
+        rows: list[list[int]] = []
+        if texts:
+            # a special token's name in a text is plain text; long texts are cut below and are no reason to warn
+            options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+            rows = self.tokenizer(list(texts), **options)["input_ids"]
+        rows = [[*row, self.eos_id][:max_tokens] if eos else row[:max_tokens] for row in rows]
+        width = max(map(len, rows), default=0)
+        ids = torch.tensor([row + [self.pad_id] * (width - len(row)) for row in rows], dtype=torch.int64)
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        return Tokens(ids=ids.view(len(rows), width), mask=torch.arange(width) < lengths[:, None])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn token ids into text, without special tokens."""
@@ -284,6 +301,29 @@ class Backbone(LanguageModel):
         """
         with atomic_folder(folder) as partial:
             save_model(self.model, self.tokenizer, partial)
+
+
+def _special_ids(tokenizer: Any, config: Any, vocabulary: int, name: str) -> tuple[int, int, int]:
+    """Return the ids that end, begin and pad a text: the tokenizer's, else the model's, else the one that ends it."""
+    text_ids = set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids)
+    if not text_ids:
+        raise PolygraftError(f"{name} has no tokenizer: its tokenizer.json is missing or empty")
+    if (largest := max(text_ids)) >= vocabulary:
+        raise PolygraftError(
+            f"the tokenizer of {name} goes up to id {largest}, but the model knows {vocabulary} ids: "
+            "the two do not belong together"
+        )
+
+    def find(role: str) -> int | None:
+        found = [getattr(owner, f"{role}_token_id", None) for owner in (tokenizer, config)]
+        # models with several ends of text list them
+        flat = [ids[0] if isinstance(ids, list) and ids else ids for ids in found]
+        return next((number for number in flat if isinstance(number, int) and 0 <= number < vocabulary), None)
+
+    eos, bos, pad = find("eos"), find("bos"), find("pad")
+    if eos is None:
+        raise PolygraftError(f"{name} has no end-of-text token: set eos_token in its tokenizer_config.json")
+    return eos, eos if bos is None else bos, eos if pad is None else pad
 
 
 class Calibration(nn.Module):

@@ -4,9 +4,8 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +13,6 @@ import huggingface_hub
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers import DynamicCache as DynamicCache
 from transformers.utils import logging
@@ -267,61 +265,3 @@ def _quiet(*, bars: bool) -> Iterator[None]:
         _LOGGING.set_verbosity(verbosity)
         if had_bars:
             _LOGGING.enable_progress_bar()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tokens:
-    """Texts as token ids on the CPU, padded on the right."""
-
-    ids: Tensor  # (B, T) int64
-    mask: Tensor  # (B, T) bool, False at padding
-
-
-def special_ids(tokenizer: Any, config: Any, vocabulary: int, name: str) -> tuple[int, int, int]:
-    """Return the ids that end, begin and pad a text: the tokenizer's, else the model's, else the one that ends it.
-
-    Args:
-        tokenizer: A tokenizer of transformers.
-        config: The model's config.
-        vocabulary: The number of rows of the model's embedding.
-        name: The name of the model, for messages.
-
-    Raises:
-        PolygraftError: The tokenizer is empty or has ids of text that the model does not know; nothing ends a text.
-    """
-    text_ids = set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids)
-    if not text_ids:
-        raise PolygraftError(f"{name} has no tokenizer: its tokenizer.json is missing or empty")
-    if (largest := max(text_ids)) >= vocabulary:
-        raise PolygraftError(
-            f"the tokenizer of {name} goes up to id {largest}, but the model knows {vocabulary} ids: "
-            "the two do not belong together"
-        )
-
-    def find(role: str) -> int | None:
-        found = [getattr(owner, f"{role}_token_id", None) for owner in (tokenizer, config)]
-        # models with several ends of text list them
-        flat = [ids[0] if isinstance(ids, list) and ids else ids for ids in found]
-        return next((number for number in flat if isinstance(number, int) and 0 <= number < vocabulary), None)
-
-    eos, bos, pad = find("eos"), find("bos"), find("pad")
-    if eos is None:
-        raise PolygraftError(f"{name} has no end-of-text token: set eos_token in its tokenizer_config.json")
-    return eos, eos if bos is None else bos, eos if pad is None else pad
-
-
-def encode(tokenizer: Any, texts: Sequence[str], *, max_tokens: int, eos_id: int | None, pad_id: int) -> Tokens:
-    """Turn texts into token ids, padded to the longest; see `backbone.gpt2.Backbone.encode`."""
-    if max_tokens < 1:
-        raise ValueError(f"max_tokens is {max_tokens}, allowed is at least 1")
-    rows: list[list[int]] = []
-    if texts:
-        # a special token's name in a text is plain text; long texts are cut below and are no reason to warn
-        options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-        rows = tokenizer(list(texts), **options)["input_ids"]
-    end = [] if eos_id is None else [eos_id]
-    rows = [[*row, *end][:max_tokens] for row in rows]
-    width = max(map(len, rows), default=0)
-    ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in rows], dtype=torch.int64)
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    return Tokens(ids=ids.view(len(rows), width), mask=torch.arange(width) < lengths[:, None])
