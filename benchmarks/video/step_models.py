@@ -37,7 +37,7 @@ from scripts._app.cli import remark
 from starter_build.datasets.splits import Side
 from video.config import NarratorConfig
 from video.narrator import Narrator
-from video.training.objective import NarrationBatches, NarrationObjective
+from video.training.train import NarrationBatches, NarrationObjective
 from video.vocabulary.vectors import TextEncoder
 
 Answers = Mapping[str, Mapping[str, Sequence[float]]]  # by task and recipe, how far each answer was right

@@ -7,7 +7,6 @@ was ``before``, those after it; asked anything else, the moment itself.
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,14 +15,13 @@ from typing import Any
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import is_file, read_objects
 from video.config import QUESTIONS
-from video.vocabulary.narrations import MAX_CHARACTERS, clean
+from video.vocabulary.narrations import check_text, clean
 
 SPLITS = ("train", "validation", "test")  # what a video may be for, from the lowest side to the highest
 
 Report = Callable[[str], None]
 
 _SHAPE = 'each line is an object like {"film": "a.mp4", "start": 3.0, "stop": 5.5, "text": "open the door"}'
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what JSON can write but no text holds
 _NAMED = 3  # how many of many are named in a remark
 
 
@@ -185,11 +183,7 @@ def _text(record: dict[str, Any], key: str, place: str, *, missing: str = "") ->
         value = str(value)
     if not isinstance(value, str):
         raise PolygraftError(f"{place} has {str(value)[:40]!r} for {key!r}, which must be a text: {_SHAPE}")
-    if len(value) > MAX_CHARACTERS:
-        raise PolygraftError(f"{place} has {len(value):,} characters for {key!r}, allowed are {MAX_CHARACTERS:,}")
-    if _NO_TEXT.search(value):
-        raise PolygraftError(f"{place} has what is no character in {key!r}: write it in UTF-8")
-    return value
+    return check_text(value, f"{place}, {key!r}")
 
 
 def _seconds(record: dict[str, Any], key: str, place: str) -> float | None:

@@ -155,7 +155,7 @@ def _clean_once(text: str) -> str:
 
 def _text_rows(data: bytes, source: str) -> Iterator[NarrationRow]:
     for place, line in read_lines(data, source):
-        yield NarrationRow(_checked(line.rstrip("\r"), place))
+        yield NarrationRow(check_text(line.rstrip("\r"), place))
 
 
 def _json_rows(data: bytes, source: str) -> Iterator[NarrationRow]:
@@ -163,7 +163,7 @@ def _json_rows(data: bytes, source: str) -> Iterator[NarrationRow]:
         if not isinstance(record.get("text"), str):
             raise PolygraftError(f"{place} has no text under 'text': {_SHAPE}")
         yield NarrationRow(
-            _checked(record["text"], place), _label(record, "video", place), _label(record, "scenario", place)
+            check_text(record["text"], place), _label(record, "video", place), _label(record, "scenario", place)
         )
 
 
@@ -173,14 +173,19 @@ def _label(record: dict[str, Any], key: str, place: str) -> str:
     if value is None:
         return ""
     if isinstance(value, str) or type(value) is int:
-        return _checked(str(value), place)
+        return check_text(str(value), place)
     raise PolygraftError(f"{place} has {type(value).__name__} under {key!r} where a name is expected: {_SHAPE}")
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _checked(text: str, place: str) -> str:
+def check_text(text: str, place: str) -> str:
+    """Return the text of a file as it is.
+
+    Raises:
+        PolygraftError: It is too long for a narration or holds what is no character; ``place`` is named.
+    """
     if len(text) > MAX_CHARACTERS:
         raise PolygraftError(
             f"{place} has {len(text):,} characters, allowed is {MAX_CHARACTERS:,}: put one narration on a line"

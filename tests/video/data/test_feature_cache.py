@@ -250,6 +250,29 @@ def test_a_damaged_file_is_told_and_its_video_is_encoded_anew(cache, video, seen
     assert torch.equal(found.take(0), before.take(0))
 
 
+SHARED = """
+import sys, time
+from pathlib import Path
+from tests.backbone.tiny_clip import tiny_image_encoder
+from video.data.clips import Span
+from video.data.feature_cache import VideoCache
+cache = VideoCache(sys.argv[1], tiny_image_encoder())
+while not Path(sys.argv[4]).exists():
+    time.sleep(0.01)
+for at in range(4):
+    found = cache.features([Span(video=Path(sys.argv[2]), start=at + float(sys.argv[3]), stop=at + 1)])
+    assert len(found.take(0)) > 0
+"""
+
+
+def test_two_processes_fill_one_cache(tmp_path, cache, video):
+    command = [sys.executable, "-c", SHARED, str(tmp_path / "cache"), str(video)]
+    both = [subprocess.Popen([*command, start, str(tmp_path / "go")]) for start in ("0.0", "0.5")]
+    (tmp_path / "go").touch()
+    assert [process.wait(100) for process in both] == [0, 0]
+    assert cache.features([Span(video=video, stop=4.0)]).encoded == 0
+
+
 def test_what_another_process_removed_is_one_sentence(cache, video):
     found = cache.features([Span(video=video)])
     for file in cache.folder.glob("*.safetensors"):

@@ -5,8 +5,7 @@ import torch
 
 from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set, tiny_narrator
 from video.narrator import Narrator
-from video.training.train import TrainConfig, train_narrator
-from video.training.validation import LEAST, draw_line
+from video.training.train import LEAST, TrainConfig, draw_line, train_narrator
 from video.vocabulary.novelty import NEIGHBOURS, FixedThreshold, auroc
 from video.vocabulary.vectors import search
 

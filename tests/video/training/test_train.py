@@ -10,9 +10,7 @@ from backbone.training.loop import TrainConfig, fit
 from tests.video.tiny_narrator import TEXTS, clip_set, moved, parts, planted_set, tiny_narrator
 from video.metrics import ranks, recall
 from video.narrator import Narrator
-from video.training.objective import NarrationBatches, NarrationObjective
-from video.training.train import describe, train_narrator
-from video.training.validation import NarrationValidation
+from video.training.train import NarrationBatches, NarrationObjective, NarrationValidation, describe, train_narrator
 
 CHANCE = 1 / len(TEXTS)
 
