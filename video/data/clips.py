@@ -183,7 +183,7 @@ def _text(record: dict[str, Any], key: str, place: str, *, missing: str = "") ->
         value = str(value)
     if not isinstance(value, str):
         raise PolygraftError(f"{place} has {str(value)[:40]!r} for {key!r}, which must be a text: {_SHAPE}")
-    return check_text(value, f"{place}, {key!r}")
+    return check_text(value, f"{place} at {key!r}")
 
 
 def _seconds(record: dict[str, Any], key: str, place: str) -> float | None:
