@@ -7,7 +7,7 @@ that overlapping spans share their frames. A video's file is named by the SHA-25
 - ``features``: (N, dv) float16, of the frame that is shown at each time;
 - ``beyond``: int64 ticks at which nothing is shown, so that the video's end need not be found again.
 
-It is replaced as a whole every few hundred frames and when its video is done, so that a killed process loses little
+It is replaced as a whole now and then and when its video is done, so that a killed process loses little
 and leaves no half a file.
 """
 
@@ -336,7 +336,8 @@ class _VideoFrames:
         self._features |= zip(self._pixels, pooled.cpu().half().unbind(), strict=True)
         self.encoded += len(self._pixels)
         self._pixels.clear()
-        if len(self._features) - self._saved[0] >= _SAVED_FRAMES:
+        # more of a longer video, so that what is written in all stays within a few times its features
+        if len(self._features) - self._saved[0] >= max(_SAVED_FRAMES, self._saved[0] // 8):
             self.save()
 
 

@@ -220,26 +220,29 @@ def merge_short(
             return kept
         at = min(short, key=lambda at: length(kept[at].moments))  # of equals the first
         moments = kept[at].moments
-        left = kept[at - 1] if at and follows(moments.start) else None
-        right = kept[at + 1] if at + 1 < len(kept) and follows(moments.stop) else None
-        if left and right:
-            if left.candidate == right.candidate:
-                merged = [(left.moments.start, right.moments.stop, left.candidate)]
-            else:
-                gain = np.cumsum(score(moments, left.candidate) - score(moments, right.candidate))
-                cut = moments.start + int(np.concatenate([[0.0], gain]).argmax())
-                merged = [(left.moments.start, cut, left.candidate), (cut, right.moments.stop, right.candidate)]
-            kept[at - 1 : at + 2] = _runs(merged)
-        elif left:
-            kept[at - 1 : at + 1] = _runs([(left.moments.start, moments.stop, left.candidate)])
-        elif right:
-            kept[at : at + 2] = _runs([(moments.start, right.moments.stop, right.candidate)])
+        left = kept[at - 1 : at] if follows(moments.start) else []
+        right = kept[at + 1 : at + 2] if follows(moments.stop) else []
+        if left or right:
+            kept[at - len(left) : at + 1 + len(right)] = _divided(moments, left, right, score)
         else:
             isolated.add(moments)
 
 
-def _runs(spans: Iterable[tuple[int, int, int]]) -> list[CandidateRun]:
-    return [CandidateRun(moments=range(start, stop), candidate=candidate) for start, stop, candidate in spans]
+def _divided(
+    moments: range, left: Sequence[CandidateRun], right: Sequence[CandidateRun], score: Callable[[range, int], Scores]
+) -> list[CandidateRun]:
+    """Extend the neighbours, one or two, over the moments between them."""
+    cut = moments.stop if left else moments.start
+    if left and right:
+        if left[0].candidate == right[0].candidate:
+            joined = range(left[0].moments.start, right[0].moments.stop)
+            return [CandidateRun(moments=joined, candidate=left[0].candidate)]
+        gain = np.cumsum(score(moments, left[0].candidate) - score(moments, right[0].candidate))
+        cut = moments.start + int(np.concatenate([[0.0], gain]).argmax())
+    return [
+        *(CandidateRun(moments=range(run.moments.start, cut), candidate=run.candidate) for run in left),
+        *(CandidateRun(moments=range(cut, run.moments.stop), candidate=run.candidate) for run in right),
+    ]
 
 
 # Subtitles
