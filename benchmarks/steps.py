@@ -71,7 +71,7 @@ def _open(options: Options) -> "StepExperiment":
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
     from benchmarks.video.step_data import procedures
-    from benchmarks.video.step_models import StepExperiment, StepSchedule
+    from benchmarks.video.step_models import StepExperiment
     from starter_build.datasets.packages import fetch
     from starter_build.datasets.readers import RECIPES, recipes
 
@@ -81,7 +81,8 @@ def _open(options: Options) -> "StepExperiment":
         ImageEncoder.from_pretrained(device=options.device),
         Backbone.from_pretrained(device=options.device),
         options.work,
-        StepSchedule(steps=options.steps, batch_size=options.batch_size),
+        steps=options.steps,
+        batch_size=options.batch_size,
     )
 
 

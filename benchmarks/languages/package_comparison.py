@@ -8,9 +8,8 @@ Python that has it installed. Each in a process of its own, one after the other;
 
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -114,19 +113,13 @@ def _words(dictionary: Path, data: Path, number: int) -> list[str]:
     ((path, reverse),) = dictionary_files(data, "fr")
     pairs = [pair for pair in Dictionary.open(path, reverse=reverse).cleaned().pairs if pair[0] != pair[1]]
     dictionary.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
-    verses = (word for side in parallel_verses(data, "fr") for line in side for word in line.split())
-    made = (f"word{place}" for place in count())
-    return list(_distinct(chain(verses, (word for pair in pairs for word in pair), made), number))
-
-
-def _distinct(words: Iterator[str], number: int) -> Iterator[str]:
-    seen: set[str] = {"</s>"}
-    yield "</s>"
-    while len(seen) < number:
-        word = next(words)
-        if word not in seen:
-            seen.add(word)
-            yield word
+    verses = [word for side in parallel_verses(data, "fr") for line in side for word in line.split()]
+    words = dict.fromkeys(["</s>", *verses, *(word for pair in pairs for word in pair)])
+    place = 0
+    while len(words) < number:
+        words[f"word{place}"] = None
+        place += 1
+    return list(words)[:number]
 
 
 def _write_vectors(path: Path, words: Sequence[str], width: int) -> None:

@@ -82,22 +82,6 @@ SYSTEMS: dict[str, StepSystem] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepSchedule:
-    """How long a system learns: as many clips for each question, whether one narrator is asked both or two one each."""
-
-    steps: int = 600  # optimizer steps over both questions
-    batch_size: int = 64  # clips of a step
-
-    def config(self, system: StepSystem, seed: int) -> TrainConfig:
-        """Return the settings of one training, which measures on validation recipes four times."""
-        steps = max(1, self.steps // len(system.lessons))
-        pause = max(1, steps // 4)
-        return TrainConfig(
-            steps=steps, batch_size=self.batch_size, lr=system.lr, eval_every=pause, save_every=pause, seed=seed
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Examination:
     """The questions about the recipes of one side."""
 
@@ -119,16 +103,25 @@ class StepExperiment:
         encoder: The image-text model; its text side makes vectors of steps.
         backbone: The language model.
         work: The folder where trainings and answers are kept.
-        schedule: The length of training.
+        steps: The optimizer steps of a system over both questions, whether one narrator is asked both or two one each.
+        batch_size: The clips of a step.
     """
 
     def __init__(
-        self, found: Sequence[Procedure], encoder: ImageEncoder, backbone: Backbone, work: Path, schedule: StepSchedule
+        self,
+        found: Sequence[Procedure],
+        encoder: ImageEncoder,
+        backbone: Backbone,
+        work: Path,
+        *,
+        steps: int,
+        batch_size: int,
     ) -> None:
         self.sides: dict[Side, list[Procedure]] = {"train": [], "validation": [], "test": []}
         for procedure in found:
             self.sides[procedure.side].append(procedure)
-        self._encoder, self._backbone, self._work, self._schedule = encoder, backbone, work, schedule
+        self._encoder, self._backbone, self._work = encoder, backbone, work
+        self._steps, self._batch_size = steps, batch_size
         self._made_of = (*found, encoder.text_digest)
 
     @cached_property
@@ -169,7 +162,7 @@ class StepExperiment:
 
     def answers(self, name: str, seed: int) -> Answers:
         """Return what a system answers in the test; it is trained if it was not, and its answers are kept."""
-        settings = (SYSTEMS[name], seed, self._schedule, self._backbone.digest, *self._made_of)
+        settings = (SYSTEMS[name], seed, self._steps, self._batch_size, self._backbone.digest, *self._made_of)
         path = cache_path(self._work / "steps", f"{name}-{seed}", *settings)
 
         def make() -> Answers:
@@ -187,7 +180,12 @@ class StepExperiment:
             seed_everything(seed)
             backbone = random_gpt2(self._backbone) if system.random else self._backbone
             narrator = Narrator.build(self._encoder, backbone, system.config)
-            self._fit(narrator, lesson, self._schedule.config(system, seed), run / "-".join(lesson))
+            steps = max(1, self._steps // len(system.lessons))
+            pause = max(1, steps // 4)
+            config = TrainConfig(
+                steps=steps, batch_size=self._batch_size, lr=system.lr, eval_every=pause, save_every=pause, seed=seed
+            )
+            self._fit(narrator, lesson, config, run / "-".join(lesson))
             found |= dict.fromkeys(lesson, narrator)
         return found
 

@@ -87,6 +87,8 @@ def test_the_demo_shows_a_model_before_and_after(polygraft, root, work, tmp_path
 
 def test_the_french_starter_is_a_vocabulary_on_the_same_body(polygraft, root, work, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "_STEPS", 6)
+    train = transfer_texts.train_vectors  # of the tokens too: as wide as the real ones they take gigabytes
+    monkeypatch.setattr(transfer_texts, "train_vectors", lambda texts, path, _: train(texts, path, TINY))
     monkeypatch.setattr(transfer, "_CONTEXT", 16)
     folder = transfer.build_french(Build(data=root, work=tmp_path, out=tmp_path / "french"))
     loaded, base = Backbone.from_pretrained(str(folder), device="cpu"), Backbone.from_pretrained(device="cpu")
