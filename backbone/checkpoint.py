@@ -299,14 +299,7 @@ def refuse_pickle(path: Path) -> None:
 
 
 def check_frozen(checkpoint: Checkpoint, role: str, name: str, sha256: str, kin: Sequence[str] = ()) -> None:
-    """Refuse to join a checkpoint with another frozen model than the one it was trained on.
-
-    Args:
-        checkpoint: The checkpoint, which names the model it was trained on.
-        role: The role of the frozen model.
-        name: The name of the model that is given.
-        sha256: The digest of that model.
-        kin: The digests of models that differ from it in their vocabulary alone, and serve as well.
+    """Refuse to join a checkpoint with another frozen model than the one it was trained on, or one of its ``kin``.
 
     Raises:
         PolygraftError: The digest kept for ``role`` is none of these; names both models.

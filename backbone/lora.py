@@ -22,11 +22,6 @@ class LowRank(nn.Module):
     """Changes of rank r to every matrix of the body's layers (Hu et al., 2021, "LoRA", section 4.1).
 
     They begin as no change at all. The change of a matrix is ``a @ b * scale``.
-
-    Args:
-        backbone: The language model whose body it is.
-        rank: The rank r, at least 1.
-        scale: The factor of the changes.
     """
 
     def __init__(self, backbone: Backbone, rank: int, *, scale: float = 2.0) -> None:

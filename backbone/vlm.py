@@ -26,11 +26,7 @@ class Describer:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, device: str = "auto") -> "Describer":
-        """Load a model.
-
-        Args:
-            name: The model, as `backbone.hf.loading.load_describer` takes it.
-            device: The device, as `pick_device` names it.
+        """Load a model, as `backbone.hf.loading.load_describer` takes it.
 
         Raises:
             PolygraftError: There is no such model, or it is damaged.
@@ -45,12 +41,7 @@ class Describer:
 
     @torch.inference_mode()
     def describe(self, image: Image.Image, question: str = "", *, max_tokens: int = 64) -> str:
-        """Return what the model says of an image in RGB.
-
-        Args:
-            image: An image of any size.
-            question: The question to a chat model.
-            max_tokens: The length of the longest answer.
+        """Return what the model says of an image in RGB; a chat model may be asked a question.
 
         Raises:
             PolygraftError: The model cannot take the image or the question.

@@ -151,12 +151,7 @@ class Sequences:
         return self.model.hidden(everything, tree_mask(real, count, fresh.dtype), positions=positions)[:, -count:]
 
     def commit(self, choice: Tensor, hidden: Tensor) -> None:
-        """Append one of the candidates that `branch` tried.
-
-        Args:
-            choice: The number (R,) of the candidate.
-            hidden: The hidden state (R, d) of that candidate.
-        """
+        """Append one of the candidates that `branch` tried: its number (R,) and its hidden state (R, d)."""
         assert self._branches is not None, "commit follows branch"
         each = torch.arange(self.rows, device=choice.device)
         if self._cache is not None:

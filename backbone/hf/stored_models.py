@@ -93,10 +93,6 @@ def write_kin(folder: Path, body: str, models: Sequence[str]) -> None:
 def read_kin(folder: Path, body: Callable[[], str]) -> tuple[str, ...]:
     """Return the digests of the models with the same body; none where nothing is said, or the body has changed since.
 
-    Args:
-        folder: The folder of a model; one that does not exist holds nothing.
-        body: A function that returns the digest of the body as it is; called only where something is said.
-
     Raises:
         PolygraftError: ``body.json`` is damaged.
     """
@@ -168,12 +164,9 @@ def _on_body(folder: Path) -> StoredModel:
 
 
 def save_vocabulary(folder: Path, backbone: Any, base: Any) -> None:
-    """Write a model's vocabulary alone, in half precision, into an empty folder.
+    """Write the vocabulary of a `backbone.gpt2.Backbone` alone, in half precision, for the body of ``base``.
 
-    Args:
-        folder: The folder to write, which is empty.
-        backbone: The `backbone.gpt2.Backbone` whose vocabulary it is.
-        base: Another with the same body, which has to be there when the vocabulary is loaded.
+    That model has to be there, under its name, when the vocabulary is loaded.
 
     Raises:
         PolygraftError: The two have different bodies.

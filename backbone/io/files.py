@@ -259,10 +259,6 @@ def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, di
 def read_lines(data: bytes, source: str) -> Iterator[tuple[str, str]]:
     r"""Yield each line that is not blank, with its place, cut at ``\n`` alone: JSON strings may hold other line ends.
 
-    Args:
-        data: The whole file; a byte order mark is passed over.
-        source: The name of the file in messages.
-
     Raises:
         PolygraftError: A line is not UTF-8.
     """
@@ -277,12 +273,7 @@ def read_lines(data: bytes, source: str) -> Iterator[tuple[str, str]]:
 
 
 def parse_object(line: str, place: str, shape: str) -> dict[str, Any]:
-    """Return the object that a line of JSON is.
-
-    Args:
-        line: The line without its end.
-        place: The place of the line, for messages.
-        shape: What a line should look like, which ends a message.
+    """Return the object that a line of JSON is; ``shape`` says in messages what one looks like.
 
     Raises:
         PolygraftError: It is not JSON, or another JSON value than an object.

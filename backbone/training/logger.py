@@ -14,13 +14,7 @@ T = TypeVar("T")
 
 
 def watched(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
-    """Iterate with a bar on standard error: after two seconds, and only if that is a terminal.
-
-    Args:
-        items: The items to pass on.
-        label: The text before the bar.
-        total: The number of items, where they cannot tell.
-    """
+    """Iterate with a bar on standard error: after two seconds, and only if that is a terminal."""
     return tqdm(items, total=total, desc=label, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr)
 
 

@@ -27,13 +27,7 @@ class Work:
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = _SECONDS) -> float:
-    """Return the floating-point operations per second of matrix products.
-
-    Args:
-        device: The device to measure.
-        dtype: The dtype of the factors.
-        seconds: The time to try; the fastest product counts, since on a shared machine the others were disturbed.
-    """
+    """Return the floating-point operations per second of matrix products: of the fastest in some seconds."""
     rows, inner, columns = _SHAPE_GPU if device.type == "cuda" else _SHAPE
     # a generator of its own: the run's random numbers stay what they are
     generator = torch.Generator(device).manual_seed(0)
@@ -46,7 +40,7 @@ def measure_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = _
         began = time.perf_counter()
         torch.mm(left, right)
         _synchronize(device)
-        fastest = min(fastest, time.perf_counter() - began)
+        fastest = min(fastest, time.perf_counter() - began)  # on a shared machine the others were disturbed
     return 2 * rows * inner * columns / fastest
 
 

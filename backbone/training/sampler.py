@@ -24,18 +24,13 @@ class Batches(Protocol):
 
 
 class SampleOrder:
-    """Shuffled epochs without state: position ``i`` of the endless stream is known without visiting the others.
-
-    Args:
-        samples: The number of samples in one epoch.
-        seed: The seed of the run.
-        digest: The digest of the data, so that two data sets of one size are shuffled differently.
-    """
+    """Shuffled epochs without state: position ``i`` of the endless stream is known without visiting the others."""
 
     def __init__(self, samples: int, seed: int, digest: str) -> None:
         if samples < 1:
             raise ValueError("an order needs at least one sample")
         self.samples = samples
+        # with the digest of the data, two sets of one size are shuffled differently
         key = hashlib.sha256(f"{seed}:{digest}".encode()).digest()
         self._entropy = int.from_bytes(key[:16], "big")
         # An epoch's permutation is needed for thousands of steps in a row; two stay because a batch may straddle.

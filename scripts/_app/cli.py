@@ -91,13 +91,7 @@ def emit(text: str) -> None:
 
 
 def tell(facts: Mapping[str, Any], *, as_json: bool, digits: int = 0) -> None:
-    """Print facts as the result of a command, one a line or as one JSON object.
-
-    Args:
-        facts: The facts by name.
-        as_json: Whether they are printed as an object.
-        digits: The digits of numbers with a fraction, in lines; 0: as Python writes them.
-    """
+    """Print facts one a line or as one JSON object; 0 digits: numbers as Python writes them."""
     if as_json:
         emit(json.dumps(facts, ensure_ascii=False))
         return

@@ -127,14 +127,7 @@ def _metavar(hint: Any) -> str:
 
 
 def help_page(program: str, options: Sequence[Option], shown: Sequence[str], width: int) -> str:
-    """Return usage, arguments and options of a command.
-
-    Args:
-        program: How the command is called.
-        options: All of its options.
-        shown: Names of the options that are listed; none: all of them. The others are counted.
-        width: The width of the page, in characters.
-    """
+    """Return usage, arguments and options of a command: those ``shown``, or all. The others are counted."""
     arguments = [option for option in options if option.positional]
     # a switch that shares its name with an option that takes a value would read as its negation
     named = [option.name for option in options]
@@ -177,10 +170,6 @@ def _entry(name: str, text: str, width: int) -> str:
 
 def with_config(options: Sequence[Option], argv: Sequence[str]) -> list[str]:
     """Replace ``--config FILE`` by the options that the TOML file sets; what the command line gives itself wins.
-
-    Args:
-        options: The options of the command.
-        argv: Its arguments.
 
     Raises:
         UsageError: The file cannot be read, is no TOML, or has a key or value that the command does not take.

@@ -23,10 +23,6 @@ _LANGUAGE_SHAPE = 'a line is an object like {"text": "...", "language": "sw"}, w
 def read_texts(paths: Sequence[Path], *, label: str = "reading") -> Iterator[str]:
     """Yield the lines of UTF-8 files that are not blank, with a bar on a terminal.
 
-    Args:
-        paths: The files, packed or not; ``-`` is standard input.
-        label: What the bar is called.
-
     Raises:
         PolygraftError: A file cannot be read, is not UTF-8, holds NUL or a line of over ten megabytes; or there is no
             text in all of them.
@@ -79,10 +75,7 @@ def size_of(paths: Sequence[Path]) -> int:
 
 
 def read_documents(paths: Sequence[Path]) -> list[str]:
-    """Return the documents of UTF-8 files: each row of a ``.jsonl`` file, and any other file as a whole.
-
-    Args:
-        paths: The files; ``-`` is standard input, one document.
+    """Return the documents of UTF-8 files: each row of a ``.jsonl`` file, any other file as a whole.
 
     Raises:
         PolygraftError: A file cannot be read or has no text; a row is no JSON object with a ``text``.
