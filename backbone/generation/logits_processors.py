@@ -51,7 +51,8 @@ def _ban_repeated_ngrams(scores: Tensor, history: Tensor, size: int) -> Tensor:
 def narrow(scores: Tensor, top_k: int, top_p: float) -> Tensor:
     """Rule out all but the ``top_k`` likeliest of (R, V), then all but the fewest that have probability ``top_p``.
 
-    Nucleus sampling is Holtzman et al. (2020), section 3.1. A ``top_k`` of 0 and a ``top_p`` of 1 are no limit; at least one token stays.
+    Nucleus sampling is Holtzman et al. (2020), section 3.1. At least one token stays. A ``top_k`` of 0 and a
+    ``top_p`` of 1 are no limit.
     """
     if not top_k and top_p == 1:
         return scores

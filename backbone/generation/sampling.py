@@ -74,8 +74,7 @@ class Contrastive(Chooser):
     Among the most likely tokens ``v`` takes the one with the greatest
     ``(1 - alpha) * p(v | x) - alpha * max_j cos(h_v, h_j)``. The maximum is over the tokens generated so far. The
     prefix does not count: degeneration is a text that repeats itself, and a soft prefix is no text; with it, a token
-    would be punished for resembling the image that it is to describe. The first token is therefore the most likely. With
-    an ``alpha`` of 0 the search is greedy.
+    would be punished for resembling the image that it is to describe. The first token is therefore the most likely.
     """
 
     def __init__(self, alpha: float, candidates: int) -> None:
