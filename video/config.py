@@ -20,7 +20,6 @@ LEAST_TEMPERATURE = 0.01
 """A learned one stops there, as in CLIP."""
 
 CODINGS = ("lossless", "algorithm1", "main-text")
-
 _COUNTS = ("visual_tokens", "max_frames", "max_question", "max_tokens")
 
 
@@ -97,7 +96,6 @@ def check_fps(fps: float) -> None:
 
 
 _POSITIVE = ("every", "window")
-
 _NOT_NEGATIVE = ("min_span", "steady", "scene_weight")
 
 

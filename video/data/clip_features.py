@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from backbone.errors import PolygraftError
-from video.data.clips import Clip
+from video.data.clips import Clip, count_of, some_of
 from video.data.feature_cache import SpanFeatures, VideoCache
-
-_NAMED = 3  # how many of many are named in a remark
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,9 +93,7 @@ def gather(
         clip.id for clip, video, times in zip(clips, found.videos, found.times, strict=True) if video and not times
     ]
     if beyond:
-        more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
-        named = ", ".join(beyond[:_NAMED]) + more
-        report(f"{len(beyond)} clip{'s' * (len(beyond) > 1)} left out, beyond the end of their videos: {named}")
+        report(f"{count_of(len(beyond), 'clip')} left out, beyond the end of their videos: {some_of(beyond)}")
     whole = ClipSet(clips=tuple(clips), features=found, encoder=cache.encoder.digest)
     kept = whole.take([index for index, times in enumerate(found.times) if times])
     if not kept:

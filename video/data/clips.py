@@ -130,11 +130,11 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
         else:
             raise PolygraftError(f"{place} has the id {clip.id!r}, which {places[clip.id]} has: give each its own")
     if ignored:
-        report(f"{file}: ignored {_some(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
+        report(f"{file}: ignored {some_of(sorted(ignored))}; what is read is {', '.join(_KEYS)}")
     if empty:
-        report(f"{file}: {_count(empty, 'line')} left out, of nothing but tags and punctuation")
+        report(f"{file}: {count_of(empty, 'line')} left out, of nothing but tags and punctuation")
     if repeats:
-        report(f"{file}: {_count(repeats, 'line')} left out, which repeat another")
+        report(f"{file}: {count_of(repeats, 'line')} left out, which repeat another")
     if not clips:
         raise PolygraftError(f"{file} holds no clip: {_SHAPE}")
     _check_videos(clips, places)
@@ -159,7 +159,9 @@ def _clip(record: dict[str, Any], place: str, folder: Path) -> Clip:
         raise PolygraftError(f"{place} stops at {stop:g} s, but starts at {start or 0.0:g} s: give a later stop")
     split = _text(record, "split", place)
     if split and split not in SPLITS:
-        raise PolygraftError(f"{place} has {split[:40]!r} for 'split': leave it out, or give one of {_list(SPLITS)}")
+        raise PolygraftError(
+            f"{place} has {split[:40]!r} for 'split': leave it out, or give one of {', '.join(SPLITS)}"
+        )
     clip = Clip(
         video=folder / video,
         text=text,
@@ -208,7 +210,7 @@ def _check_videos(clips: Sequence[Clip], places: dict[str, str]) -> None:
     missing = [clip for clip in clips if not there[clip.video]]
     if missing:
         more = sum(not found for found in there.values()) - 1
-        others = f" (and {_count(more, 'other video')} missing)" if more else ""
+        others = f" (and {count_of(more, 'other video')} missing)" if more else ""
         raise PolygraftError(
             f"{places[missing[0].id]} names the video {missing[0].video}, which is not there{others}: paths are taken "
             "from the folder of the file"
@@ -258,13 +260,15 @@ def mark_splits(
     sides = {name: max((clip.split or "train" for clip in group), key=SPLITS.index) for name, group in videos.items()}
     kept = [clip for clip in clips if (clip.split or "train") == sides[_name(clip)]]
     if report and len(kept) < len(clips):
-        report(f"{_count(len(clips) - len(kept), 'clip')} left out: their videos are held out for validation or tests")
+        report(
+            f"{count_of(len(clips) - len(kept), 'clip')} left out: their videos are held out for validation or tests"
+        )
     if val_share and "train" in sides.values() and "validation" not in sides.values():
         learned = [name for name, side in sides.items() if side == "train"]
         wanted = max(1, round(val_share * len(learned)))
         if wanted >= len(learned):
             raise PolygraftError(
-                f"of {_count(len(learned), 'video')} none can be held out: give more videos, or --val-share 0"
+                f"of {count_of(len(learned), 'video')} none can be held out: give more videos, or --val-share 0"
             )
         drawn = sorted(learned, key=lambda name: _rank(videos[name], seed))[:wanted]
         sides |= dict.fromkeys(drawn, "validation")
@@ -282,14 +286,11 @@ def _rank(group: Sequence[Clip], seed: int) -> bytes:
     return hashlib.sha256("\0".join([str(seed), *names]).encode("utf-8", "surrogatepass")).digest()
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural but for 1."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
-
-
-def _some(items: Sequence[str]) -> str:
+def some_of(items: Sequence[str]) -> str:
     """Name the first few of many."""
-    return _list(items[:_NAMED]) + (f" and {len(items) - _NAMED} more" if len(items) > _NAMED else "")
+    return ", ".join(items[:_NAMED]) + (f" and {len(items) - _NAMED} more" if len(items) > _NAMED else "")

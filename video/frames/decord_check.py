@@ -16,7 +16,6 @@ from video.frames.seek import Ending
 # It decodes ahead of whoever reads, which only the video's end stops: all of it must fit.
 _MAX_DECODED = 256 << 20
 _MAX_FILE = 64 << 20
-
 _CODECS = frozenset({"h264", "hevc", "mpeg4", "vp9"})
 _CONTAINERS = frozenset({"mov", "matroska"})
 _PIXELS = frozenset({"yuv420p", "yuvj420p"})

@@ -56,7 +56,6 @@ _CONTAINERS = (
     "h264,hevc,vvc,av1,obu,ivf,mjpeg,yuv4mpegpipe,mp3,wav,flac,aac,aiff,amr,caf,ac3"
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
-
 _MAX_THREADS = 8  # each holds a frame
 _BIG_FRAME = 3840 * 2160  # pixels; larger frames are decoded by few threads, so that they do not fill the memory
 # Where packets are sure to hold the times of their frames, frames that are not asked for need not be decoded.

@@ -22,7 +22,6 @@ from video.vocabulary.vectors import ScenePrior
 from video.vocabulary.vocabulary import NarrationVocabulary, Retrieved
 
 _CANDIDATES = 4  # best narrations of a moment that compete for all moments
-
 _BLOCK = 256  # moments whose scores are held at a time
 
 

@@ -30,9 +30,7 @@ Ask = Callable[[Sequence[Tensor], Sequence[str]], Tensor]
 """Clips of frames (T, dv) and a question for each become (B, d) query vectors."""
 
 CAUSAL = ("next", "before")  # questions that are answered from the frames beside a moment, not from its own
-
 TICK = 1e-6  # seconds; times that are nearer are one
-
 _BATCH = 32
 _BLOCK = 1024
 _MOST_FRAMES = 512  # of a whole video; more than any narrator takes

@@ -22,9 +22,7 @@ from video.vocabulary.narrations import clean
 from video.vocabulary.vocabulary import NarrationVocabulary
 
 MAX_WORDS = 30  # longest proposal: a narration, not an essay
-
 _LIST_MARK = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):])\s*")
-
 _QUOTES = "\"'`“”‘’«»"
 
 
@@ -80,7 +78,6 @@ class Library:
 
 
 _POLL = 0.02  # seconds
-
 _MAX_ANSWER = 1 << 20  # bytes
 
 

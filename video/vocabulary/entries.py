@@ -14,7 +14,6 @@ from backbone.io.settings import config_from_dict
 
 Kind = Literal["prefix", "pair", "postfix", "scene"]
 KINDS: tuple[Kind, ...] = ("prefix", "pair", "postfix", "scene")  # in the order of the rows
-
 _SCAN = 1 << 24  # bytes searched at once for line ends
 
 

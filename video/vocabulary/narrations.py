@@ -10,7 +10,6 @@ from backbone.errors import PolygraftError
 from backbone.io.files import read_lines, read_objects
 
 MAX_CHARACTERS = 2000  # longest narration that is read: one sentence, never a file that lost its line ends
-
 _SHAPE = 'each line is an object like {"text": "open the door", "video": "P01", "scenario": "cooking"}'
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from backbone.errors import PolygraftError, UsageError
 
 NEIGHBOURS = 5  # best narrations from which novelty is read, by default
-
 _STEPS = 50
 _RIDGE = 1e-2  # keeps weights finite where a line separates the examples without fault
 

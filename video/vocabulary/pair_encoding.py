@@ -58,11 +58,6 @@ def encode(narrations: Iterable[str], options: CodingOptions | None = None) -> C
             return _main_text(texts, bases)
 
 
-def decode(pairs: Iterable[Pair]) -> list[str]:
-    """Return the narrations that pairs stand for."""
-    return [f"{pair.prefix} {pair.postfix}" if pair.postfix else pair.prefix for pair in pairs]
-
-
 # What extends what
 
 

@@ -25,20 +25,15 @@ from video.config import CodingOptions
 from video.vocabulary.entries import Counts, Entries, Entry, EntryFile
 
 FORMAT = 1
-
 KIND = "narration vocabulary"
 
 CONFIG, VECTORS, LINES, UPDATES = "config.json", "vectors.safetensors", "narrations.jsonl", "updates"
 
 # Up to so many bytes a file is checked as a whole: some tenths of a second
 _SMALL_VECTORS = 1 << 26
-
 _FEW_LINES = 1 << 20
-
 _CHUNK = 4096  # rows
-
 _DTYPES = {"F16": np.float16, "F32": np.float32, "I64": np.int64, "I32": np.int32}
-
 T = TypeVar("T")
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -28,7 +28,6 @@ _BATCH = 256  # texts
 _ROUNDED = 1e-2  # how far from 1 a length may be after half precision, and no further
 _CHUNK = 4096  # rows a product; as float32 they stay in the cache of a processor
 _LONGER = 16  # times as many where nothing is made float32
-
 T = TypeVar("T")
 Progress = Callable[[Sequence[T]], Iterable[T]]
 

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from backbone.errors import UsageError
 from video.config import CodingOptions
-from video.vocabulary.pair_encoding import FUNCTION_WORDS, Pair, decode, encode
+from video.vocabulary.pair_encoding import FUNCTION_WORDS, Pair, encode
+
+
+def decode(pairs):
+    return [f"{pair.prefix} {pair.postfix}" if pair.postfix else pair.prefix for pair in pairs]
+
 
 BARE = CodingOptions(min_base_words=1, function_word_guard=False)
 
