@@ -4,14 +4,15 @@ Started by ``torchrun``, every process calls the same code; started plainly, non
 """
 
 import atexit
+import copy
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from backbone.training.config import TrainConfig
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -126,3 +129,35 @@ def repeated_blocks(module: nn.Module) -> list[nn.Module]:
     for child in module.children():
         blocks += list(child) if isinstance(child, nn.ModuleList) else repeated_blocks(child)
     return blocks
+
+
+class MeasuredCopy(Generic[Part]):
+    """A copy of a part that is being trained.
+
+    It has weights of its own: under FSDP2 those in training are shards, and only ``forward`` puts them together.
+
+    Args:
+        trained: The part that is trained; what of it requires gradients is followed.
+        device: The device of this process.
+    """
+
+    def __init__(self, trained: Part, device: torch.device) -> None:
+        self._trained = trained
+        self.part = copy.deepcopy(trained).eval()
+        self._world = join_world(device)
+
+    def measure(self, measure: Callable[[], Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
+        """Return figures of the weights as they are; every process must call.
+
+        Args:
+            measure: A function that looks at ``part``. The first process measures for all, so that all draw the same
+                conclusions, to the last bit.
+            names: The names of the figures.
+        """
+        weights = {name: whole(tensor.detach()) for name, tensor in trainable_tensors(self._trained).items()}
+        with torch.no_grad():
+            for name, own in self.part.named_parameters():
+                if name in weights:
+                    own.copy_(weights[name])
+            found = measure() if self._world.first else dict.fromkeys(names, 0.0)
+        return dict(zip(names, self._world.sum(*(found[name] for name in names)), strict=True))

@@ -31,13 +31,12 @@ from backbone.device import autocast, keep_big_blocks, seed_everything
 from backbone.errors import PolygraftError
 from backbone.training.config import TrainConfig as TrainConfig
 from backbone.training.distributed import World, gradient_sync, join_world, parallelize, trainable_tensors, whole
-from backbone.training.eval_metrics import GroupLosses
 from backbone.training.logger import Reporter
+from backbone.training.losses import GroupLosses, SpikeError, SpikeGuard
 from backbone.training.mfu import Gauge
 from backbone.training.optim import Learned, rate_at
 from backbone.training.resume import RunState, SavedStates
-from backbone.training.sampler import Batches, SampleOrder, split_evenly, step_seed
-from backbone.training.spike_guard import SpikeError, SpikeGuard, place_after, skip_batches
+from backbone.training.sampler import Batches, SampleOrder, place_after, skip_batches, split_evenly, step_seed
 
 Evaluate = Callable[[], dict[str, float]]
 

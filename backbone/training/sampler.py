@@ -1,4 +1,7 @@
-"""The order of training samples: a pure function of (seed, data digest, sample index)."""
+"""The order of training samples: a pure function of (seed, data digest, sample index), and what a run leaves out of it.
+
+Samples that are left out after a loss spike stay in a ledger of the run, so that a resumed run leaves out the same.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,6 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Skips = Sequence[Sequence[int]]
+"""Ranges [start, stop) of places in the stream of samples that are left out, in its order."""
 
 
 class Batches(Protocol):
@@ -49,6 +55,27 @@ class SampleOrder:
             taken += self._permutation(epoch)[offset:end].tolist()
             start += end - offset
         return taken
+
+
+def place_after(place: int, skips: Skips) -> int:
+    """Return where in the stream the sample stands that has ``place`` samples before it, skipped ones not counted."""
+    for start, stop in skips:
+        if place >= start:
+            place += stop - start
+    return place
+
+
+def skip_batches(skips: Skips, first: int, last: int, size: int) -> list[list[int]]:
+    """Return the ledger with the batches of steps ``first`` to ``last`` (counted from 0) added.
+
+    Args:
+        skips: The ledger before; what was skipped between the two steps already is part of the new range.
+        first: The step that the run goes back to.
+        last: The step that failed.
+        size: The number of samples in a batch.
+    """
+    start, stop = place_after(first * size, skips), place_after(last * size, skips) + size
+    return [[*pair] for pair in skips if pair[1] <= start] + [[start, stop]]
 
 
 def split_evenly(items: Sequence[int], parts: int, part: int) -> Sequence[int]:

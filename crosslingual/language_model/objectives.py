@@ -15,7 +15,7 @@ from torch.func import functional_call
 from backbone.gpt2 import Backbone
 from backbone.lora import LowRank
 from backbone.training.distributed import repeated_blocks
-from backbone.training.eval_metrics import group_sums
+from backbone.training.losses import group_sums
 from backbone.training.mfu import Work
 from crosslingual.language_model.loader import IGNORED, PackedBatch, document_mask
 from crosslingual.language_model.sparse_attention import SparseAttention, mask_argument

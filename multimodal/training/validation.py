@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
-from backbone.training.eval_metrics import MeasuredCopy
+from backbone.training.distributed import MeasuredCopy
 from multimodal.batches import CaptionBatches, CaptionSet
 from multimodal.captioner import Captioner
 from multimodal.metrics.caption import score

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from backbone.checkpoint import ModelCard, load_strict
 from backbone.training.config import TrainConfig
-from backbone.training.eval_metrics import MeasuredCopy
+from backbone.training.distributed import MeasuredCopy
 from backbone.training.loop import FitResult, fit
 from video.config import NarratorConfig
 from video.data.clip_features import ClipSet

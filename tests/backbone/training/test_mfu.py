@@ -3,9 +3,9 @@
 import torch
 
 from backbone.training.distributed import World
-from backbone.training.eval_metrics import GroupLosses, group_sums
 from backbone.training.logger import read_log
 from backbone.training.loop import TrainConfig, fit
+from backbone.training.losses import GroupLosses, group_sums
 from backbone.training.mfu import Gauge, Work, measure_peak
 from tests.backbone.training.toy_training import Toy, toy, toy_rows
 

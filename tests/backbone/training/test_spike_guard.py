@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from backbone.errors import PolygraftError
 from backbone.training.logger import read_log
 from backbone.training.loop import TrainConfig, fit
-from backbone.training.sampler import SampleOrder
-from backbone.training.spike_guard import WINDOW, SpikeError, SpikeGuard, place_after, skip_batches
+from backbone.training.losses import WINDOW, SpikeError, SpikeGuard
+from backbone.training.sampler import SampleOrder, place_after, skip_batches
 from tests.backbone.training.toy_training import spiky, toy, toy_rows
 
 # The guard

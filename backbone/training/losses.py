@@ -1,7 +1,7 @@
-"""Detection of loss spikes, and the ledger of skipped samples.
+"""What a run watches of its losses: their means by group (language, source), and spikes.
 
-PaLM's remedy: go back to a state from before the spike and skip the batches that led to it (Chowdhery et al., 2022,
-section 5.1). Skipped samples stay in a ledger of the run, so that a resumed run skips the same.
+PaLM's remedy for spikes is used: go back to a state from before the spike and skip the batches that led to it
+(Chowdhery et al., 2022, section 5.1).
 """
 
 import math
@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-Skips = Sequence[Sequence[int]]
-"""Ranges [start, stop) of places in the stream of samples that are left out, in its order."""
+import torch
+from torch import Tensor
+
+from backbone.training.distributed import World
 
 WINDOW = 64  # losses that a loss is compared with
 
@@ -69,22 +71,42 @@ class SpikeGuard:
         self._losses.append(loss)
 
 
-def place_after(place: int, skips: Skips) -> int:
-    """Return where in the stream the sample stands that has ``place`` samples before it, skipped ones not counted."""
-    for start, stop in skips:
-        if place >= start:
-            place += stop - start
-    return place
+class GroupLosses:
+    """Sums what modules tell about groups, until it is asked for."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._sums: Tensor | None = None
+
+    def add(self, sums: Tensor) -> None:
+        """Add (groups, 2): summed loss and weight of each group in a micro-batch."""
+        sums = sums.detach().double() if sums.device.type != "mps" else sums.detach()
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def clear(self) -> None:
+        """Forget what was added."""
+        self._sums = None
+
+    def take(self, world: World) -> dict[str, float]:
+        """Return the mean loss of each group that occurred in any process, by ``loss.name``, and begin anew."""
+        if not self.names:
+            return {}
+        own = torch.zeros(len(self.names), 2) if self._sums is None else self._sums
+        self.clear()
+        values = world.sum(*own.flatten().unbind())
+        pairs = zip(self.names, values[::2], values[1::2], strict=True)
+        return {f"loss.{name}": loss / weight for name, loss, weight in pairs if weight}
 
 
-def skip_batches(skips: Skips, first: int, last: int, size: int) -> list[list[int]]:
-    """Return the ledger with the batches of steps ``first`` to ``last`` (counted from 0) added.
+def group_sums(losses: Tensor, groups: Tensor, count: int) -> Tensor:
+    """Return (count, 2), summed loss and weight of each group.
 
     Args:
-        skips: The ledger before; what was skipped between the two steps already is part of the new range.
-        first: The step that the run goes back to.
-        last: The step that failed.
-        size: The number of samples in a batch.
+        losses: The loss of each prediction, any shape.
+        groups: The number of each prediction's group, the same shape; negative ones count nowhere.
+        count: The number of groups.
     """
-    start, stop = place_after(first * size, skips), place_after(last * size, skips) + size
-    return [[*pair] for pair in skips if pair[1] <= start] + [[start, stop]]
+    wanted = groups >= 0
+    places, values = groups[wanted], losses.detach()[wanted]
+    both = torch.stack([values, torch.ones_like(values)], dim=1)
+    return torch.zeros(count, 2, dtype=both.dtype, device=both.device).index_add_(0, places, both)
