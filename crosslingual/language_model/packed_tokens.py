@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +65,6 @@ def token_ids(tokenizer: Any, documents: Iterable[str]) -> Iterator[list[int]]:
     No special tokens are added, and their names within a text are read as plain characters.
     """
     options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-    for batch in _batched(documents, 1000):
+    remaining = iter(documents)
+    while batch := list(islice(remaining, 1000)):
         yield from tokenizer(batch, **options)["input_ids"]
-
-
-def _batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -21,7 +21,6 @@ from backbone.io.files import atomic_folder, is_free, write_json, write_text
 from crosslingual.options import Drawn
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
-from crosslingual.vocabulary_transfer.transfer import Evidence
 from scripts._app.cli import stage
 from scripts._app.run_folder import TRANSFER
 from scripts._transfer.options import Options
@@ -73,7 +72,6 @@ class Transferred:
     mixing: Mixing
     report: Mapping[str, Any]  # A `crosslingual.vocabulary_transfer.transfer.TransferReport` as JSON
     settings: Mapping[str, Any]  # how the rows were made
-    evidence: Evidence
 
 
 def keep(transferred: Transferred, options: Options, page: str | None) -> None:

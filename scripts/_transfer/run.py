@@ -60,7 +60,6 @@ def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
         mixing=mixing,
         report=settings.pop("report") | cost,
         settings=settings,
-        evidence=evidence,
     )
 
 

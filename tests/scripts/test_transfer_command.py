@@ -221,15 +221,7 @@ def test_the_page_holds_plots_and_tables_and_loads_nothing(transfer, vectors, tm
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 1 and "<script" not in page and "default-src 'none'" in page
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#)|@import|url\((?!#)""", page)
-    for told in (
-        "<td>latin</td>",
-        "könig",
-        "Euclidean norm",
-        "heaviest source",
-        "held-out words",
-        "first principal axis",
-        "wechsel",
-    ):
+    for told in ("<td>latin</td>", "Euclidean norm", "heaviest source", "held-out words", "wechsel"):
         assert told in page
 
 
@@ -245,4 +237,4 @@ def test_the_page_escapes_what_it_shows(transfer, tmp_path):
 def test_a_page_without_anything_to_plot_has_none_of_it_and_may_lie_in_the_folder(transfer, tmp_path):
     assert transfer("--init", "mean", "--report", tmp_path / "out" / "report.html").code == 0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 1 and "principal axis" not in page and "heaviest source" not in page
+    assert page.count("<svg") == 1 and "heaviest source" not in page
