@@ -82,12 +82,11 @@ def main(options: Options) -> int:
     )
     if effort.cut:
         remark(f"{effort.cut} texts exceeded the context and were cut from their beginning")
-    rows = [{name: value for name, value in asdict(group).items() if value is not None} for group in report.groups]
     if options.json:
-        record = {**_settings(options, report.context), "figures": rows, "effort": asdict(effort)}
+        record = {**_settings(options, report.context), "figures": report.groups, "effort": asdict(effort)}
         emit(json.dumps(record, ensure_ascii=False))
         return 0
-    emit_rows(rows, as_json=False, digits=3)
+    emit_rows(report.groups, as_json=False, digits=3)
     return 0
 
 

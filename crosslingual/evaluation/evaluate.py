@@ -27,59 +27,49 @@ class Outcome(NamedTuple):
     chance: float  # of a guess to be right
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupFigures:
-    """Figures of the items of one language and kind."""
-
-    language: str
-    kind: str
-    items: int  # items; of sequence labelling, words
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float  # 95 % interval, drawn over items or sentences (Efron's bootstrap)
-    majority: float  # accuracy of always saying the most frequent label
-    random: float  # accuracy of guessing
-    macro_f1: float | None = None  # mean F1 of the tags that occur, of sequence labelling alone
-    weighted_f1: float | None = None  # mean F1 of the tags by their frequency, which mGPT reports
+Figures = dict[str, str | int | float]
 
 
-def figures_of(outcomes: Sequence[Outcome], *, seed: int, labelling: bool) -> list[GroupFigures]:
-    """Return the figures of each language and kind, in the order in which these come up."""
+def figures_of(outcomes: Sequence[Outcome], *, seed: int, labelling: bool) -> list[Figures]:
+    """Return the figures of each language and kind, in the order in which these come up.
+
+    ``items`` are those of the group, or its words where sequences are labelled; ``accuracy`` with its 95 % interval is
+    drawn over items or sentences; ``majority`` is the accuracy of always saying the most frequent label, ``random``
+    that of guessing. Of labelling there is the mean F1 of the tags that occur, and by their frequency as in mGPT.
+    """
     groups: dict[Hashable, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         groups[outcome.group].append(outcome)
     return [_figures(members, seed, labelling) for members in groups.values()]
 
 
-def _figures(outcomes: Sequence[Outcome], seed: int, labelling: bool) -> GroupFigures:
+def _figures(outcomes: Sequence[Outcome], seed: int, labelling: bool) -> Figures:
     language, kind = outcomes[0].group
     right = [label for outcome in outcomes for label in outcome.right]
     said = [label for outcome in outcomes for label in outcome.said]
     hits = np.array([sum(outcome.correct) for outcome in outcomes])
     sizes = np.array([len(outcome.correct) for outcome in outcomes])
     low, high = ratio_interval(hits, sizes, seed=seed)
-    scores: dict[str, float] = {}
-    if labelling:
-        for average in ("macro", "weighted"):
-            scores[f"{average}_f1"] = float(f1_score(right, said, average=average, zero_division=0.0))
-    return GroupFigures(
-        language=language,
-        kind=kind,
-        items=len(right),
-        accuracy=float(hits.sum() / sizes.sum()),
-        accuracy_low=low,
-        accuracy_high=high,
-        majority=max(Counter(right).values()) / len(right),
-        random=float(np.average([outcome.chance for outcome in outcomes], weights=sizes)),
-        **scores,
-    )
+    figures: Figures = {
+        "language": language,
+        "kind": kind,
+        "items": len(right),
+        "accuracy": float(hits.sum() / sizes.sum()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "majority": max(Counter(right).values()) / len(right),
+        "random": float(np.average([outcome.chance for outcome in outcomes], weights=sizes)),
+    }
+    for average in ("macro", "weighted") if labelling else ():
+        figures[f"{average}_f1"] = float(f1_score(right, said, average=average, zero_division=0.0))
+    return figures
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskReport:
     """What a model made of a task."""
 
-    groups: list[GroupFigures]  # for each language and kind
+    groups: list[Figures]  # for each language and kind
     effort: Effort  # what it took
     context: int  # tokens of a text at most
 
