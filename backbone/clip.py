@@ -35,7 +35,7 @@ from backbone.image_towers import (
 
 Preprocess = Callable[[Image.Image], Tensor]
 Tokenizer = Callable[[list[str]], Tensor]
-MakeTokenizer = Callable[[], Tokenizer]
+MakeTokenizer = Callable[[], Tokenizer | None]
 
 _MAX_ASPECT = 32  # preprocessing resizes by the short side, so memory grows with the ratio
 # words, digits, an apostrophe and punctuation, which tokenizers cut in different ways
@@ -124,7 +124,7 @@ class ImageEncoder:
     @classmethod
     def _of(cls, model: Any, source: str, name: str) -> "ImageEncoder":
         preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-        return cls(model, preprocess, lambda: _tokenizer(source), name)  # many never need the tokenizer
+        return cls(model, preprocess, lambda: _tokenizer(source), name)
 
     @classmethod
     def from_parts(
@@ -137,28 +137,19 @@ class ImageEncoder:
         device: str = "cpu",
     ) -> "ImageEncoder":
         """Wrap an open_clip model built elsewhere. Without a tokenizer it has no text side."""
-
-        def make_tokenizer() -> Tokenizer:
-            if tokenizer is None:
-                raise PolygraftError(f"the image encoder {name} was made without a tokenizer: it cannot encode texts")
-            return tokenizer
-
-        return cls(model.to(pick_device(device)), preprocess, make_tokenizer, name)
+        return cls(model.to(pick_device(device)), preprocess, lambda: tokenizer, name)
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self._any_weight.device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """In which precision the model computes."""
-        return self._any_weight.dtype
-
-    @property
-    def _any_weight(self) -> Tensor:
-        weight: Tensor = next(self.model.parameters())
-        return weight
+        dtype: torch.dtype = next(self.model.parameters()).dtype
+        return dtype
 
     @cached_property
     def digest(self) -> str:
@@ -230,7 +221,10 @@ class ImageEncoder:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        return self._make_tokenizer()
+        tokenizer = self._make_tokenizer()  # many models are never asked about a text
+        if tokenizer is None:
+            raise PolygraftError(f"the image encoder {self.name} was made without a tokenizer: it cannot encode texts")
+        return tokenizer
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return texts as the text tower's token ids (N, context length), on the CPU."""

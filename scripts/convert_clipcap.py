@@ -57,11 +57,12 @@ class Options:
 
 def main(options: Options) -> int:
     """Convert the weights and print what was read."""
-    check_free(options.out)
+    check_free(options.out)  # before the models are loaded
     from backbone.gpt2 import Backbone
     from multimodal.model.clipcap import Expected, load_state_dict, read_clipcap, tuned_backbone
 
     tensors = load_state_dict(options.weights)
+    # as published: what is rounded to half precision would have another digest
     backbone = Backbone.from_pretrained(options.backbone, device="cpu", dtype="float32")
     try:
         expected = Expected(

@@ -53,6 +53,7 @@ def main(options: Options) -> int:
     batch: list[tuple[str, list[int]]] = []
     for prompt in _read(options.prompts):
         ids = backbone.tokenizer(prompt)["input_ids"] or [backbone.bos_id]
+        # the last token is never fed back
         if len(ids) + options.decoding.max_tokens - 1 > backbone.context:
             remark(f"skipped, since {len(ids)} tokens leave no room in {backbone.context} positions: {prompt[:60]!r}")
             failed = True

@@ -51,6 +51,7 @@ def _facts(folder: Path) -> Facts:
     if not folder.is_dir():
         raise PolygraftError(f"there is no folder {folder}: give one that a polygraft command has written")
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    # what names itself comes first: a run or a vocabulary may lie beside files of other libraries
     if config.get("kind") == "narration vocabulary":
         return _vocabulary(folder)
     if "format" in config:

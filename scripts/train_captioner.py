@@ -87,6 +87,7 @@ def main(options: Options) -> int:
     if is_finished(options.out) and not options.overwrite:
         remark(f"{options.out} is finished: caption with --model {options.out}, or train again with --overwrite")
         return 0
+    # from here on torch is needed; a finished training is told of at once
     from backbone.device import pick_device
     from backbone.training.distributed import join_world
     from multimodal.captioner import Captioner
@@ -97,6 +98,7 @@ def main(options: Options) -> int:
     options = _decided(options, training, report)
     models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
     captioner = Captioner.build(*models, options.model)
+    # one process writes the folder, and the others wait until it is there
     if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
         report(f"going on with the run in {options.out}")
     world.barrier()

@@ -17,6 +17,7 @@ import tyro
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.settings import convert, nearest, read_toml
 
+# the marks that tyro puts into annotations, which have no public names
 _POSITIONAL, _SUPPRESS = (get_args(marker[int])[1] for marker in (tyro.conf.Positional, tyro.conf.Suppress))
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", Path: "PATH", bool: ""}
 _COLUMN = 26  # where descriptions begin on a help page

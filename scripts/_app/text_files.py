@@ -43,6 +43,7 @@ def _read(paths: Sequence[Path], label: str) -> Iterator[tuple[str, str]]:
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the lines that are not blank, each with its place for messages."""
     source = "standard input" if str(path) == "-" else str(path)
+    # standard input is not ours to close
     with nullcontext(sys.stdin.buffer) if str(path) == "-" else open_unpacked(path) as stream:
         for number, (_, _, data) in enumerate(read_lines(stream, LONGEST), start=1):
             line = _decode(data, f"{source}, line {number}")
@@ -108,7 +109,7 @@ def hold_out(documents: Sequence[str], share: float, seed: int) -> tuple[list[st
         share: The part of the distinct documents that is held out; at least one where there are two and it is not 0.
         seed: The seed of the choice.
     """
-    distinct = sorted(set(documents))
+    distinct = sorted(set(documents))  # so that the choice does not depend on the order of the files
     count = max(1, round(share * len(distinct))) if share and len(distinct) > 1 else 0
     held = set(random.Random(seed).sample(distinct, count))
     return [text for text in documents if text not in held], [text for text in distinct if text in held]
