@@ -62,7 +62,7 @@ def main(options: Options) -> int:
     from multimodal.model.clipcap import Expected, load_state_dict, read_clipcap, tuned_backbone
 
     tensors = load_state_dict(options.weights)
-    # as published: what is rounded to half precision would have another digest
+    # in full precision, so that weights are compared and saved as they are
     backbone = Backbone.from_pretrained(options.backbone, device="cpu", dtype="float32")
     try:
         expected = Expected(

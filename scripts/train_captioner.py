@@ -87,7 +87,7 @@ def main(options: Options) -> int:
     if is_finished(options.out) and not options.overwrite:
         remark(f"{options.out} is finished: caption with --model {options.out}, or train again with --overwrite")
         return 0
-    # from here on torch is needed; a finished training is told of at once
+    # torch is imported from here on, so that a finished training is answered at once
     from backbone.device import pick_device
     from backbone.training.distributed import join_world
     from multimodal.captioner import Captioner
