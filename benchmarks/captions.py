@@ -16,7 +16,8 @@ from benchmarks.common import BenchmarkOptions, check_options, print_table, summ
 from scripts._app.cli import Device, remark, run_file
 
 if TYPE_CHECKING:
-    from starter_build.starter.captioners import CaptionData
+    from multimodal.batches import CaptionSet
+    from starter_build.datasets.splits import Side
 
 _METRICS = ("cider_d", "bleu_1", "bleu_2", "rouge_l")
 
@@ -50,7 +51,7 @@ def main(options: Options) -> int:
         # each image gets the caption of another, at a fixed distance in the list
         moved = [[*texts[len(texts) // 2 :], *texts[: len(texts) // 2]] for texts in own]
         runs |= {f"{mapper} mapper": own, f"{mapper} mapper, shuffled images": moved}
-    for subset in ("all", *sorted(set(data["test"].sets))):
+    for subset in ("all", *sorted(set(_sets(data["test"])))):
         rows = {
             name: {"seeds": len(texts), **summary([_figures(one, data["test"], subset) for one in texts])}
             for name, texts in runs.items()
@@ -59,11 +60,11 @@ def main(options: Options) -> int:
     return 0
 
 
-def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[list[str]]]:
+def _controls(data: "Mapping[Side, CaptionSet]") -> dict[str, list[list[str]]]:
     from benchmarks.captioning.conditions import best_single_caption, nearest_captions
 
-    training, test = data["train"].captions, data["test"].captions
-    single = best_single_caption(training, data["validation"].captions)
+    training, test = data["train"], data["test"]
+    single = best_single_caption(training, data["validation"])
     pooled = test.features.take(range(len(test.features))).pooled
     return {
         f"best single caption ({single!r})": [[single] * len(test.features)],
@@ -71,26 +72,32 @@ def _controls(data: "Mapping[str, CaptionData]") -> dict[str, list[list[str]]]:
     }
 
 
-def _captions(options: Options, data: "Mapping[str, CaptionData]", mapper: str, seed: int) -> list[str]:
+def _captions(options: Options, data: "Mapping[Side, CaptionSet]", mapper: str, seed: int) -> list[str]:
     from backbone.generation.config import Decoding
     from starter_build.starter.captioners import starter_run
 
     remark(f"{mapper} mapper, seed {seed}")
-    captioner = starter_run(dict(data), options.work, mapper=mapper, seed=seed, device=options.device).captioner
-    features = data["test"].captions.features
+    captioner = starter_run(data, options.work, mapper=mapper, seed=seed, device=options.device).captioner
+    features = data["test"].features
     pooled = features.take(range(len(features))).pooled
     decoding = Decoding(beams=options.beams, max_tokens=20)
     return [texts[0] for texts in captioner.caption(pooled, decoding, batch_size=64)]
 
 
-def _figures(texts: Sequence[str], test: "CaptionData", subset: str) -> dict[str, float]:
+def _figures(texts: Sequence[str], test: "CaptionSet", subset: str) -> dict[str, float]:
     from multimodal.metrics.caption import score
 
-    references = test.captions.references(range(len(texts)))
-    chosen = [i for i in range(len(texts)) if subset in ("all", test.sets[i])]
+    references = test.references(range(len(texts)))
+    chosen = [i for i, own in enumerate(_sets(test)) if subset in ("all", own)]
     found = score({str(i): texts[i] for i in chosen}, {str(i): references[i] for i in chosen}, meteor=False)
     metrics = {name: float(found[name] or 0.0) for name in _METRICS}
     return metrics | {"distinct": len({texts[i] for i in chosen}) / len(chosen)}
+
+
+def _sets(data: "CaptionSet") -> list[str]:
+    """Return the set of each image (emoji, stamps, clipart), with which the ids of its posts begin."""
+    found = {row: post.id.partition("/")[0] for row, post in zip(data.rows, data.posts, strict=True)}
+    return [found[row] for row in range(len(found))]
 
 
 if __name__ == "__main__":

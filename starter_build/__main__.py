@@ -57,12 +57,11 @@ def main(options: Options) -> int:
 
 # where a step's model lies, if not by its own name
 _FOLDERS: dict[Step, str] = {"language": "gpt2", "image-text": "clip"}
+# the module of a step, if not of its own name
 _MODULES: dict[Step, str] = {
-    "language": "language",
     "image-text": "image_text",
     "captioner": "captioners",
     "personal": "captioners",
-    "narrator": "narrator",
     "vocabulary": "narrator",
     "french": "transfer",
     "multilingual": "language",
@@ -77,7 +76,7 @@ def _make(step: Step, folder: Path, options: Options) -> Path:
         "language": {"steps": options.steps, "processes": options.processes},
         "multilingual": {"minutes": options.minutes},
     }
-    module = import_module(f"starter_build.starter.{_MODULES[step]}")
+    module = import_module(f"starter_build.starter.{_MODULES.get(step, step)}")
     return Path(getattr(module, f"build_{step.replace('-', '_')}")(build, **own.get(step, {})))
 
 

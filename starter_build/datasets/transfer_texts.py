@@ -7,7 +7,7 @@ model's training: `held_out` decides by the id.
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -38,7 +38,6 @@ _DICTD = "usr/share/dictd/{}.index"
 class Language:
     """What the packages hold of one language."""
 
-    name: str
     bibles: dict[str, str]  # versions of the Bible by source, with their keys; the first is the one read verse by verse
     licence: str  # of the Bibles
     office: tuple[str, str] | None  # package and locale of LibreOffice's help
@@ -53,30 +52,26 @@ def _freedict(name: str, *, reverse: bool = False) -> tuple[Package, str, bool]:
 
 
 LANGUAGES = {
-    "fr": Language(
-        name="French",
+    "fr": Language(  # French
         bibles={"bible-segond": "l", "bible-ostervald": "o", "bible-darby": "5"},
         licence="public domain",
         office=("libreoffice-help-fr", "fr"),
         dictionaries=(_freedict("eng-fra"),),
     ),
-    "de": Language(
-        name="German",
+    "de": Language(  # German
         bibles={"bible-schlachter": "s", "bible-elberfelder": "e"},
         licence="public domain",
         office=("libreoffice-help-de", "de"),
         dictionaries=(_freedict("eng-deu"),),
     ),
-    "sw": Language(
-        name="Swahili",
+    "sw": Language(  # Swahili
         bibles={"bible-swahili": "h"},
         licence=_RESTRICTED,
         office=None,
         dictionaries=(_freedict("eng-swh"), _freedict("swh-eng", reverse=True)),
         more={"dasher-data": "usr/share/dasher/training_swahili_KE.txt"},
     ),
-    "zh": Language(
-        name="Chinese",
+    "zh": Language(  # Chinese
         bibles={"bible-chinese": "c"},
         licence=_RESTRICTED,
         office=("libreoffice-help-zh-cn", "zh-CN"),
@@ -122,38 +117,35 @@ def dictionary_files(root: Path, code: str) -> list[tuple[Path, bool]]:
     return [(member(fetch(package, root), path), reverse) for package, path, reverse in LANGUAGES[code].dictionaries]
 
 
-def is_han(letter: str) -> bool:
-    """True for a Chinese character."""
-    return "\u3400" <= letter <= "\u9fff"
+def longest_match(words: Iterable[str]) -> Callable[[str], str]:
+    """Return what cuts Chinese text by forward maximum matching: the longest known word, or else one character.
 
-
-class LongestMatch:
-    """Forward maximum matching: at each place the longest known word, or else one character.
+    It puts a space between words of Chinese characters, and around each run of others.
 
     Args:
         words: The known words; those that are not all of Chinese characters are passed over.
     """
+    known = {word for word in words if len(word) > 1 and all(map(_is_han, word))}
+    longest = max(map(len, known), default=1)
 
-    def __init__(self, words: Iterable[str]) -> None:
-        self._words = {word for word in words if len(word) > 1 and all(map(is_han, word))}
-        self._longest = max(map(len, self._words), default=1)
-
-    def __call__(self, text: str) -> str:
-        """Return the text with a space between words of Chinese characters, and around each run of others."""
-        pieces = [
-            piece
-            for han, run in groupby(text, is_han)
-            for piece in (self._cut("".join(run)) if han else ["".join(run).strip()])
-        ]
-        return " ".join(piece for piece in pieces if piece)
-
-    def _cut(self, run: str) -> Iterator[str]:
+    def cut(run: str) -> Iterator[str]:
         start = 0
         while start < len(run):
-            lengths = range(min(self._longest, len(run) - start), 1, -1)
-            length = next((n for n in lengths if run[start : start + n] in self._words), 1)
+            lengths = range(min(longest, len(run) - start), 1, -1)
+            length = next((n for n in lengths if run[start : start + n] in known), 1)
             yield run[start : start + length]
             start += length
+
+    def cut_text(text: str) -> str:
+        runs = ((han, "".join(run)) for han, run in groupby(text, _is_han))
+        pieces = (piece for han, run in runs for piece in (cut(run) if han else [run.strip()]))
+        return " ".join(filter(None, pieces))
+
+    return cut_text
+
+
+def _is_han(letter: str) -> bool:
+    return "\u3400" <= letter <= "\u9fff"
 
 
 VOCABULARY = 8192  # as the starter's own tokenizer
@@ -270,7 +262,7 @@ class TransferMaterial:
     def _segmented(self, texts: Iterable[str]) -> Iterable[str]:
         if self.code != "zh":
             return texts
-        cut = LongestMatch(word for _, word in self.dictionary.pairs)
+        cut = longest_match(word for _, word in self.dictionary.pairs)
         return (cut(text) for text in texts)
 
 

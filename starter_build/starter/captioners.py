@@ -1,11 +1,14 @@
 """The captioners that the benchmarks compare, trained on the same features, and the two that ship."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multimodal.config import CaptionerConfig, Preset
 from scripts._app.cli import remark
+from starter_build.datasets.images import images
+from starter_build.datasets.splits import SIDES, Side, load_splits
 from starter_build.starter import Build
 
 if TYPE_CHECKING:
@@ -19,40 +22,26 @@ if TYPE_CHECKING:
 
 
 STARTER = "starter"
-SPLITS = ("train", "validation", "test")
 EPOCHS = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class CaptionData:
-    """The images of one split, their features and captions, and the set (emoji, stamps, clipart) of each."""
-
-    captions: "CaptionSet"
-    sets: tuple[str, ...]
-
-
-def caption_data(data: Path, work: Path, encoder: "ImageEncoder") -> dict[str, CaptionData]:
-    """Return the images of the three splits, encoded."""
+def caption_data(data: Path, work: Path, encoder: "ImageEncoder") -> dict[Side, "CaptionSet"]:
+    """Return the images of the three sides with their captions, encoded."""
     from backbone.feature_cache import FeatureCache
     from multimodal.batches import gather
     from multimodal.data.posts import Post
-    from starter_build.datasets.images import images
-    from starter_build.datasets.splits import load_splits
 
-    splits = load_splits()
+    sides = load_splits()
     cache = FeatureCache(work / "features", encoder)
-    found = [image for image in images(data) if image.id in splits]
-    names = {image.image: image.set for image in found}
-    result = {}
-    for split in SPLITS:
-        posts = [Post(image=p.image, text=p.text, user=p.user, id=p.id) for p in found if splits[p.id] == split]
-        captions = gather(posts, cache, report=remark)
-        result[split] = CaptionData(captions=captions, sets=tuple(names[path] for path in captions.features.paths))
-    return result
+    posts: dict[Side, list[Post]] = {side: [] for side in SIDES.values()}
+    for image in images(data):
+        if side := sides.get(image.id):
+            posts[side].append(Post(image=image.image, text=image.text, user=image.user, id=image.id))
+    return {side: gather(own, cache, report=remark) for side, own in posts.items()}
 
 
 def starter_run(
-    data: dict[str, CaptionData], work: Path, *, mapper: str, seed: int, device: str = "auto"
+    data: Mapping[Side, "CaptionSet"], work: Path, *, mapper: str, seed: int, device: str = "auto"
 ) -> "TrainedCaptioner":
     """Train one captioner on the training images; the validation images choose the weights that are kept.
 
@@ -73,8 +62,8 @@ def starter_run(
     config = TrainConfig(
         epochs=EPOCHS, batch_size=64, lr=1e-3, weight_decay=0.05, ema=0.99, eval_every=50, patience=5, seed=seed
     )
-    validation = data["validation"].captions
-    training = data["train"].captions.without(validation)
+    validation = data["validation"]
+    training = data["train"].without(validation)
     folder = work / f"captioner-{mapper}-{seed}"
     return train_captioner(fresh, training, config, validation=validation, folder=folder)
 

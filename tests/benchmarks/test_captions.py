@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import common
-from starter_build.datasets import images, splits
 from starter_build.datasets.images import ImageRecord
 from starter_build.starter import captioners
 from tests.multimodal.tiny_captioner import TEXTS, paint
@@ -22,11 +21,11 @@ def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kind = ("emoji", "stamps")[number % 2]
         text = TEXTS[number % 8]
         found.append(
-            ImageRecord(set=kind, id=f"{number}", image=image, text=text, user="x", concept=text, licence="CC0")
+            ImageRecord(set=kind, id=f"{kind}/{number}", image=image, text=text, user="x", concept=text, licence="CC0")
         )
     sides = {record.id: ("train", "validation", "test", "train")[number % 4] for number, record in enumerate(found)}
-    monkeypatch.setattr(images, "images", lambda _: found)
-    monkeypatch.setattr(splits, "load_splits", lambda: sides)
+    monkeypatch.setattr(captioners, "images", lambda _: found)
+    monkeypatch.setattr(captioners, "load_splits", lambda: sides)
     monkeypatch.setattr(captioners, "EPOCHS", 1)
 
 

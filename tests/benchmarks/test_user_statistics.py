@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.captioning.user_statistics import counterfactual, paired_p_value, ratio_interval, similarity
+from benchmarks.captioning.figures import counterfactual, paired_p_value, ratio_interval, similarity
 from multimodal.metrics.personalization import bootstrap
 
 # Counterfactual captions
