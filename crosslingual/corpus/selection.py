@@ -1,6 +1,6 @@
 """Stage 2: deduplication and filter decisions from per-document statistics, one language at a time.
 
-Exact duplicates are found by 64-bit hashes of repaired texts. Memory: one bit for each text, about six bytes for each
+Exact duplicates are found by 64-bit hashes of repaired texts. Memory: a byte for each text, about six bytes for each
 text of the current language, forty more with near-duplicate search. Statistics, signatures and decisions are on disk.
 
 Boilerplate compresses too well, noise too badly (mGPT, Shliazhko et al., 2022). mGPT's thresholds were not published. A
@@ -27,25 +27,8 @@ _MOST_BITS = 8  # files are open at a time, of which a process may have some hun
 _PLACED = np.dtype([("key", "<u8"), ("place", "<u8")])
 
 
-class Repeats:
-    """Which texts go so that none stands twice: one bit is held for each text."""
-
-    def __init__(self, count: int) -> None:
-        self._bits = np.zeros(-(-count // 8), dtype=np.uint8)
-
-    def mark(self, places: Array) -> None:
-        """Let texts go."""
-        np.bitwise_or.at(self._bits, places >> np.uint64(3), np.uint8(1) << (places & np.uint64(7)).astype(np.uint8))
-
-    def between(self, start: int, stop: int) -> Array:
-        """Return which go of the texts from ``start`` up to ``stop``, (stop - start,) bool."""
-        skipped = start % 8
-        bits = np.unpackbits(self._bits[start // 8 : -(-stop // 8)], bitorder="little")
-        return bits[skipped : skipped + stop - start].astype(bool)
-
-
-def find_repeats(keys: Iterable[Array], count: int, scratch: Path, *, drop_all: bool) -> Repeats:
-    """Find the texts that go so that none stands twice.
+def find_repeats(keys: Iterable[Array], count: int, scratch: Path, *, drop_all: bool) -> Array:
+    """Return which texts go so that none stands twice, (count,) bool.
 
     Keys are sorted into files by their range and compared a range at a time, so that beside the answer no more than
     some millions are held in memory. The disk holds 16 bytes for each meanwhile.
@@ -56,13 +39,13 @@ def find_repeats(keys: Iterable[Array], count: int, scratch: Path, *, drop_all: 
         scratch: A folder for the files.
         drop_all: Drop every text that stands twice or more, and not all but the first.
     """
-    found = Repeats(count)
+    found = np.zeros(count, dtype=bool)
     folder = scratch / "hashes"
     shutil.rmtree(folder, ignore_errors=True)  # of a build that was killed here
     folder.mkdir()
     for path in _spread(keys, folder, min((count // _RANGE).bit_length(), _MOST_BITS)):
         placed = np.fromfile(path, dtype=_PLACED)
-        found.mark(placed["place"][_repeats(placed["key"], drop_all=drop_all)])
+        found[placed["place"]] = _repeats(placed["key"], drop_all=drop_all)
     shutil.rmtree(folder)
     return found
 
@@ -131,14 +114,14 @@ def decide(parts: Mapping[str, Sequence[Path]], options: BuildOptions, scratch: 
     """
     languages = {language: _Texts(own) for language, own in parts.items()}
     count = sum(texts.count for texts in languages.values())
-    twice = Repeats(count)
+    twice = np.zeros(count, dtype=bool)
     if options.exact != "off":
         keys = (facts["key"] for texts in languages.values() for facts, _ in texts.facts())
         twice = find_repeats(keys, count, scratch, drop_all=options.exact == "drop-all")
     tails: dict[str, tuple[Tail, ...]] = {}
     start = 0
     for language, texts in languages.items():
-        fates = np.where(twice.between(start, start + texts.count), np.uint8(DUPLICATE), np.uint8(TRAIN))
+        fates = np.where(twice[start : start + texts.count], np.uint8(DUPLICATE), np.uint8(TRAIN))
         tails[language] = _decide(texts, fates, options, scratch)
         start += texts.count
     return tails
