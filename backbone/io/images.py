@@ -4,7 +4,7 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backbone.errors import PolygraftError
-from backbone.io.files import FileKind
+from backbone.io.files import FileKind, read_data
 
 MAX_PIXELS = 100_000_000  # images with more pixels are refused: far above any camera, far below what fills the memory
 
@@ -64,10 +64,7 @@ def read_image_file(path: Path | str) -> bytes:
         PolygraftError: There is no such file, or it cannot be read.
     """
     _check_file(Path(path))
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise PolygraftError(f"image {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return read_data(Path(path))
 
 
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
@@ -124,7 +121,9 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 def _decode(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
-        return _to_rgb(_upright(image))
+        with suppress(Exception):  # a broken EXIF block is no reason to lose the image
+            image = ImageOps.exif_transpose(image)
+        return _to_rgb(image)
     except MemoryError:  # no fault of the file
         raise
     except Exception as error:  # as above: struct, zlib, index and value errors all occur on damaged files
@@ -134,13 +133,6 @@ def _decode(image: Image.Image, name: str) -> Image.Image:
 def _damaged(name: str, error: Exception) -> PolygraftError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return PolygraftError(f"{name} cannot be decoded ({reason}): the file is damaged or cut short")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block is no reason to lose the image
-        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
