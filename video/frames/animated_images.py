@@ -9,7 +9,7 @@ from PIL import Image
 
 from backbone.io.images import open_image
 from video.frames.files import Frame, Request, Video, check_size, reason_of, undecodable
-from video.frames.seek import ROUNDING, AskedTimes, Ending
+from video.frames.times import ROUNDING, AskedTimes, Ending
 
 # Formats whose further frames are an animation; those of TIFF or ICO are other pages and sizes.
 _ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})

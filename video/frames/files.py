@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import FileKind
 from backbone.io.images import FORMATS, MAX_PIXELS
-from video.frames.seek import AskedTimes, Ending
+from video.frames.times import AskedTimes, Ending
 
 Report = Callable[[str], None]
 

@@ -1,209 +1,39 @@
-"""Times asked of a video, and the walk through it: from one time to the next by decoding or seeking, and back.
+"""Decoding with PyAV: an opened video, and the walk through it from one time to the next by decoding or seeking."""
 
-Times are seconds from the video's beginning. Nothing here opens a file.
-"""
-
-import math
-from bisect import bisect_left, bisect_right
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from math import inf
+from typing import Any, NamedTuple, TypeAlias
 
-from backbone.errors import UsageError
+import av
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from PIL import Image
 
-ROUNDING = 1e-6  # seconds by which an asked time may miss a frame's: less than any container's tick between frames
+from backbone.errors import PolygraftError
+from video.frames.files import Request, check_size, turn_of
+from video.frames.times import ROUNDING, AskedTimes, Ending, Leaps, parse_clock
 
-# Fewer frames are decoded quicker than leapt over: a leap throws away what the decoder's threads hold.
-_LEAST_LEAP = 16
-# Without an index nobody knows where the key frames are. Encoders set one every ten seconds at the latest by custom.
-_BLIND_LEAP = 10.0
-# Headers round, sound may outlast the images a little, and so may the gaps of a slow slide show: no sign of a cut.
-_SLACK = 1.0
+VideoPacket: TypeAlias = "Packet[VideoStream]"
 
-
-@dataclass(frozen=True, kw_only=True)
-class AskedTimes:
-    """The times at which frames are sampled: those listed, one every so often, or those of all its frames.
-
-    Raises:
-        UsageError: Names the setting and what is allowed.
-    """
-
-    at: tuple[float, ...] | None = None  # these, in any order
-    every: float | None = None
-    """``start``, ``start + every``, ``start + 2 * every`` and so on, each multiplied anew so that nothing drifts."""
-    start: float = 0.0
-    stop: float | None = None  # not included; None: the video's end
-
-    def __post_init__(self) -> None:
-        for number, name in ((self.every, "every"), (self.start, "start"), (self.stop, "stop")):
-            if number is not None and not math.isfinite(number):
-                raise UsageError(f"{name} is {number}: give a number of seconds")
-        if self.at is not None:
-            self._check_listed(self.at)
-        if self.every is not None and self.every < 1e-3:
-            raise UsageError(f"every is {self.every}: give the seconds between two frames, 0.001 or more")
-        if self.start < 0:
-            raise UsageError(f"start is {self.start}: videos begin at 0")
-        if self.stop is not None and self.stop <= self.start:
-            raise UsageError(f"stop is {self.stop} and start {self.start}: give a later stop")
-
-    def _check_listed(self, at: Sequence[float]) -> None:
-        if self.every is not None or self.start or self.stop is not None:
-            raise UsageError("`at` lists the times: give it alone, or give every, start and stop instead")
-        bad = next((t for t in at if not (math.isfinite(t) and t >= 0)), None)
-        if bad is not None:
-            raise UsageError(f"`at` holds {bad}: give times in seconds, 0 or later")
-
-    @classmethod
-    def of(
-        cls, at: Iterable[float] | None, every: float | None, start: float = 0.0, stop: float | None = None
-    ) -> "AskedTimes":
-        """Take the arguments of `video.read_frames`."""
-        try:
-            listed = None if at is None else tuple(float(t) for t in at)
-            return cls(
-                at=listed,
-                every=None if every is None else float(every),
-                start=float(start),
-                stop=None if stop is None else float(stop),
-            )
-        except (TypeError, ValueError):
-            raise UsageError(
-                f"at={at!r}, every={every!r}, start={start!r} and stop={stop!r} should be seconds"
-            ) from None
-
-    @property
-    def all_frames(self) -> bool:
-        """Whether no times are asked for, but frames."""
-        return self.at is None and self.every is None
-
-    @property
-    def ascending(self) -> bool:
-        """Whether nothing follows an earlier time."""
-        return self.at is None or self.at == self._listed
-
-    @cached_property
-    def _listed(self) -> tuple[float, ...]:
-        return tuple(sorted(self.at or ()))
-
-    def count(self) -> float:
-        """Return how many times are asked for; infinite where only the video's end ends them."""
-        if self.at is not None:
-            return len(self.at)
-        if self.every is None or self.stop is None:
-            return math.inf
-        return math.ceil((self.stop - self.start - ROUNDING) / self.every)
-
-    def __iter__(self) -> Iterator[float]:
-        """Yield the times in the order asked for; there is none to yield where all frames are."""
-        if self.at is not None:
-            yield from self.at
-        elif self.every is not None:
-            number = 0
-            while number < self.count():
-                yield self.start + number * self.every
-                number += 1
-
-    def within(self, begin: float, end: float) -> bool:
-        """Whether a frame shown from ``begin`` until ``end`` may be seen; True in doubt."""
-        begin -= 2 * ROUNDING
-        if self.at is not None:
-            place = bisect_left(self._listed, begin)
-            return place < len(self._listed) and self._listed[place] <= end
-        if self.every is None:
-            return True
-        number = max(0, math.ceil((begin - self.start) / self.every))
-        return number < self.count() and self.start + number * self.every <= end
-
-
-class Leaps:
-    """Decides whether to leap to a key frame further on or to decode one frame after the other."""
-
-    def __init__(self, key_frames: Sequence[float], rate: float) -> None:
-        self._keys = key_frames
-        self._rate = rate
-        self._blind = _BLIND_LEAP
-
-    def pays(self, place: float, time: float) -> bool:
-        """Return whether a leap from the frame at ``place`` to the one at ``time`` is worth it."""
-        if not self._keys:
-            return time - place > self._blind
-        key = bisect_right(self._keys, time) - 1
-        return key >= 0 and (self._keys[key] - place) * self._rate > _LEAST_LEAP
-
-    def learn(self, place: float, landed: float) -> None:
-        """Take note of where a leap from ``place`` ended."""
-        if landed <= place:
-            self._blind *= 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ending:
-    """When a video is over."""
-
-    until: float  # the last frame is shown until then
-    last: float  # how long a frame is shown; so much may a listed time lie beyond the end, as durations are rounded
-    header_end: float | None = None  # when it is over by the file's header, if that has it
-    cut: bool = False  # whether it should last longer
-
-    @classmethod
-    def of(cls, time: float, length: float, header_end: float | None, longest: float) -> "Ending":
-        """Judge from the last frame that was read.
-
-        Args:
-            time: When it begins.
-            length: How long it is shown, by its packet.
-            header_end: The end of the images by the file's header, if that has it.
-            longest: The longest time that another frame was seen to be shown.
-        """
-        until = time + length
-        if header_end is None or header_end <= until:
-            return cls(until=until, last=length, header_end=header_end)
-        cut = header_end - until > max(_SLACK, 2 * longest)
-        return cls(until=until if cut else header_end, last=length, header_end=header_end, cut=cut)
-
-    def reaches(self, time: float, asked: AskedTimes) -> bool:
-        """Return whether something is shown at ``time``."""
-        return time <= self.until + self.last if asked.at is not None else time < self.until - ROUNDING
-
-
-def look_up(times: AskedTimes, begins: Sequence[float], ending: Ending) -> Iterator[tuple[float, int | None]]:
-    """Yield each time asked for with the number of the frame that is shown then, None where the video is over.
-
-    Args:
-        times: What is asked for; where they ascend, the first that has nothing to show is the last.
-        begins: When each frame begins, ascending; at least one.
-        ending: When the last one is over.
-    """
-    if times.all_frames:
-        stop = math.inf if times.stop is None else times.stop
-        first, end = bisect_left(begins, times.start - ROUNDING), bisect_left(begins, stop - ROUNDING)
-        yield from ((begins[number], number) for number in range(first, end))
-        if end == len(begins):
-            yield max(times.start, ending.until), None
-        return
-    for time in times:
-        place = bisect_right(begins, time + ROUNDING)
-        over = place == len(begins) and not ending.reaches(time, times)
-        yield time, None if over else max(0, place - 1)
-        if over and times.ascending:
-            return
-
-
-def parse_clock(text: str) -> float | None:
-    """Return the seconds of a time like 00:09:56.458, None where it is none."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-# The walk
+# FFmpeg reads playlists and scripts too, which name other files and addresses: a video from a stranger may not.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,gxf,"
+    "h264,hevc,vvc,av1,obu,ivf,mjpeg,yuv4mpegpipe,mp3,wav,flac,aac,aiff,amr,caf,ac3"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+_MAX_THREADS = 8  # each holds a frame
+_BIG_FRAME = 3840 * 2160  # pixels; larger frames are decoded by few threads, so that they do not fill the memory
+# Where packets are sure to hold the times of their frames, frames that are not asked for need not be decoded.
+_THINNED_CODECS = frozenset({"h264", "hevc", "mpeg4", "mpeg2video"})
+_THINNED_CONTAINERS = frozenset({"mov", "matroska", "flv"})
 
 Seen = Callable[[float, float], bool]  # whether a frame that is shown from one time until another may be asked for
 
@@ -218,26 +48,181 @@ class Decoded(NamedTuple):
     frame: Any
 
 
-class OpenedVideo(Protocol):
-    """What a walk needs of a video."""
+class OpenedVideo:
+    """A container opened with PyAV, and its stream of images; where it stands, decoding goes on."""
 
-    seekable: bool
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._shrink = VideoReformatter()
+        self.container: Any = None
+        self._turns: list[Image.Transpose | None] | None = None
+        self.damaged = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Stand at the beginning, by opening the container anew: the one way that works for every container."""
+        self.close()
+        try:
+            self.container = av.open(str(self._request.path.absolute()), options=_OPTIONS)
+        except FFmpegError as error:
+            raise self._request.unreadable(error) from None
+        try:
+            self._open_stream()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_stream(self) -> None:
+        self.stream = self._find_stream()
+        for other in self.container.streams:
+            other.discard = Discard.default if other is self.stream else Discard.all
+        codec = self.codec = self.stream.codec_context
+        check_size(self._request.name, codec.width, codec.height)
+        codec.thread_type = "AUTO"
+        codec.thread_count = min(os.cpu_count() or 1, 2 if codec.width * codec.height > _BIG_FRAME else _MAX_THREADS)
+        self.format = self.container.format.name.split(",")[0]
+        self.rate = float(self.stream.average_rate or self.stream.guessed_rate or 25)
+        # in an AVI the times of frames are their numbers in its index, which is lost with its end
+        self.seekable = self.format != "avi" or len(self.stream.index_entries) >= self.stream.frames > 0
+        self._counted = 0  # frames without a time
+        self._tick = self.stream.time_base or Fraction(1, av.time_base)
+        begin = Fraction(max(self.container.start_time or 0, 0), av.time_base)
+        self._zero = round(begin / self._tick)  # whole ticks, so that the first frame is at 0 and not just beside it
+
+    def close(self) -> None:
+        """Close the container."""
+        if self.container is not None:
+            self.container.close()
+
+    def _find_stream(self) -> VideoStream:
+        name, streams = self._request.name, self.container.streams
+        # the cover of an album is a stream of one image
+        found: list[VideoStream] = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
+        if not found:
+            what = "sound only" if streams.audio else "no images"
+            raise PolygraftError(f"{name} holds {what}, so it has no frames: give a video with images")
+        if found[0].codec_context is None or not found[0].codec_context.width:
+            raise PolygraftError(f"{name} has images in an unknown coding: convert it to H.264 first")
+        return found[0]
+
+    def seek(self, time: float) -> bool:
+        """Stand at a key frame near ``time``; False if the container cannot find one."""
+        try:
+            self.container.seek(self._zero + round(Fraction(time) / self._tick), stream=self.stream, backward=True)
+        except FFmpegError:
+            return False
+        return True
+
+    def seconds(self, ticks: int) -> float:
+        """Return the time of a timestamp."""
+        # the float next to the exact fraction
+        return (ticks - self._zero) * self._tick.numerator / self._tick.denominator
+
+    def length_of(self, shown: "VideoFrame | VideoPacket") -> float:
+        """Return how long a frame, or that of a packet, is shown."""
+        return self.seconds(self._zero + shown.duration) if shown.duration else 1 / self.rate
 
     @property
     def header_end(self) -> float | None:
-        """When it is over by its header, if that has it."""
-
-    def decoded(self, seen: Seen) -> Iterator[Decoded]:
-        """Yield frames in order of time, from where the video stands; some that are not seen may be left out."""
-
-    def seek(self, time: float) -> bool:
-        """Stand at a frame near ``time`` that needs no earlier one; False if that cannot be done."""
-
-    def restart(self) -> None:
-        """Stand at the beginning."""
+        """When the images are over by the file's header, if that has it."""
+        stream = self.stream
+        if stream.duration is not None:
+            return self.seconds((stream.start_time or 0) + stream.duration)
+        if "DURATION" in stream.metadata:  # Matroska's way
+            return parse_clock(stream.metadata["DURATION"])
+        return None if self.container.duration is None else self.container.duration / av.time_base
 
     def leaps(self) -> Leaps:
-        """Return when leaping pays."""
+        """Return when leaping pays, by the container's index."""
+        if self.format == "matroska":  # which reads its index when it is first needed
+            self.seek(0)
+        return Leaps(
+            [self.seconds(entry.timestamp) for entry in self.stream.index_entries if entry.is_keyframe], self.rate
+        )
+
+    def packets(self) -> Iterator[VideoPacket]:
+        """Yield the stream's packets in the order of the file, without those of which a part is missing."""
+        try:
+            for packet in self.container.demux(self.stream):
+                # the decoder would fail on half a packet, and keep the frames to itself that it had not given out yet
+                self.damaged += packet.is_corrupt
+                if packet.size and not packet.is_corrupt:
+                    yield packet
+        except FFmpegError:
+            self.damaged += 1
+
+    def decoded(self, seen: Seen = lambda begin, end: True) -> Iterator[Decoded]:
+        """Yield frames in order of time from where the container stands, passing over what is damaged."""
+        latest, places = -inf, deque[int | None]()
+        # at last None, which brings what is still inside the decoder
+        for packet in chain(self._thinned(seen), [None]):
+            if packet is not None:
+                places.append(packet.dts)
+            try:
+                frames: list[VideoFrame] = self.codec.decode(packet)
+            except FFmpegError:
+                self.damaged += 1
+                continue
+            for frame in frames:
+                time = self._time(frame, places.popleft() if places else None)
+                if time >= latest:  # a stream that jumps back in time has been glued together; its first part counts
+                    latest = time
+                    yield Decoded(time, self.length_of(frame), frame)
+
+    def _time(self, frame: VideoFrame, place: int | None) -> float:
+        """Return when a frame begins, ``place`` being its turn among the stream's frames."""
+        if self.format == "avi" and place is not None:  # whose frames follow each other, whatever their timestamps
+            return self.seconds(place)
+        if frame.pts is not None:
+            return self.seconds(frame.pts)
+        self.seekable = False  # a bare stream: its frames can be counted, and only from the beginning
+        self._counted += 1
+        return (self._counted - 1) / self.rate
+
+    def _thinned(self, seen: Seen) -> Iterator[VideoPacket]:
+        """Yield packets, and let the decoder skip frames that are neither asked for nor referred to."""
+        if self.codec.name not in _THINNED_CODECS or self.format not in _THINNED_CONTAINERS:
+            yield from self.packets()
+            return
+        for packet, is_seen in _mark_seen(self.packets(), self.seconds, seen):
+            self.codec.skip_frame = "DEFAULT" if is_seen else "NONREF"
+            yield packet
+
+    def first(self) -> VideoFrame:
+        """Return the first frame of a video just opened."""
+        for first in self.decoded():
+            frame: VideoFrame = first.frame
+            return frame
+        raise self._request.empty()
+
+    @property
+    def squareness(self) -> float:
+        """How much wider than high a pixel is."""
+        ratio = self.stream.sample_aspect_ratio
+        return float(ratio) if ratio and Fraction(1, 8) < ratio < 8 else 1.0
+
+    def size_of(self, frame: VideoFrame) -> tuple[int, int]:
+        """Return width and height in which a frame is given, before it is turned."""
+        return self._request.fit(frame.width * self.squareness, frame.height)
+
+    def image(self, frame: VideoFrame) -> Image.Image:
+        """Return a frame as an RGB image, upright, in square pixels, in the size asked for."""
+        width, height = self.size_of(frame)
+        try:
+            rgb = self._shrink.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
+        except (FFmpegError, ValueError) as error:
+            reason = f"{self._request.name} has colours in the unknown form {frame.format.name} ({error})"
+            raise PolygraftError(f"{reason}: convert it to H.264 first") from None
+        image = Image.fromarray(rgb.to_ndarray())
+        turn = self.turn_of(frame)
+        return image if turn is None else image.transpose(turn)
+
+    def turn_of(self, frame: VideoFrame) -> Image.Transpose | None:
+        """Return how the video's frames are to be turned, by the first that is asked about."""
+        # A frame whose side data was read lives until Python's garbage collector comes by, with all its pixels.
+        if self._turns is None:
+            self._turns = [turn_of(frame.side_data)]
+        return self._turns[0]
 
 
 class Walk:
@@ -345,7 +330,7 @@ class Walk:
         self._begin()
 
 
-def mark_seen(packets: Iterable[Any], seconds: Callable[[int], float], seen: Seen) -> Iterator[tuple[Any, bool]]:
+def _mark_seen(packets: Iterable[Any], seconds: Callable[[int], float], seen: Seen) -> Iterator[tuple[Any, bool]]:
     """Yield packets of PyAV, each with whether its frame may be asked for.
 
     Frames that no other refers to need not be decoded where they are not asked for: half of a usual video.
@@ -367,4 +352,4 @@ def mark_seen(packets: Iterable[Any], seconds: Callable[[int], float], seen: See
 def _shown_until(pts: int, ahead: Iterable[Any], seconds: Callable[[int], float]) -> float:
     # The next frame may have been decoded before this one. Then this is too late, which is the safe side.
     later = [packet.pts for packet in ahead if packet.pts is not None and packet.pts > pts]
-    return seconds(min(later)) if later else math.inf
+    return seconds(min(later)) if later else inf

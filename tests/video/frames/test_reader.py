@@ -173,7 +173,7 @@ def test_what_decord_cannot_be_trusted_with_falls_to_pyav_and_is_said_once(tmp_p
 
 
 def test_a_video_that_would_fill_the_memory_is_not_given_to_decord(video, tmp_path, monkeypatch):
-    monkeypatch.setattr("video.frames.decord_check._MAX_DECODED", 60 * 64 * 32 * 3 - 1)
+    monkeypatch.setattr("video.frames.reader._MAX_DECODED", 60 * 64 * 32 * 3 - 1)
     (tmp_path / "long.mp4").write_bytes(video.read_bytes())
     said = []
     assert numbers(tmp_path / "long.mp4", at=[0.5], report=said.append) == [15]

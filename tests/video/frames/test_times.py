@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.frames.seek import AskedTimes, Ending, Leaps, look_up, parse_clock
+from video.frames.times import AskedTimes, Ending, Leaps, look_up, parse_clock
 
 seconds = st.floats(0, 50).map(lambda number: round(number, 4))
 begins = st.lists(seconds, min_size=1, max_size=20, unique=True).map(sorted)
