@@ -126,6 +126,7 @@ class VideoCache:
         unreadable: dict[Path, str] = {}
         encoded = 0
         with self._locked():
+            self._opened.cache_clear()  # another process may have added frames since
             for video, own in tqdm(by_video.items(), desc="encoding", unit="video", delay=2.0, disable=not shown):
                 try:
                     digest = _digest(video)
