@@ -62,7 +62,7 @@ class CachedFeatures:
     unreadable: dict[Path, str]  # the others, with one sentence each
     encoded: int  # how many images this call had to encode
     digest: str  # SHA-256 over the contents of ``paths`` and the encoder: names the data for a training run
-    rows: Array  # the row of each of ``paths`` in the tables, (N,) int64
+    rows: Array  # (N,) int64, the row of each of ``paths`` in the tables: one image has one in all answers of a cache
     pooled_table: Rows
     grid_table: Rows | None
 
