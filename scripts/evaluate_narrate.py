@@ -76,7 +76,7 @@ def main(options: Options) -> int:
     from multimodal.metrics.caption import score
     from video.data.clip_features import gather
     from video.data.feature_cache import VideoCache
-    from video.evaluation import Examiner, truths
+    from video.evaluation import NarratorEvaluator, truths
     from video.narrator import Narrator
     from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -92,18 +92,20 @@ def main(options: Options) -> int:
         vocabulary = NarrationVocabulary.from_pretrained(options.vocabulary, device=str(narrator.backbone.device))
     cache = VideoCache(options.cache.expanduser(), narrator.encoder)
     data = gather(clips, cache, fps=options.fps, report=remark)
-    examiner = Examiner(narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, progress=progress)
-    measured = examiner.measure()
+    evaluator = NarratorEvaluator(
+        narrator, data, vocabulary=vocabulary, batch_size=options.batch_size, progress=progress
+    )
+    narrations, measured = evaluator.measure()
     right = truths(data)
     words = score(
-        {str(number): text for number, text in enumerate(measured.narrations)},
+        {str(number): text for number, text in enumerate(narrations)},
         {str(number): own for number, own in enumerate(right)},
     )
-    figures = {name: value for name, value in words.items() if value is not None} | measured.figures
+    figures = {name: value for name, value in words.items() if value is not None} | measured
     if options.timed:
-        figures["seconds_per_clip_end_to_end"] = examiner.seconds_end_to_end(options.timed)
+        figures["seconds_per_clip_end_to_end"] = evaluator.seconds_end_to_end(options.timed)
     if options.predictions:
-        _write(options.predictions, data, measured.narrations)
+        _write(options.predictions, data, narrations)
     _tell(options, split, data, figures)
     return 0
 

@@ -5,7 +5,6 @@ What is right for a clip are the narrations of all clips that show the same and 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,14 +23,6 @@ Progress = Callable[[Sequence[range], str], Iterable[range]]
 AT = (1, 5)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """The narration of each clip, and the metrics."""
-
-    narrations: list[str]
-    figures: dict[str, float]
-
-
 def truths(data: ClipSet) -> list[tuple[str, ...]]:
     """Return the right narrations of each clip, its own first."""
     shown = list(zip(data.features.videos, data.features.times, (clip.asked for clip in data.clips), strict=True))
@@ -41,7 +32,7 @@ def truths(data: ClipSet) -> list[tuple[str, ...]]:
     return [tuple(dict.fromkeys([text, *groups[moment]])) for moment, text in zip(shown, data.texts, strict=True)]
 
 
-class Examiner:
+class NarratorEvaluator:
     """Runs a narrator on clips and measures it.
 
     Args:
@@ -76,8 +67,8 @@ class Examiner:
         elif self._retrieves:
             self._vectors = narrator.text_encoder.half(self._texts).to(narrator.backbone.device)
 
-    def measure(self) -> Measured:
-        """Answer every clip.
+    def measure(self) -> tuple[list[str], dict[str, float]]:
+        """Narrate every clip.
 
         Returns:
             The narrations, and the figures: ``seconds_per_clip`` from encoded frames to a narration, and where
@@ -102,7 +93,7 @@ class Examiner:
         figures = {"seconds_per_clip": seconds / len(frames)}
         if self._retrieves:
             figures = self._recalls(torch.cat(queries), hits) | figures
-        return Measured(narrations=narrations, figures=figures)
+        return narrations, figures
 
     def answers(self, frames: Sequence[Tensor], questions: Sequence[str]) -> list[str]:
         """Return a narration for each clip of frames (T, dv)."""

@@ -12,7 +12,7 @@ from tests.video.toy import toy_vocabulary
 from video.data.clip_features import gather
 from video.data.clips import Clip
 from video.data.feature_cache import VideoCache
-from video.evaluation import Examiner, hit_ranks, truths
+from video.evaluation import NarratorEvaluator, hit_ranks, truths
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.vectors import Hits
 from video.vocabulary.vocabulary import NarrationVocabulary
@@ -48,29 +48,31 @@ def narrator():
 
 def test_what_is_said_is_the_text_nearest_to_the_query(narrator):
     data = planted_set()
-    measured = Examiner(narrator, data, batch_size=7).measure()
+    narrations, figures = NarratorEvaluator(narrator, data, batch_size=7).measure()
     vectors = narrator.text_encoder.half(TEXTS).double()
     with torch.no_grad():
         queries = narrator.query(narrator.batch([data.frames(at) for at in range(36)], [data.clips[0].asked] * 36))
     nearest = (F.normalize(queries, dim=1).double() @ vectors.T).argmax(dim=1)
-    assert measured.narrations == [TEXTS[at] for at in nearest]
-    right = sum(text == own for text, own in zip(measured.narrations, TEXTS, strict=True)) / 36
-    assert measured.figures["deduplicated_recall_1"] == pytest.approx(right)
+    assert narrations == [TEXTS[at] for at in nearest]
+    right = sum(text == own for text, own in zip(narrations, TEXTS, strict=True)) / 36
+    assert figures["deduplicated_recall_1"] == pytest.approx(right)
 
 
 def test_a_vocabulary_of_the_same_texts_finds_the_same(narrator):
     data = planted_set()
     vocabulary = NarrationVocabulary.build(collect(NarrationRow(text) for text in TEXTS), encoder=narrator.text_encoder)
-    one, other = (Examiner(narrator, data, vocabulary=each).measure() for each in (None, vocabulary))
-    assert one.narrations == other.narrations
-    assert other.figures["coverage"] == 1.0
+    (one, first), (other, second) = (
+        NarratorEvaluator(narrator, data, vocabulary=each).measure() for each in (None, vocabulary)
+    )
+    assert one == other
+    assert second["coverage"] == 1.0
     for name in ("deduplicated_recall_1", "deduplicated_recall_5", "multi_positive_recall_5"):
-        assert other.figures[name] == one.figures[name]
+        assert second[name] == first[name]
 
 
 def test_a_vocabulary_of_another_text_encoder_is_refused(narrator):
     with pytest.raises(PolygraftError, match="'toy'"):
-        Examiner(narrator, planted_set(), vocabulary=toy_vocabulary())
+        NarratorEvaluator(narrator, planted_set(), vocabulary=toy_vocabulary())
 
 
 def test_the_time_end_to_end_is_of_reading_anew(narrator, tmp_path, monkeypatch):
@@ -79,5 +81,5 @@ def test_the_time_end_to_end_is_of_reading_anew(narrator, tmp_path, monkeypatch)
     data = gather(clips, VideoCache(tmp_path / "cache", parts()[0]))
     encode, seen = parts()[0].encode, []
     monkeypatch.setattr(parts()[0], "encode", lambda images, **k: seen.append(len(images)) or encode(images, **k))
-    assert Examiner(narrator, data).seconds_end_to_end(3) > 0
+    assert NarratorEvaluator(narrator, data).seconds_end_to_end(3) > 0
     assert seen == [4, 4, 4]
