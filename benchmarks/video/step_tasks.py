@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.video.step_data import Procedure, StepTable, normal, shown_after, shown_before
+from starter_build.starter.image_text_fit import ridge
 from video.narrator import Narrator
 
 Asked = Literal["next", "before"]
@@ -207,10 +208,7 @@ def place_scores(asked: Sequence[StepPair], trained: Sequence[Procedure], table:
     steps = [step for procedure in trained for step in procedure.steps]
     places = [at / (len(p.steps) - 1) for p in trained for at in range(len(p.steps))]
     vectors = table.vectors[[table.rows[step] for step in steps]].double()
-    centre = vectors.mean(dim=0)
-    inputs, targets = vectors - centre, torch.tensor(places, dtype=torch.float64)
-    gram = inputs.T @ inputs + torch.eye(inputs.shape[1], dtype=torch.float64)
-    weights = torch.linalg.solve(gram, inputs.T @ (targets - targets.mean()))
-    found = (table.vectors.double() - centre) @ weights
+    weights, offset = ridge(vectors, torch.tensor(places, dtype=torch.float64)[:, None], 1.0)
+    found = (table.vectors.double() @ weights + offset)[:, 0]
     scores: list[float] = (found[[pair.second for pair in asked]] - found[[pair.first for pair in asked]]).tolist()
     return scores

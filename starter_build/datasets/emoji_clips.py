@@ -16,9 +16,10 @@ from PIL import Image, UnidentifiedImageError
 
 from starter_build.datasets.captions import normalise
 from starter_build.datasets.documents import hash_share
+from starter_build.datasets.images import emoji_code
 from starter_build.datasets.packages import Package, fetch, member
 from starter_build.datasets.splits import Side
-from starter_build.datasets.voices import Spoken, emoji_code, spoken
+from starter_build.datasets.voices import Spoken, spoken
 from video.data.clips import Clip
 from video.vocabulary.narrations import clean
 

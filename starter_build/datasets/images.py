@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_file
@@ -16,10 +15,10 @@ from starter_build.datasets.packages import Package, fetch, member
 
 WORDNET = Package(registry="debian", name="wordnet-base")
 EMOJI_NAMES = Package(registry="npm", name="emojibase-data", version="17.0.0")
-EMOJI_FLUENT = Package(registry="npm", name="@lobehub/fluent-emoji-3d", version="1.1.0")
-EMOJI_TWITTER = Package(registry="npm", name="emoji-datasource-twitter", version="16.0.0")
-STAMPS = Package(registry="debian", name="tuxpaint-stamps-default")
-CLIPART_SVG = Package(registry="debian", name="openclipart-svg")
+EMOJI_FLUENT = Package(registry="npm", name="@lobehub/fluent-emoji-3d", version="1.1.0")  # MIT
+EMOJI_TWITTER = Package(registry="npm", name="emoji-datasource-twitter", version="16.0.0")  # CC-BY-4.0
+STAMPS = Package(registry="debian", name="tuxpaint-stamps-default")  # GPL-2.0
+CLIPART_SVG = Package(registry="debian", name="openclipart-svg")  # public domain
 CLIPART_PNG = Package(registry="debian", name="openclipart-png")
 
 # signs that are letters; flags, whose names nobody can guess from other flags; swatches of skin and hair
@@ -40,7 +39,6 @@ class ImageRecord:
     text: str
     user: str  # the hand that drew an emoji, the author of a clip; "tuxpaint" for every stamp
     concept: str  # the key that decides the split, see `captions.concept`
-    licence: str
 
 
 def images(root: Path) -> Iterator[ImageRecord]:
@@ -49,16 +47,12 @@ def images(root: Path) -> Iterator[ImageRecord]:
     yield from emoji(fetch(EMOJI_NAMES, root), fetch(EMOJI_FLUENT, root), fetch(EMOJI_TWITTER, root), lexicon)
     yield from stamps(fetch(STAMPS, root), root / "drawn", lexicon)
     for clip in clips(fetch(CLIPART_SVG, root), fetch(CLIPART_PNG, root), lexicon):
-        key = concept(clip.title, lexicon)
-        yield ImageRecord(
-            set="clipart",
-            id=f"clipart/{clip.id}",
-            image=clip.image,
-            text=clip.title,
-            user=clip.author,
-            concept=key,
-            licence="public domain",
-        )
+        yield _record("clipart", clip.id, clip.image, clip.title, clip.author, lexicon)
+
+
+def _record(kind: str, path: str, image: Path, text: str, user: str, lexicon: Lexicon) -> ImageRecord:
+    key = concept(text, lexicon)
+    return ImageRecord(set=kind, id=f"{kind}/{path}", image=image, text=text, user=user, concept=key)
 
 
 def emoji(names: Path, fluent: Path, twitter: Path, lexicon: Lexicon) -> Iterator[ImageRecord]:
@@ -66,32 +60,27 @@ def emoji(names: Path, fluent: Path, twitter: Path, lexicon: Lexicon) -> Iterato
     subgroups = json.loads(member(names, "package/meta/groups.json").read_text())["subgroups"]
     entries = json.loads(member(names, "package/en/data.json").read_text())
     hands = {
-        "fluent": ("MIT", _by_code(member(fluent, "package/assets"), "*.webp")),
-        "twemoji": ("CC-BY-4.0", _by_code(member(twitter, "package/img/twitter/64"), "*.png")),
+        "fluent": sorted(member(fluent, "package/assets").glob("*.webp")),
+        "twemoji": sorted(member(twitter, "package/img/twitter/64").glob("*.png")),
     }
+    by_code = {hand: {emoji_code(path.stem): path for path in paths} for hand, paths in hands.items()}
     for entry in entries:
-        subgroup = subgroups.get(str(entry.get("subgroup")))
+        subgroup, code = subgroups.get(str(entry.get("subgroup"))), emoji_code(entry["hexcode"])
         one_of_many = subgroup == "family" and ":" in entry["label"]
         if subgroup is None or subgroup in SKIPPED_EMOJI or one_of_many:
             continue
-        for hand, (licence, images) in hands.items():
-            if image := images.get(_code(entry["hexcode"])):
-                yield _emoji_image(entry, hand, licence, image, lexicon)
+        for hand, images in by_code.items():
+            if code in images:
+                yield _record("emoji", f"{hand}/{code}", images[code], entry["label"], hand, lexicon)
 
 
-def _emoji_image(entry: dict[str, Any], hand: str, licence: str, image: Path, lexicon: Lexicon) -> ImageRecord:
-    label = entry["label"]
-    id_, key = f"emoji/{hand}/{_code(entry['hexcode'])}", concept(label, lexicon)
-    return ImageRecord(set="emoji", id=id_, image=image, text=label, user=hand, concept=key, licence=licence)
+def emoji_code(name: str) -> str:
+    """Return the code points of an emoji, given them in any case or the characters themselves.
 
-
-def _by_code(folder: Path, pattern: str) -> dict[str, Path]:
-    return {_code(path.stem): path for path in sorted(folder.glob(pattern))}
-
-
-def _code(name: str) -> str:
-    # variation selectors are written by some sets and left out by others
-    return "-".join(point for point in name.lower().split("-") if point != "fe0f")
+    Variation selectors, which some sets write and others leave out, are not among them.
+    """
+    points = name.lower().split("-") if name.isascii() else [f"{ord(character):04x}" for character in name]
+    return "-".join(point for point in points if point != "fe0f")
 
 
 def stamps(package: Path, drawn: Path, lexicon: Lexicon) -> Iterator[ImageRecord]:
@@ -103,16 +92,7 @@ def stamps(package: Path, drawn: Path, lexicon: Lexicon) -> Iterator[ImageRecord
         if id_.startswith("symbols/") or not text:
             continue
         if image := _stamp_image(note, drawn / f"{id_}.png"):
-            key = concept(text, lexicon)
-            yield ImageRecord(
-                set="stamps",
-                id=f"stamps/{id_}",
-                image=image,
-                text=text,
-                user="tuxpaint",
-                concept=key,
-                licence="GPL-2.0",
-            )
+            yield _record("stamps", id_, image, text, "tuxpaint", lexicon)
 
 
 def stamp_caption(note: str) -> str:

@@ -26,7 +26,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from backbone.errors import PolygraftError
-from starter_build.datasets.images import EMOJI_FLUENT, EMOJI_NAMES, EMOJI_TWITTER, WORDNET, ImageRecord, emoji
+from starter_build.datasets.images import (
+    EMOJI_FLUENT,
+    EMOJI_NAMES,
+    EMOJI_TWITTER,
+    WORDNET,
+    ImageRecord,
+    emoji,
+    emoji_code,
+)
 from starter_build.datasets.lexicon import read_wordnet
 from starter_build.datasets.packages import Package, fetch, member
 
@@ -72,12 +80,6 @@ def tagged(words: list[str]) -> str:
 
 
 # Where their words are
-
-
-def emoji_code(name: str) -> str:
-    """Code points as `images.emoji` writes them, from code points in any case or from the characters themselves."""
-    points = name.lower().split("-") if name.isascii() else [f"{ord(character):04x}" for character in name]
-    return "-".join(point for point in points if point != "fe0f")
 
 
 def cldr(entry_words: Callable[[dict[str, Any]], list[str]]) -> Reader:

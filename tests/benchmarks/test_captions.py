@@ -20,9 +20,7 @@ def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         paint(number).save(image)
         kind = ("emoji", "stamps")[number % 2]
         text = TEXTS[number % 8]
-        found.append(
-            ImageRecord(set=kind, id=f"{kind}/{number}", image=image, text=text, user="x", concept=text, licence="CC0")
-        )
+        found.append(ImageRecord(set=kind, id=f"{kind}/{number}", image=image, text=text, user="x", concept=text))
     sides = {record.id: ("train", "validation", "test", "train")[number % 4] for number, record in enumerate(found)}
     monkeypatch.setattr(captioners, "images", lambda _: found)
     monkeypatch.setattr(captioners, "load_splits", lambda: sides)

@@ -13,7 +13,7 @@ from starter_build.datasets.images import ImageRecord
 def image(concept, number=0, *, kind="stamps", user="x", text=""):
     id_ = f"{kind}/{user}/{concept}/{number}"
     text = text or f"{concept} {number}"
-    return ImageRecord(set=kind, id=id_, image=Path("x.png"), text=text, user=user, concept=concept, licence="none")
+    return ImageRecord(set=kind, id=id_, image=Path("x.png"), text=text, user=user, concept=concept)
 
 
 def test_no_concept_and_no_image_stands_twice_in_the_file():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from backbone.errors import PolygraftError
-from starter_build.datasets.images import EMOJI_NAMES, EMOJI_TWITTER, emoji
+from starter_build.datasets.images import EMOJI_NAMES, EMOJI_TWITTER, emoji, emoji_code
 from starter_build.datasets.packages import MARKER
 from starter_build.datasets.voices import (
     EMOJILIB,
@@ -14,7 +14,6 @@ from starter_build.datasets.voices import (
     OPENMOJI,
     VOICES,
     ZULIP,
-    emoji_code,
     gather,
     hashtags,
     voice_texts,
