@@ -1,4 +1,4 @@
-"""The type of arrays, and hashes of texts and of slices of arrays, many at once."""
+"""The type of arrays, hashes of texts and of slices of arrays, and intervals of ratios by the bootstrap."""
 
 import hashlib
 from functools import lru_cache
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
+_DRAWS = 1000  # of the bootstrap
 _BASE = 0x9E3779B97F4A7C15  # odd, and so invertible modulo 2^64
 
 
@@ -53,3 +52,14 @@ def _powers(count: int) -> tuple[Array, Array]:
     up[0] = down[0] = 1
     with np.errstate(over="ignore"):
         return np.cumprod(up), np.cumprod(down)
+
+
+def ratio_interval(numbers: Array, sizes: Array, *, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of summed ``numbers`` over summed ``sizes``, (n,) each, drawn over items (Efron, 1979).
+
+    A drawn sum of sizes below 1 counts as 1.
+    """
+    drawn = np.random.default_rng(seed).integers(len(numbers), size=(_DRAWS, len(numbers)))
+    ratios = numbers[drawn].sum(axis=1) / np.maximum(sizes[drawn].sum(axis=1), 1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)

@@ -267,7 +267,7 @@ class MixtureOptions:
 
 Prompts = Literal["published", "corrected"]
 Score = Literal["sum", "mean", "byte"]
-Name = Literal["xnli", "paws-x", "xcopa", "xwino", "mlama", "choice", "probe", "pos", "ner"]
+TaskName = Literal["xnli", "paws-x", "xcopa", "xwino", "mlama", "choice", "probe", "pos", "ner"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import UsageError
-from crosslingual.options import Name, TaskOptions
+from crosslingual.options import TaskName, TaskOptions
 from scripts._app.cli import Device, Json, emit, emit_rows, progress, remark, run_file
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Options:
 
     model: tyro.conf.Positional[str]
     """Language model: starter, a folder, or a name on a hub."""
-    task: Name
+    task: TaskName
     """The task."""
     data: Path | None = None
     """Items as JSON lines; `-`: standard input. The probe needs none."""

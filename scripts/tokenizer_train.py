@@ -61,8 +61,8 @@ def main(options: Options) -> int:
     count, sizes, samples = _survey(_read(options, "counting"))
     if not samples:
         raise PolygraftError("there is no text in the sources: give files of UTF-8 text, or the folder of a corpus")
+    from crosslingual.language_model.mixture import reading_rates
     from crosslingual.tokenization.fertility import measure
-    from crosslingual.tokenization.training_text import reading_rates
 
     rates = reading_rates({name: sizes[name] for name in samples}, options.balance, options.max_bytes or None)
     tokenizer = _train(options, rates)
@@ -87,7 +87,7 @@ def _read(options: Options, label: str) -> Iterator[tuple[str, str]]:
 
 def _survey(texts: Iterator[tuple[str, str]]) -> tuple[Counter[str], Counter[str], dict[str, list[str]]]:
     """Return how many texts and bytes there are of each language, and its first megabyte."""
-    from crosslingual.tokenization.training_text import check_unicode
+    from crosslingual.tokenization.byte_bpe import check_unicode
 
     count: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -104,8 +104,8 @@ def _survey(texts: Iterator[tuple[str, str]]) -> tuple[Counter[str], Counter[str
 def _train(options: Options, rates: Mapping[str, float]) -> Any:
     from backbone.checkpoint import language_model_place
     from backbone.hf.loading import load_tokenizer
+    from crosslingual.language_model.mixture import reread
     from crosslingual.tokenization.train import train_tokenizer
-    from crosslingual.tokenization.training_text import reread
 
     name = language_model_place(options.like)
     like = load_tokenizer(name) if name else None

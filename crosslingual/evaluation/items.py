@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from backbone.errors import PolygraftError
 from backbone.io.files import read_data, read_objects
-from crosslingual.tokenization.training_text import check_unicode
+from crosslingual.tokenization.byte_bpe import check_unicode
 
 T = TypeVar("T")
 

@@ -15,21 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
-from crosslingual.arrays import Array
+from crosslingual.arrays import Array, ratio_interval
 from crosslingual.language_model.packed_tokens import token_ids
-
-_DRAWS = 1000  # of the bootstrap
-
-
-def ratio_interval(numbers: Array, sizes: Array, *, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval of summed ``numbers`` over summed ``sizes``, (n,) each, drawn over items (Efron, 1979).
-
-    A drawn sum of sizes below 1 counts as 1.
-    """
-    drawn = np.random.default_rng(seed).integers(len(numbers), size=(_DRAWS, len(numbers)))
-    ratios = numbers[drawn].sum(axis=1) / np.maximum(sizes[drawn].sum(axis=1), 1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(low), float(high)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

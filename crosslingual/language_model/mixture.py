@@ -1,6 +1,7 @@
 """Mixtures of languages: shares of the token stream, and passes over the available text."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from backbone.errors import PolygraftError
@@ -149,3 +150,38 @@ def _checked_weights(content: Mapping[str, float], weights: Mapping[str, float])
 
 def _names(languages: Mapping[str, float]) -> str:
     return ", ".join(sorted(languages)) or "none"
+
+
+def reading_rates(sizes: Mapping[str, int], temperature: float, limit: int | None = None) -> dict[str, float]:
+    """Return how often each language is to be read, on average over its texts.
+
+    A language of b bytes has a share of b^(1/T) (Conneau et al., 2020, XLM-R, section 3.1, where 1/T is called alpha),
+    of as many bytes as there are or of ``limit``. The share is exact on average; texts are read whole.
+
+    Args:
+        sizes: Bytes of each language.
+        temperature: T; 1 leaves the shares as they are, a great one makes them equal.
+        limit: Bytes that are to be read in all.
+
+    Raises:
+        PolygraftError: A language has no text.
+    """
+    rule = MixtureOptions(mixture="temperature", temperature=temperature)
+    total = sum(sizes.values())
+    portions = plan_mixture(sizes, min(total, limit or total), rule)
+    return {language: portion.passes for language, portion in portions.items()}
+
+
+def reread(texts: Iterable[tuple[str, str]], rates: Mapping[str, float], seed: int) -> Iterator[str]:
+    """Yield each text as often as its language's rate says on average: the whole part, and once more by chance.
+
+    Args:
+        texts: Language and text.
+        rates: At least 0, by language.
+        seed: Of the choice, which for a language does not depend on the others.
+    """
+    draws = {language: random.Random(f"{seed} {language}") for language in rates}
+    for language, text in texts:
+        whole, rest = divmod(rates[language], 1)
+        for _ in range(int(whole) + (draws[language].random() < rest)):
+            yield text

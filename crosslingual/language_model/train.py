@@ -63,22 +63,21 @@ def train_language_model(
     if tuning.embeddings_first:
         first, rest = _phases(config, len(batches), tuning.embeddings_first)
         parts = [("embeddings", first, folder / FIRST if folder else None), (tuning.train, rest, folder)]
-    results = []
+    results: list[FitResult] = []
     for number, (part, phase, place) in enumerate(parts, start=1):
         tail = attention.dense_tail if attention and number == len(parts) else 0.0
         with _in_training(model, config) as learning:
             options = replace(attention or AttentionOptions(), dense_tail=tail)
-            sparse = None if options.attention == "dense" else SparseAttention(learning, options)
+            sparse = SparseAttention(learning, options) if options.attention != "dense" else None
             with closing(sparse) if sparse else nullcontext():
                 objective = _objective(learning, tokenizer, batches, sparse, replace(tuning, train=part))
                 measure = _measured(objective, learning, evaluate)
-                results.append(fit(objective, batches, phase, folder=place, evaluate=measure))
+                results += [fit(objective, batches, phase, folder=place, evaluate=measure)]
             if isinstance(objective, LowRankObjective):
                 objective.merge()
             elif learning is not model:
-                model.load_state_dict(
-                    {name.removeprefix(_MODEL): tensor for name, tensor in results[-1].tensors.items()}, strict=False
-                )
+                own = {name.removeprefix(_MODEL): tensor for name, tensor in results[-1].tensors.items()}
+                model.load_state_dict(own, strict=False)
         model.requires_grad_(False).eval()
     return replace(
         results[-1],

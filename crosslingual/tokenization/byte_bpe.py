@@ -9,7 +9,7 @@ lossless: decoding returns the text exactly.
 import json
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -17,7 +17,6 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from backbone.errors import PolygraftError
 from crosslingual.options import TokenizerOptions
-from crosslingual.tokenization.training_text import TrainingText
 
 CASE_MARK = "\x0e"
 """Written before the small letter that stands for a capital: "shift out", one byte, and so a token of every byte-level
@@ -84,6 +83,37 @@ def _marking() -> dict[int, str]:
     """Return how each capital is written before a text is cut."""
     written = {large: CASE_MARK + small for large, small in small_letters().items()} | {CASE_MARK: _ESCAPED_MARK}
     return str.maketrans(written)
+
+
+class TrainingText:
+    """Texts handed on one by one, with what is to be known of them afterwards."""
+
+    def __init__(self, texts: Iterable[str], rewrite: Callable[[str], str] | None = None) -> None:
+        self._texts, self._rewrite = texts, rewrite
+        self.characters: set[str] = set()
+
+    def __iter__(self) -> Iterator[str]:
+        for number, text in enumerate(self._texts, start=1):
+            check_unicode(text, f"text {number}")
+            self.characters.update(text)
+            yield self._rewrite(text) if self._rewrite else text
+        if not self.characters:
+            raise PolygraftError("there is no text to train a tokenizer on: give some in its languages")
+
+
+def check_unicode(text: str, name: str) -> None:
+    """Refuse half a surrogate pair, which Python strings can hold and no tokenizer can read.
+
+    Raises:
+        PolygraftError: There is one, named by ``name`` and its place.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PolygraftError(
+            f"{name} has half a surrogate pair (U+{ord(text[error.start]):04X}) at character {error.start + 1}, which "
+            "is no text: repair or leave it out"
+        ) from None
 
 
 def train_bbpe(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from backbone.errors import PolygraftError
-from crosslingual.tokenization.training_text import check_unicode
+from crosslingual.tokenization.byte_bpe import check_unicode
 
 _BATCH = 256  # texts
 # Thai, Lao and Tibetan, Burmese, Khmer, kana, Chinese

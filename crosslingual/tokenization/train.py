@@ -15,14 +15,13 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase, P
 
 from backbone.errors import PolygraftError, UsageError
 from crosslingual.options import BYTES, UNKNOWN, Algorithm, TokenizerOptions
-from crosslingual.tokenization.byte_bpe import train_bbpe
+from crosslingual.tokenization.byte_bpe import TrainingText, train_bbpe
 from crosslingual.tokenization.sentencepiece import (
     fast_model,
     pieces_of_model,
     train_model,
     train_sentencepiece,
 )
-from crosslingual.tokenization.training_text import TrainingText
 
 END_OF_TEXT = "<|endoftext|>"
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")

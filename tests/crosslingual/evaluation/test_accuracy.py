@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from crosslingual.arrays import ratio_interval
 from crosslingual.evaluation.evaluate import Outcome, figures_of
-from crosslingual.language_model.bits_per_byte import ratio_interval
 
 
 def outcomes(count, right="a", said="a", group=("de", "")):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
-from crosslingual.tokenization.training_text import reading_rates, reread
+from crosslingual.language_model.mixture import reading_rates, reread
 
 SIZES = {"en": 900_000, "sw": 90_000, "ff": 10_000}
 

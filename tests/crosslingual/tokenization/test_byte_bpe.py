@@ -5,8 +5,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from backbone.errors import PolygraftError
 from crosslingual import TokenizerOptions
-from crosslingual.tokenization.byte_bpe import train_bbpe, with_tokens
-from crosslingual.tokenization.training_text import TrainingText
+from crosslingual.tokenization.byte_bpe import TrainingText, train_bbpe, with_tokens
 
 LONG = "".join(map(chr, [*range(0x900, 0x980), 0x1F600, 0x1F601]))  # characters of three and of four bytes
 
