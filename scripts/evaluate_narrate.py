@@ -106,7 +106,7 @@ def main(options: Options) -> int:
         figures["seconds_per_clip_end_to_end"] = evaluator.seconds_end_to_end(options.timed)
     if options.predictions:
         _write(options.predictions, data, narrations)
-    _tell(options, split, data, figures)
+    _print(options, split, data, figures)
     return 0
 
 
@@ -140,7 +140,7 @@ def _write(file: Path, data: "ClipSet", narrations: Sequence[str]) -> None:
         raise PolygraftError(f"{file} cannot be written ({(error.strerror or str(error)).lower()})") from error
 
 
-def _tell(options: Options, split: str, data: "ClipSet", figures: dict[str, float]) -> None:
+def _print(options: Options, split: str, data: "ClipSet", figures: dict[str, float]) -> None:
     """Print one object of JSON, or a table."""
     facts: dict[str, Any] = {
         "model": options.model,

@@ -41,7 +41,7 @@ def main(options: Options) -> int:
 
     vocabulary = NarrationVocabulary.from_pretrained(options.folder)
     if options.list is None:
-        _tell(vocabulary, as_json=options.json)
+        _print(vocabulary, as_json=options.json)
         return 0
     for row in _rows(vocabulary, options.list):
         emit(json.dumps(row, ensure_ascii=False) if options.json else "\t".join(row.values()))
@@ -58,7 +58,7 @@ def _rows(
     return ({"text": entry.text} for entry in vocabulary.entries(what))
 
 
-def _tell(vocabulary: "NarrationVocabulary", *, as_json: bool) -> None:
+def _print(vocabulary: "NarrationVocabulary", *, as_json: bool) -> None:
     counts = asdict(vocabulary.counts)
     made: dict[str, Any] = {
         **asdict(vocabulary.coding),
@@ -84,7 +84,7 @@ def _tell(vocabulary: "NarrationVocabulary", *, as_json: bool) -> None:
         emit(f"{name}\t{_plain(value)}")
     for update in updates:
         emit("update\t" + "\t".join(map(_plain, update.values())))
-    for text in _most_said(vocabulary):
+    for text in _most_frequent(vocabulary):
         emit(f"sample\t{text}")
 
 
@@ -92,7 +92,7 @@ def _plain(value: Any) -> str:
     return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def _most_said(vocabulary: "NarrationVocabulary") -> Iterable[str]:
+def _most_frequent(vocabulary: "NarrationVocabulary") -> Iterable[str]:
     entries = progress(vocabulary.entries("narrations"), total=vocabulary.counts.narrations, label="reading")
     most = heapq.nsmallest(_SAMPLES, ((-entry.count, entry.text) for entry in entries))
     return (text for _, text in most)
