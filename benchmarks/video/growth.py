@@ -98,7 +98,7 @@ def rules(experiment: "NarrationExperiment", queries: dict[str, Tensor]) -> dict
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Phrases:
-    """A proposer as `video.update.proposers.Library`: of a list of phrases, whose vectors are kept, the closest."""
+    """A proposer as `video.update.proposers.Library`, which proposes the closest of a list of phrases."""
 
     phrases: BenchmarkVocabulary
     name: str = "phrases"
