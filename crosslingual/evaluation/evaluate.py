@@ -11,8 +11,7 @@ from sklearn.metrics import f1_score
 from backbone.gpt2 import Backbone
 from crosslingual.arrays import ratio_interval
 from crosslingual.evaluation.items import Item, Sentence, Shots
-from crosslingual.evaluation.prefix_tree import Encoder
-from crosslingual.evaluation.scorer import Effort, Scorer, Watch, chosen
+from crosslingual.evaluation.scorer import Effort, Encoder, Scorer, Watch, chosen
 from crosslingual.evaluation.tagging import Tagger, layout_of, tag_set
 from crosslingual.options import TaskOptions
 

@@ -13,8 +13,7 @@ import torch
 from backbone.errors import PolygraftError
 from backbone.generation.config import Decoding
 from backbone.gpt2 import Backbone
-from crosslingual.evaluation.prefix_tree import Branches, Encoder
-from crosslingual.evaluation.scorer import CandidateScore, Scorer
+from crosslingual.evaluation.scorer import Branches, CandidateScore, Encoder, Scorer
 from crosslingual.language_model.packed_tokens import token_ids
 
 _NEW_TOKENS = 256  # the harness's own default

@@ -11,14 +11,15 @@ from torch import Tensor
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
 from crosslingual.evaluation.items import ItemRow, Sentence, read_rows
-from crosslingual.evaluation.prefix_tree import Encoder, common_length
 from crosslingual.evaluation.scorer import (
     CandidateScore,
     Computed,
     Effort,
+    Encoder,
     TokenScores,
     candidate_score,
     chosen,
+    common_length,
     tail_scores,
 )
 from crosslingual.options import Score

@@ -6,6 +6,7 @@ Petrov et al., 2023).
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -85,22 +86,18 @@ def measure(tokenizer: Any, texts: Iterable[str], name: str = "text") -> Cut:
     Raises:
         PolygraftError: There is no word in the texts, or they are no Unicode.
     """
-    totals = np.zeros(7, dtype=np.int64)
+    sums: Counter[str] = Counter()
     used: set[int] = set()
-    unspaced = 0
     for batch in _batches(texts, name):
         rows = _encode(tokenizer, batch)
         used.update(*rows["input_ids"])
-        totals += _sums(tokenizer, batch, rows)
-        unspaced += sum(len(_UNSPACED.findall(text)) for text in batch)
-    count, size, characters, words, tokens, unknown, split = totals.tolist()
-    if not words or not tokens:
+        sums.update(_sums(tokenizer, batch, rows))
+    if not sums["words"] or not sums["tokens"]:
         raise PolygraftError(f"{name} has no words to measure a tokenizer on: give text")
-    return Cut(
-        texts=count, bytes=size, characters=characters, words=words, tokens=tokens, unknown=unknown,
-        split_at_mark=split if tokenizer.is_fast else None, used=len(used), vocabulary=len(tokenizer),
-        spaced=2 * unspaced <= characters,
-    )  # fmt: skip
+    spaced = 2 * sums.pop("unspaced") <= sums["characters"]
+    split = sums.pop("split_at_mark")
+    marks = split if tokenizer.is_fast else None
+    return Cut(**sums, split_at_mark=marks, used=len(used), vocabulary=len(tokenizer), spaced=spaced)
 
 
 def _batches(texts: Iterable[str], name: str) -> Iterator[list[str]]:
@@ -122,22 +119,21 @@ def _encode(tokenizer: Any, batch: list[str]) -> Any:
     )
 
 
-def _sums(tokenizer: Any, batch: Sequence[str], rows: Any) -> "np.ndarray[Any, Any]":
+def _sums(tokenizer: Any, batch: Sequence[str], rows: Any) -> dict[str, int]:
     words = [text.split() for text in batch]
     unknown = tokenizer.unk_token_id
     plain = unknown is None or unknown == tokenizer.eos_token_id  # GPT-2 names its end of text as what it never needs
     split = zip(batch, rows["offset_mapping"], strict=True) if tokenizer.is_fast else ()
-    return np.array(
-        [
-            len(batch),
-            sum(len(text.encode()) for text in batch),
-            sum(len(word) for row in words for word in row),
-            sum(map(len, words)),
-            sum(map(len, rows["input_ids"])),
-            0 if plain else sum(row.count(unknown) for row in rows["input_ids"]),
-            sum(_words_split_at_mark(text, offsets) for text, offsets in split),
-        ]
-    )
+    return {
+        "texts": len(batch),
+        "bytes": sum(len(text.encode()) for text in batch),
+        "characters": sum(len(word) for row in words for word in row),
+        "words": sum(map(len, words)),
+        "tokens": sum(map(len, rows["input_ids"])),
+        "unknown": 0 if plain else sum(row.count(unknown) for row in rows["input_ids"]),
+        "split_at_mark": sum(_words_split_at_mark(text, offsets) for text, offsets in split),
+        "unspaced": sum(len(_UNSPACED.findall(text)) for text in batch),
+    }
 
 
 def _words_split_at_mark(text: str, offsets: Sequence[tuple[int, int]]) -> int:

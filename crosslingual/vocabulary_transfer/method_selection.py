@@ -1,7 +1,7 @@
 """Selects the methods that make the rows of a transfer, by the options and the available inputs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,15 +21,6 @@ from crosslingual.vocabulary_transfer.subword_vectors import Mean, Reason, Token
 
 
 @dataclass(kw_only=True)
-class Findings:
-    """What the methods find out on their way."""
-
-    matches: int = 0
-    alignment: AlignmentScore | None = None
-    reasons: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Methods:
     """The methods on two vocabularies, each a list of mixings of which the first counts most."""
 
@@ -37,7 +28,10 @@ class Methods:
     target: Vocabulary
     evidence: Evidence
     options: TransferOptions
-    findings: Findings = field(default_factory=Findings)  # what they find out on their way
+    # what they find out on their way
+    matches: int = 0
+    alignment: AlignmentScore | None = None
+    reasons: tuple[Reason, ...] = ()
 
     def chosen(self) -> list[Mixing]:
         """Return the rows that the options ask for; none for inits that are drawn.
@@ -56,7 +50,7 @@ class Methods:
             "dict": self._from_dictionary,
             "clp": lambda: [clp(self.source, self.target, self._donor)],
             "omp": lambda: [omp(self.source, self.target, self._donor, atoms=self.options.atoms)],
-            "fvt": self._fvt,
+            "fvt": lambda: [fvt(self.source, self.target)],
         }
         return alone[init]() if init in alone else []
 
@@ -76,10 +70,7 @@ class Methods:
             parts += [omp(self.source, self.target, given.donor, atoms=self.options.atoms)]
         if given.token_vectors is not None or (given.target_vectors is not None and not has_both):
             parts += self._focus()
-        return [*parts, *counted[1:], *self._fvt()]
-
-    def _fvt(self) -> list[Mixing]:
-        return [fvt(self.source, self.target)]
+        return [*parts, *counted[1:], fvt(self.source, self.target)]
 
     def _transtoken(self) -> list[Mixing]:
         if self.evidence.parallel is None:
@@ -112,7 +103,7 @@ class Methods:
             if self.evidence.target_vectors is None:
                 raise PolygraftError("focus needs vectors of the target's tokens or words: give vectors or text")
             own = self._token_vectors(self.target, self.evidence.target_vectors)
-            self.findings.reasons = own.reasons
+            self.reasons = own.reasons
             vectors = own.vectors
         return [focus(self.source, self.target, vectors)]
 
@@ -132,7 +123,7 @@ class Methods:
             )
         theirs = self._token_vectors(self.source, given.source_vectors, mean)
         ours = self._token_vectors(self.target, given.target_vectors, mean)
-        self.findings.reasons = ours.reasons
+        self.reasons = ours.reasons
         return theirs, ours
 
     def _wechsel(self) -> list[Mixing]:
@@ -170,8 +161,8 @@ class Methods:
         x = source.vectors([source.words[number] for number in x_words])
         y = target.vectors([target.words[number] for number in y_words])
         inner = Matches(source=x_rows, target=y_rows)
-        self.findings.matches = len(matches)
-        self.findings.alignment = held_out_precision(x, y, inner, options)
+        self.matches = len(matches)
+        self.alignment = held_out_precision(x, y, inner, options)
         return align(x, y, inner, options)
 
 

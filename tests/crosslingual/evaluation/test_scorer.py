@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
 from backbone.gpt2 import Backbone
-from crosslingual.evaluation.prefix_tree import Branches, Encoder
-from crosslingual.evaluation.scorer import CandidateScore, Scorer, chosen
+from crosslingual.evaluation.scorer import Branches, CandidateScore, Encoder, Scorer, chosen
 from crosslingual.evaluation.tagging import UNIVERSAL, Tagger
 from tests.backbone.tiny import tiny_model, tiny_tokenizer
 from tests.crosslingual.tiny_models import llama
