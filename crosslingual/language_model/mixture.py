@@ -31,33 +31,26 @@ def plan_mixture(
     options: MixtureOptions,
     *,
     weights: Mapping[str, float] | None = None,
-    premiums: Mapping[str, float] | None = None,
 ) -> dict[str, Portion]:
     """Return what is read of each language of a stream of ``budget``.
 
     Args:
-        sizes: Bytes of each language.
-        budget: Bytes of the stream; where all languages are read as often as may be, it becomes shorter.
+        sizes: Of each language, in any unit.
+        budget: The stream in that unit; where all languages are read as often as may be, it becomes shorter.
         options: The rule.
         weights: Of ``weights``, one for each language; their sum does not matter.
-        premiums: Bytes that say what one English byte says, by language (1 where none is given): sizes, budget and
-            amounts then count English bytes of the same content.
 
     Raises:
-        PolygraftError: A language is empty, or weights or premiums do not fit the languages.
+        PolygraftError: A language is empty, or weights do not fit the languages.
     """
     if not sizes or budget <= 0:
         raise PolygraftError("a mixture needs at least one language and a budget above 0")
     if empty := [language for language, size in sizes.items() if not size > 0]:
         raise PolygraftError(f"there is no text of {', '.join(empty)}: give some or leave the language out")
-    premiums = premiums or {}
-    if wrong := [language for language, premium in premiums.items() if not premium > 0]:
-        raise PolygraftError(f"the byte premium of {wrong[0]} is {premiums[wrong[0]]}, but must be above 0")
-    content = {language: size / premiums.get(language, 1.0) for language, size in sizes.items()}
-    amounts = _amounts(content, budget, options, weights or {})
+    amounts = _amounts(sizes, budget, options, weights or {})
     total = sum(amounts.values())
     return {
-        language: Portion(share=amount / total, amount=amount, passes=amount / content[language])
+        language: Portion(share=amount / total, amount=amount, passes=amount / sizes[language])
         for language, amount in amounts.items()
     }
 
@@ -85,12 +78,13 @@ def plan_tokens(
     if options.count == "tokens":
         return plan_mixture(tokens, budget, options, weights=weights)
     counted = {name: sizes[name] for name in tokens}
-    codes = {name: name.replace("_", "-").split("-")[0].lower() for name in counted if options.count == "content"}
-    premiums = {name: BYTE_PREMIUMS[code] for name, code in codes.items() if code in BYTE_PREMIUMS}
+    if options.count == "content":
+        codes = {name: name.replace("_", "-").split("-")[0].lower() for name in counted}
+        counted = {name: size / BYTE_PREMIUMS.get(codes[name], 1.0) for name, size in counted.items()}
 
     def plan(amount: float) -> dict[str, float]:
         """Return the tokens of each language where so much is read of what is counted."""
-        planned = plan_mixture(counted, amount, options, weights=weights, premiums=premiums)
+        planned = plan_mixture(counted, amount, options, weights=weights)
         return {name: planned[name].passes * count for name, count in tokens.items()}
 
     # the more is read, the more tokens are, unless all languages are read as often as they may be

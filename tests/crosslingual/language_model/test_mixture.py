@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError, UsageError
-from crosslingual.language_model.mixture import BYTE_PREMIUMS, plan_mixture, plan_tokens
+from crosslingual.language_model.mixture import plan_mixture, plan_tokens
 from crosslingual.options import MixtureOptions
 
 # UTF-8 gigabytes of FineWeb-2 (Penedo et al., 2025) for languages of mGPT
@@ -90,11 +90,6 @@ def test_a_temperature_evens_out_and_one_changes_nothing(sizes, budget, temperat
         assert max(p.share for p in plan.values()) <= max(p.share for p in plain.values()) * (1 + 1e-9)
 
 
-def test_premiums_count_content_and_not_bytes():
-    plan = plan_mixture({"en": 100, "ka": 434}, 100, MixtureOptions(mixture="proportional"), premiums=BYTE_PREMIUMS)
-    assert plan["en"].share == pytest.approx(0.5) and plan["ka"].passes == pytest.approx(0.5)
-
-
 @given(AMOUNTS, st.floats(1, 20), st.floats(0.01, 3), st.sampled_from(["proportional", "unimax", "temperature"]))
 def test_a_budget_of_tokens_is_shared_by_bytes(sizes, fineness, passes, rule):
     """Tokens that are as many bytes in all languages change nothing; where one is cut finely, it has more of them."""
@@ -134,7 +129,6 @@ def test_weights_are_what_is_asked_for():
         ({}, 1, {}, "at least one language"),
         ({"en": 1}, 0, {}, "a budget above 0"),
         ({"en": 1, "fr": 0}, 1, {}, "there is no text of fr"),
-        ({"en": 1}, 1, {"premiums": {"en": 0}}, "the byte premium of en is 0"),
         ({"en": 1}, 1, {"weights": {"fr": 1}}, "weights are given for fr, but the languages are en"),
         ({"en": 1}, 1, {}, "weights are given for none"),
         ({"en": 1}, 1, {"weights": {"en": -1}}, "the weight of en is -1"),
