@@ -127,14 +127,10 @@ _LEAST, _MOST = 0.1, 14.0  # tension
 class AlignerOptions:
     """How words are aligned. The defaults are fast_align's recommended ones, but for the passes."""
 
-    iterations: int = 7
-    """Passes of EM; trans-tokenisation makes 7, fast_align 5."""
-    null: float = 0.08
-    """Probability that a word translates none."""
-    tension: float = 4.0
-    """How strongly words at the same relative place are preferred; 0: IBM model 1."""
-    fit_tension: bool = True
-    """Whether the tension is fitted to the text after the second pass and each later one."""
+    iterations: int = 7  # passes of EM; trans-tokenisation makes 7, fast_align 5
+    null: float = 0.08  # probability that a word translates none
+    tension: float = 4.0  # how strongly words at the same relative place are preferred; 0: IBM model 1
+    fit_tension: bool = True  # whether the tension is fitted to the text after the second pass and each later one
     alpha: float = 0.01
     """Of the Dirichlet prior of a word's translations, fitted by variational Bayes; 0: the most likely ones."""
 
