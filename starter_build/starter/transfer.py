@@ -1,8 +1,8 @@
 """Ways to begin in another language, and the starter's vocabulary in French on the English model's body."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backbone.checkpoint import ModelCard, write_card
 from backbone.io.files import atomic_folder, write_json
@@ -45,13 +45,12 @@ STARTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Begun:
+class Begun(NamedTuple):
     """A model to train on, and what it cost to make."""
 
     backbone: "Backbone"
     seconds: float
-    facts: dict[str, Any] = field(default_factory=dict)  # rows by origin, matches, precision of the alignment
+    origins: dict[str, int]  # rows by where they come from
 
 
 def begin(name: str, material: "TransferMaterial", seed: int) -> Begun:
@@ -67,14 +66,12 @@ def begin(name: str, material: "TransferMaterial", seed: int) -> Begun:
 
     english = Backbone.from_pretrained("starter", device="cpu", dtype="float32")
     if name == SCRATCH:
-        return Begun(backbone=_blank(english, material, seed), seconds=0.0)
+        return Begun(_blank(english, material, seed), 0.0, {})
     options, needs = STARTS[name]
     evidence = Evidence(**{field: getattr(material, field) for field in needs})
     options = replace(options, seed=options.seed + seed)
     backbone, report = transfer(english, material.tokenizer, options=options, evidence=evidence)
-    score = report.alignment
-    facts = {"origins": dict(report.origins), "matches": report.matches, "precision": score and score.precision}
-    return Begun(backbone=backbone, seconds=report.seconds, facts=facts)
+    return Begun(backbone, report.seconds, dict(report.origins))
 
 
 def _blank(english: "Backbone", material: "TransferMaterial", seed: int) -> "Backbone":
@@ -119,7 +116,7 @@ def build_french(build: Build) -> Path:
     figures = {"before": before, "after": bits(), "steps": result.steps, "seconds": round(result.seconds), "seed": seed}
     with atomic_folder(build.out) as folder:
         save_vocabulary(folder, Backbone(model, tokenizer, name="starter-fr"), Backbone.from_pretrained("starter"))
-        write_json(folder / "training.json", {**figures, "origins": begun.facts["origins"]})
+        write_json(folder / "training.json", {**figures, "origins": begun.origins})
         write_card(folder, _card(figures))
     return build.out
 
