@@ -71,7 +71,7 @@ def begin(name: str, material: "TransferMaterial", seed: int) -> Begun:
     evidence = Evidence(**{field: getattr(material, field) for field in needs})
     options = replace(options, seed=options.seed + seed)
     backbone, report = transfer(english, material.tokenizer, options=options, evidence=evidence)
-    return Begun(backbone, report.seconds, dict(report.origins))
+    return Begun(backbone, report.seconds, {str(origin): count for origin, count in report.origins.items()})
 
 
 def _blank(english: "Backbone", material: "TransferMaterial", seed: int) -> "Backbone":
