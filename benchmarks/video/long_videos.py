@@ -140,7 +140,6 @@ _BUNNY_ARCHIVE = "moviepy-2.2.1/docs/_static/medias/getting_started/moviepy_10_m
 
 _BUNNY = "moviepy_10_minutes/resources/bbb.mp4"
 
-
 BUNNY_SCENES = ((1.0, 11.0), (16.0, 20.0), (37.0, 55.0), (214.0, 236.0), (281.5, 284.7))
 """Seconds of the scenes (intro, bird, bunny, rodents, rambo) that moviepy's tutorial cuts out of Big Buck Bunny."""
 

@@ -31,7 +31,6 @@ from video.vocabulary.pair_encoding import FUNCTION_WORDS
 if TYPE_CHECKING:
     from video.vocabulary.vectors import TextEncoder
 
-
 _LONGEST = 12  # words of a composed part at most
 _CHUNK = 8192  # texts that are encoded and kept at a time
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from video.data.clip_features import ClipSet
     from video.data.feature_cache import VideoCache
 
-
 # Fluent emoji (MIT), 730 MB. Two in five stand still
 ANIMATED = tuple(
     Package(registry="npm", name=f"@lobehub/fluent-emoji-anim-{part}", version="1.0.0") for part in (1, 2, 3, 4)

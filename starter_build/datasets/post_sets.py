@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from multimodal.profile.profile import Profile
     from multimodal.users.neighbors import Community
 
-
 HELD_OUT = ("charts", "openmoji", "zulip")
 """Of each family the voice that shares fewest words with its nearest: 40 %, 19 % and 65 % of the words of both, over
 the emoji that both name, where twins among the training voices share up to 99 %."""

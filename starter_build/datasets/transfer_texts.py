@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from crosslingual.vectors.word_vectors import WordVectors
     from crosslingual.vocabulary_transfer.inputs import Parallel
 
-
 _ENGLISH_VERSION = "4"  # World English Bible: the most modern one in the public domain
 _RESTRICTED = "copyrighted translation: fetched for measuring, never passed on"
 _DICTD = "usr/share/dictd/{}.index"

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from multimodal.training.train import TrainedCaptioner
     from starter_build.datasets.post_sets import PersonalSet
 
-
 STARTER = "starter"
 EPOCHS = 8
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
     from starter_build.datasets.transfer_texts import TransferMaterial
 
-
 SCRATCH = "from scratch"
-
 
 _VECTORS = ("source_vectors", "target_vectors", "dictionary")
 _CLEAN = {
