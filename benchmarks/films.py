@@ -34,8 +34,8 @@ WAYS = {
     "every second alone": NarrateOptions(cuts=False, window=1.0, steady=0.0, min_span=0.0, scene_weight=0.0),
 }
 
-_TOLERANCES = (0.5, 1.0)
-_PARTS = 8
+_TOLERANCES = (0.5, 1.0)  # seconds between a cut and the true one
+_PARTS = 8  # of a composed video
 
 
 @dataclass(frozen=True, kw_only=True)

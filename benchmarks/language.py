@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Part = Literal["tokenizers", "mixtures", "optimizers", "speed", "corpus"]
 
-_EVEN_BYTES = 1_000_000
+_EVEN_BYTES = 1_000_000  # of each language at most, so that tokenizers are compared on like shares
 _SHOWN = {"mixtures": ("sw", "hi", "ja", "ko", "en", "ru")}  # the smallest four and two of the largest
 
 

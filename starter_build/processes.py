@@ -12,7 +12,7 @@ from typing import Any
 
 from backbone.errors import PolygraftError
 
-_STANDARD_ERROR = 2
+_STANDARD_ERROR = 2  # the file descriptor
 _ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GREEDY = Decoding(max_tokens=MAX_TOKENS, no_repeat_ngram=3)
 DRAWN = replace(GREEDY, temperature=0.6, num_return=12)
 IDENTIFIED = 300  # posts whose author is distinguished from nine other users
-USERS = 10
+USERS = 10  # among whom an author is looked for: by chance one in ten is right
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import tyro
 
 from scripts._app.cli import emit
 
-_TEMPERATURE = 0.1
+_TEMPERATURE = 0.1  # the package's default
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from starter_build.datasets.readers import english_documents
 from starter_build.datasets.transfer_texts import language_documents, parallel_verses
 from starter_build.processes import run_program
 
-_TOKENS = 50_257
+_TOKENS = 50_257  # as GPT-2's own vocabulary
 _RECIPE = """
 import sys
 from pathlib import Path

@@ -36,7 +36,7 @@ MIXTURES: dict[str, tuple[str, ...]] = {
 OPTIMIZERS: dict[str, tuple[float, ...]] = {"adamw": (1e-3, 3e-3, 6e-3, 1.2e-2), "muon": (3e-3, 6e-3, 1.2e-2, 2.4e-2)}
 """Peak rates that are tried."""
 
-_BALANCE = 3
+_BALANCE = 3  # shares of bytes^(1/3)
 _MODEL = ("--size", "tiny", "--context", 256)
 _MUON = ("--optimizer", "muon", "--lr", "6e-3")
 _SCHEDULE = ("--batch-size", "32", "--micro-batch", "16", "--schedule", "wsd", "--warmup", "0.02", "--decay", "0.35")

@@ -27,7 +27,7 @@ POSTFIXES = 5_000  # of a vocabulary, as published; an eighth of the narrations 
 _PAIRS = 4  # one narration in so many is a prefix with a postfix, as published: 600,000 prefixes to 800,000 narrations
 _VERBS = ("cut", "wash", "open", "throw", "paint", "carry", "turn", "hold")
 _NOUNS = ("potato", "door", "plank", "hand", "wall", "book", "bowl")
-_ROWS = 65_536
+_ROWS = 65_536  # drawn at a time: bounds the memory
 _FRAMES_A_SECOND = 10
 
 

@@ -17,9 +17,9 @@ from starter_build.starter.image_text_fit import ridge
 from video.narrator import Narrator
 
 Asked = Literal["next", "before"]
-WRONG = 9
+WRONG = 9  # so that one guess in ten is right
 _BATCH = 256
-_TIE = 1e-9
+_TIE = 1e-9  # scores nearer than this are rounding
 
 Reader = Callable[[Sequence[Sequence[int]], Asked], Tensor]
 """Rows of the steps that are shown, and what is asked, become (Q, D) vectors of length 1."""

@@ -27,7 +27,7 @@ SKIPPED_FOLDERS = (
     "unsorted/duplicates",
 )
 SKIPPED_WORDS = word_set("pantyhose stripper pimp swastika nazi nude naked collection")
-HEADER_BYTES = 400_000
+HEADER_BYTES = 400_000  # of an SVG file that are read for its metadata
 MIN_SIDE = 32
 MAX_PIXELS = 4_000_000
 MIN_DRAWN_SHARE = 0.05  # least share of the canvas that the box around the drawing must fill

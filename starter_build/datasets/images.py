@@ -25,7 +25,7 @@ CLIPART_PNG = Package(registry="debian", name="openclipart-png")
 SKIPPED_EMOJI = frozenset(
     {"keycap", "alphanum", "country-flag", "subdivision-flag", "skin-tone", "hair-style", "gender"}
 )
-MAX_STAMP_WORDS = 14
+MAX_STAMP_WORDS = 14  # longer sentences are left out
 STAMP_PIXELS = 256  # width at which stamps that exist as SVG only are drawn
 
 

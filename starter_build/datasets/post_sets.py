@@ -136,7 +136,7 @@ def _post(emoji: Spoken, user: str, hand: str, split: str) -> Post:
     return Post(image=emoji.images[hand], text=text, user=user, id=id_, split=split)
 
 
-MIN_POSTS = 10
+MIN_POSTS = 10  # of an author who counts as a user
 _SPLITS = {"train": "train", "validation": "validation", "test": "test2"}
 # What the library's own programs wrote among the keywords: references of Perl, names of folders.
 _MACHINE_MADE = re.compile(r"hash(\(.*)?|\d+|www\..*")

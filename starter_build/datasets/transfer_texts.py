@@ -148,7 +148,7 @@ def _is_han(letter: str) -> bool:
 
 
 VOCABULARY = 8192  # as the starter's own tokenizer
-_TEST_BYTES = 60_000
+_TEST_BYTES = 60_000  # of held-out text, which is scored at every measurement
 _VALIDATION_SHARE = 0.005
 # short n-grams since most tokens are short; Chinese words have one to three characters
 LATIN = VectorTraining(epochs=5, model="skipgram", negatives=5, shortest=3, longest=5, buckets=200_000)

@@ -35,7 +35,7 @@ PAD, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
 END_ID = 2  # special tokens come first, in this order
 
 _NAME = re.compile(r"[a-z][a-z' -]*")
-_MAX_NAME_WORDS, _MAX_GLOSS_WORDS = 3, 14
+_MAX_NAME_WORDS, _MAX_GLOSS_WORDS = 3, 14  # longer names and explanations are left out
 _LEAST = 2  # A word is common that this many explanations use
 # Lexicographer files whose names no caption uses: top concepts, motives, relations and processes.
 _SKIPPED_FILES = frozenset({3, 16, 22, 24})

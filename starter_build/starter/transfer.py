@@ -85,7 +85,7 @@ def _blank(english: "Backbone", material: "TransferMaterial", seed: int) -> "Bac
     return Backbone(model, material.tokenizer, name=SCRATCH)
 
 
-_STEPS, _BATCH, _CONTEXT, _LR = 600, 16, 128, 4e-3
+_STEPS, _BATCH, _CONTEXT, _LR = 600, 16, 128, 4e-3  # half an hour on one busy core
 
 
 def build_french(build: Build) -> Path:
