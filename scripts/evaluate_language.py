@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import UsageError
 from scripts._app.cli import Device, Json, emit, progress, run_file, tell
-from scripts._app.text_files import read_documents
+from scripts._app.text_files import held_out_texts, read_documents
 
 if TYPE_CHECKING:
     from crosslingual.language_model.bits_per_byte import TextScore
@@ -66,7 +66,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Print the figures: one a line or as one object, or a line for each language."""
-    texts = _by_language(options.texts) if options.by_language else {"": read_documents(options.texts)}
+    texts = held_out_texts(options.texts) if options.by_language else {"": read_documents(options.texts)}
     from backbone.gpt2 import Backbone
     from crosslingual.language_model.bits_per_byte import score_text
 
@@ -86,17 +86,6 @@ def main(options: Options) -> int:
     else:
         tell({"model": options.model, **score(texts[""]).figures()}, as_json=options.json, digits=5)
     return 0
-
-
-def _by_language(sources: Sequence[Path]) -> dict[str, list[str]]:
-    from scripts._app.text_files import language_texts
-
-    texts: dict[str, list[str]] = {}
-    for language, text in language_texts(sources, "heldout"):
-        texts.setdefault(language, []).append(text)
-    if not texts:
-        raise PolygraftError("there is no text to score: the sources are empty, or the corpus holds nothing out")
-    return texts
 
 
 def _tell_languages(texts: dict[str, list[str]], score: Score, options: Options) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import UsageError
 from backbone.io.files import atomic_file
 from scripts._app.cli import Json, emit_rows, progress, run_file
 
@@ -52,7 +52,9 @@ class Options:
 
 def main(options: Options) -> int:
     """Measure each tokenizer on each language, and print a line for each pair."""
-    languages = _languages(options.text)
+    from scripts._app.text_files import held_out_texts
+
+    languages = held_out_texts(options.text)
     # documents of a corpus say different things, even where there are as many
     reference = "" if any(path.is_dir() for path in options.text) else options.reference
     rows: list[Row] = []
@@ -69,17 +71,6 @@ def main(options: Options) -> int:
     if options.plot is not None:
         _draw(rows, options.plot)
     return 0
-
-
-def _languages(paths: Sequence[Path]) -> dict[str, list[str]]:
-    from scripts._app.text_files import language_texts
-
-    found: dict[str, list[str]] = {}
-    for language, text in progress(language_texts(paths, "heldout"), label="reading"):
-        found.setdefault(language, []).append(text)
-    if not found:
-        raise PolygraftError("there is no text to measure on: give --text with files of UTF-8 text")
-    return found
 
 
 def _row(tokenizer: str, language: str, cuts: Mapping[str, "Cut"], reference: str) -> Row:

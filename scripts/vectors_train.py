@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import UsageError
 from crosslingual.options import VectorTraining
-from scripts._app.cli import Json, run_file, tell
+from scripts._app.cli import Json, check_file, run_file, tell
 
 if TYPE_CHECKING:
     from crosslingual.vectors.word_vectors import WordVectors
@@ -53,7 +53,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Train, write the file and print what is in it."""
-    _check_out(options)
+    check_file("out", options.out, overwrite=options.overwrite)
     from crosslingual.vectors.word_vectors import split_words
     from scripts._app.text_files import read_texts
 
@@ -68,15 +68,6 @@ def main(options: Options) -> int:
     }
     tell(facts, as_json=options.json)
     return 0
-
-
-def _check_out(options: Options) -> None:
-    if options.out.is_dir():
-        raise PolygraftError(f"{options.out} is a folder, but --out must be a file")
-    if options.out.exists() and not options.overwrite:
-        raise PolygraftError(f"{options.out} exists already: --overwrite replaces it")
-    if not options.out.parent.is_dir():
-        raise PolygraftError(f"there is no folder {options.out.parent}: make it or choose another --out")
 
 
 def _train(options: Options, texts: Iterator[str]) -> "WordVectors":

@@ -124,6 +124,20 @@ def check_free(out: Path) -> None:
         raise PolygraftError(f"{out} exists already and is not replaced: choose another --out or remove it")
 
 
+def check_file(option: str, path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, is there already, or is in no folder.
+
+    Raises:
+        PolygraftError: Names the option and what to do.
+    """
+    if path.is_dir():
+        raise PolygraftError(f"{path} is a folder, but --{option} must be a file")
+    if path.exists() and not overwrite:
+        raise PolygraftError(f"{path} exists already: --overwrite replaces it")
+    if not path.parent.is_dir():
+        raise PolygraftError(f"there is no folder {path.parent}: make it or choose another --{option}")
+
+
 def remark(text: str) -> None:
     """Print a line that is no result to standard error, clear of any progress bar."""
     _write(text, sys.stderr)

@@ -134,6 +134,20 @@ def language_texts(sources: Sequence[Path], split: str = "train") -> Texts:
         yield from _corpus(source, split) if source.is_dir() else read_through(source, _file(source))
 
 
+def held_out_texts(sources: Sequence[Path]) -> dict[str, list[str]]:
+    """Return the texts of `language_texts` by language, of corpora those held out.
+
+    Raises:
+        PolygraftError: There is none.
+    """
+    texts: dict[str, list[str]] = {}
+    for language, text in progress(language_texts(sources, "heldout"), label="reading"):
+        texts.setdefault(language, []).append(text)
+    if not texts:
+        raise PolygraftError("there is no text to measure: the sources are empty, or the corpus holds nothing out")
+    return texts
+
+
 def _corpus(folder: Path, split: str) -> Texts:
     from crosslingual.corpus import Corpus
 

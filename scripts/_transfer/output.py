@@ -21,7 +21,7 @@ from backbone.io.files import atomic_folder, is_free, write_json, write_text
 from crosslingual.options import Drawn
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing
-from scripts._app.cli import stage
+from scripts._app.cli import check_file, stage
 from scripts._app.run_folder import TRANSFER
 from scripts._transfer.options import Options
 
@@ -36,7 +36,8 @@ def check_places(options: Options) -> None:
     if options.save_mixing is not None and not is_free(options.save_mixing):
         raise PolygraftError(f"{options.save_mixing} exists already and is not replaced: choose another --save-mixing")
     if options.report is not None:
-        _check_report(options.report, options.out, overwrite=options.overwrite)
+        if options.report.parent != options.out:  # which is made
+            check_file("report", options.report, overwrite=options.overwrite)
         from scripts._app.plots import pyplot
 
         pyplot()
@@ -49,15 +50,6 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         raise PolygraftError(f"{out} holds something else than a transferred model: choose another --out or remove it")
     if not overwrite:
         raise PolygraftError(f"{out} holds a transferred model already: --overwrite replaces it")
-
-
-def _check_report(path: Path, out: Path, *, overwrite: bool) -> None:
-    if path.is_dir():
-        raise PolygraftError(f"{path} is a folder, but --report is a file")
-    if path.exists() and not overwrite:
-        raise PolygraftError(f"{path} exists already: --overwrite replaces it")
-    if path.parent != out and not path.parent.is_dir():
-        raise PolygraftError(f"there is no folder {path.parent}: make it or choose another --report")
 
 
 _FORMAT = 1
