@@ -129,13 +129,7 @@ def _keep(
 
 
 def _write_record(folder: Path, start: str, record: Mapping[str, Any]) -> None:
-    """Write ``README.md`` and ``training.json``; the record of the transfer that the model began with is kept.
-
-    Args:
-        folder: Of the model.
-        start: The model that was trained on; empty: none.
-        record: ``options``, ``figures`` and ``body_sha256``.
-    """
+    """Write ``README.md`` and ``training.json``; the record of the transfer that the model began with is kept."""
     if start and (Path(start) / TRANSFER).is_file():
         shutil.copyfile(Path(start) / TRANSFER, folder / TRANSFER)
     write_json(folder / RECORD, made_with(record))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from crosslingual.arrays import Array
 from scripts._app.plots import inline_svg, pyplot
@@ -21,12 +20,12 @@ _BLUE, _ORANGE = "#3b6ea5", "#d9822b"
 
 def as_page(transferred: "Transferred", facts: Mapping[str, Any]) -> str:
     """Return the page; every text in it is escaped."""
-    # autoescape: tokens, file names and settings are strings of others
+    # tokens, file names and settings are strings of others; the figure alone is not escaped again after matplotlib
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         facts=facts,
         alignment=facts["alignment"] and alignment_sentence(facts["alignment"]),
-        figure=Markup(_figure(transferred, facts)),  # matplotlib escapes the text in it
+        figure=_figure(transferred, facts),
         missing=shares(facts, "without_vector"),
         scripts=script_rows(facts),
         samples=sample_rows(facts),
