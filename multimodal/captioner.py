@@ -29,7 +29,6 @@ from backbone.generation.kv_cache import LanguageModel, flush_right
 from backbone.gpt2 import Backbone, Generation
 from backbone.io.files import atomic_folder
 from backbone.io.images import open_image
-from backbone.io.settings import config_from_dict
 from multimodal.batches import CaptionBatch
 from multimodal.config import CaptionerConfig as CaptionerConfig
 from multimodal.model.mapper import build_mapper
@@ -127,7 +126,7 @@ class Captioner:
         """
         path = starter_path(_SHIPPED[str(folder)]) if str(folder) in _SHIPPED else Path(folder)
         checkpoint = load_checkpoint(path, kind=KIND)
-        config = config_from_dict(CaptionerConfig, checkpoint.config)
+        config = CaptionerConfig.from_dict(checkpoint.config)
         image_encoder, language_model = frozen_parts(checkpoint, backbone, encoder, device, dtype)
         mapper = build_mapper(config)
         load_strict(mapper, checkpoint.tensors)
@@ -258,26 +257,19 @@ class Captioner:
         made: Prefix = self.mapper(
             ImageInput(pooled=pooled, grid=grid), embedded(user, self.backbone, self._word_vectors)
         )
-        embeds, mask = made.embeds, made.mask
-        if self.config.prompt_posts:
-            # past captions as text after the prefix: the end of each parts it from the next, the most similar first
-            shown = user.past_mask & (user.rank < self.config.prompt_posts)
-            mask = torch.ones_like(embeds[..., 0], dtype=torch.bool) if mask is None else mask
-            embeds = torch.cat([embeds, self.backbone.embed(user.past).to(embeds)], dim=1)
-            mask = torch.cat([mask, shown], dim=1)
-        if mask is not None:  # padding to the left, where decoding wants it
-            embeds, mask = flush_right(embeds, mask)
+        if made.mask is None:
+            return made
+        embeds, mask = flush_right(made.embeds, made.mask)  # padding to the left, where decoding wants it
         return replace(made, embeds=embeds, mask=mask)
 
     @cached_property
     def _word_vectors(self) -> Tensor:
-        vectors = word_vectors(self.table, self.backbone, hidden=self.config.user_encoder == "hidden")
+        vectors = word_vectors(self.table, self.backbone)
         return torch.cat([vectors, vectors.new_zeros(1, self.backbone.width)])  # for the padding of an empty table
 
     def _model(self, prefix: Prefix) -> LanguageModel | None:
-        """Return what stands in the language model's place, so that it copies or reads a deep prefix; None: nothing."""
-        plain = prefix.memory is None and not prefix.deep
-        return None if plain else steer(self.backbone, prefix, self._copying)
+        """Return what stands in the language model's place, so that it copies; None: nothing."""
+        return None if prefix.memory is None else steer(self.backbone, prefix, self._copying)
 
     # Learning and scoring
 

@@ -1,11 +1,13 @@
 """CaptionerConfig: arguments, checkpoint config and command-line flags of a captioner; imports no torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from backbone.errors import UsageError
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.settings import config_from_dict
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
@@ -14,9 +16,15 @@ if TYPE_CHECKING:
 _COUNTS = (
     "prefix_length", "clip_length", "layers", "heads", "max_tokens", "past_tokens", "mapping_layers", "fusion_layers",
 )  # fmt: skip
-_SIZES = ("width", "words", "past_posts", "prompt_posts", "deep")
-_WIDTHS = ("image_width", "grid_width", "text_width", "text_layers", "text_heads")
+_SIZES = ("width", "words", "past_posts")
+_WIDTHS = ("image_width", "grid_width", "text_width")
 _LARGEST_BOTTLENECK = 512
+
+# options of the first checkpoints that measured no gain, and the values at which they were off; None: of training alone
+_RETIRED = {
+    "user_encoder": "embedding", "prompt_posts": 0, "deep": 0, "text_layers": 0, "text_heads": 0, "negatives": None,
+    "negative_weight": None,
+}  # fmt: skip
 
 Preset = Literal["clipcap", "default", "paper"]
 
@@ -61,8 +69,6 @@ class CaptionerConfig:
     """Dropout in the user mapper."""
     words: int = 60
     """Characteristic words of the user, by TF-IDF."""
-    user_encoder: Literal["embedding", "hidden"] = "embedding"
-    """A word's vector: the mean of its tokens' embeddings, or of the language model's hidden states on them."""
     past_posts: int = 3
     """Past captions in the profile context: those of the user's most similar images."""
     past_tokens: int = 16
@@ -71,18 +77,10 @@ class CaptionerConfig:
     """Use style features of the user: length, case, tags, emoji, punctuation."""
     prefix: Literal["queries", "all"] = "queries"
     """What the language model reads of the fused rows: those of the queries, or all."""
-    prompt_posts: int = 0
-    """Past captions that the language model reads as text after the prefix, of those that are shown."""
     copy: bool = True
     """Copy tokens of past captions (pointer network)."""
-    deep: int = 0
-    """Rows of the prefix that also give keys and values to every layer of the language model."""
     user_dropout: float = 0.3
     """Share of training captions whose user is hidden, so that the captioner works without one."""
-    negatives: int = 0
-    """Other users whose prefix must make a caption less likely than its author's does, for each caption."""
-    negative_weight: float = 0.1
-    """Weight of that loss."""
     normalize: tyro.conf.Suppress[bool] = True
     """Whether the mapper takes image features of length 1, or as long as the encoder gives them (most of ClipCap's)."""
     full_stop: tyro.conf.Suppress[bool] = False
@@ -93,10 +91,20 @@ class CaptionerConfig:
     """Width of its grid features, where they are used."""
     text_width: tyro.conf.Suppress[int] = 0
     """Width of the language model; read from it."""
-    text_layers: tyro.conf.Suppress[int] = 0
-    """Its layers, where a deep prefix needs them."""
-    text_heads: tyro.conf.Suppress[int] = 0
-    """Its attention heads, likewise."""
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> "CaptionerConfig":
+        """Return the config of a checkpoint, also of one from before options were retired.
+
+        Raises:
+            PolygraftError: It uses a retired option, or see `backbone.io.settings.config_from_dict`.
+        """
+        for name, off in _RETIRED.items():
+            if off is not None and saved.get(name, off) != off:
+                raise PolygraftError(
+                    f"the captioner was trained with {name} {saved[name]!r}, which is gone: train it anew"
+                )
+        return config_from_dict(cls, {name: value for name, value in saved.items() if name not in _RETIRED})
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -106,11 +114,6 @@ class CaptionerConfig:
         for name in ("dropout", "user_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, allowed is 0 up to, not including, 1")
-        _at_least("negatives", self.negatives, 0)
-        if self.prompt_posts > self.past_posts:
-            raise UsageError(f"prompt_posts {self.prompt_posts} exceeds past_posts {self.past_posts}, which it is of")
-        if self.deep > self.prefix_length:
-            raise UsageError(f"deep {self.deep} exceeds prefix_length {self.prefix_length}, whose rows it takes")
         width = self.mapper_width if self.mapper == "user" else self.text_width
         if self.mapper != "mlp" and width % self.heads:
             raise UsageError(f"heads is {self.heads}, allowed is a divisor of the mapper's width {width}")
@@ -128,7 +131,7 @@ class CaptionerConfig:
         if not self.knows_users:
             return self.prefix_length
         user = 2 + self.words + self.past_posts if self.prefix == "all" else 0
-        return self.prefix_length + user + self.prompt_posts * self.past_tokens
+        return self.prefix_length + user
 
     @property
     def knows_users(self) -> bool:
@@ -142,14 +145,11 @@ class CaptionerConfig:
 
     def with_widths(self, encoder: "ImageEncoder", backbone: "Backbone") -> "CaptionerConfig":
         """Return this config with the widths of the frozen models."""
-        sizes = backbone.model.config
         return replace(
             self,
             image_width=encoder.width,
             grid_width=encoder.grid_shape[1] if self.features == "grid" and self.knows_users else 0,
             text_width=backbone.width,
-            text_layers=sizes.num_hidden_layers if self.deep else 0,
-            text_heads=sizes.num_attention_heads if self.deep else 0,
         )
 
     def preset(self, name: Preset) -> "CaptionerConfig":

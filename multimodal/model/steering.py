@@ -1,4 +1,4 @@
-"""The frozen language model steered by a user: copying, a deep prefix, and guidance.
+"""The frozen language model steered by a user: copying and guidance.
 
 Copying is a pointer beside the language model's own distribution, as in See et al. (2017), "Get To The Point:
 Summarization with Pointer-Generator Networks", section 2.2: each step has a probability of copying, and attention over
@@ -63,8 +63,6 @@ class Prefix:
     embeds: Tensor  # (B, k, d)
     mask: Tensor | None = None  # (B, k) bool, false at padding; None: no padding
     memory: Memory | None = None  # what may be copied
-    deep: tuple[tuple[Tensor, Tensor], ...] = ()
-    """For each layer keys and values (B, heads, p, d / heads) that its attention sees before all positions."""
 
 
 class CopyHead(nn.Module):
@@ -152,7 +150,7 @@ class CopyHead(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Steered(LanguageModel):
-    """The backbone with a deep prefix and something to copy from, row by row.
+    """The backbone with something to copy from, row by row.
 
     Where there is something to copy, hidden states are 2 d wide: behind each stands the embedding of its own position's
     token, which the pointer goes by; in place of the prefix's rows the end of text, which no caption has before it.
@@ -162,48 +160,18 @@ class Steered(LanguageModel):
     rows: int  # k, of the prefix
     memory: Memory | None = None
     copying: CopyHead | None = None
-    deep: tuple[tuple[Tensor, Tensor], ...] = ()
 
     def hidden(
         self, embeds: Tensor, mask: Tensor | None = None, *, positions: Tensor | None = None, cache: Any = None
     ) -> Tensor:
-        """See `LanguageModel`; the deep prefix stands before the first position and is not counted in positions."""
-        before = self.before(cache)
-        if self.deep:
-            states = self._hidden_deep(embeds, mask, positions, cache, before)
-        else:
-            states = self.backbone.hidden(embeds, mask, positions=positions, cache=cache)
+        """See `LanguageModel`; (R, t, d) -> (R, t, d) or (R, t, 2 d)."""
+        before = _length(cache)
+        states = self.backbone.hidden(embeds, mask, positions=positions, cache=cache)
         if self.memory is None:
             return states
         soft = torch.arange(before, before + embeds.shape[1], device=embeds.device) < self.rows
         end = self.backbone.embed(torch.tensor([self.eos_id], device=embeds.device)).to(embeds)
         return torch.cat([states, torch.where(soft[:, None], end, embeds).to(states)], dim=-1)
-
-    def _hidden_deep(
-        self, embeds: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Any, before: int
-    ) -> Tensor:
-        cache = self.backbone.new_cache() if cache is None else cache
-        if not cache.get_seq_length():
-            for layer, (keys, values) in enumerate(self.deep):
-                cache.update(keys.to(embeds), values.to(embeds), layer)
-        count = embeds.shape[1]
-        if mask is None:
-            mask = torch.ones(len(embeds), before + count, dtype=torch.bool, device=embeds.device)
-        if positions is None:
-            positions = positions_from_mask(mask)[:, -count:]
-        seen: bool | float = True if mask.dtype == torch.bool else 0.0
-        return self.backbone.hidden(
-            embeds, F.pad(mask, (self.deep_rows, 0), value=seen), positions=positions, cache=cache
-        )
-
-    @property
-    def deep_rows(self) -> int:
-        """Rows of the deep prefix."""
-        return self.deep[0][0].shape[2] if self.deep else 0
-
-    def before(self, cache: Any) -> int:
-        """Return the number of positions in a cache, without the deep prefix."""
-        return 0 if cache is None else max(0, int(cache.get_seq_length()) - self.deep_rows)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits, or log-probabilities where copies are mixed in: (R, d) or (R, 2 d) -> (R, V)."""
@@ -218,11 +186,11 @@ class Steered(LanguageModel):
 
     def select(self, rows: Tensor) -> "Steered":
         """See `LanguageModel`."""
-        return replace(
-            self,
-            memory=self.memory.take(rows) if self.memory is not None else None,
-            deep=tuple((keys[rows], values[rows]) for keys, values in self.deep),
-        )
+        return replace(self, memory=self.memory.take(rows) if self.memory is not None else None)
+
+
+def _length(cache: Any) -> int:
+    return 0 if cache is None else int(cache.get_seq_length())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,7 +242,7 @@ class Guided(LanguageModel):
         first, second = embeds.chunk(2, dim=-1)
         caches = (None, None) if cache is None else (cache.first, cache.second)
         with_user = self.user.hidden(first, mask, positions=positions, cache=caches[0])
-        length = self.nobody.before(caches[1]) + embeds.shape[1]
+        length = _length(caches[1]) + embeds.shape[1]
         mask, positions = self._without_user(mask, positions, embeds.shape[1], length)
         nobody = self.nobody.hidden(second, mask, positions=positions, cache=caches[1])
         return torch.cat([with_user, nobody], dim=-1)
@@ -323,7 +291,7 @@ class Guided(LanguageModel):
 def steer(backbone: Backbone, prefix: Prefix, copying: CopyHead | None) -> Steered:
     """Return the backbone under the conditions of ``prefix``."""
     rows = prefix.embeds.shape[1]
-    return Steered(backbone=backbone, rows=rows, memory=prefix.memory, copying=copying, deep=prefix.deep)
+    return Steered(backbone=backbone, rows=rows, memory=prefix.memory, copying=copying)
 
 
 def guide(backbone: Backbone, prefix: Prefix, nobody: Prefix, copying: CopyHead | None, strength: float) -> Guided:

@@ -3,7 +3,7 @@
 The design of Wang et al. (2023), "User-Aware Prefix-Tuning is a Good Learner for Personalized Image Captioning"
 (arXiv 2312.04793): learned queries read the image (query-guided mapping), a transformer mixes them with the user's
 words (fusion), and what becomes of the queries is the prefix. The paper's sizes are not published with code; the sizes
-here are ours. Beyond the paper: past captions and style as further slots, copying, and a deep prefix.
+here are ours. Beyond the paper: past captions and style as further slots, and copying.
 
 Shapes: B images, dv and dg widths of pooled and grid features, w width of the mapper, d of the language model,
 q queries, m words, p past captions of S tokens together.
@@ -87,8 +87,6 @@ class FusionLayer(nn.Module):
 
 
 _INIT = 0.02
-
-_LOW_RANK = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +231,6 @@ class UserMapper(nn.Module):
         self.fusion = Fusion(config, width)
         self.calibration = nn.Identity() if norm is None else Calibration(config.text_width, norm)
         self.copying = CopyHead(config.text_width, config.past_posts) if config.copies else None
-        self.deep = DeepPrefix(config, width) if config.deep else None
 
     def forward(self, image: ImageInput, user: UserInput) -> Prefix:
         """Return the prefix of each image."""
@@ -246,27 +243,4 @@ class UserMapper(nn.Module):
             embeds=self.calibration(self.fusion.out(chosen)),
             mask=F.pad(mask, (count, 0), value=True) if self.config.prefix == "all" else None,
             memory=self.copying.remember(user.past) if self.copying is not None else None,
-            deep=self.deep(mixed[:, :count]) if self.deep is not None else (),
         )
-
-
-class DeepPrefix(nn.Module):
-    """Keys and values for every layer of the language model from the first rows of the prefix, through few dimensions.
-
-    Prefix-tuning proper (Li and Liang, 2021, "Prefix-Tuning", section 4), per image. It begins at zero: a row then
-    takes a share of the attention and gives nothing, and training finds out what it is good for.
-    """
-
-    def __init__(self, config: CaptionerConfig, width: int) -> None:
-        super().__init__()
-        self.rows, self.layers, self.heads = config.deep, config.text_layers, config.text_heads
-        self.down = nn.Linear(width, _LOW_RANK)
-        self.up = nn.Linear(_LOW_RANK, self.layers * 2 * config.text_width)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
-
-    def forward(self, queries: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Map rows (B, q, w) to keys and values of each layer."""
-        made = self.up(F.gelu(self.down(queries[:, : self.rows])))
-        split = made.unflatten(2, (self.layers, 2, self.heads, -1)).permute(2, 3, 0, 4, 1, 5)
-        return tuple((layer[0], layer[1]) for layer in split)

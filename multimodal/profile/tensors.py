@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -33,15 +32,10 @@ class UserBatch:
     past_mask: Tensor  # (B, S) bool, false at padding
     style: Tensor  # (B, `Style.SIZE`) float32
     known: Tensor  # (B,) bool, whether anything is known of the user
-    author: Tensor  # (B,) int64, a number for each user: equal ones are the same user, 0 is not named
 
     def to(self, device: torch.device) -> "UserBatch":
         """Return the batch on ``device``."""
         return UserBatch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
-
-    def take(self, rows: Tensor) -> "UserBatch":
-        """Return the users of these rows, in this order."""
-        return UserBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def only(self, kept: Tensor) -> "UserBatch":
         """Return the batch with nobody where ``kept`` (B,) is false."""
@@ -94,9 +88,6 @@ class UserTensors:
             past_mask=_mask(rows),
             style=torch.tensor([context.style for context in chosen], dtype=torch.float32).view(-1, Style.SIZE),
             known=torch.tensor([context.known for context in chosen], dtype=torch.bool),
-            author=torch.tensor(
-                [crc32(context.user.encode("utf-8", "replace")) for context in chosen], dtype=torch.int64
-            ),
         )
 
     def _past(self, context: Context) -> list[tuple[int, int, int, float]]:
@@ -150,22 +141,18 @@ def _mask(rows: Sequence[Sequence[object]]) -> Tensor:
 
 
 @torch.no_grad()
-def word_vectors(table: WordTable, backbone: Backbone, *, hidden: bool = False, chunk: int = 1024) -> Tensor:
+def word_vectors(table: WordTable, backbone: Backbone, *, chunk: int = 1024) -> Tensor:
     """Return a vector for each word, (W, d) float32 on the backbone's device, from the frozen model alone.
 
     Args:
         table: The words; each is tokenised as it stands within a text.
         backbone: The frozen language model.
-        hidden: Take the mean of its last hidden states over a word's tokens, in place of that of their embeddings.
         chunk: The number of words at a time.
     """
     rows = []
     for start in range(0, len(table), chunk):
         tokens = backbone.encode([f" {word}" for word in table.words[start : start + chunk]], max_tokens=16, eos=False)
         mask = tokens.mask.to(backbone.device)
-        states = backbone.embed(tokens.ids)
-        if hidden:
-            states = backbone.hidden(states, mask)
         real = mask[..., None].float()
-        rows.append((states.float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1))
+        rows.append((backbone.embed(tokens.ids).float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1))
     return torch.cat(rows) if rows else torch.zeros(0, backbone.width, device=backbone.device)

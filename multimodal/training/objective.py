@@ -1,7 +1,6 @@
 """Training objective of a captioner: the mapper, with the loss of the frozen language model."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
@@ -39,32 +38,12 @@ class CaptionObjective(nn.Module):
         prefix = self._captioner.prefix_of(image, user)
         self._prefix_norm = prefix.embeds.detach().norm(dim=-1).mean()
         tokens = self._captioner.token_scores(prefix, batch.ids, batch.mask)
-        loss, weight = -tokens.sum(), torch.tensor(len(tokens), device=tokens.device)
-        if self.config.negatives and user is not None and len(batch.ids) > 1:
-            loss = loss + self.config.negative_weight * self._contrast(image, user, batch, batch.by_row(tokens))
-        return loss, weight
+        return -tokens.sum(), torch.tensor(len(tokens), device=tokens.device)
 
     def _dropped(self, user: UserBatch) -> UserBatch:
         if not self.training or not self.config.user_dropout:
             return user
         return user.only(torch.rand(len(user.known), device=user.known.device) >= self.config.user_dropout)
-
-    def _contrast(self, image: ImageInput, user: UserBatch, batch: CaptionBatch, own: Tensor) -> Tensor:
-        """Return the loss of telling the author from other users of the batch, given the same image and caption.
-
-        A softmax over the author and ``negatives`` others, over rows. Where nothing is known of the author, or the
-        other row is the author's too, there is nothing to tell.
-        """
-        scores = [own]
-        for shift in torch.randperm(len(own) - 1)[: self.config.negatives].tolist():
-            other = user.take((torch.arange(len(own), device=own.device) + shift + 1) % len(own))
-            prefix = self._captioner.prefix_of(image, other)
-            score = batch.by_row(self._captioner.token_scores(prefix, batch.ids, batch.mask))
-            same = (other.author == user.author) & (user.author != 0)
-            scores.append(score.masked_fill(same, -torch.inf))
-        lengths = batch.mask.sum(dim=1)
-        losses = -F.log_softmax(torch.stack(scores, dim=1) / lengths[:, None], dim=1)[:, 0]
-        return (losses * lengths)[user.known].sum()
 
     def health(self) -> dict[str, float]:
         """Return the length of the last prefixes over that of word embeddings: near 1 is healthy."""

@@ -131,9 +131,6 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "without style": {"style": False},
     "without user dropout": {"user_dropout": 0.0},
     "1 past caption": {"past_posts": 1},
-    "past captions as text too": {"prompt_posts": 2},
-    "negatives": {"negatives": 1},
-    "deep prefix": {"deep": 4},
     "grid features": {"features": "grid"},
 }
 ABLATIONS = {

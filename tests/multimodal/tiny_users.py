@@ -32,10 +32,8 @@ CONTEXTS = (
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "copying": {"copy": True},
-    "deep": {"deep": 2},
-    "prompt": {"prompt_posts": 2},
     "all rows": {"prefix": "all"},
-    "everything": {"copy": True, "deep": 2, "prompt_posts": 1, "prefix": "all"},
+    "everything": {"copy": True, "prefix": "all"},
 }
 """The ways in which the language model can be steered, one by one and together."""
 
@@ -59,8 +57,6 @@ def user_captioner(backbone: Backbone | None = None, table: WordTable = TABLE, *
 def _stir(mapper: Any) -> None:
     """Give weight to what begins near nothing, so that no test passes for want of an effect."""
     with torch.no_grad():
-        if mapper.deep is not None:
-            mapper.deep.up.weight.normal_(std=0.5)
         if mapper.copying is not None:
             mapper.copying.gate.bias.zero_()
             mapper.copying.gate.weight.normal_(std=0.2)

@@ -269,9 +269,9 @@ def test_posts_of_one_user_or_of_nobody_make_one_that_knows_none(polygraft, odd_
         ("--context", "history"),
         ("--no-lend",),
         ("--past-posts", 0),
-        ("--features", "grid", "--deep", 1, "--prompt-posts", 1),
+        ("--features", "grid"),
         ("--split-by", "user", "--val-share", 0.3),
-        ("--negatives", 1, "--val-share", 0),
+        ("--val-share", 0),
     ],
 )
 def test_every_way_of_knowing_users_trains(train_users, tmp_path, flags):

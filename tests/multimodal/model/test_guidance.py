@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import DynamicCache
 
 from backbone.generation.beam_search import beam_search
 from backbone.generation.config import Decoding
@@ -46,11 +45,7 @@ def slow(captioner: Captioner, image, context, ids=()):
     prefix, backbone = captioner.prefix(image[None], [context]), captioner.backbone
     soft = prefix.embeds[0] if prefix.mask is None else prefix.embeds[0][prefix.mask[0]]
     embeds = torch.cat([soft, backbone.embed(torch.tensor(ids, dtype=torch.int64))])[None]
-    cache, count = DynamicCache(), embeds.shape[1]
-    for layer, (keys, values) in enumerate(prefix.deep):
-        cache.update(keys, values, layer)
-    everything = torch.ones(1, count + cache.get_seq_length(), dtype=torch.bool)
-    hidden = backbone.hidden(embeds, everything, positions=torch.arange(count)[None], cache=cache)[0, -1]
+    hidden = backbone.hidden(embeds)[0, -1]
     own = backbone.head(hidden).softmax(dim=0)
     if prefix.memory is None:
         return own.log()
@@ -142,9 +137,7 @@ def conditions(captioner):
     prefix = captioner.prefix(IMAGES, CONTEXTS)
     mask = torch.ones_like(prefix.embeds[..., 0], dtype=torch.bool) if prefix.mask is None else prefix.mask
     copying = captioner.mapper.copying
-    model = Steered(
-        backbone=captioner.backbone, rows=mask.shape[1], memory=prefix.memory, copying=copying, deep=prefix.deep
-    )
+    model = Steered(backbone=captioner.backbone, rows=mask.shape[1], memory=prefix.memory, copying=copying)
     return model, *flush_right(prefix.embeds, mask)
 
 
@@ -193,27 +186,6 @@ def test_contrastive_search_compares_the_states_of_the_language_model_alone():
 
 
 # The parts
-
-
-@torch.no_grad()
-def test_a_deep_prefix_that_holds_the_keys_of_a_text_is_that_text():
-    backbone = ending_backbone()
-    embeds = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(1))
-    cache = backbone.new_cache()
-    backbone.hidden(embeds[:, :3], cache=cache)
-    model = Steered(backbone=backbone, rows=3, deep=tuple((layer.keys, layer.values) for layer in cache.layers))
-    positions = torch.arange(3, 7).expand(2, -1)
-    torch.testing.assert_close(model.hidden(embeds[:, 3:], positions=positions), backbone.hidden(embeds)[:, 3:])
-
-
-def test_a_prompt_is_the_past_captions_as_text_after_the_prefix(captioners):
-    captioner = captioners["prompt"]
-    backbone, prefix = captioner.backbone, captioner.prefix(IMAGES, CONTEXTS)
-    plain = captioners["plain"].prefix(IMAGES, CONTEXTS)
-    for row, context in enumerate(CONTEXTS):
-        ids = [i for text, _ in context.posts for i in [*backbone.encode([text], max_tokens=8).ids[0].tolist()]]
-        text = backbone.embed(torch.tensor(ids, dtype=torch.int64))
-        torch.testing.assert_close(prefix.embeds[row][prefix.mask[row]], torch.cat([plain.embeds[row], text]))
 
 
 @torch.no_grad()

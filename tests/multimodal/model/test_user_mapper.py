@@ -15,7 +15,7 @@ from multimodal.profile.text_features import Style
 
 SMALL = {
     "image_width": 6, "grid_width": 5, "text_width": 16, "width": 8, "heads": 2, "prefix_length": 3, "clip_length": 2,
-    "mapping_layers": 1, "fusion_layers": 1, "words": 4, "past_posts": 2, "text_layers": 3, "text_heads": 4,
+    "mapping_layers": 1, "fusion_layers": 1, "words": 4, "past_posts": 2,
     "dropout": 0.0,
 }  # fmt: skip
 WORDS, PAST = 4, 5
@@ -94,13 +94,13 @@ def test_the_papers_preset_trains_little_beside_mapping_and_fusion():
     config = CaptionerConfig(image_width=640, text_width=768, heads=8).preset("paper")
     with torch.device("meta"):
         mapper = build_mapper(config)
-    assert mapper.copying is None and mapper.deep is None
+    assert mapper.copying is None
     assert size(mapper.mapping, mapper.fusion) == pytest.approx(83.2, abs=0.051)
     assert size(mapper) - size(mapper.mapping, mapper.fusion) < 0.06
 
 
 def test_no_parameter_is_a_scalar_which_sharding_does_not_take():
-    assert all(parameter.ndim for parameter in built(deep=2).parameters())
+    assert all(parameter.ndim for parameter in built().parameters())
 
 
 # Shapes
@@ -110,21 +110,19 @@ def test_no_parameter_is_a_scalar_which_sharding_does_not_take():
 @pytest.mark.parametrize("lengths", [[(4, 5)], [(0, 0)], RAGGED])
 def test_images_and_users_become_a_prefix(features, lengths):
     count = len(lengths)
-    found = built(features=features, deep=2)(image(count, features == "grid"), user(lengths))
+    found = built(features=features)(image(count, features == "grid"), user(lengths))
     assert found.embeds.shape == (count, 3, 16) and found.mask is None
     assert found.memory.keys.shape == (count, PAST, 64)
     assert torch.equal(found.memory.ids, user(lengths).past.ids)
-    assert [tuple(part.shape) for layer in found.deep for part in layer] == [(count, 4, 2, 4)] * 6
     assert found.embeds.isfinite().all()
 
 
 def test_each_row_of_a_batch_is_mapped_alone():
-    mapper, images, users = built(features="grid", deep=1), image(4, True), user(RAGGED)
+    mapper, images, users = built(features="grid"), image(4, True), user(RAGGED)
     together = mapper(images, users)
     for row in range(4):
         alone = mapper(part(images, row), part(users, row))
         torch.testing.assert_close(alone.embeds[0], together.embeds[row])
-        torch.testing.assert_close(alone.deep[1][0][0], together.deep[1][0][row])
 
 
 def part(of, row):
@@ -241,27 +239,6 @@ def test_a_prefix_starts_with_the_length_of_word_embeddings():
     assert found.embeds.norm(dim=-1).mean().item() == pytest.approx(3.5, rel=1e-3)
 
 
-def test_a_deep_prefix_begins_at_zero_and_gradients_reach_it_and_what_it_is_made_of():
-    mapper = built(deep=2)
-    deep = mapper(image(4), user(RAGGED)).deep
-    assert len(deep) == 3 and all((part == 0).all() for layer in deep for part in layer)
-    sum((part + 1).square().sum() for layer in deep for part in layer).backward()
-    assert mapper.deep.up.weight.grad.abs().min(dim=1).values.gt(0).all()
-    torch.nn.init.normal_(mapper.deep.up.weight)
-    mapper(image(4), user(RAGGED)).deep[2][1].sum().backward()
-    assert mapper.mapping.queries.grad.abs().sum() > 0 and mapper.slots.past.weight.grad.abs().sum() > 0
-
-
-def test_a_deep_prefix_lies_as_layers_keys_and_values_and_heads():
-    mapper = built(deep=2)
-    with torch.no_grad():
-        mapper.deep.up.bias.copy_(torch.arange(3 * 2 * 16))
-    for layer, pair in enumerate(mapper(image(1), user([(1, 1)])).deep):
-        for which, states in enumerate(pair):
-            expected = torch.arange(16.0).view(4, 1, 4) + 16 * (2 * layer + which)
-            torch.testing.assert_close(states[0], expected.expand(4, 2, 4))
-
-
 # The blocks
 
 
@@ -301,13 +278,10 @@ def test_the_layers_equal_their_formulas():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"prompt_posts": 3}, "prompt_posts 3 exceeds past_posts 2"),
-        ({"deep": 4}, "deep 4 exceeds prefix_length 3"),
         ({"mapping_layers": 0}, "mapping_layers is 0, allowed is 1 or more"),
         ({"fusion_layers": 0}, "fusion_layers is 0, allowed is 1 or more"),
         ({"heads": 3}, "heads is 3, allowed is a divisor of the mapper's width 8"),
         ({"user_dropout": 1.0}, "user_dropout is 1.0"),
-        ({"negatives": -1}, "negatives is -1"),
         ({"words": -1}, "words is -1"),
     ],
 )
