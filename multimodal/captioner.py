@@ -25,7 +25,7 @@ from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
 from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_name
 from backbone.generation.config import Decoding
-from backbone.generation.kv_cache import LanguageModel, flush_right
+from backbone.generation.kv_cache import LanguageModel
 from backbone.gpt2 import Backbone, Generation
 from backbone.io.files import atomic_folder
 from backbone.io.images import open_image
@@ -91,12 +91,11 @@ class Captioner:
             PolygraftError: prefix and caption are too long for the language model, or a width does not fit.
         """
         config = config.with_widths(encoder, backbone)
-        needed = config.prefix_rows + config.max_tokens
+        needed = config.prefix_length + config.max_tokens
         if needed > backbone.context:
             raise PolygraftError(
-                f"a prefix of {config.prefix_rows} rows (prefix_length {config.prefix_length}) and max_tokens "
-                f"{config.max_tokens} need {needed} positions, but the language model {backbone.name!r} has "
-                f"{backbone.context}"
+                f"prefix_length {config.prefix_length} and max_tokens {config.max_tokens} need {needed} positions, "
+                f"but the language model {backbone.name!r} has {backbone.context}"
             )
         mapper = build_mapper(config, embedding_norm=backbone.embedding_norm)
         return cls(encoder, backbone, mapper.eval(), config, table)
@@ -257,10 +256,7 @@ class Captioner:
         made: Prefix = self.mapper(
             ImageInput(pooled=pooled, grid=grid), embedded(user, self.backbone, self._word_vectors)
         )
-        if made.mask is None:
-            return made
-        embeds, mask = flush_right(made.embeds, made.mask)  # padding to the left, where decoding wants it
-        return replace(made, embeds=embeds, mask=mask)
+        return made
 
     @cached_property
     def _word_vectors(self) -> Tensor:
@@ -303,7 +299,7 @@ class Captioner:
 
         They are float32, row by row; see `CaptionBatch.by_row`.
         """
-        states = self.backbone.predicting(prefix.embeds, ids, prefix_mask=prefix.mask, model=self._model(prefix))
+        states = self.backbone.predicting(prefix.embeds, ids, model=self._model(prefix))
         # logits for the real tokens alone: those of a batch are far larger than anything else in memory
         logits = self.backbone.head(states[mask][:, : self.backbone.width])
         spoken = -F.cross_entropy(logits, ids[mask], reduction="none")
@@ -350,7 +346,7 @@ class Captioner:
             without = self.prefix_of(image, user.only(torch.zeros_like(user.known)))
             embeds = torch.cat([prefix.embeds, without.embeds], dim=-1)
             model = guide(self.backbone, prefix, without, self._copying, personal)
-        return self.backbone.generate(embeds, decoding, prefix_mask=prefix.mask, model=model)
+        return self.backbone.generate(embeds, decoding, model=model)
 
     def _ended(self, generation: Generation) -> Generation:
         # its score is still that of the whole

@@ -23,7 +23,7 @@ _LARGEST_BOTTLENECK = 512
 # options of the first checkpoints that measured no gain, and the values at which they were off; None: of training alone
 _RETIRED = {
     "user_encoder": "embedding", "prompt_posts": 0, "deep": 0, "text_layers": 0, "text_heads": 0, "negatives": None,
-    "negative_weight": None,
+    "negative_weight": None, "prefix": "queries",
 }  # fmt: skip
 
 Preset = Literal["clipcap", "default", "paper"]
@@ -75,8 +75,6 @@ class CaptionerConfig:
     """Tokens per past caption."""
     style: bool = True
     """Use style features of the user: length, case, tags, emoji, punctuation."""
-    prefix: Literal["queries", "all"] = "queries"
-    """What the language model reads of the fused rows: those of the queries, or all."""
     copy: bool = True
     """Copy tokens of past captions (pointer network)."""
     user_dropout: float = 0.3
@@ -124,14 +122,6 @@ class CaptionerConfig:
         if self.width > 0:
             return self.width
         return self.text_width if self.width else min(self.text_width, _LARGEST_BOTTLENECK)
-
-    @property
-    def prefix_rows(self) -> int:
-        """Rows at most that the language model reads before the caption."""
-        if not self.knows_users:
-            return self.prefix_length
-        user = 2 + self.words + self.past_posts if self.prefix == "all" else 0
-        return self.prefix_length + user
 
     @property
     def knows_users(self) -> bool:

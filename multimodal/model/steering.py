@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbone.generation.kv_cache import LanguageModel, positions_from_mask
+from backbone.generation.kv_cache import LanguageModel
 from backbone.gpt2 import Backbone
 
 _WIDTH = 64
@@ -61,7 +61,6 @@ class Prefix:
     """What a mapper gives the language model."""
 
     embeds: Tensor  # (B, k, d)
-    mask: Tensor | None = None  # (B, k) bool, false at padding; None: no padding
     memory: Memory | None = None  # what may be copied
 
 
@@ -165,7 +164,7 @@ class Steered(LanguageModel):
         self, embeds: Tensor, mask: Tensor | None = None, *, positions: Tensor | None = None, cache: Any = None
     ) -> Tensor:
         """See `LanguageModel`; (R, t, d) -> (R, t, d) or (R, t, 2 d)."""
-        before = _length(cache)
+        before = 0 if cache is None else int(cache.get_seq_length())
         states = self.backbone.hidden(embeds, mask, positions=positions, cache=cache)
         if self.memory is None:
             return states
@@ -187,10 +186,6 @@ class Steered(LanguageModel):
     def select(self, rows: Tensor) -> "Steered":
         """See `LanguageModel`."""
         return replace(self, memory=self.memory.take(rows) if self.memory is not None else None)
-
-
-def _length(cache: Any) -> int:
-    return 0 if cache is None else int(cache.get_seq_length())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,8 +217,6 @@ class Guided(LanguageModel):
     user: Steered
     nobody: Steered
     strength: float
-    hidden_from_nobody: Tensor
-    """(R, k) bool: rows of the prefix that only the first condition sees; those that both see stand after them."""
 
     @property
     def eos_id(self) -> int:
@@ -242,26 +235,8 @@ class Guided(LanguageModel):
         first, second = embeds.chunk(2, dim=-1)
         caches = (None, None) if cache is None else (cache.first, cache.second)
         with_user = self.user.hidden(first, mask, positions=positions, cache=caches[0])
-        length = _length(caches[1]) + embeds.shape[1]
-        mask, positions = self._without_user(mask, positions, embeds.shape[1], length)
         nobody = self.nobody.hidden(second, mask, positions=positions, cache=caches[1])
         return torch.cat([with_user, nobody], dim=-1)
-
-    def _without_user(
-        self, mask: Tensor | None, positions: Tensor | None, count: int, length: int
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Return the mask and the last ``count`` positions of the second condition, which sees less of the prefix."""
-        hidden = self.hidden_from_nobody
-        if not bool(hidden.any()):
-            return mask, positions
-        gone = F.pad(hidden, (0, length - hidden.shape[1]), value=False)
-        if mask is None or mask.dtype == torch.bool:  # None: no padding in the first condition
-            seen = ~gone if mask is None else mask & ~gone
-            return seen, positions_from_mask(seen)[:, -count:]
-        # an additive mask: candidates side by side, whose positions cannot be counted from it
-        assert positions is not None
-        shifted = (positions - hidden.sum(dim=1, keepdim=True)).clamp(min=0)
-        return mask.masked_fill(gone[:, None, None], torch.finfo(mask.dtype).min), shifted
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return the guided log-probabilities, up to a constant: (R, 2 d) -> (R, V)."""
@@ -280,12 +255,7 @@ class Guided(LanguageModel):
 
     def select(self, rows: Tensor) -> "Guided":
         """See `LanguageModel`."""
-        return replace(
-            self,
-            user=self.user.select(rows),
-            nobody=self.nobody.select(rows),
-            hidden_from_nobody=self.hidden_from_nobody[rows],
-        )
+        return replace(self, user=self.user.select(rows), nobody=self.nobody.select(rows))
 
 
 def steer(backbone: Backbone, prefix: Prefix, copying: CopyHead | None) -> Steered:
@@ -295,9 +265,6 @@ def steer(backbone: Backbone, prefix: Prefix, copying: CopyHead | None) -> Steer
 
 
 def guide(backbone: Backbone, prefix: Prefix, nobody: Prefix, copying: CopyHead | None, strength: float) -> Guided:
-    """Return guidance between two prefixes that are equally long, with real rows last; see `Guided`."""
-    hidden = torch.zeros_like(prefix.embeds[..., 0], dtype=torch.bool)
-    if prefix.mask is not None and nobody.mask is not None:
-        hidden = prefix.mask & ~nobody.mask
+    """Return guidance between two prefixes that are equally long; see `Guided`."""
     conditions = [steer(backbone, one, copying) for one in (prefix, nobody)]
-    return Guided(user=conditions[0], nobody=conditions[1], strength=strength, hidden_from_nobody=hidden)
+    return Guided(user=conditions[0], nobody=conditions[1], strength=strength)

@@ -236,11 +236,8 @@ class UserMapper(nn.Module):
         """Return the prefix of each image."""
         queries = self.mapping(image)
         slots, mask = self.slots(user, len(queries))
-        count = queries.shape[1]
-        mixed = self.fusion(queries, slots, mask)
-        chosen = mixed if self.config.prefix == "all" else mixed[:, :count]
+        mixed = self.fusion(queries, slots, mask)[:, : queries.shape[1]]
         return Prefix(
-            embeds=self.calibration(self.fusion.out(chosen)),
-            mask=F.pad(mask, (count, 0), value=True) if self.config.prefix == "all" else None,
+            embeds=self.calibration(self.fusion.out(mixed)),
             memory=self.copying.remember(user.past) if self.copying is not None else None,
         )

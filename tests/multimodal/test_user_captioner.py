@@ -140,7 +140,7 @@ def test_training_changes_the_mapper_and_no_bit_of_the_frozen_parts(data, shown,
 
 
 UNREAD = (
-    {"words": 0}, {"past_posts": 0}, {"words": 0, "past_posts": 0}, {"style": False}, {"prefix": "all"},
+    {"words": 0}, {"past_posts": 0}, {"words": 0, "past_posts": 0}, {"style": False},
     {"words": 0, "past_posts": 0, "style": False}, {"past_posts": 1},
 )  # fmt: skip
 
@@ -316,7 +316,7 @@ def load(captioner, folder):
 
 
 def test_options_that_are_gone_are_read_where_they_were_off():
-    saved = asdict(user_captioner().config) | {"deep": 0, "negatives": 2, "user_encoder": "embedding"}
+    saved = asdict(user_captioner().config) | {"deep": 0, "negatives": 2, "prefix": "queries"}
     assert CaptionerConfig.from_dict(saved) == user_captioner().config
     with pytest.raises(PolygraftError, match="deep 4"):
         CaptionerConfig.from_dict(saved | {"deep": 4})

@@ -32,10 +32,8 @@ CONTEXTS = (
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "copying": {"copy": True},
-    "all rows": {"prefix": "all"},
-    "everything": {"copy": True, "prefix": "all"},
 }
-"""The ways in which the language model can be steered, one by one and together."""
+"""With and without something to copy from."""
 
 
 def user_captioner(backbone: Backbone | None = None, table: WordTable = TABLE, **changes: Any) -> Captioner:

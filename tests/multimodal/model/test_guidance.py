@@ -7,9 +7,9 @@ import torch
 
 from backbone.generation.beam_search import beam_search
 from backbone.generation.config import Decoding
-from backbone.generation.kv_cache import Sequences, flush_right
+from backbone.generation.kv_cache import Sequences
 from multimodal.captioner import Captioner
-from multimodal.model.steering import Guided, Steered
+from multimodal.model.steering import Guided, Steered, steer
 from multimodal.profile.profile import NOBODY
 from tests.multimodal.tiny_users import CONTEXTS, VARIANTS, ending_backbone, random_rows, user_captioner
 
@@ -43,8 +43,7 @@ def same(found, expected):
 def slow(captioner: Captioner, image, context, ids=()):
     """Return the log-probabilities of the token after ``ids``, (V,)."""
     prefix, backbone = captioner.prefix(image[None], [context]), captioner.backbone
-    soft = prefix.embeds[0] if prefix.mask is None else prefix.embeds[0][prefix.mask[0]]
-    embeds = torch.cat([soft, backbone.embed(torch.tensor(ids, dtype=torch.int64))])[None]
+    embeds = torch.cat([prefix.embeds[0], backbone.embed(torch.tensor(ids, dtype=torch.int64))])[None]
     hidden = backbone.hidden(embeds)[0, -1]
     own = backbone.head(hidden).softmax(dim=0)
     if prefix.memory is None:
@@ -133,12 +132,10 @@ def test_cached_equals_uncached(captioners, variant, decoding, personal):
 
 
 def conditions(captioner):
-    """Return what `Captioner.generate` searches: the prefix, real rows last, and the steered model."""
+    """Return what `Captioner.generate` searches: the steered model and the prefix."""
     prefix = captioner.prefix(IMAGES, CONTEXTS)
-    mask = torch.ones_like(prefix.embeds[..., 0], dtype=torch.bool) if prefix.mask is None else prefix.mask
-    copying = captioner.mapper.copying
-    model = Steered(backbone=captioner.backbone, rows=mask.shape[1], memory=prefix.memory, copying=copying)
-    return model, *flush_right(prefix.embeds, mask)
+    mask = torch.ones_like(prefix.embeds[..., 0], dtype=torch.bool)
+    return steer(captioner.backbone, prefix, captioner.mapper.copying), prefix.embeds, mask
 
 
 @every_variant
@@ -170,7 +167,7 @@ def test_guidance_draws_the_two_conditions_apart():
     captioner = user_captioner()
     plain = Steered(backbone=captioner.backbone, rows=3)
     hidden = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
-    model = Guided(user=plain, nobody=plain, strength=1.5, hidden_from_nobody=torch.zeros(2, 3, dtype=torch.bool))
+    model = Guided(user=plain, nobody=plain, strength=1.5)
     user, nobody = (captioner.backbone.head(half).log_softmax(dim=-1) for half in hidden.split(32, dim=1))
     torch.testing.assert_close(model.head(hidden), 1.5 * user - 0.5 * nobody)
 
@@ -178,7 +175,7 @@ def test_guidance_draws_the_two_conditions_apart():
 def test_contrastive_search_compares_the_states_of_the_language_model_alone():
     captioner = user_captioner()
     plain = Steered(backbone=captioner.backbone, rows=3)
-    guided = Guided(user=plain, nobody=plain, strength=1.5, hidden_from_nobody=torch.zeros(2, 3, dtype=torch.bool))
+    guided = Guided(user=plain, nobody=plain, strength=1.5)
     states, rest = torch.randn(2, 2, 5, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(plain.meaning(torch.cat([states, rest], dim=-1)), states)  # behind a state what it copies by
     assert torch.equal(guided.meaning(torch.cat([states, rest], dim=-1)), states)
@@ -190,7 +187,7 @@ def test_contrastive_search_compares_the_states_of_the_language_model_alone():
 
 @torch.no_grad()
 def test_selected_rows_keep_their_own_conditions(captioners):
-    model, embeds, mask = conditions(captioners["everything"])
+    model, embeds, mask = conditions(captioners["copying"])
     rows = torch.tensor([2, 0, 0])
     sequences = Sequences(model, embeds, mask, cache=True)
     expected = sequences.log_probabilities()[rows]

@@ -111,7 +111,7 @@ def test_no_parameter_is_a_scalar_which_sharding_does_not_take():
 def test_images_and_users_become_a_prefix(features, lengths):
     count = len(lengths)
     found = built(features=features)(image(count, features == "grid"), user(lengths))
-    assert found.embeds.shape == (count, 3, 16) and found.mask is None
+    assert found.embeds.shape == (count, 3, 16)
     assert found.memory.keys.shape == (count, PAST, 64)
     assert torch.equal(found.memory.ids, user(lengths).past.ids)
     assert found.embeds.isfinite().all()
@@ -129,15 +129,6 @@ def part(of, row):
     values = {f.name: getattr(of, f.name) for f in fields(of)}
     cut = {n: part(v, row) if isinstance(v, PastTokens) else v[row : row + 1] for n, v in values.items()}
     return replace(of, **cut)
-
-
-def test_all_rows_are_a_prefix_under_the_mask_of_the_user():
-    found = built(prefix="all")(image(4), user(RAGGED))
-    assert found.embeds.shape == (4, 3 + 2 + WORDS + 2, 16)
-    # queries, nobody and style are always real; of past captions each is one row, the second from token 3 on
-    expected = [[True] * 5 + [i < m for i in range(WORDS)] + [n > 0, n > 3] for m, n in RAGGED]
-    assert found.mask.tolist() == expected
-    torch.testing.assert_close(found.embeds[:, :3], built()(image(4), user(RAGGED)).embeds)
 
 
 @pytest.mark.parametrize("without", [{"words": 0}, {"past_posts": 0}, {"style": False}, {"copy": False}])
