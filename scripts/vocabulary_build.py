@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from backbone.errors import PolygraftError
-from scripts._app.cli import Device, Json, check_free, progress, remark, run_file, tell
+from scripts._app.cli import Device, Json, check_free, progress, run_file, tell
 from video.config import CodingOptions
 
 if TYPE_CHECKING:
@@ -52,11 +52,6 @@ def main(options: Options) -> int:
 
     encoder = None if options.no_vectors else _encoder(options)
     vocabulary = NarrationVocabulary.build(narrations, options.coding, encoder=encoder, progress=_progress)
-    if vocabulary.lost:
-        remark(
-            f"{vocabulary.lost} of {len(narrations.narrations)} narrations are lost: --coding {options.coding.coding} "
-            "cannot represent them, lossless can"
-        )
     vocabulary.save_pretrained(options.out)
     facts = {
         "out": str(options.out),

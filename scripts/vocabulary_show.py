@@ -62,7 +62,6 @@ def _print(vocabulary: "NarrationVocabulary", *, as_json: bool) -> None:
     counts = asdict(vocabulary.counts)
     made: dict[str, Any] = {
         **asdict(vocabulary.coding),
-        "lost": vocabulary.lost,
         "text_encoder": vocabulary.text_encoder.name if vocabulary.text_encoder else None,
         "width": vocabulary.width,
     }

@@ -19,7 +19,6 @@ QUESTIONS = {
 LEAST_TEMPERATURE = 0.01
 """A learned one stops there, as in CLIP."""
 
-CODINGS = ("lossless", "algorithm1", "main-text")
 _COUNTS = ("visual_tokens", "max_frames", "max_question", "max_tokens")
 
 
@@ -167,10 +166,8 @@ class UpdateOptions:
 class CodingOptions:
     """How narrations are split into prefixes and postfixes."""
 
-    coding: Literal["lossless", "algorithm1", "main-text"] = "lossless"
-    """lossless: each narration is a prefix, or a prefix and a postfix; algorithm1, main-text: as VLog has them."""
     min_share: int = 1
-    """A postfix must follow this many narrations (2 to 5 suit large files). For lossless, as the next two."""
+    """A postfix must follow this many narrations (2 to 5 suit large files)."""
     min_base_words: int = 2
     """A prefix that takes a postfix has this many words, so that "open" does not make a postfix of each thing."""
     function_word_guard: bool = True
@@ -179,5 +176,3 @@ class CodingOptions:
     def __post_init__(self) -> None:
         for name in ("min_share", "min_base_words"):
             _at_least(name, getattr(self, name), 1)
-        if self.coding not in CODINGS:
-            raise UsageError(f"coding is {self.coding!r}, allowed are {', '.join(CODINGS)}")

@@ -106,7 +106,7 @@ class NarratorEvaluator:
             hits = search(self._vectors, queries, max(AT))
             return [self._texts[row] for row in hits.rows[:, 0].tolist()], (queries, hits)
         hits = self._vocabulary.search(queries, max(AT))
-        entries = (self._vocabulary.entry("narrations", row) for row in hits.rows[:, 0].tolist())
+        entries = (self._vocabulary.entry(row) for row in hits.rows[:, 0].tolist())
         return [entry.text for entry in entries], (queries, hits)
 
     def _write(self, frames: Sequence[Tensor], questions: Sequence[str]) -> tuple[list[str], None]:

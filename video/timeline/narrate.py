@@ -107,7 +107,7 @@ class _Candidates:
         self._added = (
             torch.zeros(len(self._rows)) if scene is None else vocabulary.scene_bonus(self._rows, scene, prior)
         )
-        self._vectors = vocabulary.vectors("narrations", self._rows).float()
+        self._vectors = vocabulary.vectors(self._rows).float()
         self._queries = F.normalize(encoded.queries, dim=1)
 
     def follows(self, at: int) -> bool:

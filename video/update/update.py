@@ -83,7 +83,7 @@ def decide(
     for index in sorted(range(len(texts)), key=lambda index: (-float(scores[index]), texts[index])):
         similarity = (vectors[admitted].double() @ vectors[index].double()).tolist()
         outcome: Outcome = "admitted"
-        same = vocabulary.entry("narrations", int(nearest.rows[index, 0])).text == texts[index]
+        same = vocabulary.entry(int(nearest.rows[index, 0])).text == texts[index]
         if same or max([float(nearest.scores[index, 0]), *similarity]) >= options.duplicate:
             outcome = "duplicate"
         elif float(scores[index]) <= least:

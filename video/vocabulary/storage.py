@@ -48,7 +48,6 @@ class NarrationsHeader:
     text_encoder: FrozenPart | None  # what made the vectors; none where there are none
     width: int  # of the vectors; 0 where there are none
     counts: Counts
-    lost: int  # narrations that the coding does not represent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,6 +125,10 @@ def read_config(folder: Path, cls: type[T], kind: str) -> T:
         raise PolygraftError(
             f"{folder} has format {content.get('format')!r}, but this version reads format {FORMAT}: build it again"
         )
+    # of vocabularies from when codings that lose narrations could be chosen: their rows read like all others
+    content.pop("lost", None)
+    if isinstance(content.get("coding"), dict):
+        content["coding"].pop("coding", None)
     try:
         return config_from_dict(cls, content)
     except PolygraftError as error:

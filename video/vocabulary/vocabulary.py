@@ -1,4 +1,4 @@
-"""NarrationVocabulary: the narrations that a video can get, and the search for those nearest to a query.
+"""The narrations that a video can get, and the search for those nearest to a query.
 
 Three levels, as in VLog (Section 3.2): scenes, prefixes, postfixes. VLog takes the best prefix and then the postfix
 that fits best after it; here whole narrations are searched, and a scene is a prior: no wrong first choice decides.
@@ -65,16 +65,6 @@ class Retrieved:
     row: int  # its row among the narrations
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Span:
-    """Consecutive rows of one level in one table; in the level their numbers begin at ``offset``."""
-
-    number: int  # of the table
-    start: int
-    stop: int
-    offset: int
-
-
 @dataclass(frozen=True, eq=False)
 class NarrationVocabulary:
     """Narrations by scene, prefix and postfix, with a text vector for each or without vectors.
@@ -86,7 +76,6 @@ class NarrationVocabulary:
     _: KW_ONLY
     coding: CodingOptions  # how narrations were split
     text_encoder: FrozenPart | None  # name and digest of what made the vectors; None where there are none
-    lost: int = 0  # narrations that the coding does not represent
     updates: tuple[Update, ...] = ()  # what was added since, rolled-back ones included
     device: str = "cpu"  # where the vectors are searched; the first search brings them there
 
@@ -108,16 +97,16 @@ class NarrationVocabulary:
             progress: Passes on the start of each batch of texts, for a progress bar.
 
         Raises:
-            PolygraftError: The encoder fails, or the coding makes no prefix of any narration.
+            PolygraftError: The encoder fails, or there is no narration.
         """
+        if not narrations.narrations:
+            raise PolygraftError("there is no narration to make a vocabulary of")
         options = options or CodingOptions()
         coding = encode((narration.text for narration in narrations.narrations), options)
-        if not coding.prefixes:
-            raise PolygraftError(f"the coding {options.coding} makes no prefix of these narrations: use lossless")
         entries = _entries(narrations, coding)
         vectors = encoder.half([entry.text for entry in entries], progress=progress).numpy() if encoder else None
         table = Table.of(entries, vectors, [scene.text for scene in narrations.scenes])
-        return cls(table, coding=options, text_encoder=encoder.part if encoder else None, lost=len(coding.lost))
+        return cls(table, coding=options, text_encoder=encoder.part if encoder else None)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, *, device: str = "cpu") -> "NarrationVocabulary":
@@ -145,7 +134,6 @@ class NarrationVocabulary:
             base,
             coding=header.coding,
             text_encoder=header.text_encoder,
-            lost=header.lost,
             updates=tuple(updates),
             device=str(device),
         )
@@ -164,7 +152,6 @@ class NarrationVocabulary:
             text_encoder=self.text_encoder,
             width=self.width,
             counts=self.base.counts,
-            lost=self.lost,
         )
         try:
             with atomic_folder(folder) as partial:
@@ -194,15 +181,16 @@ class NarrationVocabulary:
         return [self.base, *placed(self.updates, labels)]
 
     @cached_property
-    def _levels(self) -> dict[Level, list[_Span]]:
-        levels: dict[Level, list[_Span]] = {"narrations": [], "prefixes": [], "postfixes": [], "scenes": []}
-        for number, table in enumerate(self._tables):
+    def _levels(self) -> dict[Level, list[tuple[Table, range]]]:
+        """Return for each level the tables with the rows that belong to it."""
+        levels: dict[Level, list[tuple[Table, range]]]
+        levels = {"narrations": [], "prefixes": [], "postfixes": [], "scenes": []}
+        for table in self._tables:
             counts = table.counts
             end = counts.rows - counts.scenes
             places = ((0, counts.narrations), (0, counts.prefixes), (counts.narrations, end), (end, counts.rows))
-            for spans, (start, stop) in zip(levels.values(), places, strict=True):
-                offset = sum(span.stop - span.start for span in spans)
-                spans.append(_Span(number=number, start=start, stop=stop, offset=offset))
+            for parts, (start, stop) in zip(levels.values(), places, strict=True):
+                parts.append((table, range(start, stop)))
         return levels
 
     @property
@@ -212,45 +200,43 @@ class NarrationVocabulary:
 
     def size(self, level: Level) -> int:
         """Return how many rows a level has."""
-        return sum(span.stop - span.start for span in self._levels[level])
+        return sum(len(rows) for _, rows in self._levels[level])
 
     @property
     def width(self) -> int:
         """Width d of the vectors; 0 where there are none."""
         return 0 if self.base.vectors is None else self.base.vectors.shape[1]
 
-    def entry(self, level: Level, row: int) -> Entry:
-        """Return what stands in a row of a level."""
-        span, place = self._place(level, row)
-        return self._tables[span.number].entries[span.start + place]
+    def entry(self, row: int) -> Entry:
+        """Return a narration."""
+        table, place = self._place(row)
+        return table.entries[place]
 
-    def _place(self, level: Level, row: int) -> "tuple[_Span, int]":
-        for span in self._levels[level]:
-            if span.offset <= row < span.offset + span.stop - span.start:
-                return span, row - span.offset
-        raise IndexError(f"row {row} of {self.size(level)} {level}")
+    def _place(self, row: int) -> tuple[Table, int]:
+        for table, rows in self._levels["narrations"]:
+            if row < len(rows):
+                return table, rows[row]
+            row -= len(rows)
+        raise IndexError(f"there are {self.size('narrations')} narrations")
 
     def entries(self, level: Level) -> Iterator[Entry]:
         """Yield a level row by row."""
-        for span in self._levels[level]:
-            for row in range(span.start, span.stop):
-                yield self._tables[span.number].entries[row]
+        return (table.entries[row] for table, rows in self._levels[level] for row in rows)
 
     def pairs(self) -> Iterator[Pair]:
         """Yield the code of every narration."""
         for entry in self.entries("narrations"):
             yield Pair(entry.text, entry.prefix or entry.text, entry.postfix)
 
-    def vectors(self, level: Level, rows: Sequence[int]) -> "Tensor":
-        """Return the vectors of some rows of a level, (len(rows), d) float16 on the CPU."""
+    def vectors(self, rows: Sequence[int]) -> "Tensor":
+        """Return the vectors of some narrations, (len(rows), d) float16 on the CPU."""
         import torch
 
         found = np.empty((len(rows), self.width), dtype=np.float16)
         for at, row in enumerate(rows):
-            span, place = self._place(level, row)
-            vectors = self._tables[span.number].vectors
-            assert vectors is not None
-            found[at] = vectors[span.start + place]
+            table, place = self._place(row)
+            assert table.vectors is not None
+            found[at] = table.vectors[place]
         return torch.from_numpy(found)
 
     def check_encoder(self, part: FrozenPart) -> None:
@@ -275,18 +261,15 @@ class NarrationVocabulary:
         queries: "Tensor",
         k: int = 1,
         *,
-        level: Level = "narrations",
         scene_queries: "Tensor | None" = None,
         prior: "ScenePrior | None" = None,
     ) -> "Hits":
-        """Return the rows of a level that score highest, exactly; of equal scores the lower row comes first.
+        """Return the narrations that score highest, exactly; of equal scores the lower row comes first.
 
         Args:
             queries: (Q, d), of any length: the score is a cosine.
             k: How many.
-            level: Where. The paper's first pass looks among the prefixes and its second among the postfixes.
-            scene_queries: (Q, d) or (1, d), what the video is about as a whole; None: scenes do not count. They count
-                for narrations and prefixes.
+            scene_queries: (Q, d) or (1, d), what the video is about as a whole; None: scenes do not count.
             prior: How much they count.
 
         Raises:
@@ -296,9 +279,9 @@ class NarrationVocabulary:
 
         self._check_queries(queries)
         values = None
-        if scene_queries is not None and level in ("narrations", "prefixes") and self.size("scenes"):
+        if scene_queries is not None and self.size("scenes"):
             values = self._scene_values(scene_queries, prior).expand(len(queries), -1)
-        return search_parts([self._part(span, values) for span in self._levels[level]], queries, k)
+        return search_parts([self._part(*part, values) for part in self._levels["narrations"]], queries, k)
 
     def scene_bonus(self, rows: Sequence[int], scene_query: "Tensor", prior: "ScenePrior") -> "Tensor":
         """Return what the scene adds to the scores of some narrations, (len(rows),) float32 on the CPU.
@@ -313,8 +296,8 @@ class NarrationVocabulary:
         if not self.size("scenes"):
             return torch.zeros(len(rows))
         values, parts = self._scene_values(scene_query, prior), []
-        for span in self._levels["narrations"]:
-            vectors, bonus = self._part(span, values)
+        for part in self._levels["narrations"]:
+            vectors, bonus = self._part(*part, values)
             parts += [] if bonus is None else [bonus(0, len(vectors))]
         return torch.cat(parts, dim=1)[0, list(rows)].cpu()
 
@@ -324,18 +307,18 @@ class NarrationVocabulary:
         from video.vocabulary.vectors import ScenePrior
 
         self._check_queries(scene_queries)
-        scenes = torch.cat([self._part(span, None)[0] for span in self._levels["scenes"]])
+        scenes = torch.cat([self._part(*part, None)[0] for part in self._levels["scenes"]])
         return (prior or ScenePrior()).values(scene_queries, scenes)
 
-    def _part(self, span: _Span, values: "Tensor | None") -> "tuple[Tensor, Bonus | None]":
-        """Return the vectors of a span, and what scenes add to its rows where ``values`` holds what each adds."""
+    def _part(self, table: Table, rows: range, values: "Tensor | None") -> "tuple[Tensor, Bonus | None]":
+        """Return the vectors of some rows, and what scenes add to them where ``values`` holds what each adds."""
         from video.vocabulary.vectors import TableVectors
 
-        table = TableVectors.of(self._tables[span.number], self.device)
-        rows = table.vectors[span.start : span.stop]
+        resident = TableVectors.of(table, self.device)
+        vectors = resident.vectors[rows.start : rows.stop]
         if values is None:
-            return rows, None
-        return rows, lambda start, stop: table.bonus(values, span.start + start, span.start + stop)
+            return vectors, None
+        return vectors, lambda start, stop: resident.bonus(values, rows.start + start, rows.start + stop)
 
     def retrieve(
         self,
@@ -354,7 +337,7 @@ class NarrationVocabulary:
 
     def retrieved(self, score: float, row: int) -> Retrieved:
         """Return a row of the narrations as something that was found."""
-        entry = self.entry("narrations", row)
+        entry = self.entry(row)
         return Retrieved(
             text=entry.text, score=score, prefix=entry.prefix or entry.text, postfix=entry.postfix, row=row
         )

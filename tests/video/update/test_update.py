@@ -133,7 +133,7 @@ def test_an_update_is_found_afterwards_with_its_origin(folder):
     assert [decision.outcome for decision in grown.decisions] == ["admitted", "no better"]
     for vocabulary in (grown.vocabulary, NarrationVocabulary.from_pretrained(folder)):
         found = vocabulary.retrieve(embed(["peel a carrot"]))[0][0]
-        entry = vocabulary.entry("narrations", found.row)
+        entry = vocabulary.entry(found.row)
         assert (found.text, found.row, entry.scenarios, entry.videos) == (
             "peel a carrot",
             10,
@@ -172,7 +172,7 @@ def test_two_updates_share_a_scene_and_either_can_be_taken_back(folder):
     rollback(folder, "0001")
     vocabulary = NarrationVocabulary.from_pretrained(folder)
     assert (vocabulary.counts.scenes, texts(folder)) == (3, BEFORE | {"water the lawn"})
-    assert vocabulary.entry("narrations", 10).scenarios == ("gardening",)
+    assert vocabulary.entry(10).scenarios == ("gardening",)
 
 
 def test_one_call_a_segment_and_later_ones_see_what_earlier_ones_brought(folder):

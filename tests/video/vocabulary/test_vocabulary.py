@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 import video.vocabulary.storage
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import KITCHEN, WIDTH, WORKSHOP, embed, toy_encoder, toy_narrations, toy_vocabulary
-from video.config import CodingOptions
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.pair_encoding import Pair
 from video.vocabulary.vectors import ScenePrior, TextEncoder
@@ -45,10 +44,9 @@ def test_a_narration_of_two_scenes_keeps_both_and_its_videos():
 
 def test_rows_are_told_by_number():
     vocabulary = toy_vocabulary()
-    for level in ("narrations", "prefixes", "postfixes", "scenes"):
-        assert [vocabulary.entry(level, row) for row in range(vocabulary.size(level))] == [*vocabulary.entries(level)]
+    assert [vocabulary.entry(row) for row in range(10)] == [*vocabulary.entries("narrations")]
     with pytest.raises(IndexError):
-        vocabulary.entry("scenes", 2)
+        vocabulary.entry(10)
 
 
 def test_the_order_of_the_file_does_not_matter(tmp_path):
@@ -59,9 +57,9 @@ def test_the_order_of_the_file_does_not_matter(tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_a_coding_that_says_nothing_is_refused():
-    with pytest.raises(PolygraftError, match="main-text makes no prefix"):
-        NarrationVocabulary.build(collect([NarrationRow("sit down")]), CodingOptions(coding="main-text"))
+def test_a_vocabulary_of_nothing_is_refused():
+    with pytest.raises(PolygraftError, match="no narration"):
+        NarrationVocabulary.build(collect([NarrationRow("#C")]))
 
 
 # Search
@@ -76,18 +74,15 @@ def test_a_narration_is_found_by_its_own_vector():
 def test_vectors_are_told_by_number():
     vocabulary = toy_vocabulary()
     rows = [3, 0, 3]
-    texts = [vocabulary.entry("narrations", row).text for row in rows]
-    assert torch.equal(vocabulary.vectors("narrations", rows), toy_encoder().half(texts))
-    (scene,) = [entry.text for at, entry in enumerate(vocabulary.entries("scenes")) if at == 1]
-    assert torch.equal(vocabulary.vectors("scenes", [1]), toy_encoder().half([scene]))
+    texts = [vocabulary.entry(row).text for row in rows]
+    assert torch.equal(vocabulary.vectors(rows), toy_encoder().half(texts))
 
 
-@pytest.mark.parametrize("level", ["narrations", "prefixes", "postfixes", "scenes"])
-def test_search_is_exhaustive_on_every_level(level):
+def test_search_is_exhaustive():
     vocabulary, queries = toy_vocabulary(), embed(["open a wall", "with a brush", "cooking wood"])
-    texts = [entry.text for entry in vocabulary.entries(level)]
+    texts = [entry.text for entry in vocabulary.entries("narrations")]
     scores = queries.double() @ embed(texts).half().double().T
-    hits = vocabulary.search(queries, 2, level=level)
+    hits = vocabulary.search(queries, 2)
     assert torch.equal(hits.rows, scores.topk(2).indices)
     assert torch.allclose(hits.scores, scores.topk(2).values.float(), atol=1e-6)
 
@@ -101,10 +96,10 @@ def test_the_scene_is_a_prior():
     for index in range(2):
         cosine = dict(zip(plain.rows[index].tolist(), plain.scores[index].tolist(), strict=True))
         for row, score in zip(hits.rows[index].tolist(), hits.scores[index].tolist(), strict=True):
-            scenes = [["cooking", "working with wood"].index(s) for s in vocabulary.entry("narrations", row).scenarios]
+            scenes = [["cooking", "working with wood"].index(s) for s in vocabulary.entry(row).scenarios]
             expected = max((float(log_p[scene]) for scene in scenes), default=math.log(1 / 2))
             assert score == pytest.approx(cosine[row] + 0.5 * expected, abs=1e-4)
-    assert vocabulary.entry("narrations", int(hits.rows[0, 0])).text == "cut a plank"
+    assert vocabulary.entry(int(hits.rows[0, 0])).text == "cut a plank"
 
 
 def test_a_filter_leaves_out_what_belongs_to_other_scenes_only():
@@ -150,7 +145,7 @@ def test_a_text_that_is_there_twice_is_encoded_once():
 
 def test_a_folder_holds_all_there_is(folder):
     vocabulary, loaded = toy_vocabulary(), NarrationVocabulary.from_pretrained(folder)
-    assert (loaded.counts, loaded.coding, loaded.lost) == (vocabulary.counts, vocabulary.coding, 0)
+    assert (loaded.counts, loaded.coding) == (vocabulary.counts, vocabulary.coding)
     assert loaded.text_encoder == toy_encoder().part
     for level in ("narrations", "postfixes", "scenes"):
         assert [*loaded.entries(level)] == [*vocabulary.entries(level)]
@@ -166,6 +161,15 @@ def test_a_copy_of_a_loaded_vocabulary_is_the_same_folder(folder, tmp_path):
     for file in folder.iterdir():
         assert (tmp_path / "copy" / file.name).read_bytes() == file.read_bytes()
     assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
+
+
+def test_a_folder_from_when_narrations_could_be_coded_otherwise_is_read(folder):
+    def former(content):
+        content["coding"]["coding"] = "lossless"
+        content["lost"] = 0
+
+    rewrite(folder / "config.json", former)
+    assert NarrationVocabulary.from_pretrained(folder).counts == toy_vocabulary().counts
 
 
 def test_a_folder_with_contents_is_not_replaced(folder):
@@ -305,9 +309,9 @@ def test_large_files_are_checked_where_they_are_used(folder, monkeypatch):
     with_value(torch.nan)(folder)
     lines(lambda rows: [*rows[:3], "{\n", *rows[4:]])(folder)
     loaded = NarrationVocabulary.from_pretrained(folder)
-    assert loaded.entry("narrations", 2).text == "open the door"
+    assert loaded.entry(2).text == "open the door"
     with pytest.raises(PolygraftError, match=r"narrations\.jsonl, line 4"):
-        loaded.entry("narrations", 3)
+        loaded.entry(3)
     with pytest.raises(PolygraftError, match="row 5 of the matrix"):
         loaded.search(embed(["open"]))
 
@@ -322,5 +326,5 @@ def test_opening_maps_the_vectors_and_leaves_the_lines_alone(tmp_path, monkeypat
     monkeypatch.setattr("video.vocabulary.entries._parse", lambda line, *_: parsed.append(line))
     loaded = NarrationVocabulary.from_pretrained(tmp_path / "v")
     assert (loaded.size("narrations"), parsed) == (2_000, [])
-    loaded.entry("narrations", 1_999)
+    loaded.entry(1_999)
     assert len(parsed) == 1
