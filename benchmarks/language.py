@@ -95,16 +95,16 @@ def _print(part: Part, outcomes: "Sequence[RunOutcome]", options: Options) -> No
 
 
 def _measure_speed(experiment: "MultilingualExperiment", options: Options) -> None:
+    from backbone.hf.loading import load_tokenizer
     from benchmarks.multilingual.speed import Setup, measure_speed
     from crosslingual.corpus.corpus import Corpus
     from crosslingual.language_model.packed_tokens import pack
-    from crosslingual.tokenization.train import load_tokenizer
 
     tokenizer = experiment.tokenizer("marks")
     setup = Setup(tokenizer=tokenizer, tokens=experiment.work / f"speed-{tokenizer.name}.npy")
     if not setup.tokens.exists():
         documents = Corpus.open(experiment.even.corpus).documents("en", "train")
-        pack((document.text for document in documents), load_tokenizer(setup.tokenizer), setup.tokens)
+        pack((document.text for document in documents), load_tokenizer(str(setup.tokenizer)), setup.tokens)
     print_table("training", measure_speed(setup, options.speed), head="loop", digits=2, as_json=options.json)
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from scipy.special import digamma
 from tokenizers import Tokenizer
 
-from backbone.errors import PolygraftError
 from backbone.training.logger import watched
 from crosslingual.arrays import Array
 from crosslingual.tokenization.vocabulary import Vocabulary
@@ -124,25 +123,6 @@ _LEAST, _MOST = 0.1, 14.0  # tension
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignerOptions:
-    """How words are aligned. The defaults are fast_align's recommended ones, but for the passes."""
-
-    iterations: int = 7  # passes of EM; trans-tokenisation makes 7, fast_align 5
-    null: float = 0.08  # probability that a word translates none
-    tension: float = 4.0  # how strongly words at the same relative place are preferred; 0: IBM model 1
-    fit_tension: bool = True  # whether the tension is fitted to the text after the second pass and each later one
-    alpha: float = 0.01
-    """Of the Dirichlet prior of a word's translations, fitted by variational Bayes; 0: the most likely ones."""
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1 or not 0 < self.null < 1 or self.tension < 0 or self.alpha < 0:
-            raise PolygraftError(
-                f"iterations {self.iterations} must be above 0, null {self.null} between 0 and 1, "
-                f"tension {self.tension} and alpha {self.alpha} not below 0"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Translations:
     """Pairs of words that meet in a sentence, each once, and how often one translates the other."""
 
@@ -151,25 +131,39 @@ class Translations:
     counts: Array  # (L,) float64 expected number of times
     log_probabilities: Array  # (L,) float64 natural logarithm of p(target word | source word)
     tension: float  # as fitted
-    skipped: int  # pairs of sentences with no word, or more than 256 words, on a side
 
 
 def align_words(
-    source: Sequence[Sequence[int]], target: Sequence[Sequence[int]], options: AlignerOptions | None = None
+    source: Sequence[Sequence[int]],
+    target: Sequence[Sequence[int]],
+    *,
+    iterations: int = 7,
+    null: float = 0.08,
+    tension: float = 4.0,
+    fit_tension: bool = True,
+    alpha: float = 0.01,
 ) -> Translations:
     """Align the words of sentences, given as numbers from 0 on.
 
     Time and memory grow with the sum of n x m: 30,000 sentences of 25 words are 20 million pairs of places, 80 MB.
+    Pairs of sentences with no word, or more than 256 words, on a side are left out.
+
+    Args:
+        source: The sentences of the source.
+        target: Their translations.
+        iterations: The passes of EM; trans-tokenisation makes 7, fast_align 5. The other defaults are fast_align's.
+        null: The probability that a word translates none, above 0.
+        tension: How strongly words at the same relative place are preferred; 0: IBM model 1.
+        fit_tension: Whether the tension is fitted to the text after the second pass and each later one.
+        alpha: The Dirichlet prior of a word's translations, fitted by variational Bayes; 0: the most likely ones.
     """
-    options = options or AlignerOptions()
     corpus = _Corpus.of(source, target)
-    probabilities, tension = np.ones(len(corpus.owners)), options.tension
-    counts = probabilities
-    for iteration in watched(range(options.iterations), "aligning words"):
+    counts = probabilities = np.ones(len(corpus.owners))
+    for iteration in watched(range(iterations), "aligning words"):
         if iteration > 0:
-            probabilities = _normalised(counts, corpus.owners, options.alpha)
-        counts, place = corpus.expect(probabilities, tension, options.null)
-        if options.fit_tension and options.tension and 0 < iteration < options.iterations - 1:
+            probabilities = _normalised(counts, corpus.owners, alpha)
+        counts, place = corpus.expect(probabilities, tension, null)
+        if fit_tension and tension and 0 < iteration < iterations - 1:
             tension = corpus.fit_tension(tension, place)
     logs = np.log(np.maximum(probabilities, np.finfo(float).tiny))
     words = corpus.owners > 0
@@ -179,7 +173,6 @@ def align_words(
         counts=counts[words],
         log_probabilities=logs[words],
         tension=tension,
-        skipped=corpus.skipped,
     )
 
 
@@ -215,7 +208,6 @@ class _Corpus:
     pairs: Array  # (L,) int64, source word x size + target word, ascending; source word 0 is none
     owners: Array  # (L,) int64 source word of each pair
     size: int  # target words there are
-    skipped: int
 
     @classmethod
     def of(cls, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> "_Corpus":
@@ -228,7 +220,7 @@ class _Corpus:
             _Shape(cells=_positions(pairs, _meetings(a, b, size)), nearness=_nearness(a.shape[1], b.shape[1]))
             for a, b in groups
         ]
-        return cls(shapes=shapes, pairs=pairs, owners=pairs // size, size=size, skipped=len(n) - len(kept))
+        return cls(shapes=shapes, pairs=pairs, owners=pairs // size, size=size)
 
     def expect(self, probabilities: Array, tension: float, null: float) -> tuple[Array, float]:
         """Return the expected count of each pair, (L,), and the mean nearness of a target word to its source word."""

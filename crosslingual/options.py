@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backbone.errors import UsageError
+from backbone.errors import UsageError, check_range
 
 Init = Literal[
     "auto", "wechsel", "focus", "ofa", "transtoken", "dict", "clp", "omp", "fvt", "mean", "multivariate", "random"
@@ -32,8 +32,8 @@ class AlignmentOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.drop_worst < 1:
             raise UsageError(f"drop_worst is {self.drop_worst}, but a share from 0 to below 1 is needed")
-        if self.refine < 0 or self.refine_words < 1:
-            raise UsageError(f"refine {self.refine} and refine_words {self.refine_words} must not be negative")
+        check_range(self, "refine", 0)
+        check_range(self, "refine_words", 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,11 @@ class TransferOptions:
     """Seed of random rows."""
 
     def __post_init__(self) -> None:
-        if self.neighbors < 1 or self.atoms < 1 or not self.temperature > 0:
-            raise UsageError(
-                f"neighbors {self.neighbors}, atoms {self.atoms} and temperature {self.temperature} must be above 0"
-            )
-        if self.least_count is not None and not self.least_count >= 0:
-            raise UsageError(f"least_count is {self.least_count}, but must not be negative")
+        check_range(self, "neighbors atoms", 1)
+        if not self.temperature > 0:
+            raise UsageError(f"temperature is {self.temperature}, but must be above 0")
+        if self.least_count is not None:
+            check_range(self, "least_count", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +104,7 @@ class VectorTraining:
     def __post_init__(self) -> None:
         if self.width < 10 or self.width % 10:
             raise UsageError(f"width {self.width} is no multiple of 10: fastText would leave rows unfilled")
-        if self.model not in ("cbow", "skipgram"):
-            raise UsageError(f"model {self.model!r} is unknown: cbow and skipgram are known")
-        for name in ("epochs", "negatives", "min_count", "buckets", "window"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is at least 1")
+        check_range(self, "epochs negatives min_count buckets window", 1)
         if self.longest and not 1 <= self.shortest <= self.longest:
             raise UsageError(f"n-grams of {self.shortest} to {self.longest} characters are none: the shortest is first")
 
@@ -201,8 +196,7 @@ class Tuning:
     def __post_init__(self) -> None:
         if not 0 <= self.embeddings_first < 1:
             raise UsageError(f"embeddings_first is {self.embeddings_first}, allowed is 0 up to, but not, 1")
-        if self.rank < 1:
-            raise UsageError(f"rank is {self.rank}, allowed is at least 1")
+        check_range(self, "rank", 1)
 
 
 def shape(size: str) -> tuple[int, int, int]:
@@ -237,12 +231,10 @@ class AttentionOptions:
     """Tokens in a window."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dense_tail <= 1:
-            raise UsageError(f"dense_tail is {self.dense_tail}, allowed is 0 to 1")
-        if self.block < 1 or self.window < 1 or self.window % self.block:
-            raise UsageError(
-                f"block is {self.block} and window {self.window}: both must be at least 1, and a window whole blocks"
-            )
+        check_range(self, "dense_tail", 0, 1)
+        check_range(self, "block window", 1)
+        if self.window % self.block:
+            raise UsageError(f"block is {self.block} and window {self.window}: a window must be whole blocks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,8 +278,7 @@ class TaskOptions:
     """Seed of the drawing of examples and of the intervals."""
 
     def __post_init__(self) -> None:
-        if self.shots < 0:
-            raise UsageError(f"shots is {self.shots}, allowed is at least 0")
+        check_range(self, "shots", 0)
 
     @property
     def published(self) -> bool:
@@ -319,12 +310,8 @@ class BuildOptions:
     """Bytes of text per shard, which is cleaned as a unit."""
 
     def __post_init__(self) -> None:
-        bounds = {"near_similarity": (0.3, 1.0), "tails": (0.0, 0.4), "heldout": (0.0, 0.5)}
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"{name} is {getattr(self, name)}, but must be between {low} and {high}")
-        for name in ("max_document_bytes", "unit_bytes"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, but must be at least 1")
-        if not 0 <= self.split_seed < 2**63:
-            raise UsageError(f"split_seed is {self.split_seed}, but must be between 0 and 2^63")
+        check_range(self, "near_similarity", 0.3, 1)
+        check_range(self, "tails", 0, 0.4)
+        check_range(self, "heldout", 0, 0.5)
+        check_range(self, "max_document_bytes unit_bytes", 1)
+        check_range(self, "split_seed", 0, 2**63 - 1)

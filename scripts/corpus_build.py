@@ -9,7 +9,7 @@ SOURCES is a TOML file with a table for each source of text:
     language = "sw"
     licence = "CC-BY-SA-4.0"
     path = "wiki/*.jsonl.gz"     # or dataset = "name or folder", config = "sw", split = "train"
-    # format = "txt"           # or jsonl, parquet, wikiextractor: where the suffix does not say
+    # format = "txt"           # or jsonl, parquet: where the suffix does not say
     # documents = "line"         # of txt: file, line or paragraph
     # text = "text"              # field of jsonl, parquet and data sets
     # encoding = "utf-8"
@@ -27,16 +27,15 @@ A killed build is resumed when the command is given again. The result does not d
 
 import json
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import UsageError
+from backbone.errors import check_range
 from crosslingual.options import BuildOptions
-from scripts._app.cli import Json, emit, progress, remark, run_file
+from scripts._app.cli import Json, emit, remark, run_file
 
 if TYPE_CHECKING:
     from crosslingual.corpus.corpus import Corpus, LanguageRecord
@@ -58,8 +57,7 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise UsageError(f"--workers is {self.workers}, but must be 0 or more")
+        check_range(self, "workers", 0)
 
 
 def main(options: Options) -> int:
@@ -73,17 +71,12 @@ def main(options: Options) -> int:
         options.build,
         workers=options.workers or os.cpu_count() or 1,
         overwrite=options.overwrite,
-        watch=_watch,
     )
     for language, record in corpus.records.items():
         if not record.size("train").documents:
             remark(f"{language} has no document left: {_reasons(record) or 'its sources are empty'}")
     _tell(corpus, as_json=options.json)
     return 0
-
-
-def _watch(done: Iterator[None], total: int, label: str) -> Iterable[None]:
-    return progress(done, label, total)
 
 
 def _tell(corpus: "Corpus", *, as_json: bool) -> None:

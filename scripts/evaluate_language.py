@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import UsageError
-from scripts._app.cli import Device, Json, emit, progress, run_file, tell
+from backbone.errors import UsageError, check_range
+from scripts._app.cli import Device, Json, emit, load_with_context, run_file, tell
 from scripts._app.text_files import held_out_texts, read_documents
 
 if TYPE_CHECKING:
@@ -57,28 +57,21 @@ class Options:
     def __post_init__(self) -> None:
         if not self.texts:
             raise UsageError("no text to measure with: give files, or - for standard input")
-        for name in ("context", "stride"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is at least 0")
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size is {self.batch_size}, allowed is at least 1")
+        check_range(self, "context stride", 0)
+        check_range(self, "batch_size", 1)
 
 
 def main(options: Options) -> int:
     """Print the figures: one a line or as one object, or a line for each language."""
     texts = held_out_texts(options.texts) if options.by_language else {"": read_documents(options.texts)}
-    from backbone.gpt2 import Backbone
     from crosslingual.language_model.bits_per_byte import score_text
 
-    backbone = Backbone.from_pretrained(options.model, device=options.device)
-    context = options.context or min(backbone.context, 1024)
-    if context > backbone.context:
-        raise UsageError(f"context is {context}, but {options.model} takes {backbone.context} tokens at most")
+    backbone, context = load_with_context(options.model, options.device, options.context)
 
     def score(documents: Sequence[str]) -> "TextScore":
         return score_text(
             backbone.model, backbone.tokenizer, documents,
-            context=context, stride=options.stride, batch_size=options.batch_size, watch=progress,
+            context=context, stride=options.stride, batch_size=options.batch_size, bar=True,
         )  # fmt: skip
 
     if options.by_language:

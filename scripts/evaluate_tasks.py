@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import UsageError
+from backbone.errors import UsageError, check_range
 from crosslingual.options import TaskName, TaskOptions
-from scripts._app.cli import Device, Json, emit, emit_rows, progress, remark, run_file
+from scripts._app.cli import Device, Json, emit, emit_rows, load_with_context, remark, run_file
 
 if TYPE_CHECKING:
-    from backbone.gpt2 import Backbone
     from crosslingual.evaluation.evaluate import TaskReport
 
 
@@ -67,8 +66,7 @@ class Options:
             raise UsageError("--examples are there for --shots, which is 0: say how many")
         if self.context < 0 or self.context == 1:
             raise UsageError(f"context is {self.context}, allowed is 0 or at least 2")
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size is {self.batch_size}, allowed is at least 1")
+        check_range(self, "batch_size", 1)
 
 
 def main(options: Options) -> int:
@@ -97,13 +95,12 @@ def _choose(options: Options) -> "TaskReport":
     read = partial(read_items, form, language=options.language, published=options.how.published)
     items = read(options.data) if options.data else read_probe()
     examples = read(options.examples) if options.examples else ()
-    backbone, context = _load(options)
+    backbone, context = load_with_context(options.model, options.device, options.context)
     from crosslingual.evaluation.evaluate import evaluate_choices
 
     return evaluate_choices(
-        backbone, items, options.how,
-        context=context, examples=examples, batch_size=options.batch_size, watch=progress,
-    )  # fmt: skip
+        backbone, items, options.how, context=context, examples=examples, batch_size=options.batch_size
+    )
 
 
 def _label(options: Options) -> "TaskReport":
@@ -112,24 +109,10 @@ def _label(options: Options) -> "TaskReport":
     assert options.data is not None and options.task in ("pos", "ner"), "Options has seen to it"
     sentences = read_sentences(options.data, language=options.language)
     examples = read_sentences(options.examples, language=options.language) if options.examples else ()
-    backbone, context = _load(options)
+    backbone, context = load_with_context(options.model, options.device, options.context)
     from crosslingual.evaluation.evaluate import evaluate_labelling
 
-    return evaluate_labelling(
-        backbone, sentences, options.task, options.how,
-        context=context, examples=examples, watch=progress,
-    )  # fmt: skip
-
-
-def _load(options: Options) -> tuple["Backbone", int]:
-    """Return the model and the tokens of a text at most; after the files are read, whose faults are reported sooner."""
-    from backbone.gpt2 import Backbone
-
-    backbone = Backbone.from_pretrained(options.model, device=options.device)
-    context = options.context or min(backbone.context, 1024)
-    if context > backbone.context:
-        raise UsageError(f"context is {context}, but {options.model} takes {backbone.context} tokens at most")
-    return backbone, context
+    return evaluate_labelling(backbone, sentences, options.task, options.how, context=context, examples=examples)
 
 
 def _settings(options: Options, context: int) -> dict[str, object]:

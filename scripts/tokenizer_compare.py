@@ -9,7 +9,7 @@ lines, which then say the same line by line; the share of unknown tokens; the sh
 (between a letter and its vowel sign); and the share of the vocabulary that the text uses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from backbone.errors import UsageError
-from backbone.io.files import atomic_file
 from scripts._app.cli import Json, emit_rows, progress, run_file
 
 if TYPE_CHECKING:
     from crosslingual.tokenization.fertility import Cut
 
 Row = dict[str, Any]
-_PLOTS = (".svg", ".png", ".pdf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +35,6 @@ class Options:
     """Files of text, each a language, and folders of corpora."""
     reference: Annotated[str, tyro.conf.arg(metavar="LANGUAGE")] = "en"
     """Language that parity is measured by."""
-    plot: Path | None = None
-    """File for a plot of the bytes per token: .svg, .png or .pdf."""
     json: Json = False
 
     def __post_init__(self) -> None:
@@ -46,8 +42,6 @@ class Options:
             raise UsageError("no tokenizer named: give names on the hub, folders, or starter")
         if not self.text:
             raise UsageError("no text named: give --text with files of UTF-8 text")
-        if self.plot is not None and self.plot.suffix not in _PLOTS:
-            raise UsageError(f"--plot {self.plot} must end in {', '.join(_PLOTS[:-1])} or {_PLOTS[-1]}")
 
 
 def main(options: Options) -> int:
@@ -68,8 +62,6 @@ def main(options: Options) -> int:
         cuts = {language: measure(tokenizer, texts, language) for language, texts in watched}
         rows += [_row(name, language, cuts, reference) for language in cuts]
     emit_rows(rows, as_json=options.json)
-    if options.plot is not None:
-        _draw(rows, options.plot)
     return 0
 
 
@@ -88,27 +80,6 @@ def _row(tokenizer: str, language: str, cuts: Mapping[str, "Cut"], reference: st
         "used": round(cut.used_share, 4),
         "vocabulary": cut.vocabulary,
     }
-
-
-def _draw(rows: Sequence[Row], path: Path) -> None:
-    """Plot the bytes per token, a group of bars for each language."""
-    from scripts._app.plots import pyplot
-
-    plots = pyplot()
-    names = list(dict.fromkeys(row["tokenizer"] for row in rows))
-    languages = list(dict.fromkeys(row["language"] for row in rows))
-    figure, axes = plots.subplots(figsize=(max(5.0, 0.6 * len(languages) * len(names)), 4))
-    width = 0.8 / len(names)
-    for number, name in enumerate(names):
-        heights = [row["bytes_per_token"] for row in rows if row["tokenizer"] == name]
-        places = [at + (number - (len(names) - 1) / 2) * width for at in range(len(languages))]
-        axes.bar(places, heights, width, label=name)
-    axes.set_xticks(range(len(languages)), languages)
-    axes.set_ylabel("bytes per token")
-    axes.legend(fontsize=8)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, bbox_inches="tight")
-    plots.close(figure)
 
 
 if __name__ == "__main__":

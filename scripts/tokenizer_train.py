@@ -19,7 +19,7 @@ from typing import Any
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import PolygraftError, UsageError, check_range
 from backbone.io.files import atomic_folder, write_json
 from crosslingual.options import TokenizerOptions
 from scripts._app.cli import Json, Seed, check_free, emit_rows, progress, run_file, stage
@@ -50,9 +50,8 @@ class Options:
     def __post_init__(self) -> None:
         if not self.sources:
             raise UsageError("no text named: give files of UTF-8 text, or the folder of a corpus")
-        for name, least in (("balance", 1), ("context", 1), ("max_bytes", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}, allowed is {least} and more")
+        check_range(self, "balance context", 1)
+        check_range(self, "max_bytes", 0)
 
 
 def main(options: Options) -> int:

@@ -54,10 +54,10 @@ class Setup:
 
     def open(self) -> "tuple[Any, Any, PackedTokens]":
         """Return an untrained model, its tokenizer and rows of text."""
+        from backbone.hf.loading import load_tokenizer
         from crosslingual.language_model.packed_tokens import PackedTokens
-        from crosslingual.tokenization.train import load_tokenizer
 
-        tokenizer = load_tokenizer(self.tokenizer)
+        tokenizer = load_tokenizer(str(self.tokenizer))
         return self.model(tokenizer), tokenizer, PackedTokens.open(self.tokens, self.context)
 
 
@@ -76,9 +76,9 @@ def measure_speed(setup: Setup, options: Measurement) -> dict[str, dict[str, flo
     """
     import torch
 
+    from backbone.hf.loading import load_tokenizer
     from backbone.training.mfu import measure_peak
     from crosslingual.language_model.objectives import training_work
-    from crosslingual.tokenization.train import load_tokenizer
 
     if find_spec("accelerate") is None:
         raise PolygraftError('the Trainer of transformers needs accelerate: pip install "polygraft[bench]"')
@@ -90,7 +90,7 @@ def measure_speed(setup: Setup, options: Measurement) -> dict[str, dict[str, flo
     with ExitStack() as stack:
         loops = [stack.enter_context(_process(name, setup, options)) for name in _LOOPS]
         seconds = medians([*loops, peak], options.repeats, "training")
-    work = training_work(setup.model(load_tokenizer(setup.tokenizer)), setup.context).needed
+    work = training_work(setup.model(load_tokenizer(str(setup.tokenizer))), setup.context).needed
     remark(f"peak of matrix products: {max(peaks) / 1e9:.0f} GFLOP a second")
     tokens = options.steps * options.batch * setup.context
     return {

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
@@ -19,6 +19,7 @@ from typing import Any
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, read_json, write_text
+from backbone.training.logger import watched
 from crosslingual.corpus.clean import clean_unit, read_counts
 from crosslingual.corpus.corpus import MANIFEST, Amount, Corpus, LanguageRecord, Shard, read_settings, write_manifest
 from crosslingual.corpus.language_id import check_identifier
@@ -172,9 +173,6 @@ def _leave_interrupts_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-Watch = Callable[[Iterator[None], int, str], Iterable[None]]
-
-
 def build_corpus(
     listed: SourceList,
     out: Path,
@@ -182,7 +180,6 @@ def build_corpus(
     *,
     workers: int = 1,
     overwrite: bool = False,
-    watch: Watch = lambda done, *_: done,
 ) -> Corpus:
     """Build a corpus in ``out``, or go on with a build that was killed; one that is finished is only opened.
 
@@ -194,7 +191,6 @@ def build_corpus(
         options: What is dropped and held out.
         workers: Processes.
         overwrite: Throw away a corpus or a build with other settings that is in ``out``.
-        watch: Sees every unit pass, with the number of units and what is being done, for a progress bar.
 
     Raises:
         PolygraftError: A source cannot be read, or ``out`` holds something else.
@@ -214,12 +210,12 @@ def build_corpus(
         for identifier, label in {(one.identifier, one.label) for one in rules.values() if one.identifier}:
             check_identifier(Path(identifier), label)
     jobs: list[Job] = [(unit, rules[unit.source.language], options, parts) for unit in units]
-    _run(clean_unit, jobs, workers, watch, "cleaning")
+    _run(clean_unit, jobs, workers, "cleaning")
 
     groups = {language: [unit for unit in units if unit.source.language == language] for language in listed.rules}
     folders = {language: [parts / unit.name for unit in group] for language, group in groups.items()}
     tails = decide(folders, options, work)
-    _run(write_unit, [(unit, parts / unit.name, shards) for unit in units], workers, watch, "writing")
+    _run(write_unit, [(unit, parts / unit.name, shards) for unit in units], workers, "writing")
 
     with atomic_folder(out, replace=True) as partial:
         records = {
@@ -230,6 +226,6 @@ def build_corpus(
     return Corpus.open(out)
 
 
-def _run(work: Callable[..., None], jobs: Sequence[Job], workers: int, watch: Watch, label: str) -> None:
-    for _ in watch(run_jobs(work, jobs, workers), len(jobs), label):
+def _run(work: Callable[..., None], jobs: Sequence[Job], workers: int, label: str) -> None:
+    for _ in watched(run_jobs(work, jobs, workers), label, len(jobs)):
         pass

@@ -84,7 +84,7 @@ def _may_be_cut(source: Source, path: Path) -> bool:
     if path.suffix.lower() in PACKED:
         return False
     kind = source.format_of(path)
-    return kind in ("jsonl", "wikiextractor") or (kind == "txt" and source.documents == "line")
+    return kind == "jsonl" or (kind == "txt" and source.documents == "line")
 
 
 def _groups(pieces: list[Piece], unit_bytes: int) -> Iterator[list[Piece]]:
@@ -143,12 +143,11 @@ def _from_file(source: Source, piece: Piece, kind: str, limit: int) -> Iterator[
     with open_unpacked(piece.path) as stream:
         if kind == "txt" and source.documents == "file":
             documents = _whole(stream, limit)
-        elif kind == "wikiextractor":
-            documents = _articles(_lines(stream, piece, limit), piece, limit)
         elif kind == "txt" and source.documents == "paragraph":
             documents = _paragraphs(_lines(stream, piece, limit), limit)
         else:
-            lines = takewhile(lambda line: _is_ours(piece, line), _lines(stream, piece, limit))
+            last = piece.stop == piece.size
+            lines = takewhile(lambda line: last or line[0] < piece.stop, _lines(stream, piece, limit))
             documents = (line for line in lines if not _is_blank(line))
         for offset, size, data in documents:
             place = piece.name if source.documents == "file" and kind == "txt" else f"{piece.name}:{offset}"
@@ -164,7 +163,7 @@ def _whole(stream: IO[bytes], limit: int) -> Iterator[Line]:
 
 
 def _lines(stream: IO[bytes], piece: Piece, limit: int) -> Iterator[Line]:
-    """Yield the lines that begin in a piece or after it: an article goes on where the piece ends."""
+    """Yield the lines that begin in a piece or after it."""
     start = piece.start
     if start:
         # what is left of the line before is another piece's; if it ended at `start` that is its end alone
@@ -172,10 +171,6 @@ def _lines(stream: IO[bytes], piece: Piece, limit: int) -> Iterator[Line]:
         _, size, _ = next(read_lines(stream, limit))
         start += size - 1
     return read_lines(stream, limit, start)
-
-
-def _is_ours(piece: Piece, line: Line) -> bool:
-    return piece.stop == piece.size or line[0] < piece.stop
 
 
 def _is_blank(line: Line) -> bool:
@@ -201,27 +196,6 @@ def _paragraphs(lines: Iterable[Line], limit: int) -> Iterator[Line]:
     """Join the lines between empty ones."""
     for empty, group in groupby(lines, _is_blank):
         if not empty:
-            yield from _joined(group, limit)
-
-
-def _articles(lines: Iterable[Line], piece: Piece, limit: int) -> Iterator[Line]:
-    """Join the lines from ``<doc id=... title=...>`` to ``</doc>``, as WikiExtractor writes them."""
-    number, inside = 0, False
-
-    def article(line: Line) -> int:
-        """Return the number of the article that a line is part of; 0: of none."""
-        nonlocal number, inside
-        data = line[2] or b""
-        begins = data.startswith(b"<doc ")  # the end of the one before may be missing
-        number += begins
-        inside = begins or (inside and data.rstrip() != b"</doc>")
-        return number if inside and not begins else 0
-
-    def is_ours(line: Line) -> bool:
-        return _is_ours(piece, line) or not (line[2] or b"").startswith(b"<doc ")
-
-    for found, group in groupby(takewhile(is_ours, lines), article):
-        if found:
             yield from _joined(group, limit)
 
 

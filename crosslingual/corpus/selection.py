@@ -1,7 +1,7 @@
 """Stage 2: deduplication and filter decisions from per-document statistics, one language at a time.
 
-Exact duplicates are found by 64-bit hashes of repaired texts. Memory: a byte for each text, about six bytes for each
-text of the current language, forty more with near-duplicate search. Statistics, signatures and decisions are on disk.
+Exact duplicates are found by 64-bit hashes of repaired texts. Memory: a byte for each text, about twenty bytes for
+each text of the current language, forty more with near-duplicate search. All else is on disk.
 
 Boilerplate compresses too well, noise too badly (mGPT, Shliazhko et al., 2022). mGPT's thresholds were not published. A
 short text compresses badly whatever it says, and an alphabet of two bytes a letter compresses better than one of one
@@ -9,7 +9,7 @@ byte, so that thresholds are quantiles within a language and a length.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -172,12 +172,10 @@ def _decide(texts: _Texts, fates: Array, options: BuildOptions, scratch: Path) -
 
 
 def _cut_tails(texts: _Texts, fates: Array, share: float) -> tuple[Tail, ...]:
-    def kept() -> Iterator[tuple[Array, Array]]:
-        for facts, span in texts.facts():
-            own = facts[fates[span] == TRAIN]
-            yield own["ratio"], own["size"]
+    def kept(name: str) -> Array:
+        return np.concatenate([facts[name][fates[span] == TRAIN] for facts, span in texts.facts()])
 
-    tails = find_tails(kept, share)
+    tails = find_tails(kept("ratio"), kept("size"), share)
     for facts, span in texts.facts():
         own = fates[span]
         low, high = outside(facts["ratio"], facts["size"], tails)
@@ -215,63 +213,29 @@ def _held_out(texts: _Texts, among: Array, options: BuildOptions) -> Array:
     return least if (least != among).any() else np.zeros_like(least)
 
 
-Pieces = Callable[[], Iterable[tuple[Array, Array]]]
 _BUCKETS = 32  # sizes are below 2^32
-_HALF = 1 << 16
 
 
-def find_tails(pieces: Pieces, share: float) -> tuple[Tail, ...]:
+def find_tails(ratios: Array, sizes: Array, share: float) -> tuple[Tail, ...]:
     """Return the bounds of each length: at most ``share`` of its texts falls at each end; ties stay.
 
-    Fewer than 1 / ``share`` texts of a length all stay. The bounds are exact, yet memory does not grow with the texts:
-    bits of ratios are ordered as ratios are, so that their upper halves are counted first, then the lower halves of
-    those that share their upper one with a bound.
+    Fewer than 1 / ``share`` texts of a length all stay.
 
     Args:
-        pieces: Gives (n,) float32 of `compression_ratio` and (n,) bytes, at least 1, of some texts at a time; called
-            twice.
-        share: Between 0 and 0.5.
+        ratios: The `compression_ratio` of each text, (n,) float32.
+        sizes: The bytes of each, at least 1, (n,).
+        share: A share between 0 and 0.5.
     """
-    upper = np.zeros((_BUCKETS, _HALF), dtype=np.uint32)
-    for ratios, sizes in pieces():
-        np.add.at(upper, (_bucket(sizes), _bits(ratios) >> 16), 1)
-    documents = upper.sum(axis=1, dtype=np.int64)
-    cut = (share * documents).astype(np.int64)
-    ends = [
-        [_find(counts, rank) for counts, rank in zip(upper, ranks.tolist(), strict=True)]
-        for ranks in (cut, documents - 1 - cut)
-    ]
-    heads = np.array(ends)[..., 0]  # (2, buckets)
-    lower = np.zeros((2, _BUCKETS, _HALF), dtype=np.uint32)
-    for ratios, sizes in pieces():
-        bits, buckets = _bits(ratios), _bucket(sizes)
-        for end in range(2):
-            near = bits >> 16 == heads[end, buckets]
-            np.add.at(lower[end], (buckets[near], bits[near] & (_HALF - 1)), 1)
-
-    def bound(end: int, bucket: int) -> float:
-        head, rank = ends[end][bucket]
-        return float(np.uint32(head << 16 | _find(lower[end, bucket], rank)[0]).view(np.float32))
-
-    return tuple(
-        Tail(bucket=bucket, documents=int(documents[bucket]), low=bound(0, bucket), high=bound(1, bucket))
-        for bucket in np.flatnonzero(documents).tolist()
-    )
+    buckets, tails = _bucket(sizes), []
+    for bucket in np.unique(buckets).tolist():
+        own = np.sort(ratios[buckets == bucket])
+        cut = int(share * len(own))
+        tails.append(Tail(bucket=bucket, documents=len(own), low=float(own[cut]), high=float(own[-1 - cut])))
+    return tuple(tails)
 
 
 def _bucket(sizes: Array) -> Array:
     return np.frexp(sizes.astype(np.float64))[1] - 1
-
-
-def _bits(ratios: Array) -> Array:
-    return ratios.astype(np.float32).view(np.uint32)
-
-
-def _find(counts: Array, rank: int) -> tuple[int, int]:
-    """Return the place that holds what is ``rank``-th in order, and its rank among those of that place."""
-    ends = np.cumsum(counts, dtype=np.int64)
-    place = min(int(np.searchsorted(ends, rank, side="right")), len(counts) - 1)
-    return place, rank - int(ends[place] - counts[place])
 
 
 def outside(ratios: Array, sizes: Array, tails: Sequence[Tail]) -> tuple[Array, Array]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from backbone.errors import PolygraftError
 from backbone.io.files import read_json
-from backbone.io.settings import check_keys, read_toml
+from backbone.io.settings import check_keys, convert, read_toml
 from crosslingual.corpus.compressed_io import PACKED
 from crosslingual.corpus.quality_filters import Rules
 
@@ -47,8 +47,6 @@ def _published() -> dict[str, dict[str, Any]]:
     return read_json(_FILE)
 
 
-FORMATS = ("txt", "jsonl", "parquet", "wikiextractor")
-DOCUMENTS = ("file", "line", "paragraph")
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".text": "txt"}
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 _NAME = re.compile(r"[\w.-]+")
@@ -66,25 +64,19 @@ class Source:
     dataset: str = ""  # instead of a path: a data set of the hub or a folder that `datasets` loads, streamed
     config: str = ""  # configuration of the data set
     split: str = "train"  # split of the data set
-    format: str = ""  # txt, jsonl, parquet or wikiextractor; guessed by the ending
-    documents: str = "file"  # what is a document of a txt file: the file, a line, or a paragraph between blank lines
+    format: Literal["", "txt", "jsonl", "parquet"] = ""  # guessed by the ending where it is empty
+    documents: Literal["file", "line", "paragraph"] = (
+        "file"
+        """What is a document of a txt file; paragraphs stand between blank lines."""
+    )
     text: str = "text"  # field of the text in JSON lines, parquet and data sets
-    encoding: str = "utf-8"  # encoding of txt, JSON lines and wikiextractor
+    encoding: str = "utf-8"  # encoding of txt and JSON lines
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            if not isinstance(getattr(self, item.name), str):
-                raise PolygraftError(f"source {self.name!r}: {item.name} must be a text")
         self._check("name", _NAME, "letters, digits, dots and dashes")
         self._check("language", _LANGUAGE, "a code like sw or pt-BR")
         if bool(self.path) == bool(self.dataset):
             raise PolygraftError(f"source {self.name!r} needs one of path and dataset")
-        if self.format and self.format not in FORMATS:
-            raise PolygraftError(f"source {self.name!r}: format {self.format!r} is none of {', '.join(FORMATS)}")
-        if self.documents not in DOCUMENTS:
-            raise PolygraftError(
-                f"source {self.name!r}: documents {self.documents!r} is none of {', '.join(DOCUMENTS)}"
-            )
         self._check_encoding()
 
     def _check(self, name: str, pattern: re.Pattern[str], wanted: str) -> None:
@@ -109,7 +101,7 @@ class Source:
         found = self.format or _ENDINGS.get(ending.lower(), "")
         if not found:
             raise PolygraftError(
-                f"the ending of {path} tells no format: give source {self.name!r} a format, one of {', '.join(FORMATS)}"
+                f"the ending of {path} tells no format: give source {self.name!r} a format, txt, jsonl or parquet"
             )
         return found
 
@@ -180,7 +172,7 @@ def _source(entry: dict[str, Any]) -> Source:
     check_keys(label, entry, [item.name for item in fields(Source)])
     if missing := [name for name in ("name", "language", "licence") if not entry.get(name)]:
         raise PolygraftError(f"{label} has no {missing[0]}")
-    return Source(**entry)
+    return Source(**_converted(Source, entry, label))
 
 
 def _rules(language: str, given: Mapping[str, Any]) -> Rules:
@@ -189,14 +181,14 @@ def _rules(language: str, given: Mapping[str, Any]) -> Rules:
         given = {**given, "label": re.split("[-_]", language)[0].lower()}
     try:
         given = {**preset_rules(given.get("preset", "gopher"), language), **given}
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in given.items()
-            if name != "preset"
-        }
-        return Rules(**values)
+        return Rules(**_converted(Rules, {name: value for name, value in given.items() if name != "preset"}))
     except PolygraftError as error:
         raise PolygraftError(f"the rules of {language}: {error}") from None
+
+
+def _converted(cls: type[Any], values: Mapping[str, Any], owner: str = "") -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {name: convert(f"{owner} {name}".strip(), value, hints[name]) for name, value in values.items()}
 
 
 def _tables(table: Mapping[str, Any], name: str) -> dict[str, Any]:

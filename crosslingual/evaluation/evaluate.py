@@ -1,7 +1,7 @@
 """Evaluates a model on a task: scores items or tags words, and reports accuracies beside baselines without a model."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from backbone.gpt2 import Backbone
+from backbone.training.logger import watched
 from crosslingual.arrays import ratio_interval
 from crosslingual.evaluation.items import Item, Sentence, Shots
-from crosslingual.evaluation.scorer import Effort, Encoder, Scorer, Watch, chosen
+from crosslingual.evaluation.scorer import Effort, Encoder, Scorer, chosen
 from crosslingual.evaluation.tagging import Tagger, layout_of, tag_set
 from crosslingual.options import TaskOptions
 
@@ -92,7 +93,6 @@ def evaluate_choices(
     context: int,
     examples: Sequence[Item] = (),
     batch_size: int = 16,
-    watch: Watch = lambda batches, _: batches,
 ) -> TaskReport:
     """Choose a candidate for each item.
 
@@ -103,7 +103,6 @@ def evaluate_choices(
         context: Tokens of a text at most.
         examples: Where shots are drawn from.
         batch_size: Candidates at once.
-        watch: Passes batches on, with a progress bar.
 
     Raises:
         PolygraftError: There are too few examples, or a candidate does not fit.
@@ -115,7 +114,7 @@ def evaluate_choices(
     solved = ["".join(f"{shot.solved}\n" for shot in shots.draw(number, item)) for number, item in enumerate(items)]
     questions = [(before + item.prompt, item.candidates) for before, item in zip(solved, items, strict=True)]
     outcomes = []
-    for item, scores in zip(items, scorer.score(questions, watch), strict=True):
+    for item, scores in zip(items, scorer.score(questions), strict=True):
         choice = chosen(scores, options.score)
         said = item.label if choice == item.answer else item.candidates[choice]
         outcomes.append(
@@ -133,7 +132,6 @@ def evaluate_labelling(
     *,
     context: int,
     examples: Sequence[Sentence] = (),
-    watch: Callable[[Sequence[Sentence], str], Iterable[Sentence]] = lambda sentences, _: sentences,
 ) -> TaskReport:
     """Tag each word of sentences, greedily from left to right.
 
@@ -144,7 +142,6 @@ def evaluate_labelling(
         options: Shots, score, and the writing.
         context: Tokens of a text at most.
         examples: Where shots are drawn from.
-        watch: Passes sentences on, with a progress bar.
 
     Raises:
         PolygraftError: There are too few examples, or fewer than two tags.
@@ -155,7 +152,7 @@ def evaluate_labelling(
     tagger = Tagger(backbone, encoder, tags, options.score)
     shots = Shots(examples, options.shots, options.seed)
     outcomes = []
-    for number, sentence in enumerate(watch(sentences, "tagging")):
+    for number, sentence in enumerate(watched(sentences, "tagging")):
         before = "".join(f"{layout.written(shot)}\n" for shot in shots.draw(number, sentence))
         said = tagger.tag(before + layout.opening(sentence.language), sentence.words)
         correct = tuple(one == other for one, other in zip(said, sentence.tags, strict=True))

@@ -7,7 +7,7 @@ Shapes: B sequences in the cache, P positions of each, n continuations, T tokens
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from backbone.errors import PolygraftError
 from backbone.generation.kv_cache import branched, positions_from_mask
 from backbone.gpt2 import Backbone
+from backbone.training.logger import watched
 from crosslingual.options import Score
 
 
@@ -188,9 +189,6 @@ def _each(scores: TokenScores, lengths: Sequence[int]) -> list[TokenScores]:
     return [TokenScores(*parts) for parts in zip(*columns, strict=True)]
 
 
-Watch = Callable[[Sequence[range], str], Iterable[range]]
-
-
 @dataclass(frozen=True, kw_only=True)
 class CandidateScore:
     """How likely a candidate is."""
@@ -247,26 +245,22 @@ class Scorer:
         self._encoder = encoder
         self._batch_size = batch_size
 
-    def score(
-        self, questions: Sequence[tuple[str, Sequence[str]]], watch: Watch = lambda batches, _: batches
-    ) -> list[list[CandidateScore]]:
+    def score(self, questions: Sequence[tuple[str, Sequence[str]]]) -> list[list[CandidateScore]]:
         """Return the score of each candidate of each question."""
         encoded = [self._encoder(prompt, candidates) for prompt, candidates in questions]
         for branches in encoded:
             self.effort.add(branches)
-        parts = iter(self.score_branches([part for branches in encoded for part in branches], watch))
+        parts = iter(self.score_branches([part for branches in encoded for part in branches]))
         return [
             [candidate_score(tokens, text) for tokens, text in zip(_flat(branches, parts), candidates, strict=True)]
             for (_, candidates), branches in zip(questions, encoded, strict=True)
         ]
 
-    def score_branches(
-        self, branches: Sequence[Branches], watch: Watch = lambda batches, _: batches
-    ) -> list[list[TokenScores]]:
+    def score_branches(self, branches: Sequence[Branches]) -> list[list[TokenScores]]:
         """Return how well the counted tokens of each sequence are predicted."""
         order = sorted(range(len(branches)), key=lambda number: len(branches[number].shared))
         found: list[list[TokenScores]] = [[] for _ in branches]
-        for batch in watch(self._batches([branches[number] for number in order]), "scoring"):
+        for batch in watched(self._batches([branches[number] for number in order]), "scoring"):
             numbers = order[batch.start : batch.stop]
             scores = self._score_batch([branches[number] for number in numbers])
             for number, rows in zip(numbers, scores, strict=True):

@@ -5,7 +5,7 @@ ratios of documents or windows.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbone.errors import PolygraftError
+from backbone.training.logger import watched
 from crosslingual.arrays import Array, ratio_interval
 from crosslingual.language_model.packed_tokens import token_ids
 
@@ -79,7 +80,7 @@ def score_text(
     context: int,
     stride: int = 0,
     batch_size: int = 8,
-    watch: Callable[[Sequence[range], str], Iterable[range]] = lambda batches, _: batches,
+    bar: bool = False,
 ) -> TextScore:
     """Return how well ``model`` predicts ``documents``.
 
@@ -94,7 +95,7 @@ def score_text(
         context: Tokens fed at once.
         stride: 1 to ``context``; 0: ``context``, windows that do not overlap.
         batch_size: Windows at once; the figures do not depend on it.
-        watch: Passes batches of windows on, with a progress bar.
+        bar: Whether progress is shown; a training has a bar of its own.
 
     Raises:
         PolygraftError: There is no document, or the stride does not fit.
@@ -110,7 +111,7 @@ def score_text(
     windows.sort(key=lambda window: len(window.ids))  # little padding; the longest batch comes last
     nats = np.zeros(len(documents))
     batches = [range(start, min(start + batch_size, len(windows))) for start in range(0, len(windows), batch_size)]
-    for batch in watch(batches, "scoring"):
+    for batch in watched(batches, "scoring") if bar else batches:
         part = windows[batch.start : batch.stop]
         np.add.at(nats, [window.document for window in part], _window_nats(model, part))
     return TextScore(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import numpy as np
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, is_free, read_json, write_json, write_text
+from backbone.training.logger import watched
 from crosslingual.arrays import Array
 from crosslingual.corpus.corpus import Corpus, Split
 from crosslingual.language_model.packed_tokens import token_ids
 
-Watch = Callable[[Iterable[str]], Iterable[str]]
 _FORMAT = 1
 _SETTINGS, _FACTS, _TOKENS, _ENDS = "tokens.json", "facts.json", "ids.bin", "ends.bin"
 
@@ -31,9 +31,7 @@ class TokenShards:
     shards: dict[str, tuple[str, ...]]  # names of the shards of each language
 
     @classmethod
-    def write(
-        cls, corpus: Corpus, tokenizer: Any, folder: Path, *, split: Split = "train", watch: Watch = iter
-    ) -> "TokenShards":
+    def write(cls, corpus: Corpus, tokenizer: Any, folder: Path, *, split: Split = "train") -> "TokenShards":
         """Tokenize a split of a corpus into ``folder``, or go on where an earlier call was stopped.
 
         Args:
@@ -41,7 +39,6 @@ class TokenShards:
             tokenizer: A fast tokenizer of transformers with an end-of-text token.
             folder: New, or of an earlier call for the same corpus and tokenizer.
             split: train or heldout.
-            watch: Sees the name of each shard pass, for a progress bar.
 
         Raises:
             PolygraftError: The folder holds something else, or the tokenizer has no end-of-text token.
@@ -50,7 +47,7 @@ class TokenShards:
         texts = {
             name: (language, number) for language, names in shards.shards.items() for number, name in enumerate(names)
         }
-        for name in watch(list(texts)):
+        for name in watched(list(texts), "tokenizing"):
             if not (folder / name).exists():
                 language, number = texts[name]
                 documents = (document.text for document in corpus.documents(language, split, shard=number))

@@ -1,4 +1,4 @@
-"""Tokenizers for language models: trained from nothing or like another one, loaded, and an untrained model for one.
+"""Tokenizers for language models, trained from nothing or like another one, and an untrained model for one.
 
 Like another one is the recipe of WECHSEL (Minixhofer et al., 2022): the source's tokenizer trained anew on the target's
 text, as transformers' ``train_new_from_iterator`` does it, but that special tokens at the end of the source's
@@ -7,7 +7,6 @@ vocabulary (GPT-2's end of text, RoBERTa's mask) stay at the end.
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, trainers
@@ -16,12 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase, P
 from backbone.errors import PolygraftError, UsageError
 from crosslingual.options import BYTES, UNKNOWN, Algorithm, TokenizerOptions
 from crosslingual.tokenization.byte_bpe import TrainingText, train_bbpe
-from crosslingual.tokenization.sentencepiece import (
-    fast_model,
-    pieces_of_model,
-    train_model,
-    train_sentencepiece,
-)
+from crosslingual.tokenization.sentencepiece import fast_model, pieces_of_model, train_model, train_sentencepiece
 
 END_OF_TEXT = "<|endoftext|>"
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -100,12 +94,6 @@ def _wrapped(tokenizer: Tokenizer, context: int, settings: dict[str, Any]) -> Pr
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, model_max_length=context, **settings
     )
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """Load a tokenizer saved by its ``save_pretrained``."""
-    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(str(folder))
-    return tokenizer
 
 
 def blank_gpt2(

@@ -4,7 +4,7 @@ Shapes: W words of the file, n strings asked for, a numbers in a vector.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -47,18 +47,6 @@ class WordVectors:
             raise PolygraftError(f"there is no file of word vectors {path}: give a .bin, .vec, .vec.gz or .npz file")
         fasttext_file = path.is_file() and path.suffix not in (".npz", ".gz") and is_fasttext(path)
         return cls(open_fasttext(path) if fasttext_file else read_table(path), name=str(path))
-
-    @classmethod
-    def of(cls, vectors: Mapping[str, Sequence[float]], counts: Sequence[int] | None = None) -> "WordVectors":
-        """Return word vectors made in memory, for tests and small examples.
-
-        Args:
-            vectors: A vector of a numbers for each word, most frequent first.
-            counts: How often each word was seen.
-        """
-        rows = np.array(list(vectors.values()), dtype=np.float32)
-        table = VectorTable(words=list(vectors), rows=rows, counts=None if counts is None else np.array(counts))
-        return cls(table, name="vectors in memory")
 
     @property
     def has_ngrams(self) -> bool:

@@ -27,7 +27,7 @@ from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from textwrap import fill, indent
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import tyro
 from tqdm import tqdm
@@ -36,6 +36,9 @@ from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import is_free
 from backbone.training.logger import watched
 from scripts._app.options import help_page, options_of, with_config
+
+if TYPE_CHECKING:
+    from backbone.gpt2 import Backbone
 
 Device = Annotated[str, tyro.conf.arg(help="Where to compute: auto (CUDA, Metal or CPU), cpu, cuda, cuda:N, mps.")]
 """``device: Device = "auto"``, the same option in every command."""
@@ -136,6 +139,16 @@ def check_file(option: str, path: Path, *, overwrite: bool) -> None:
         raise PolygraftError(f"{path} exists already: --overwrite replaces it")
     if not path.parent.is_dir():
         raise PolygraftError(f"there is no folder {path.parent}: make it or choose another --{option}")
+
+
+def load_with_context(name: str, device: str, context: int) -> tuple["Backbone", int]:
+    """Return a language model and the tokens of a text: ``context``, or for 0 as many as it takes, 1,024 at most."""
+    from backbone.gpt2 import Backbone
+
+    backbone = Backbone.from_pretrained(name, device=device)
+    if context > backbone.context:
+        raise UsageError(f"context is {context}, but {name} takes {backbone.context} tokens at most")
+    return backbone, context or min(backbone.context, 1024)
 
 
 def remark(text: str) -> None:

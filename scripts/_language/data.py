@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError
+from backbone.errors import PolygraftError, UsageError, check_range
 from backbone.training.config import TrainConfig
 from crosslingual.options import AttentionOptions, MixtureOptions, Tuning, shape
-from scripts._app.cli import Device, Json, progress, remark, stage
+from scripts._app.cli import Device, Json, remark, stage
 from scripts._app.run_folder import Training
 from scripts._app.text_files import hold_out, read_documents
 
@@ -91,24 +91,18 @@ class Options:
             raise UsageError(
                 "--weights and --mixture weights go together, such as --mixture weights --weights en 2 sw 1"
             )
-        self._check_corpus()
+        if self.mixture != MixtureOptions() and not self.corpus:
+            raise UsageError("--mixture is for --corpus: files of text are read as they are")
+        if self.corpus and self.validation:
+            raise UsageError("--validation is for files of text: a corpus holds out a part of its own")
         self._check_numbers()
         shape(self.size)
-
-    def _check_corpus(self) -> None:
-        if not self.corpus:
-            if self.mixture != MixtureOptions():
-                raise UsageError("--mixture is for --corpus: files of text are read as they are")
-        elif self.validation:
-            raise UsageError("--validation is for files of text: a corpus holds out a part of its own")
 
     def _check_numbers(self) -> None:
         if not 0 <= self.val_share < 1:
             raise UsageError(f"val_share is {self.val_share}, allowed is 0 up to, but not, 1")
-        if self.context < 2:
-            raise UsageError(f"context is {self.context}, allowed is at least 2")
-        if self.tokens < 0:
-            raise UsageError(f"tokens is {self.tokens}, allowed is 0 or more")
+        check_range(self, "context", 2)
+        check_range(self, "tokens", 0)
         if self.devices < 1 or (self.devices > 1 and not self.dry_run):
             raise UsageError(f"devices is {self.devices}, and only --dry-run asks for more than one: use torchrun")
         if self.devices > self.training.batch_size:
@@ -217,7 +211,7 @@ class CorpusTexts:
 
         folder = self.options.out / "tokens"
         if world.first:
-            TokenShards.write(self.corpus, backbone.tokenizer, folder, watch=_watch)
+            TokenShards.write(self.corpus, backbone.tokenizer, folder)
         world.barrier()
         shards = TokenShards.open(folder)
         context = min(self.options.context, backbone.context)
@@ -287,10 +281,6 @@ def _within(texts: Iterable[str], limit: int) -> Iterable[str]:
         done += len(text.encode("utf-8", "replace"))
         if done >= limit:
             return
-
-
-def _watch(shards: Iterable[str]) -> Iterable[str]:
-    return progress(shards, label="tokenizing")
 
 
 def _digest(documents: Sequence[str]) -> str:

@@ -197,14 +197,15 @@ class TransferMaterial:
     @cached_property
     def tokenizer(self) -> Any:
         """Byte-level BPE like the starter's, of the same size."""
-        from crosslingual.tokenization.train import load_tokenizer, train_byte_bpe
+        from backbone.hf.loading import load_tokenizer
+        from crosslingual.tokenization.train import train_byte_bpe
 
         folder = self.folder / "tokenizer"
         if not folder.exists():
             remark(f"{self.code}: training the tokenizer")
             with atomic_folder(folder) as partial:
                 train_byte_bpe(self.training, VOCABULARY, context=256).save_pretrained(partial)
-        return load_tokenizer(folder)
+        return load_tokenizer(str(folder))
 
     def rows(self, context: int) -> "PackedTokens":
         """The tokens to learn from, cut into rows; those of validation documents are not among them."""

@@ -1,8 +1,12 @@
 """Tiny word vectors: fastText's own, trained in a second on a few sentences."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from crosslingual.vectors.formats import VectorTable
 from crosslingual.vectors.word_vectors import VectorTraining, WordVectors, train
 
 SENTENCES = [
@@ -13,6 +17,13 @@ SENTENCES = [
     "a small blue bird sings on the red roof of the house by the sea",
 ]
 OPTIONS = VectorTraining(width=20, epochs=2, min_count=1, shortest=3, longest=5, buckets=2000)
+
+
+def word_vectors(vectors: Mapping[str, Sequence[float]], counts: Sequence[int] | None = None) -> WordVectors:
+    """Return word vectors in memory: a vector for each word, most frequent first, and how often each was seen."""
+    rows = np.array(list(vectors.values()), dtype=np.float32)
+    table = VectorTable(words=list(vectors), rows=rows, counts=None if counts is None else np.array(counts))
+    return WordVectors(table, name="vectors in memory")
 
 
 def tiny_fasttext(path: Path, sentences: list[str] = SENTENCES, **changes) -> WordVectors:

@@ -260,7 +260,7 @@ USAGE = {
     "vectors of one side": (VECTORS[:2], "german", "--source-vectors are of no use alone"),
     "a text for nothing": (("--text", "de.txt", "--init", "fvt"), "german", "--text is not looked at"),
     "nothing to reverse": (("--reverse",), "german", "--reverse is of a dictionary"),
-    "no neighbour": (("--neighbors", 0), "german", "must be above 0"),
+    "no neighbour": (("--neighbors", 0), "german", "neighbors is 0"),
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from crosslingual.vectors.word_vectors import WordVectors
 from tests.crosslingual.tiny_transfer import GERMAN
+from tests.crosslingual.tiny_vectors import word_vectors
 
 FLAGS = ("--width", 20, "--epochs", 1, "--min-count", 1, "--buckets", 500)
 
@@ -49,7 +50,7 @@ def test_standard_input_and_several_files(train, tmp_path, monkeypatch):
 
 
 def test_the_text_form_keeps_every_number(tmp_path):
-    made = WordVectors.of({"a": [0.1, 1e-9, -3.0], "b": [1 / 3, 2.0**-140, 7.0]})
+    made = word_vectors({"a": [0.1, 1e-9, -3.0], "b": [1 / 3, 2.0**-140, 7.0]})
     made.save(tmp_path / "made.vec")
     assert np.array_equal(WordVectors.open(tmp_path / "made.vec").vectors(["a", "b"]), made.vectors(["a", "b"]))
 

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbone.errors import PolygraftError
 from backbone.training.logger import watched
 from crosslingual.arrays import Array
 from crosslingual.tokenization.vocabulary import Vocabulary
@@ -25,8 +24,6 @@ def omp(source: Vocabulary, target: Vocabulary, donor: Array, *, atoms: int = 64
     In the helper's embedding a token is a sum of a few shared tokens; the same sum of the source's rows is its row.
     ``donor`` is that embedding, (T, a). A sum has no more ``atoms`` than there are shared tokens, nor than its width.
     """
-    if atoms < 1:
-        raise PolygraftError(f"atoms {atoms} must be above 0")
     anchors = Anchors.of(copies(source, target), target, donor)
     parts = []
     if len(anchors.here):

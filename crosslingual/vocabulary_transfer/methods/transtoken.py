@@ -10,7 +10,7 @@ from math import gcd
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from crosslingual.alignment import AlignerOptions, Word, WordReader, align_words
+from crosslingual.alignment import Word, WordReader, align_words
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vectors.dictionary import Dictionary
 from crosslingual.vocabulary_transfer.inputs import Parallel
@@ -25,13 +25,11 @@ Pairs = list[tuple[Word, Word, float]]
 """(source word, target word, expected count)."""
 
 
-def _aligned(
-    source: WordReader, target: WordReader, parallel: Parallel, least: float, options: AlignerOptions | None
-) -> Pairs:
+def _aligned(source: WordReader, target: WordReader, parallel: Parallel, least: float) -> Pairs:
     """Align parallel text and keep the pairs that are counted at least ``least`` times."""
     x, x_words = _numbered(source.read(parallel.source))
     y, y_words = _numbered(target.read(parallel.target))
-    found = align_words(x, y, options)
+    found = align_words(x, y)
     kept = found.counts >= least
     columns = (found.source[kept].tolist(), found.target[kept].tolist(), found.counts[kept].tolist())
     return [(x_words[a], y_words[b], count) for a, b, count in zip(*columns, strict=True)]
@@ -72,12 +70,7 @@ def _token_pairs(source: Word, target: Word, count: float) -> Iterator[tuple[int
 
 
 def transtoken(
-    source: Vocabulary,
-    target: Vocabulary,
-    parallel: Parallel,
-    *,
-    least: float | None = None,
-    options: AlignerOptions | None = None,
+    source: Vocabulary, target: Vocabulary, parallel: Parallel, *, least: float | None = None
 ) -> tuple[Mixing, Mixing]:
     """Return the rows of trans-tokenisation (Remy et al., 2024, section 3): tokens by their translations.
 
@@ -92,19 +85,12 @@ def transtoken(
     """
     if least is None:
         least = min(10.0, max(0.5, len(parallel) / 10_000))
-    aligned = _aligned(WordReader.of(source), WordReader.of(target), parallel, least, options)
+    aligned = _aligned(WordReader.of(source), WordReader.of(target), parallel, least)
     counts = token_counts(aligned, (len(target), len(source))) + _alike(source, target)
     return _shares(counts, "transtoken"), _shares(_borrowed(source, target, csr_array(counts)), "borrowed")
 
 
-def from_dictionary(
-    source: Vocabulary,
-    target: Vocabulary,
-    dictionary: Dictionary,
-    *,
-    least: float = 0.5,
-    options: AlignerOptions | None = None,
-) -> Mixing:
+def from_dictionary(source: Vocabulary, target: Vocabulary, dictionary: Dictionary, *, least: float = 0.5) -> Mixing:
     """Return rows by trans-tokenisation with a dictionary for parallel text (Sakajo et al., 2025, section 3).
 
     The tokens of words found are taken out of the target's byte-pair encoding, so that words fall back to shorter
@@ -118,7 +104,7 @@ def from_dictionary(
     shape = (len(target), len(source))
     mixings, removable = [], set(here.merges)
     for _ in range(_ROUNDS):
-        aligned = _aligned(there, here, parallel, least, options)
+        aligned = _aligned(there, here, parallel, least)
         mixings.append(_shares(token_counts(aligned, shape), "dict"))
         whole = {target.pieces[word[0]] for _, word, _ in aligned if len(word) == 1}
         new = {piece for piece in whole if piece in removable}

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 
-from backbone.errors import PolygraftError
 from crosslingual.arrays import Array
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vocabulary_transfer.knn import nearest, softmax
@@ -38,8 +37,6 @@ def wechsel(
         boundary: Whether a token that begins a word is made of such tokens alone, and any other of the others.
         origin: What the rows are called.
     """
-    if neighbors < 1 or not temperature > 0:
-        raise PolygraftError(f"neighbors {neighbors} and temperature {temperature} must be above 0")
     found = target.vectors.any(axis=1)
     there = np.array([reason != "hole" for reason in source.reasons])
     flags = (True, False) if boundary else (None,)

@@ -5,7 +5,7 @@ import pytest
 
 from backbone.errors import PolygraftError
 from crosslingual.vectors.dictionary import Dictionary, identical
-from crosslingual.vectors.word_vectors import WordVectors
+from tests.crosslingual.tiny_vectors import word_vectors
 
 
 def written(tmp_path, name, data):
@@ -120,7 +120,7 @@ def test_freedict_as_dictd(tmp_path):
 
 
 def vectors(*words):
-    return WordVectors.of({word: [float(number), 1.0] for number, word in enumerate(words)})
+    return word_vectors({word: [float(number), 1.0] for number, word in enumerate(words)})
 
 
 def test_a_lower_case_pair_counts_four_times_and_one_with_all_spellings_nine_times():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
 from crosslingual.vectors.word_vectors import VectorTraining, WordVectors, train
-from tests.crosslingual.tiny_vectors import OPTIONS, SENTENCES, tiny_fasttext
+from tests.crosslingual.tiny_vectors import OPTIONS, SENTENCES, tiny_fasttext, word_vectors
 
 UNKNOWN = [
     "",
@@ -150,7 +150,7 @@ def as_word2vec(path):
 
 
 def as_saved(path):
-    WordVectors.of(TABLE).save(path)
+    word_vectors(TABLE).save(path)
 
 
 WRITERS = {
@@ -233,7 +233,7 @@ def test_an_npz_of_other_arrays_or_of_objects_is_one_sentence(tmp_path):
 
 def test_vectors_that_cannot_be_written_are_one_sentence_and_leave_nothing(tmp_path):
     with pytest.raises(PolygraftError, match="cannot be written"):
-        WordVectors.of(TABLE).save(tmp_path / "absent" / "a.npz")
+        word_vectors(TABLE).save(tmp_path / "absent" / "a.npz")
     assert list(tmp_path.iterdir()) == []
 
 

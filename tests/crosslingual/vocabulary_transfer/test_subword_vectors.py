@@ -4,10 +4,9 @@ import pytest
 
 from backbone.errors import PolygraftError
 from crosslingual.tokenization.vocabulary import Vocabulary
-from crosslingual.vectors.word_vectors import WordVectors
 from crosslingual.vocabulary_transfer.subword_vectors import token_vectors
 from tests.crosslingual.tiny_transfer import ENGLISH, GERMAN, byte_bpe, roberta_bpe, unigram, wordpiece
-from tests.crosslingual.tiny_vectors import tiny_fasttext
+from tests.crosslingual.tiny_vectors import tiny_fasttext, word_vectors
 
 MAKERS = {
     "gpt2": lambda: byte_bpe(GERMAN, 400),
@@ -88,4 +87,4 @@ def test_a_tokenizer_with_holes_in_its_ids(vectors):
 
 def test_vectors_without_n_grams_need_the_route_of_words():
     with pytest.raises(PolygraftError, match="ask for the route words"):
-        token_vectors(Vocabulary.of(byte_bpe(GERMAN, 400)), WordVectors.of({"und": [1.0, 2.0]}))
+        token_vectors(Vocabulary.of(byte_bpe(GERMAN, 400)), word_vectors({"und": [1.0, 2.0]}))
