@@ -65,10 +65,8 @@ class Source:
     config: str = ""  # configuration of the data set
     split: str = "train"  # split of the data set
     format: Literal["", "txt", "jsonl", "parquet"] = ""  # guessed by the ending where it is empty
-    documents: Literal["file", "line", "paragraph"] = (
-        "file"
-        """What is a document of a txt file; paragraphs stand between blank lines."""
-    )
+    documents: Literal["file", "line", "paragraph"] = "file"
+    """What is a document of a txt file; paragraphs stand between blank lines."""
     text: str = "text"  # field of the text in JSON lines, parquet and data sets
     encoding: str = "utf-8"  # encoding of txt and JSON lines
 
