@@ -104,7 +104,6 @@ def _result(merge: str | list[str]) -> str:
 
 
 def _glued(ids: Sequence[int], places: Sequence[int | None], starts: Sequence[bool]) -> list[Word]:
-    """Join the tokens of each word."""
     words: list[list[int]] = []
     before: int | None = -1
     for token, place in zip(ids, places, strict=True):
@@ -249,7 +248,6 @@ class _Corpus:
 
 
 def _flat(sentences: Sequence[Sequence[int]]) -> tuple[Array, Array]:
-    """Return the words of all sentences on end, and how many each has."""
     lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
     return np.fromiter((word for sentence in sentences for word in sentence), np.int64, int(lengths.sum())), lengths
 

@@ -12,7 +12,6 @@ SOURCES is a TOML file with a table for each source of text:
     # format = "txt"           # or jsonl, parquet: where the suffix does not say
     # documents = "line"         # of txt: file, line or paragraph
     # text = "text"              # field of jsonl, parquet and data sets
-    # encoding = "utf-8"
 
     [rules]                      # other thresholds of quality, for all languages
     min_words = 20

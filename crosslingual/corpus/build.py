@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
@@ -19,26 +19,27 @@ from typing import Any
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, read_json, write_text
+from backbone.io.settings import config_from_dict
 from backbone.training.logger import watched
-from crosslingual.corpus.clean import clean_unit, read_counts
+from crosslingual.corpus.clean import COUNTS, clean_unit
 from crosslingual.corpus.corpus import MANIFEST, Amount, Corpus, LanguageRecord, Shard, read_settings, write_manifest
 from crosslingual.corpus.language_id import check_identifier
 from crosslingual.corpus.quality_filters import Rules
 from crosslingual.corpus.readers import Unit, plan_units
 from crosslingual.corpus.selection import Tail, decide
 from crosslingual.corpus.sources import SourceList
-from crosslingual.corpus.write import SPLITS, SUFFIX, read_summary, write_unit
+from crosslingual.corpus.write import SPLITS, SUFFIX, SUMMARY, UnitSummary, write_unit
 from crosslingual.options import BuildOptions
 
 
 def _place_language(
     language: str, group: Sequence[Unit], rules: Rules, tails: Sequence[Tail], work: Path, out: Path
 ) -> LanguageRecord:
-    """Put the shards of a language into ``out`` under their names, and return its statistics."""
     counts: Counter[str] = Counter()
     for unit in group:
-        counts.update(read_counts(work / "parts" / unit.name))
-    summaries = [read_summary(work / "shards" / unit.name) for unit in group]
+        counts.update(read_json(work / "parts" / unit.name / COUNTS))
+    files = [work / "shards" / unit.name / SUMMARY for unit in group]
+    summaries = [config_from_dict(UnitSummary, read_json(file)) for file in files]
     dropped: dict[str, Amount] = {}
     for reason, amount in (item for summary in summaries for item in summary.dropped.items()):
         dropped[reason] = dropped.get(reason, Amount()) + amount
@@ -78,7 +79,6 @@ Settings = Mapping[str, Any]
 
 
 def _describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) -> Settings:
-    """Return the settings of a build: options, sources, rules, and the files by name and size."""
     settings = {
         "options": asdict(options),
         "sources": {source.name: asdict(source) for source in listed.sources},
@@ -90,7 +90,6 @@ def _describe(listed: SourceList, units: Sequence[Unit], options: BuildOptions) 
 
 
 def _is_built(out: Path, settings: Settings, *, overwrite: bool) -> bool:
-    """Return whether ``out`` is the corpus that these settings make."""
     if out.exists() and not out.is_dir():
         raise PolygraftError(f"{out} is a file, but --out must be a folder")
     found = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
@@ -135,31 +134,25 @@ def _refuse_others(before: Settings, now: Settings, place: str) -> None:
 Job = tuple[Any, ...]
 
 
-def run_jobs(work: Callable[..., None], jobs: Sequence[Job], workers: int) -> Iterator[None]:
-    """Call ``work(*job)`` for every job, in any order, and yield after each.
+def run_jobs(work: Callable[..., None], jobs: Sequence[Job], workers: int, label: str) -> None:
+    """Call ``work(*job)`` for every job, in any order, in ``workers`` processes, of which 1 is this one.
 
-    The first error ends all of it: jobs that have not begun are left out.
-
-    Args:
-        work: A function at the top of a module.
-        jobs: Its arguments.
-        workers: Processes; 1 is this one.
+    The first error ends all of it: jobs that have not begun are left out. ``work`` stands at the top of a module.
 
     Raises:
         PolygraftError: A process was killed.
     """
     if workers == 1 or len(jobs) < 2:
-        for job in jobs:
+        for job in watched(jobs, label):
             work(*job)
-            yield
         return
     # fresh processes: a fork would copy the threads' locks of torch and numpy
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_leave_interrupts_to_parent) as pool:
         futures = [pool.submit(work, *job) for job in jobs]
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            for future in watched(as_completed(futures), label, len(jobs)):
+                future.result()
         except BrokenProcessPool:
             raise PolygraftError(
                 "a worker was killed, perhaps for want of memory: run the command again, which goes on where it was, "
@@ -210,12 +203,12 @@ def build_corpus(
         for identifier, label in {(one.identifier, one.label) for one in rules.values() if one.identifier}:
             check_identifier(Path(identifier), label)
     jobs: list[Job] = [(unit, rules[unit.source.language], options, parts) for unit in units]
-    _run(clean_unit, jobs, workers, "cleaning")
+    run_jobs(clean_unit, jobs, workers, "cleaning")
 
     groups = {language: [unit for unit in units if unit.source.language == language] for language in listed.rules}
     folders = {language: [parts / unit.name for unit in group] for language, group in groups.items()}
     tails = decide(folders, options, work)
-    _run(write_unit, [(unit, parts / unit.name, shards) for unit in units], workers, "writing")
+    run_jobs(write_unit, [(unit, parts / unit.name, shards) for unit in units], workers, "writing")
 
     with atomic_folder(out, replace=True) as partial:
         records = {
@@ -224,8 +217,3 @@ def build_corpus(
         }
         write_manifest(partial, records, settings)
     return Corpus.open(out)
-
-
-def _run(work: Callable[..., None], jobs: Sequence[Job], workers: int, label: str) -> None:
-    for _ in watched(run_jobs(work, jobs, workers), label, len(jobs)):
-        pass

@@ -15,7 +15,7 @@ import numpy as np
 from ftfy import fix_encoding
 from ftfy.chardata import UTF8_CLUES
 
-from backbone.io.files import atomic_folder, read_json, write_json
+from backbone.io.files import atomic_folder, write_json
 from crosslingual.arrays import Array, text_key
 from crosslingual.corpus.compressed_io import LineWriter, open_unpacked, read_objects, read_through
 from crosslingual.corpus.minhash import WIDTH, signatures
@@ -89,7 +89,6 @@ def clean_unit(unit: Unit, rules: Rules, options: BuildOptions, folder: Path) ->
 
 
 def _repair_batch(batch: Sequence[FoundText], drops: LineWriter, counts: dict[str, int]) -> list[FoundText]:
-    """Count documents and return them repaired; those that were lost or are empty are dropped."""
     counts["documents"] += len(batch)
     counts["bytes"] += sum(found.size for found in batch)
     whole = []
@@ -152,11 +151,6 @@ def delete_texts(part: Path) -> None:
 def read_facts(part: Path) -> Array:
     """Return the facts of the texts of a part, (n,) of `FACT`, mapped."""
     return _mapped(part / FACTS, FACT)
-
-
-def read_counts(part: Path) -> dict[str, Any]:
-    """Return how many ``documents`` and ``bytes`` were read, and how many were ``repaired``."""
-    return read_json(part / COUNTS)
 
 
 def read_signatures(part: Path) -> Array:

@@ -71,20 +71,8 @@ def write_manifest(folder: Path, languages: Mapping[str, LanguageRecord], settin
     write_json(folder / MANIFEST, {**body, "seal": _seal(body)})
 
 
-def read_manifest(folder: Path) -> tuple[str, dict[str, LanguageRecord]]:
-    """Return the seal of a corpus, which names its content, and the records of its languages.
-
-    Raises:
-        PolygraftError: ``folder`` is no corpus, one of another format, or its manifest was changed.
-    """
-    table = _read(folder)
-    return table["seal"], {
-        language: config_from_dict(LanguageRecord, entry) for language, entry in table["languages"].items()
-    }
-
-
 def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the options, sources, rules and files that a corpus was built with; errors as in `read_manifest`."""
+    """Return the options, sources, rules and files that a corpus was built with; errors as in `Corpus.open`."""
     settings: dict[str, Any] = _read(folder)["settings"]
     return settings
 
@@ -136,11 +124,12 @@ class Corpus:
         Raises:
             PolygraftError: It is no corpus, its manifest was changed, or a shard is missing or of another size.
         """
-        digest, records = read_manifest(folder)
+        table = _read(folder)
+        records = {name: config_from_dict(LanguageRecord, entry) for name, entry in table["languages"].items()}
         for record in records.values():
             for shard in record.shards:
                 _check_size(folder / shard.file, shard)
-        return cls(folder=folder, digest=digest, records=records)
+        return cls(folder=folder, digest=table["seal"], records=records)
 
     @property
     def languages(self) -> tuple[str, ...]:

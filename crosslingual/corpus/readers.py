@@ -61,7 +61,7 @@ def plan_units(listed: SourceList, unit_bytes: int) -> list[Unit]:
 
 
 def _shards(source: Source) -> list[Piece]:
-    count = _count_shards(source)
+    count = int(_stream(source).num_shards)
     return [Piece(name=f"{source.name}/{shard}", start=shard, stop=count) for shard in range(count)]
 
 
@@ -193,7 +193,6 @@ def _joined(lines: Iterable[Line], limit: int) -> Iterator[Line]:
 
 
 def _paragraphs(lines: Iterable[Line], limit: int) -> Iterator[Line]:
-    """Join the lines between empty ones."""
     for empty, group in groupby(lines, _is_blank):
         if not empty:
             yield from _joined(group, limit)
@@ -203,7 +202,7 @@ def _decoded(source: Source, place: str, size: int, data: bytes | None, limit: i
     if data is None:
         return FoundText(place, size, "", "too_long")
     try:
-        text = data.removeprefix(_MARK).decode(source.encoding)
+        text = data.removeprefix(_MARK).decode()
     except UnicodeDecodeError:
         return FoundText(place, size, "", "not_unicode")
     if not fields:
@@ -245,10 +244,6 @@ def _read_parquet(path: Path, field: str) -> Iterator[Any]:
                 yield from batch.column(0).to_pylist()
     except (ArrowException, OSError) as error:
         raise PolygraftError(f"{path} is damaged or no parquet file ({' '.join(str(error).split())})") from None
-
-
-def _count_shards(source: Source) -> int:
-    return int(_stream(source).num_shards)
 
 
 def _read_shard(source: Source, shard: int) -> Iterator[Any]:

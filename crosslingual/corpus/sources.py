@@ -50,7 +50,6 @@ def _published() -> dict[str, dict[str, Any]]:
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".text": "txt"}
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 _NAME = re.compile(r"[\w.-]+")
-_WIDE = re.compile(r"utf[-_]?(16|32)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,26 +67,16 @@ class Source:
     documents: Literal["file", "line", "paragraph"] = "file"
     """What is a document of a txt file; paragraphs stand between blank lines."""
     text: str = "text"  # field of the text in JSON lines, parquet and data sets
-    encoding: str = "utf-8"  # encoding of txt and JSON lines
 
     def __post_init__(self) -> None:
         self._check("name", _NAME, "letters, digits, dots and dashes")
         self._check("language", _LANGUAGE, "a code like sw or pt-BR")
         if bool(self.path) == bool(self.dataset):
             raise PolygraftError(f"source {self.name!r} needs one of path and dataset")
-        self._check_encoding()
 
     def _check(self, name: str, pattern: re.Pattern[str], wanted: str) -> None:
         if not pattern.fullmatch(getattr(self, name)):
             raise PolygraftError(f"source {self.name!r}: {name} {getattr(self, name)!r} is not {wanted}")
-
-    def _check_encoding(self) -> None:
-        try:
-            "".encode(self.encoding)
-        except LookupError:
-            raise PolygraftError(f"source {self.name!r}: Python knows no encoding {self.encoding!r}") from None
-        if _WIDE.match(self.encoding):  # lines are cut at the byte 10
-            raise PolygraftError(f"source {self.name!r} is {self.encoding}: convert its files to UTF-8")
 
     def format_of(self, path: Path) -> str:
         """Return the format of a file of this source.

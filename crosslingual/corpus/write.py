@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from backbone.io.files import atomic_folder, read_json, write_json
-from backbone.io.settings import config_from_dict
+from backbone.io.files import atomic_folder, write_json
 from crosslingual.corpus.clean import delete_texts, read_drops, read_facts, read_text_lines
 from crosslingual.corpus.compressed_io import LineWriter, to_line
 from crosslingual.corpus.corpus import Amount
@@ -18,7 +17,7 @@ from crosslingual.corpus.selection import FATES, HELDOUT, TRAIN, read_decided
 
 SPLITS = ("train", "heldout", "drops")
 SUFFIX = ".jsonl.zst"
-_SUMMARY = "summary.json"
+SUMMARY = "summary.json"
 
 
 @dataclass(kw_only=True)
@@ -60,12 +59,11 @@ def write_unit(unit: Unit, part: Path, folder: Path) -> None:
             with (partial / f"{split}{SUFFIX}").open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 summary.files[split] = (file.tell(), digest)
-        write_json(partial / _SUMMARY, asdict(summary))
+        write_json(partial / SUMMARY, asdict(summary))
     delete_texts(part)
 
 
 def _sorted(unit: Unit, part: Path, summary: UnitSummary) -> Iterator[tuple[str, bytes, int]]:
-    """Yield the split of each text, the line about it, and its bytes."""
     source = to_line({"source": unit.source.name})[1:-2]
     facts, decided = read_facts(part), read_decided(part)
     rows = (facts["size"].tolist(), decided["fate"].tolist(), decided["cluster"].tolist())
@@ -80,8 +78,3 @@ def _sorted(unit: Unit, part: Path, summary: UnitSummary) -> Iterator[tuple[str,
             summary.rehydrated += Amount(documents=times, bytes=times * size)
         # what is known by now is put in at the end: to parse the text again would take longer than to pack it
         yield FATES[fate], b'%b,%b,"cluster_size":%d}\n' % (line[:-2], source, cluster), size
-
-
-def read_summary(folder: Path) -> UnitSummary:
-    """Return what `write_unit` counted."""
-    return config_from_dict(UnitSummary, read_json(folder / _SUMMARY))

@@ -7,7 +7,7 @@ Shapes: B sequences in the cache, P positions of each, n continuations, T tokens
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -150,13 +150,8 @@ def tail_scores(
 ) -> list[TokenScores]:
     """Return how well each continuation is predicted, token by token.
 
-    The first token of each needs no pass of the model, and what predicts nothing is not fed.
-
-    Args:
-        backbone: The model.
-        computed: What they follow.
-        owners: (n,) which sequence each follows.
-        tails: (n,) tokens of each; at least one.
+    The first token of each needs no pass of the model, and what predicts nothing is not fed. ``owners``, (n,), are the
+    computed sequences that the ``tails`` follow, (n,) of at least one token each.
     """
     first = torch.tensor([tail[0] for tail in tails])
     scores = [[part] for part in _each(_score_tokens(backbone, computed.last[list(owners)], first), [1] * len(tails))]
@@ -231,13 +226,7 @@ def chosen(scores: Sequence[CandidateScore], score: Score) -> int:
 
 
 class Scorer:
-    """Scores candidates after prompts.
-
-    Args:
-        backbone: The model.
-        encoder: Prompts and candidates to tokens.
-        batch_size: Candidates read at once; the scores do not depend on it.
-    """
+    """Scores candidates after prompts, ``batch_size`` of them at once, on which the scores do not depend."""
 
     def __init__(self, backbone: Backbone, encoder: Encoder, *, batch_size: int = 16) -> None:
         self.effort = Effort()
@@ -251,10 +240,11 @@ class Scorer:
         for branches in encoded:
             self.effort.add(branches)
         parts = iter(self.score_branches([part for branches in encoded for part in branches]))
-        return [
-            [candidate_score(tokens, text) for tokens, text in zip(_flat(branches, parts), candidates, strict=True)]
-            for (_, candidates), branches in zip(questions, encoded, strict=True)
-        ]
+        found = []
+        for (_, candidates), branches in zip(questions, encoded, strict=True):
+            rows = [tokens for _ in branches for tokens in next(parts)]
+            found.append([candidate_score(tokens, text) for tokens, text in zip(rows, candidates, strict=True)])
+        return found
 
     def score_branches(self, branches: Sequence[Branches]) -> list[list[TokenScores]]:
         """Return how well the counted tokens of each sequence are predicted."""
@@ -268,7 +258,6 @@ class Scorer:
         return found
 
     def _batches(self, branches: Sequence[Branches]) -> list[range]:
-        """Cut a list into parts of ``batch_size`` sequences at most; what has more is alone."""
         cuts, sequences = [0], 0
         for number, part in enumerate(branches):
             if sequences and sequences + len(part.tails) > self._batch_size:
@@ -309,10 +298,6 @@ class Scorer:
             for row, part in zip(states, branches, strict=True)
         ]
         return scores, Computed(cache, states[:, -1], mask)
-
-
-def _flat(branches: Sequence[Branches], scores: Iterable[list[TokenScores]]) -> list[TokenScores]:
-    return [tokens for _, rows in zip(branches, scores, strict=False) for tokens in rows]
 
 
 def candidate_score(scores: TokenScores, text: str) -> CandidateScore:

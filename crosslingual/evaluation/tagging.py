@@ -103,11 +103,7 @@ def _sentence(row: ItemRow) -> Sentence:
 class Tagger:
     """Tags words greedily from left to right, as mGPT's evaluation does: each tag is chosen among all, and stays.
 
-    Args:
-        backbone: The model.
-        encoder: Texts to tokens.
-        tags: To choose from.
-        score: What tags are compared by; only what follows their common beginning counts.
+    Of tags only what follows their common beginning counts.
     """
 
     def __init__(self, backbone: Backbone, encoder: Encoder, tags: Sequence[str], score: Score) -> None:

@@ -173,10 +173,6 @@ class MixedDocuments:
     """
 
     def __init__(self, languages: Mapping[str, PackedDocuments], portions: Mapping[str, Portion], seed: int) -> None:
-        if languages.keys() != portions.keys():
-            raise PolygraftError(
-                f"rows are given for {', '.join(languages)}, but the mixture is of {', '.join(portions)}: give the same"
-            )
         self.languages = tuple(languages)
         self._rows = list(languages.values())
         self.context = self._rows[0].context

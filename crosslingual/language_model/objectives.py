@@ -137,13 +137,8 @@ class DocumentObjective(LanguageObjective):
     """Next-token prediction in which no token looks beyond its own document.
 
     Documents that share a row do not see one another, and positions begin anew with each (Zhao et al., 2024, "Analysing
-    The Impact of Sequence Composition on Language Model Pre-Training").
-
-    Args:
-        model: Any causal model of transformers that takes a 4-D ``attention_mask`` and ``position_ids``.
-        languages: Names, by number.
-        context: See `LanguageObjective`.
-        attention: Likewise.
+    The Impact of Sequence Composition on Language Model Pre-Training"). The model takes a 4-D ``attention_mask`` and
+    ``position_ids``; ``languages`` are named by number.
     """
 
     def __init__(

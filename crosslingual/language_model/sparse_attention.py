@@ -56,11 +56,12 @@ def sparse_layers(options: AttentionOptions, layers: int) -> list[int]:
             return []
 
 
-def mask_argument(model: Any, allowed: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def mask_argument(model: Any, allowed: Tensor) -> Tensor:
     """Return ``allowed`` (..., q, k) as the model's attention takes it: bool, or 0 and very negative to be added."""
     if getattr(model.config, "_attn_implementation", "eager") != "eager":
         return allowed
-    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)
+    least = torch.finfo(torch.float32).min
+    return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, least)
 
 
 class SparseAttention:

@@ -145,7 +145,6 @@ def choose(model: Any, part: Part) -> None:
 
 
 def _phases(config: TrainConfig, samples: int, share: float) -> tuple[TrainConfig, TrainConfig]:
-    """Split a run's bounds into the embeddings' share and the rest."""
     steps = config.total_steps(samples) or 0
     first = min(max(1, round(share * steps)), steps - 1) if steps else 0
     if steps == 1:

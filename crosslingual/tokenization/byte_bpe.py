@@ -78,13 +78,6 @@ def small_letters() -> dict[str, str]:
     return {capital: small for small, capital in found.items()}
 
 
-@cache
-def _marking() -> dict[int, str]:
-    """Return how each capital is written before a text is cut."""
-    written = {large: CASE_MARK + small for large, small in small_letters().items()} | {CASE_MARK: _ESCAPED_MARK}
-    return str.maketrans(written)
-
-
 class TrainingText:
     """Texts handed on one by one, with what is to be known of them afterwards."""
 
@@ -141,7 +134,11 @@ def train_bbpe(
     if empty is None or not options.plain:
         _cut_words(tokenizer, options)
     # capitals are marked in the text itself: which of them it has is known when all is read
-    text = TrainingText(texts, (lambda text: text.translate(_marking())) if options.marks_case else None)
+    text = TrainingText(texts)
+    if options.marks_case:
+        pairs = [(CASE_MARK, _ESCAPED_MARK), *((large, CASE_MARK + small) for large, small in small_letters().items())]
+        table = str.maketrans(dict(pairs))
+        text = TrainingText(texts, lambda one: one.translate(table))
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -204,7 +201,6 @@ def _missing(merges: Sequence[tuple[str, str]], spellings: Sequence[str]) -> Ite
 
 
 def _merged(spelling: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """Return the pieces that BPE makes of a spelling."""
     pieces = list(spelling)
     while known := [at for at, pair in enumerate(pairwise(pieces)) if pair in ranks]:
         at = min(known, key=lambda at: ranks[pieces[at], pieces[at + 1]])

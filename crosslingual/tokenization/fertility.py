@@ -109,7 +109,6 @@ def _batches(texts: Iterable[str], name: str) -> Iterator[list[str]]:
 
 
 def _encode(tokenizer: Any, batch: list[str]) -> Any:
-    """Return ids, and where a fast tokenizer can tell them, the characters of each token."""
     return tokenizer(
         batch,
         add_special_tokens=False,

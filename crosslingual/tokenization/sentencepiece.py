@@ -22,20 +22,6 @@ _LONGEST = 1000  # characters; it passes over sentences of more than 4192 bytes
 Pieces = Sequence[tuple[str, float]]
 
 
-def train_sentencepiece(texts: Iterable[str], algorithm: Algorithm, vocab_size: int) -> Tokenizer:
-    """Train a tokenizer of sentencepiece and return it as a fast one that cuts text the same.
-
-    Args:
-        texts: Any unit; read once, then held by sentencepiece.
-        algorithm: sentencepiece-bpe or unigram.
-        vocab_size: Tokens in all: ``<unk>``, 256 bytes, and pieces.
-
-    Raises:
-        PolygraftError: There is too little text for the size.
-    """
-    return as_fast(train_model(texts, algorithm, vocab_size - 1 - BYTES), algorithm)
-
-
 def train_model(
     texts: Iterable[str], algorithm: Algorithm, pieces: int, *, bytewise: bool = True, prefix_blank: bool = False
 ) -> bytes:

@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase, P
 from backbone.errors import PolygraftError, UsageError
 from crosslingual.options import BYTES, UNKNOWN, Algorithm, TokenizerOptions
 from crosslingual.tokenization.byte_bpe import TrainingText, train_bbpe
-from crosslingual.tokenization.sentencepiece import fast_model, pieces_of_model, train_model, train_sentencepiece
+from crosslingual.tokenization.sentencepiece import as_fast, fast_model, pieces_of_model, train_model
 
 END_OF_TEXT = "<|endoftext|>"
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -71,7 +71,8 @@ def _trained(texts: Iterable[str], options: TokenizerOptions, context: int) -> P
     if options.algorithm == "bbpe":
         trained = train_bbpe(texts, options, options.vocab_size - 1)
     else:
-        trained = train_sentencepiece(TrainingText(texts), options.algorithm, options.vocab_size - 1)
+        pieces = options.vocab_size - 2 - BYTES  # beside the unknown token and the end of text
+        trained = as_fast(train_model(TrainingText(texts), options.algorithm, pieces), options.algorithm)
     trained.add_special_tokens([END_OF_TEXT])
     roles = dict.fromkeys(("bos_token", "eos_token", "pad_token"), END_OF_TEXT)
     if options.algorithm != "bbpe":
@@ -102,14 +103,7 @@ def blank_gpt2(
     """Return an untrained GPT-2 for ``tokenizer``: no dropout, special ids as the tokenizer has them.
 
     The config names no padding id: rows of packed text have no padding, and transformers would search each for it.
-
-    Args:
-        tokenizer: Decides the vocabulary.
-        context: Positions.
-        width: Of the hidden states.
-        layers: Transformer blocks.
-        heads: Attention heads; divides ``width``.
-        vocab_size: Rows of the embedding where they are to be more than the tokenizer has ids.
+    ``heads`` divides ``width``; ``vocab_size`` asks for more rows of the embedding than the tokenizer has ids.
     """
     config = GPT2Config(
         vocab_size=vocab_size or len(tokenizer), n_positions=context, n_embd=width, n_layer=layers, n_head=heads,
@@ -169,7 +163,6 @@ def _kind_of(state: dict[str, Any]) -> str:
 
 
 def _types(part: dict[str, Any] | None) -> set[str]:
-    """Return what a pre-tokenizer or a sequence of them is made of."""
     if part is None:
         return set()
     return {part["type"], *(name for inner in part.get("pretokenizers", []) for name in _types(inner))}
@@ -188,7 +181,6 @@ def _emptied(state: dict[str, Any]) -> Tokenizer:
 
 
 def _unknown(state: dict[str, Any]) -> str:
-    """Return how an unknown token is spelled."""
     model = state["model"]
     return str(model["vocab"][model["unk_id"] or 0][0] if model["type"] == "Unigram" else model["unk_token"])
 

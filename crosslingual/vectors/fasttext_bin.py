@@ -194,7 +194,6 @@ def _parse(path: Path, data: mmap.mmap) -> FastTextFile:
 
 
 def _word_list(path: Path, data: mmap.mmap, position: int, size: int) -> tuple[list[str], Array, int]:
-    """Return words, their counts and where the list ends."""
     words: list[str] = []
     counts = [np.empty(0, dtype="<i8")]
     while len(words) < size:

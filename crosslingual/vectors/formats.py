@@ -104,16 +104,17 @@ def _read_text(path: Path, file: Iterable[bytes]) -> VectorTable:
     rows: list[Array] = []
     width = 0
     for place, fields in _lines(path, file):
-        if not width and len(fields) == 2 and not words:
-            width = _formats_number(fields[1], place)
-            continue
-        width = width or len(fields) - 1
         try:
+            if not width and len(fields) == 2 and not words:
+                width = int(fields[1])
+                continue
+            width = width or len(fields) - 1
             if not 0 < width < len(fields):
                 raise ValueError
             rows.append(np.fromiter(map(float, fields[-width:]), np.float32, width))
         except ValueError:
-            raise PolygraftError(f"{place} is no word with {width} numbers: the file is truncated or damaged") from None
+            found = f"no word with {width} numbers" if width else "no word with numbers"
+            raise PolygraftError(f"{place} is {found}: the file is damaged, or holds no word vectors") from None
         words.append(" ".join(fields[:-width]))
     return VectorTable(words=words, rows=np.stack(rows) if rows else np.empty((0, 1), np.float32))
 
@@ -126,13 +127,6 @@ def _lines(path: Path, file: Iterable[bytes]) -> Iterator[tuple[str, list[str]]]
             yield place, line.decode("utf-8").strip(" \r\n").split(" ")
         except UnicodeDecodeError as error:
             raise PolygraftError(f"{place} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
-
-
-def _formats_number(text: str, place: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise PolygraftError(f"{place} holds no vector: give a file of word vectors") from None
 
 
 def _read_binary(path: Path, file: IO[bytes]) -> VectorTable:

@@ -114,7 +114,6 @@ class Methods:
         return token_vectors(tokens, vectors, route, max_words=options.max_words, mean=mean)
 
     def _both(self, mean: Mean = "frequency") -> tuple[TokenVectors, TokenVectors]:
-        """Return vectors of both sides' tokens."""
         given = self.evidence
         if given.source_vectors is None or given.target_vectors is None:
             init = "ofa" if self.options.init == "ofa" else "wechsel"

@@ -130,7 +130,6 @@ class Mixing:
         return result
 
     def _stretches(self, source: Array, mixed: Array) -> Array:
-        """Return the factor for each row, (T,)."""
         weights = abs(self.matrix)
         wanted = weights @ np.linalg.norm(source, axis=1) / np.maximum(np.asarray(weights.sum(axis=1)).ravel(), _TINY)
         lengths = np.linalg.norm(mixed, axis=1)

@@ -152,7 +152,8 @@ class Texts:
 
     def sample(self) -> dict[str, tuple[Sequence[str], int]]:
         """Return some documents, and the bytes there are in all, by language."""
-        return {"text": (self.training, sum(len(text.encode("utf-8", "replace")) for text in self.training))}
+        size = sum(len(text.encode("utf-8", "replace")) for text in self.training)
+        return {"text": (list(_within(self.training, _HELD_BYTES)), size)}
 
     def rows(self, backbone: "Backbone", world: "World") -> "tuple[Batches, TrainConfig]":
         """Return the rows to learn from, whose tokens the first process writes into the run, and how long."""
@@ -173,13 +174,6 @@ class CorpusTexts:
 
     options: Options
     corpus: "Corpus"
-
-    @classmethod
-    def read(cls, options: Options) -> "CorpusTexts":
-        """Open the corpus."""
-        from crosslingual.corpus.corpus import Corpus
-
-        return cls(options=options, corpus=Corpus.open(Path(options.corpus)))
 
     def settings(self) -> dict[str, Any]:
         """Return what makes it the same data."""
@@ -226,7 +220,11 @@ class CorpusTexts:
 
 def open_data(options: Options) -> Texts | CorpusTexts:
     """Return what the options say to learn from."""
-    return CorpusTexts.read(options) if options.corpus else Texts.read(options)
+    if not options.corpus:
+        return Texts.read(options)
+    from crosslingual.corpus.corpus import Corpus
+
+    return CorpusTexts(options=options, corpus=Corpus.open(Path(options.corpus)))
 
 
 def budget_of(config: TrainConfig, tokens: float, context: int) -> float:

@@ -68,14 +68,8 @@ def _estimate(tokenizer: Any, texts: Sequence[str], size: int) -> int:
     """Return the tokens of ``size`` bytes of text, each document ended by one, from those of a sample."""
     from crosslingual.language_model.packed_tokens import token_ids
 
-    sample: list[str] = []
-    seen = 0
-    for text in texts:
-        sample.append(text)
-        seen += len(text.encode("utf-8", "replace"))
-        if seen > 100_000:
-            break
-    tokens = sum(len(ids) + 1 for ids in token_ids(tokenizer, sample))
+    seen = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    tokens = sum(len(ids) + 1 for ids in token_ids(tokenizer, texts))
     return max(1, round(size * tokens / max(seen, 1)))
 
 

@@ -55,7 +55,6 @@ def _numbered(sentences: Sequence[Sequence[Word]]) -> tuple[list[list[int]], lis
 
 
 def _token_pairs(source: Word, target: Word, count: float) -> Iterator[tuple[int, int, float]]:
-    """Yield (target token, source token, count)."""
     if len(source) == len(target) == 1:
         yield target[0], source[0], count
         return

@@ -157,7 +157,7 @@ def _kill_self(*_):
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_one_sentence():
     with pytest.raises(PolygraftError, match="worker was killed"):
-        list(run_jobs(_kill_self, [(1,), (2,)], workers=2))
+        run_jobs(_kill_self, [(1,), (2,)], 2, "killing")
 
 
 def test_a_finished_corpus_is_opened_and_other_settings_are_refused(folder):

@@ -183,8 +183,6 @@ def test_batches_depend_on_numbers_alone(corpus, tokenizer, tmp_path):
     assert all(torch.equal(torch.cat(parts), whole) for *parts, whole in zip(*halves, found[1][1], strict=True))
 
 
-def test_languages_that_do_not_fit_are_told(shards):
+def test_a_language_that_is_not_there_is_told(shards):
     with pytest.raises(PolygraftError, match="holds no 'fr': it has en, de"):
         PackedDocuments(shards, "fr", CONTEXT)
-    with pytest.raises(PolygraftError, match="for en, .* de"):
-        MixedDocuments({"en": PackedDocuments(shards, "en", CONTEXT)}, {"de": Portion(share=1, amount=1, passes=1)}, 0)

@@ -5,7 +5,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosslingual.tokenization.sentencepiece import as_fast, train_model, train_sentencepiece
+from crosslingual.tokenization.sentencepiece import as_fast, train_model
 from tests.crosslingual.tiny_texts import HOSTILE, TEXTS
 from tests.crosslingual.tiny_transfer import ENGLISH
 
@@ -57,5 +57,5 @@ def test_the_first_ids_are_the_unknown_token_and_the_bytes(models):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_lines_that_sentencepiece_would_pass_over_are_learned_from(algorithm):
     words = " ".join(["balloon", "river", "flower"] * 800)  # 16,000 bytes
-    tokenizer = train_sentencepiece([f"{words}\tmoonlight ▅ \0 moonlight"], algorithm, 300)
+    tokenizer = as_fast(train_model([f"{words}\tmoonlight ▅ \0 moonlight"], algorithm, 43), algorithm)
     assert len(tokenizer.encode("balloon river").tokens) < 8
