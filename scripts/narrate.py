@@ -24,8 +24,16 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from scripts._app.cli import Device, Json, emit, remark, run_file
-from scripts._app.videos import NarratorSource, ProposerOptions, encode_video, find_videos, vocabulary_folder
-from scripts._app.vocabulary_update import check_own, extend, load_proposer
+from scripts._app.videos import (
+    NarratorSource,
+    ProposerOptions,
+    check_own,
+    encode_video,
+    extend,
+    find_videos,
+    load_proposer,
+    vocabulary_folder,
+)  # fmt: skip
 from video.config import NarrateOptions
 
 if TYPE_CHECKING:

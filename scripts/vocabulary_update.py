@@ -18,8 +18,15 @@ import tyro
 
 from backbone.errors import PolygraftError
 from scripts._app.cli import Device, Json, emit, remark, run_file
-from scripts._app.videos import NarratorSource, ProposerOptions, encode_video, find_videos
-from scripts._app.vocabulary_update import check_own, extend, load_proposer
+from scripts._app.videos import (
+    NarratorSource,
+    ProposerOptions,
+    check_own,
+    encode_video,
+    extend,
+    find_videos,
+    load_proposer,
+)  # fmt: skip
 from video.config import NarrateOptions
 
 if TYPE_CHECKING:

@@ -67,18 +67,6 @@ def recall(found: Ranks, at: int) -> float:
     return float((found <= at).mean()) if len(found) else 0.0
 
 
-def plain_ranks(queries: Tensor, own: Tensor) -> Ranks:
-    """Return ranks among the texts of all clips, of which a clip's own alone is right, equal texts being wrong.
-
-    VLog's evaluation (the diagonal of an N x N matrix, section 4.1): a text that stands there twice is never first.
-
-    Args:
-        queries: (Q, D).
-        own: (Q, D), the text of each query.
-    """
-    return ranks(queries, own, [[row] for row in range(len(queries))])
-
-
 def retrieval_figures(
     queries: Tensor,
     truths: Sequence[Sequence[str]],
@@ -89,7 +77,8 @@ def retrieval_figures(
 ) -> dict[str, float]:
     """Return the figures of queries among the distinct texts of all of them.
 
-    - ``plain_recall_K``: see `plain_ranks`; the first truth of each query is its text.
+    - ``plain_recall_K``: among the texts of all queries, which are their first truths, equal texts being wrong: VLog's
+      evaluation (the diagonal of an N x N matrix, section 4.1), in which a text that stands there twice is never first.
     - ``deduplicated_recall_K``: among distinct texts, of which the first truth is right.
     - ``multi_positive_recall_K``: among distinct texts, of which each truth is right.
     - ``mean_rank``: among distinct texts, of the first truth.
@@ -106,7 +95,7 @@ def retrieval_figures(
     first = [own[:1] for own in right]
     deduplicated = ranks(queries, vectors, first)
     kinds = {
-        "plain": plain_ranks(queries, vectors[torch.tensor([row for (row,) in first], dtype=torch.int64)]),
+        "plain": ranks(queries, vectors[torch.tensor(first).flatten()], [[row] for row in range(len(queries))]),
         "deduplicated": deduplicated,
         "multi_positive": ranks(queries, vectors, right),
     }

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from backbone.errors import PolygraftError
 from video import metrics
-from video.metrics import coverage, plain_ranks, ranks, recall, retrieval_figures
+from video.metrics import coverage, ranks, recall, retrieval_figures
 
 
 def directions(count, *, seed=0, width=6):
@@ -73,7 +73,10 @@ def test_the_plain_reading_is_the_diagonal():
     queries, own = directions(9), directions(9, seed=1)
     scores = queries @ own.T
     expected = 1 + (scores > scores.diagonal()[:, None]).sum(dim=1)
-    assert plain_ranks(queries, own).tolist() == expected.tolist()
+    texts = [str(number) for number in range(9)]
+    found = retrieval_figures(queries, [[text] for text in texts], texts, own, at=range(1, 10))
+    for k in range(1, 10):
+        assert found[f"plain_recall_{k}"] == float((expected <= k).double().mean())
 
 
 def test_coverage_is_the_share_that_can_be_found_at_all():

@@ -68,7 +68,6 @@ def gather(
     cache: VideoCache,
     *,
     fps: float = 2.0,
-    batch_size: int = 32,
     report: Callable[[str], None] | None = None,
 ) -> ClipSet:
     """Encode what is shown of clips.
@@ -77,7 +76,6 @@ def gather(
         clips: Videos, times and texts.
         cache: Holds features, or makes them.
         fps: Frames a second; a clip has one at least.
-        batch_size: Frames per pass through the encoder.
         report: Called with one sentence about each video that cannot be read, and one about the clips that lie beyond
             the end of their video; these are left out.
 
@@ -86,7 +84,7 @@ def gather(
         PolygraftError: Nothing is left; the cache cannot be written.
     """
     report = report or (lambda _: None)
-    found = cache.features([clip.shown for clip in clips], fps=fps, batch_size=batch_size, report=report)
+    found = cache.features([clip.shown for clip in clips], fps=fps, report=report)
     for sentence in found.unreadable.values():
         report(sentence)
     beyond = [

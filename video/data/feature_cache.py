@@ -41,6 +41,7 @@ _TICK = 1e-6  # seconds; times that are nearer are one
 _MAX_SKIPPED = 16  # skipping more frames takes longer than opening the video again
 _SAVED_FRAMES = 512  # encoded between two writes of a file: seconds of work, some hundred kilobytes
 _OPEN_FILES = 64
+_BATCH = 32  # frames per pass through the encoder
 
 Times: TypeAlias = tuple[float, ...]
 
@@ -93,12 +94,10 @@ class VideoCache:
         spans: Sequence[Span],
         *,
         fps: float = 2.0,
-        batch_size: int = 32,
         report: Callable[[str], None] | None = None,
-        bar: bool = True,
         progress: Callable[[float], None] | None = None,
     ) -> SpanFeatures:
-        """Return the features of spans, encoding the frames that are not cached.
+        """Return the features of spans, encoding the frames that are not cached; of many videos with a bar.
 
         A span with no time of the grid in it has one frame, in its middle; one whose times lie all beyond the video's
         end, one at its start. Another process that uses the same cache is waited for.
@@ -106,10 +105,8 @@ class VideoCache:
         Args:
             spans: Any number of a video.
             fps: Frames a second.
-            batch_size: Frames per pass through the encoder.
             report: Called with what `video.frames.reader.read_frames` reports of videos that are read to their end, and
                 with a sentence about each damaged file of the cache, whose video is encoded anew.
-            bar: Show a bar on a terminal when it takes more than two seconds.
             progress: Called with the time of each frame that is read anew, in seconds.
 
         Raises:
@@ -120,17 +117,17 @@ class VideoCache:
         by_video: dict[Path, list[Span]] = {}
         for span in spans:
             by_video.setdefault(span.video, []).append(span)
-        shown = bar and sys.stderr.isatty()
+        hidden = len(by_video) < 2 or not sys.stderr.isatty()
         digests: dict[Path, str] = {}
         times: dict[Span, Times] = {}
         unreadable: dict[Path, str] = {}
         encoded = 0
         with self._locked():
             self._opened.cache_clear()  # another process may have added frames since
-            for video, own in tqdm(by_video.items(), desc="encoding", unit="video", delay=2.0, disable=not shown):
+            for video, own in tqdm(by_video.items(), desc="encoding", unit="video", delay=2.0, disable=hidden):
                 try:
                     digest = _digest(video)
-                    frames = _VideoFrames(self, video, digest, fps, batch_size, report, progress)
+                    frames = _VideoFrames(self, video, digest, fps, report, progress)
                     try:
                         times |= frames.times_of(own)
                     finally:
@@ -235,11 +232,10 @@ class _VideoFrames:
         video: Path,
         digest: str,
         fps: float,
-        batch_size: int,
         report: Callable[[str], None] | None,
         progress: Callable[[float], None] | None,
     ) -> None:
-        self._cache, self._video, self._digest, self._fps, self._batch_size = cache, video, digest, fps, batch_size
+        self._cache, self._video, self._digest, self._fps = cache, video, digest, fps
         self._report, self._progress = report or _ignore, progress or _ignore
         self._features: dict[int, Tensor] = {}
         self._beyond: set[int] = set()
@@ -327,7 +323,7 @@ class _VideoFrames:
         self._progress(time)
         if _tick(time) not in self._features:
             self._pixels[_tick(time)] = self._cache.encoder.prepare(frame.image)
-        if len(self._pixels) >= self._batch_size:
+        if len(self._pixels) >= _BATCH:
             self._encode()
 
     def _encode(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from backbone.io.images import open_image
-from video.frames.files import Frame, Request, Video, check_size, reason_of, undecodable
+from video.frames.files import Frame, Request, check_size, reason_of, undecodable
 from video.frames.times import ROUNDING, AskedTimes, Ending
 
 # Formats whose further frames are an animation; those of TIFF or ICO are other pages and sizes.
@@ -43,25 +43,13 @@ def read_image(image: Image.Image, request: Request) -> Iterator[Frame]:
             request.explain(missed, animation.ending, any_seen=bool(cache))
 
 
-def probe_image(image: Image.Image, path: Path) -> Video:
-    """Describe an image or an animation; the latter is read to its end. Closes ``image``."""
+def image_duration(image: Image.Image, path: Path) -> float:
+    """Return the seconds of an animation, which is read to its end; 0 for an image that stands still. Closes it."""
     with closing(image):
         animation = _Animation(image, f"video {path}")
-        size = animation.image(Request(path=path, times=AskedTimes())).size
-        if not animation.moves:
-            return Video(path=path, kind="image", size=size, duration=0.0, frames=1, rate=None)
-        lengths = [animation.length]
         while animation.advance():
-            lengths.append(animation.length)
-        even = max(lengths) - min(lengths) < 1e-3
-        return Video(
-            path=path,
-            kind="animation",
-            size=size,
-            duration=animation.end,
-            frames=len(lengths),
-            rate=1 / lengths[0] if even else None,
-        )
+            pass
+        return animation.end if animation.moves else 0.0
 
 
 def _all_frames(animation: "_Animation", times: AskedTimes) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""Properties of a video and its frames, orientation, and the checks that come before anything is opened."""
+"""What is asked of a video, its frames, orientation, and the checks that come before anything is opened."""
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
@@ -32,8 +32,6 @@ _VIDEOS = FileKind(name="video", suffixes=_SUFFIXES, pattern="films/*.mp4", exam
 # streams of JPEG images without a container look like one JPEG image
 _VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 
-_said: set[str] = set()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
@@ -43,18 +41,6 @@ class Frame:
     asked: float  # the time it was asked for; `time` where all frames were
     image: Image.Image = field(repr=False)
     """RGB, upright, in square pixels. Samples of one and the same frame share it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Video:
-    """Properties of a video by its header; of an animation by reading it."""
-
-    path: Path
-    kind: Literal["video", "animation", "image"]  # an image stands still: one frame at 0 of no length
-    size: tuple[int, int]  # width and height of the frames that are read of it, in pixels
-    duration: float | None  # seconds from time 0 to the end of the images, or None where the header lacks it
-    frames: int | None  # how many there are, or None where the header lacks it
-    rate: float | None  # frames a second if they follow each other evenly, else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +78,6 @@ class Request:
     def chunk_of(self, size: tuple[int, int]) -> int:
         """Return how many frames of this size come at once: fewer where they would fill the memory."""
         return max(1, min(self.chunk, _CHUNK_BYTES // (4 * size[0] * size[1])))
-
-    def say_once(self, sentence: str) -> None:
-        """Report what is no loss: of a video that is read window by window it need not be reported each time."""
-        if sentence not in _said:
-            _said.add(sentence)
-            self.report(sentence)
-
-    def unreadable(self, error: Exception) -> PolygraftError:
-        """Return what is to be raised where the file cannot be opened as a video."""
-        if isinstance(error, PermissionError):
-            return PolygraftError(f"{self.name} may not be read by this user")
-        kinds = "MP4, Matroska, WebM, AVI, MPEG and the like, or an animated image"
-        reason = f"holds no video in a known format ({kinds}), or its beginning or index is missing"
-        return PolygraftError(f"{self.name} {reason}: fetch it again")
 
     def empty(self) -> PolygraftError:
         """Return what is to be raised where nothing can be decoded."""
@@ -209,8 +181,6 @@ _TURNS = {
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
 
-_SIDEWAYS = frozenset(turn for (a, *_), turn in _TURNS.items() if not a)
-
 
 def turn_of(side_data: Iterable[Any]) -> Image.Transpose | None:
     """Return how a frame with this side data of PyAV is to be turned; None: it is upright."""
@@ -219,8 +189,3 @@ def turn_of(side_data: Iterable[Any]) -> Image.Transpose | None:
             a, b, _, c, d = (round(number / 65536) for number in np.frombuffer(data, dtype=np.int32)[:5].tolist())
             return _TURNS.get((a, b, c, d))
     return None
-
-
-def turned_size(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
-    """Return the size of an image after it was turned."""
-    return size[::-1] if turn in _SIDEWAYS else size

@@ -3,13 +3,11 @@
 The frame of a time is the one that a player shows then: the last whose timestamp is not later; before the first frame,
 the first. Time 0 is where the container begins. A video is decoded on demand and nothing runs ahead.
 
-Two libraries read videos. PyAV streams: frame by frame, or in leaps from key frame to key frame where the times are far
-apart. decord fetches a handful of frames. It has three faults. It decodes ahead of whoever reads, and nothing but the
-video's end stops it: a ten minute video of 720p grew by a gigabyte in three idle seconds. It counts frames from key
-frames, which goes wrong unseen where they are shown out of order. And it takes one and a half to three times as long as
-PyAV. So it is asked first for a handful of frames of a video that fits into memory whole and whose timestamps prove its
-counting right (`_prove_countable`), and it is stopped as soon as it has answered. All else is PyAV's, with the
-same frames to the pixel. Animated images are read by Pillow.
+PyAV streams: frame by frame, or in leaps from key frame to key frame where the times are far apart. decord fetches a
+handful of frames. It decodes ahead until the video's end (a ten minute video of 720p grew by a gigabyte in three idle
+seconds), and it counts frames from key frames, which goes wrong unseen where they are shown out of order. So it is
+asked only where the video fits into memory whole and its timestamps prove the counting right, and stopped as soon as it
+has answered. All else is PyAV's, with the same frames to the pixel. Animated images are read by Pillow.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -21,23 +19,13 @@ from typing import Any
 
 from PIL import Image
 
-from video.frames.animated_images import probe_image, read_image
-from video.frames.files import (
-    Frame,
-    Reader,
-    Report,
-    Request,
-    Video,
-    check_video,
-    open_still,
-    turned_size,
-)
+from video.frames.animated_images import image_duration, read_image
+from video.frames.files import Frame, Reader, Report, Request, check_video, open_still
 from video.frames.seek import OpenedVideo, Walk
 from video.frames.times import AskedTimes, Ending, look_up
 
-# It decodes ahead of whoever reads, which only the video's end stops: all of it must fit.
-_MAX_DECODED = 256 << 20
-_MAX_FILE = 64 << 20
+_MAX_DECODED = 256 << 20  # bytes of all frames of a video that decord may read
+_MAX_FILE = 64 << 20  # bytes of its file
 _DECORD_CODECS = frozenset({"h264", "hevc", "mpeg4", "vp9"})
 _DECORD_CONTAINERS = frozenset({"mov", "matroska"})
 _DECORD_PIXELS = frozenset({"yuv420p", "yuvj420p"})
@@ -65,10 +53,10 @@ def read_frames(
         stop: Seconds into the video, not included; None: its end.
         longest_side: Pixels; frames with a longer one are made smaller as they are decoded. None: they are not.
         chunk: Frames of a chunk, the last may have less; fewer in all where they are large (128 MiB a chunk).
-        reader: ``auto`` asks decord for frames that are known to fit one chunk, ``decord`` for all, chunk by chunk;
+        reader: ``auto`` asks decord for times that are known to fit one chunk, ``decord`` for any, chunk by chunk;
             both go over to PyAV where decord cannot be trusted. ``pyav`` never asks it. The frames are the same.
-        report: Called with a sentence where PyAV had to take over, and where a video is cut short, damaged or over
-            before the last time asked for. What can be read is.
+        report: Called with a sentence where a video is cut short, damaged or over before the last time asked for, and
+            where PyAV had to take over from ``decord``. What can be read is.
 
     Raises:
         UsageError: The settings contradict each other or are out of bounds.
@@ -86,28 +74,20 @@ def read_frames(
     return _chunks(request)
 
 
-def probe(video: Path | str) -> Video:
-    """Return the properties of a video, by its header.
+def duration(video: Path | str) -> float | None:
+    """Return the seconds from time 0 to the end of a video's images by its header; None where the header lacks it.
+
+    An animation is read to its end. An image that stands still has 0.
 
     Raises:
-        PolygraftError: As in `read_frames`.
+        PolygraftError: The file is missing, empty, no video, or has sound only.
     """
     path = check_video(video)
     image = open_still(path)
     if image is not None:
-        return probe_image(image, path)
+        return image_duration(image, path)
     with closing(OpenedVideo(Request(path=path, times=AskedTimes()))) as opened:
-        first, header_end = opened.first(), opened.header_end
-        average, base = opened.stream.average_rate, opened.stream.base_rate
-        even = bool(average and base and abs(average / base - 1) < 0.005)
-        return Video(
-            path=path,
-            kind="video",
-            size=turned_size(opened.size_of(first), opened.turn_of(first)),
-            duration=header_end,
-            frames=opened.stream.frames or None,
-            rate=opened.rate if even else None,
-        )
+        return opened.header_end
 
 
 def _chunks(request: Request) -> Iterator[list[Frame]]:
@@ -123,16 +103,15 @@ def _frames(request: Request) -> Generator[Frame]:
         return
     done = 0
     few = request.times.count() <= request.chunk
-    if request.reader == "decord" or (request.reader == "auto" and few):
+    if not request.times.all_frames and (request.reader == "decord" or (request.reader == "auto" and few)):
         try:
             for frame in _read_with_decord(request):
                 yield frame
                 done += 1
             return
         except _DecordCannotError as reason:
-            # that a large video streams is no surprise
-            if request.reader == "decord" or not isinstance(reason, _TooMuchForDecordError):
-                request.say_once(f"{request.name} is read with PyAV, since decord {reason}")
+            if request.reader == "decord":
+                request.report(f"{request.name} is read with PyAV, since decord {reason}")
     yield from islice(_read_with_av(request), done, None)
 
 
@@ -164,15 +143,13 @@ class _DecordCannotError(Exception):
     """Its message is the end of a sentence."""
 
 
-class _TooMuchForDecordError(_DecordCannotError):
-    """The video is larger than what decord is good for."""
-
-
 def _read_with_decord(request: Request) -> Iterator[Frame]:
     """Yield what `_read_with_av` would, or raise an error before the first frame on which decord fails."""
     with closing(OpenedVideo(request)) as video:
-        begins, ending = _prove_countable(video, request)
+        if request.path.stat().st_size > _MAX_FILE:
+            raise _DecordCannotError("might hold all of it in memory at once")
         size = request.fit(video.codec.width, video.codec.height)
+        begins, ending = _prove_countable(video, size[0] * size[1])
     opened = _open_with_decord(request, size, begins)
     numbered = look_up(request.times, begins, ending)
     missed: list[float] = []
@@ -217,32 +194,28 @@ def _images(opened: Any, numbers: Sequence[int]) -> dict[int, Image.Image]:
     return {number: Image.fromarray(rgb) for number, rgb in zip(numbers, pixels, strict=True)}
 
 
-def _prove_countable(video: OpenedVideo, request: Request) -> tuple[list[float], Ending]:
-    """Return when each frame begins and when the last one is over, if decord counts the frames of a video alike.
+def _prove_countable(video: OpenedVideo, pixels: int) -> tuple[list[float], Ending]:
+    """Return when each frame begins and when the last one is over, if decord counts and shows them as PyAV does.
 
     Args:
-        video: Just opened, see `video.frames.reader`; it is read to its end.
-        request: What is asked of it.
+        video: Just opened; it is read to its end.
+        pixels: Of a frame as it is given.
 
     Raises:
         _DecordCannotError: This is not sure.
     """
     codec = video.codec
-    _check_amount(video.stream.frames, request, codec)
-    if (
-        video.format not in _DECORD_CONTAINERS
-        or codec.name not in _DECORD_CODECS
-        or codec.pix_fmt not in _DECORD_PIXELS
-    ):
-        raise _DecordCannotError(f"is not sure to read {codec.name} with {codec.pix_fmt} in {video.format} alike")
-    if video.squareness != 1 or video.turn_of(video.first()) is not None:
-        raise _DecordCannotError("shows videos as they are stored, neither upright nor in true proportions")
+    known = video.format in _DECORD_CONTAINERS and codec.name in _DECORD_CODECS and codec.pix_fmt in _DECORD_PIXELS
+    # decord shows images as they are stored, neither upright nor in true proportions
+    if not known or video.squareness != 1 or video.turn_of(video.first()) is not None:
+        raise _DecordCannotError(f"is not sure to show {codec.name} with {codec.pix_fmt} in {video.format} alike")
     video.restart()
     packets = list(video.packets())
     stamps = _count_safely(packets)
     if stamps is None or stamps[0] != 0:
         raise _DecordCannotError("counts frames from key frames, which is not safe in it")
-    _check_amount(len(stamps), request, codec)
+    if len(stamps) * pixels * 3 > _MAX_DECODED:
+        raise _DecordCannotError("might decode all of it into memory at once")
     begins = [video.seconds(stamp) for stamp in stamps]
     longest = max((after - before for before, after in pairwise(begins)), default=0.0)
     last = max(packets, key=lambda packet: packet.pts or 0)  # none is without a time, as was checked
@@ -250,12 +223,6 @@ def _prove_countable(video: OpenedVideo, request: Request) -> tuple[list[float],
     if ending.cut or video.damaged or video.stream.frames not in (0, len(begins)):
         raise _DecordCannotError("reads no video that is cut short or damaged")
     return begins, ending
-
-
-def _check_amount(frames: int, request: Request, codec: Any) -> None:
-    width, height = request.fit(codec.width, codec.height)
-    if frames * width * height * 3 > _MAX_DECODED or request.path.stat().st_size > _MAX_FILE:
-        raise _TooMuchForDecordError("might decode all of it into memory at once")
 
 
 def _count_safely(packets: Iterable[Any]) -> list[int] | None:

@@ -64,8 +64,12 @@ class OpenedVideo:
         self.close()
         try:
             self.container = av.open(str(self._request.path.absolute()), options=_OPTIONS)
-        except FFmpegError as error:
-            raise self._request.unreadable(error) from None
+        except PermissionError:
+            raise PolygraftError(f"{self._request.name} may not be read by this user") from None
+        except FFmpegError:
+            kinds = "MP4, Matroska, WebM, AVI, MPEG and the like, or an animated image"
+            reason = f"holds no video in a known format ({kinds}), or its beginning or index is missing"
+            raise PolygraftError(f"{self._request.name} {reason}: fetch it again") from None
         try:
             self._open_stream()
         except BaseException:
@@ -201,13 +205,9 @@ class OpenedVideo:
         ratio = self.stream.sample_aspect_ratio
         return float(ratio) if ratio and Fraction(1, 8) < ratio < 8 else 1.0
 
-    def size_of(self, frame: VideoFrame) -> tuple[int, int]:
-        """Return width and height in which a frame is given, before it is turned."""
-        return self._request.fit(frame.width * self.squareness, frame.height)
-
     def image(self, frame: VideoFrame) -> Image.Image:
         """Return a frame as an RGB image, upright, in square pixels, in the size asked for."""
-        width, height = self.size_of(frame)
+        width, height = self._request.fit(frame.width * self.squareness, frame.height)
         try:
             rgb = self._shrink.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
         except (FFmpegError, ValueError) as error:

@@ -172,17 +172,10 @@ def look_up(times: AskedTimes, begins: Sequence[float], ending: Ending) -> Itera
     """Yield each time asked for with the number of the frame that is shown then, None where the video is over.
 
     Args:
-        times: What is asked for; where they ascend, the first that has nothing to show is the last.
+        times: Not all frames; where they ascend, the first that has nothing to show is the last.
         begins: When each frame begins, ascending; at least one.
         ending: When the last one is over.
     """
-    if times.all_frames:
-        stop = math.inf if times.stop is None else times.stop
-        first, end = bisect_left(begins, times.start - ROUNDING), bisect_left(begins, stop - ROUNDING)
-        yield from ((begins[number], number) for number in range(first, end))
-        if end == len(begins):
-            yield max(times.start, ending.until), None
-        return
     for time in times:
         place = bisect_right(begins, time + ROUNDING)
         over = place == len(begins) and not ending.reaches(time, times)

@@ -10,7 +10,7 @@ Shapes: T moments in the order of time, C candidates.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -247,22 +247,6 @@ def _divided(
 # Subtitles
 
 
-class SubtitleSpan(Protocol):
-    """A span of a video with a text."""
-
-    @property
-    def start(self) -> float:
-        """Seconds."""
-
-    @property
-    def stop(self) -> float:
-        """Seconds."""
-
-    @property
-    def text(self) -> str:
-        """What is shown, a line."""
-
-
 def clock(seconds: float, separator: str = ".") -> str:
     """Return a time as hours:minutes:seconds with milliseconds, 00:01:02.500."""
     thousandths = max(0, round(seconds * 1000))
@@ -271,7 +255,7 @@ def clock(seconds: float, separator: str = ".") -> str:
     return f"{hours:02}:{minutes:02}:{rest // 1000:02}{separator}{rest % 1000:03}"
 
 
-def to_srt(spans: Iterable[SubtitleSpan]) -> str:
+def to_srt(spans: Iterable[Narrated]) -> str:
     """Return spans in SubRip's format."""
     blocks = (
         f"{number}\n{clock(span.start, ',')} --> {clock(span.stop, ',')}\n{_one_line(span.text)}\n"
@@ -280,7 +264,7 @@ def to_srt(spans: Iterable[SubtitleSpan]) -> str:
     return "\n".join(blocks)
 
 
-def to_vtt(spans: Iterable[SubtitleSpan]) -> str:
+def to_vtt(spans: Iterable[Narrated]) -> str:
     """Return spans in WebVTT's format (W3C), in which < and & begin marks and an arrow would be taken for times."""
     cues = (
         f"{clock(span.start)} --> {clock(span.stop)}\n"

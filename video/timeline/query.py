@@ -20,7 +20,7 @@ from backbone.errors import PolygraftError
 from video.config import QUESTIONS, NarrateOptions
 from video.data.clips import Span
 from video.data.feature_cache import SpanFeatures, VideoCache
-from video.frames.reader import probe, read_frames
+from video.frames.reader import duration, read_frames
 from video.vocabulary.novelty import NEIGHBOURS, Novelty
 from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -167,7 +167,7 @@ def encode_video(
     Raises:
         PolygraftError: The video cannot be read, or shows nothing.
     """
-    features = cache.features([Span(video=video)], fps=options.fps, report=report, bar=False, progress=progress)
+    features = cache.features([Span(video=video)], fps=options.fps, report=report, progress=progress)
     for sentence in features.unreadable.values():
         raise PolygraftError(sentence)
     times = features.times[0]
@@ -203,8 +203,8 @@ def _queries(ask: Ask, features: SpanFeatures, stretches: Sequence[range], quest
 def _end(video: Path, times: Sequence[float], fps: float) -> float:
     """Return the video's end in seconds: that of its header, within half a frame of what it shows."""
     shown = times[-1] + 1 / fps
-    duration = probe(video).duration
-    return max(times[-1] + 1e-3, min(duration, shown)) if duration else shown
+    header_end = duration(video)
+    return max(times[-1] + 1e-3, min(header_end, shown)) if header_end else shown
 
 
 def _changes(features: SpanFeatures) -> tuple[Scores, float]:

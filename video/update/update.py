@@ -20,9 +20,9 @@ from video.config import UpdateOptions as UpdateOptions
 from video.timeline.query import Segment
 from video.update.proposers import Proposer, parse_proposals
 from video.update.rollback import locked
-from video.vocabulary.entries import Entry, Origin
+from video.vocabulary.entries import Counts, Entry, Origin
 from video.vocabulary.narrations import clean
-from video.vocabulary.storage import Tried, Update, next_id, save_update
+from video.vocabulary.storage import FORMAT, UPDATE_KIND, Tried, Update, UpdateHeader, no_rows, save_update
 from video.vocabulary.vectors import TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -161,14 +161,22 @@ def _begun(vocabulary: NarrationVocabulary, video: str, proposer: str, text_enco
     for update in vocabulary.updates:
         if update.header.state == "open" and (update.header.film, update.header.proposer) == (video, proposer):
             return update
-    return Update.begin(
-        next_id(vocabulary.updates),
+    # ids are never given again: a rolled-back update keeps its own
+    latest = max((int(update.header.id) for update in vocabulary.updates), default=0)
+    header = UpdateHeader(
+        format=FORMAT,
+        kind=UPDATE_KIND,
+        id=f"{latest + 1:04d}",
+        state="open",
         film=video,
         proposer=proposer,
         when=when,
         text_encoder=text_encoder,
         width=vocabulary.width,
+        counts=Counts(),
+        segments=(),
     )
+    return Update(header=header, table=no_rows(vocabulary.width))
 
 
 def _admitted_of(vocabulary: NarrationVocabulary, video: str) -> int:

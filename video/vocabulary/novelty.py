@@ -57,22 +57,18 @@ class CalibratedMargin:
     threshold: float = 0.5
 
     @classmethod
-    def fit(cls, known: Tensor, novel: Tensor, *, false_alarms: float | None = None) -> "CalibratedMargin":
-        """Learn from held-out queries.
+    def fit(cls, known: Tensor, novel: Tensor) -> "CalibratedMargin":
+        """Learn from held-out queries; the threshold is where both kinds, equally frequent, are equally likely.
 
         Args:
             known: (K, k) scores, best first, of queries whose narration is in the vocabulary.
             novel: (M, k) of queries whose narration was kept out of it.
-            false_alarms: The share of ``known`` that may be called new; None: the threshold is where the probability
-                is one half, both kinds being equally frequent.
 
         Raises:
             PolygraftError: One of the kinds is missing.
         """
         if not len(known) or not len(novel):
             raise PolygraftError("novelty needs held-out queries of both kinds, known and new, to be calibrated")
-        if false_alarms is not None and not 0 <= false_alarms <= 1:
-            raise UsageError(f"false_alarms is {false_alarms}, allowed is 0 to 1")
         rows = torch.cat([features(known), features(novel)])
         labels = torch.cat([torch.zeros(len(known)), torch.ones(len(novel))]).double()
         mean, spread = rows.mean(dim=0), rows.std(dim=0, correction=0).clamp(min=1e-6)
@@ -81,11 +77,7 @@ class CalibratedMargin:
         solution = _logistic((rows - mean) / spread, labels, share)
         scaled = solution[:2] / spread
         first, second = scaled.tolist()
-        fitted = cls(weights=(first, second), bias=float(solution[2] - scaled @ mean))
-        if false_alarms is None:
-            return fitted
-        allowed = torch.quantile(fitted.novelty(known), 1 - false_alarms, interpolation="higher")
-        return cls(weights=fitted.weights, bias=fitted.bias, threshold=float(allowed))
+        return cls(weights=(first, second), bias=float(solution[2] - scaled @ mean))
 
     def novelty(self, scores: Tensor) -> Tensor:
         """Return the probability of being new: (Q,) float64 for scores (Q, k), best first."""

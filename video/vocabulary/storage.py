@@ -161,19 +161,17 @@ def load_table(folder: Path, counts: Counts, width: int, *, scenes: int) -> Tabl
 def _with_vectors(path: Path, lines: EntryFile, width: int, scenes: int) -> Table:
     arrays = _map_arrays(path)
     expected = {
-        "vectors": ((lines.counts.rows, width), np.float16),
-        "scene_starts": ((lines.counts.narrations + 1,), np.int64),
-        "scenes": (arrays["scenes"].shape if "scenes" in arrays else (), np.int32),
+        "vectors": f"{lines.counts.rows} x {width} float16",
+        "scene_starts": f"{lines.counts.narrations + 1} int64",
+        "scenes": f"{arrays['scenes'].size if 'scenes' in arrays else 0} int32",
     }
     if arrays.keys() != expected.keys():
         found = ", ".join(sorted(arrays)) or "nothing"
         raise PolygraftError(f"{path} holds {found}, expected are {', '.join(expected)}: build it again")
-    for name, (shape, dtype) in expected.items():
-        if arrays[name].shape != shape or arrays[name].dtype != dtype:
-            raise PolygraftError(
-                f"{path} does not fit {LINES}: {name} is {_described(arrays[name].shape, arrays[name].dtype)}, "
-                f"expected is {_described(shape, np.dtype(dtype))}; build it again"
-            )
+    for name, wanted in expected.items():
+        found = f"{' x '.join(map(str, arrays[name].shape))} {arrays[name].dtype}"
+        if found != wanted:
+            raise PolygraftError(f"{path} does not fit {LINES}: {name} is {found}, expected {wanted}: build it again")
     starts, numbers = arrays["scene_starts"], arrays["scenes"]
     whole = starts[0] == 0 and starts[-1] == len(numbers) and (np.diff(starts) >= 0).all()
     if not whole or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < scenes):
@@ -217,10 +215,6 @@ def _check_finite(path: Path, vectors: Array) -> None:
             raise PolygraftError(f"{path}: row {row} of the matrix holds NaN or infinity: build the vectors again")
 
 
-def _described(shape: Sequence[int], dtype: np.dtype[Any]) -> str:
-    return f"{' x '.join(map(str, shape))} {dtype}"
-
-
 UPDATE_KIND = "vocabulary update"
 
 State = Literal["open", "finished", "rolled back"]
@@ -260,24 +254,6 @@ class Update:
     header: UpdateHeader
     table: Table
 
-    @classmethod
-    def begin(cls, id_: str, *, film: str, proposer: str, when: str, text_encoder: FrozenPart, width: int) -> "Update":
-        """Return an update that holds nothing yet."""
-        header = UpdateHeader(
-            format=FORMAT,
-            kind=UPDATE_KIND,
-            id=id_,
-            state="open",
-            film=film,
-            proposer=proposer,
-            when=when,
-            text_encoder=text_encoder,
-            width=width,
-            counts=Counts(),
-            segments=(),
-        )
-        return cls(header=header, table=_no_rows(width))
-
     def grown(self, tried: Tried, entries: Sequence[Entry], vectors: Array) -> "Update":
         """Return the update with one segment more.
 
@@ -299,11 +275,12 @@ class Update:
 
     def in_state(self, state: State) -> "Update":
         """Return the update in another state; rolled back, it holds nothing."""
-        table = self.table if state != "rolled back" else _no_rows(self.header.width)
+        table = self.table if state != "rolled back" else no_rows(self.header.width)
         return Update(header=replace(self.header, state=state, counts=table.counts), table=table)
 
 
-def _no_rows(width: int) -> Table:
+def no_rows(width: int) -> Table:
+    """Return the table of an update that holds nothing."""
     return Table.of([], np.zeros((0, width), dtype=np.float16), [])
 
 
@@ -340,11 +317,6 @@ def _load(folder: Path) -> Update:
     if header.counts.pairs or header.counts.postfixes:
         raise PolygraftError(f"{folder} is damaged: an update holds prefixes and scenes alone")
     return Update(header=header, table=table)
-
-
-def next_id(updates: Iterable[Update]) -> str:
-    """Return the id of the next update: numbers that are never given again."""
-    return f"{max((int(update.header.id) for update in updates), default=0) + 1:04d}"
 
 
 def placed(updates: Iterable[Update], labels: Sequence[str]) -> list[Table]:

@@ -172,9 +172,10 @@ def test_an_interrupted_call_goes_on_where_it_was(tmp_path, video, seen, monkeyp
 
     monkeypatch.setattr(encoder, "encode_pixels", stop_at_the_third)
     span = Span(video=video, start=0.5, stop=stop)
+    monkeypatch.setattr(video_cache_module, "_BATCH", 2)
     with pytest.raises(StoppedError):
-        cache.features([span], batch_size=2)
-    found = cache.features([span], batch_size=2)
+        cache.features([span])
+    found = cache.features([span])
     assert found.encoded == 3
     assert colours_of(found.take(0), seen) == ["red", "lime", "lime", "blue", "blue", "white", "white"]
     assert cache.features([span]).encoded == 0
@@ -198,7 +199,8 @@ def test_frames_are_encoded_together_and_few_are_held(tmp_path, monkeypatch, sto
     video = write_video(tmp_path / "film.gif", COLOURS)
     encode, sizes, _ = encoder.encode_pixels, [], encoder.width
     monkeypatch.setattr(encoder, "encode_pixels", lambda p, **k: sizes.append(len(p)) or encode(p, **k))
-    VideoCache(tmp_path / "cache", encoder).features([Span(video=video, stop=stop)], batch_size=3)
+    monkeypatch.setattr(video_cache_module, "_BATCH", 3)
+    VideoCache(tmp_path / "cache", encoder).features([Span(video=video, stop=stop)])
     assert sizes == [3, 3, 2]
 
 
@@ -208,7 +210,7 @@ from backbone.io import files
 from tests.backbone.tiny_clip import tiny_image_encoder
 from video.data import feature_cache
 from video.data.clips import Span
-feature_cache._SAVED_FRAMES = 2
+feature_cache._SAVED_FRAMES = feature_cache._BATCH = 2
 encoder, writes = tiny_image_encoder(), []
 cache = feature_cache.VideoCache(sys.argv[1], encoder)
 write = cache.write
@@ -218,7 +220,7 @@ def write_twice(*content):
     if len(writes) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 cache.write = write_twice
-cache.features([Span(video=sys.argv[2])], batch_size=2)
+cache.features([Span(video=sys.argv[2])])
 """
 
 
@@ -301,14 +303,15 @@ def test_what_begins_after_the_end_shows_nothing_and_is_no_fault_of_the_video(ca
     assert (found.times, found.unreadable) == (((), ()), {})
 
 
-def test_a_full_disk_is_no_fault_of_the_videos_and_leaves_a_valid_cache(cache, video, seen):
+def test_a_full_disk_is_no_fault_of_the_videos_and_leaves_a_valid_cache(cache, video, seen, monkeypatch):
+    monkeypatch.setattr(video_cache_module, "_BATCH", 1)
     assert cache.features([Span(video=video, stop=1.0)]).encoded == 2
     size = next(cache.folder.glob("*.safetensors")).stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 7, hard))
     try:
         with pytest.raises(PolygraftError, match=r"cannot be written .*; what it held before is kept"):
-            cache.features([Span(video=video)], batch_size=1)
+            cache.features([Span(video=video)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     found = cache.features([Span(video=video)])

@@ -9,7 +9,7 @@ from PIL import Image
 from backbone.errors import PolygraftError
 from tests.video.tiny_videos import animate
 from video import read_frames
-from video.frames.reader import probe
+from video.frames.reader import duration
 
 COLOURS = ["red", "lime", "blue", "white"]
 LENGTHS = [100, 300, 100, 500]
@@ -56,15 +56,8 @@ def test_looks_at_an_animation(animation):
         frames(animation, start=2)
 
 
-def test_probing_an_animation(animation):
-    found = probe(animation)
-    assert (found.kind, found.size, found.frames, found.rate) == ("animation", (16, 8), 4, None)
-    assert found.duration == pytest.approx(1.0)
-
-
-def test_an_even_animation_has_a_rate(tmp_path):
-    animate(tmp_path / "even.gif", COLOURS, [50] * 4)
-    assert probe(tmp_path / "even.gif").rate == pytest.approx(20.0)
+def test_the_length_of_an_animation(animation):
+    assert duration(animation) == pytest.approx(1.0)
 
 
 def test_frames_without_a_length_are_played_as_browsers_play_them(tmp_path):
@@ -97,8 +90,7 @@ def test_a_image_is_one_frame_at_zero(tmp_path, name):
     Image.new("RGB", (16, 8), "lime").save(tmp_path / name, **kind)
     for asked in ({}, {"every": 0.5}, {"at": [0.0]}):
         assert seen(tmp_path / name, **asked) == [(0.0, "lime")]
-    found = probe(tmp_path / name)
-    assert (found.kind, found.size, found.duration, found.frames) == ("image", (16, 8), 0.0, 1)
+    assert duration(tmp_path / name) == 0.0
     with pytest.raises(PolygraftError, match=r"0\.00 s; .* 3\.00 s"):
         frames(tmp_path / name, at=[3.0])
 
@@ -114,7 +106,6 @@ def test_a_image_is_upright(tmp_path):
     exif[0x0112] = 6
     Image.new("RGB", (16, 8), "red").save(tmp_path / "turned.jpg", exif=exif)
     assert frames(tmp_path / "turned.jpg")[0].image.size == (8, 16)
-    assert probe(tmp_path / "turned.jpg").size == (8, 16)
 
 
 def noisy_gif(file: Path) -> bytes:
@@ -143,7 +134,7 @@ def test_a_image_that_cannot_be_decoded_is_one_sentence(tmp_path, name):
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / name)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: min(len(data) // 8, 900)])
-    for read in (frames, probe):
+    for read in (frames, duration):
         with pytest.raises(PolygraftError, match="fetch it again"):
             read(tmp_path / name)
 

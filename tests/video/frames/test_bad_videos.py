@@ -10,7 +10,7 @@ import pytest
 from backbone.errors import PolygraftError, UsageError
 from tests.video.tiny_videos import even, number_of, write_video
 from video import read_frames
-from video.frames.reader import probe
+from video.frames.reader import duration
 
 B_FRAMES = {"g": "12", "bf": "3"}
 
@@ -110,7 +110,7 @@ def test_damage_inside_is_passed_over(tmp_path, capfd, video, seed):
 
 def test_a_video_without_images_is_one_sentence(tmp_path):
     write_video(tmp_path / "sound.mp4", [], codec="", sound=1.0)
-    for read in (frames, probe):
+    for read in (frames, duration):
         with pytest.raises(PolygraftError, match="sound only"):
             read(tmp_path / "sound.mp4")
 
@@ -118,9 +118,8 @@ def test_a_video_without_images_is_one_sentence(tmp_path):
 def test_a_video_of_no_frames_is_one_sentence(tmp_path, video):
     header = video.read_bytes().index(b"mdat") + 8
     (tmp_path / "header.mp4").write_bytes(video.read_bytes()[:header])
-    for read in (frames, probe):
-        with pytest.raises(PolygraftError, match="no frame that can be decoded"):
-            read(tmp_path / "header.mp4")
+    with pytest.raises(PolygraftError, match="no frame that can be decoded"):
+        frames(tmp_path / "header.mp4")
 
 
 def bad_files(folder, video):
@@ -155,7 +154,7 @@ def bad_files(folder, video):
 )
 def test_what_is_no_video_is_one_sentence(tmp_path, capfd, video, name, sentence):
     bad_files(tmp_path, video)
-    for read in (frames, probe):
+    for read in (frames, duration):
         with pytest.raises(PolygraftError, match=sentence) as caught:
             read(tmp_path / name)
         assert "\n" not in str(caught.value)

@@ -44,13 +44,6 @@ def test_calibration_follows_the_scale_of_the_scores_where_a_fixed_threshold_doe
     assert float(CalibratedMargin.fit(known, novel).is_novel(known).double().mean()) < 0.05
 
 
-@pytest.mark.parametrize("false_alarms", [0.0, 0.1, 0.5])
-def test_the_share_of_false_alarms_is_kept(false_alarms):
-    known, novel = scores(0.4, 0.3), scores(0.38, 0.3, seed=1)
-    fitted = CalibratedMargin.fit(known, novel, false_alarms=false_alarms)
-    assert float(fitted.is_novel(known).double().mean()) <= false_alarms
-
-
 def test_kinds_of_different_size_and_examples_that_a_line_separates_are_fine():
     fitted = CalibratedMargin.fit(scores(0.9, 0.1, count=200), scores(0.2, 0.1, count=3, seed=1))
     assert all(torch.tensor([*fitted.weights, fitted.bias]).isfinite())
@@ -63,8 +56,6 @@ def test_one_kind_alone_is_refused(known, novel):
         CalibratedMargin.fit(torch.zeros(known, 3), torch.zeros(novel, 3))
     with pytest.raises(PolygraftError, match="both kinds"):
         auroc(torch.zeros(known), torch.zeros(novel))
-    with pytest.raises(UsageError, match="false_alarms is 2"):
-        CalibratedMargin.fit(torch.zeros(5, 3), torch.zeros(5, 3), false_alarms=2)
 
 
 # Segments

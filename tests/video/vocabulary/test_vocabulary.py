@@ -270,9 +270,9 @@ DAMAGES = {
     "lines in another order": (lines(lambda rows: rows[::-1]), "line 1 is no prefix"),
     "vectors of fewer rows": (
         tensors(lambda loaded: loaded | {"vectors": loaded["vectors"][1:].clone()}),
-        "does not fit narrations.jsonl: vectors is 14 x 32 float16, expected is 15 x 32 float16",
+        "does not fit narrations.jsonl: vectors is 14 x 32 float16, expected 15 x 32 float16",
     ),
-    "vectors of another width": (config(width=16), "vectors is 15 x 32 float16, expected is 15 x 16"),
+    "vectors of another width": (config(width=16), "vectors is 15 x 32 float16, expected 15 x 16"),
     "vectors of another type": (
         tensors(lambda loaded: loaded | {"vectors": loaded["vectors"].float()}),
         "vectors is 15 x 32 float32",
