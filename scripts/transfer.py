@@ -17,14 +17,9 @@ transformers' format, with transfer.json beside the model. Continue with train l
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scripts._app.cli import emit, run_file, stage
 from scripts._transfer.options import Options
-
-if TYPE_CHECKING:
-    pass
-
 
 SHOWN = (
     "out", "model", "tokenizer", "text", "vocab_size", "source_vectors", "target_vectors", "dictionary", "parallel",

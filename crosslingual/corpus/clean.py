@@ -38,12 +38,9 @@ _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def repair_text(text: str) -> str:
-    r"""Return a text with encoding mistakes undone (ftfy), in NFC, lines ended by ``\n``, without control characters.
+    """Return a text with encoding mistakes undone (ftfy), in NFC, with line feeds alone, without control characters.
 
-    Spaces around it go; an empty text may be left.
-
-    Args:
-        text: Any without surrogates, which are no characters.
+    Spaces around it go; an empty text may be left. Surrogates, which are no characters, are not looked for.
     """
     misread = not text.isascii() and _MISREAD.search(text)
     if misread:

@@ -54,10 +54,7 @@ def read_through(path: Path, chunks: Iterable[Any]) -> Iterator[Any]:
 def read_lines(stream: IO[bytes], limit: int, start: int = 0) -> Iterator[tuple[int, int, bytes | None]]:
     """Yield (offset, size, line) of each line with its end; the line is None where it has more than ``limit`` bytes.
 
-    Args:
-        stream: Stands at the start of a line.
-        limit: Bytes that are held at a time.
-        start: Offset of the first line.
+    The stream stands at the start of a line, whose offset is ``start``; ``limit`` bytes are held at a time.
     """
     while line := stream.readline(limit + 2):
         size = len(line)

@@ -40,9 +40,7 @@ class Identifier:
     def shares(self, texts: Sequence[str], label: str) -> Array:
         """Return how sure the classifier is that each text is of a language, from 0 to 1.
 
-        Args:
-            texts: Any; lines are joined, and of long ones the beginning counts.
-            label: Of the language, without ``__label__``.
+        Of long texts the beginning counts. The language is named by its label without ``__label__``.
         """
         return np.array([self._share(" ".join(text[:_LONGEST].split()), label) for text in texts])
 

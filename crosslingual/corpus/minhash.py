@@ -28,11 +28,7 @@ _CHUNK = 1 << 16
 def signatures(texts: Sequence[str], word_characters: int) -> Array:
     """Return (texts, 112) uint32: two texts agree in about the share of runs that they have in common.
 
-    Case and punctuation do not count.
-
-    Args:
-        texts: At least one.
-        word_characters: Of `Writing`: characters that count as a word where no spaces stand between words.
+    Case and punctuation do not count; ``word_characters`` are those of `Writing`.
 
     Raises:
         PolygraftError: rensa is not installed.
@@ -66,9 +62,8 @@ def _runs(text: str, word_characters: int) -> Array:
 def clusters(signed: Array, similarity: float) -> Array:
     """Return for each text the first text of its cluster, (n,) int64; its own number where it is alone.
 
-    Args:
-        signed: (n, 112) of `signatures`, in memory or mapped.
-        similarity: Share of equal numbers from which two texts that have met are nearly equal.
+    ``signed`` are the signatures, (n, 112), in memory or mapped; ``similarity`` is the share of equal numbers from
+    which two texts that have met are nearly equal.
     """
     count = len(signed)
     found = [_band_pairs(signed, band, similarity) for band in range(BANDS)]

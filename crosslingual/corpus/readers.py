@@ -44,9 +44,7 @@ class Unit:
 def plan_units(listed: SourceList, unit_bytes: int) -> list[Unit]:
     """Return the units of all sources, in their order.
 
-    Args:
-        listed: The sources.
-        unit_bytes: A file of lines is cut into pieces of so many bytes; smaller files are taken together.
+    A file of lines is cut into pieces of ``unit_bytes``; smaller files are taken together.
 
     Raises:
         PolygraftError: A source has no file, or two sources have one file.
@@ -116,11 +114,7 @@ class FoundText(NamedTuple):
 
 
 def read_documents(unit: Unit, limit: int) -> Iterator[FoundText]:
-    """Yield the documents of a unit.
-
-    Args:
-        unit: The pieces to read.
-        limit: Bytes of the longest document that is read.
+    """Yield the documents of a unit; those of more than ``limit`` bytes are lost.
 
     Raises:
         PolygraftError: A file cannot be read, or is damaged or cut off.

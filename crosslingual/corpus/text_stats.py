@@ -91,9 +91,7 @@ class Measures:
 def measure(texts: Sequence[str], *, by_character: bool) -> Measures:
     """Measure texts; quickest for some 100,000 characters at a time, which the caches of a processor hold.
 
-    Args:
-        texts: At least one.
-        by_character: Take every character for a word.
+    ``by_character`` takes every character for a word.
     """
     # a line end parts each text from the next, so that no word belongs to both
     points = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le"), dtype="<u4")

@@ -50,9 +50,7 @@ def kinds_of(points: Array) -> Array:
 def count_kinds(kinds: Array, bounds: Sequence[int]) -> Array:
     """Return how many characters of each kind each text has, (texts, kinds) int64.
 
-    Args:
-        kinds: (n,) kind of each character of all texts on end.
-        bounds: (texts + 1,) where each text begins, and the end.
+    ``kinds`` are those of all texts on end, (n,), and ``bounds``, (texts + 1,), where each text begins, and the end.
     """
     width = MARK + 1 + len(_table()[1])
     return np.stack([np.bincount(kinds[begin:end], minlength=width) for begin, end in pairwise(bounds)])

@@ -71,13 +71,9 @@ class ItemRow:
 
 
 def read_rows(path: Path, shape: str, language: str, make: Callable[[ItemRow], T]) -> list[T]:
-    """Return what ``make`` makes of each row of a JSONL file.
+    """Return what ``make`` makes of each row of a JSONL file; ``-`` is standard input.
 
-    Args:
-        path: The file; ``-`` is standard input.
-        shape: What a line looks like, for messages.
-        language: Of rows that name none.
-        make: Row to item or sentence.
+    ``shape`` shows what a line looks like, for messages; ``language`` is that of rows that name none.
 
     Raises:
         PolygraftError: The file cannot be read or has no row, or a row is not as it should be.
@@ -137,15 +133,11 @@ E = TypeVar("E", Item, Sentence)
 
 
 class Shots(Generic[E]):
-    """A pool of solved examples.
+    """A pool of solved examples, ``count`` of which stand before each item.
 
     Those of an item's own language are drawn from, and all where there is none of it: then, as in mGPT's labelling,
-    the examples are in another language than the item.
-
-    Args:
-        examples: The pool; it may hold the items themselves.
-        count: Examples before each item.
-        seed: What is drawn for an item depends on it and on the item's number alone.
+    the examples are in another language than the item. The pool may hold the items themselves. What is drawn for an
+    item depends on ``seed`` and on the item's number alone.
     """
 
     def __init__(self, examples: Sequence[E], count: int, seed: int) -> None:

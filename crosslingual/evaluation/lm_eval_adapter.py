@@ -59,13 +59,9 @@ def harness_model(backbone: Backbone, *, context: int = 0, batch_size: int = 16)
 def continuation_scores(
     backbone: Backbone, pairs: Sequence[tuple[str, str]], context: int, batch_size: int
 ) -> list[CandidateScore]:
-    """Return how likely each continuation is after its context; an empty one is the start of a text.
+    """Return how likely each continuation is after its context, of which more than ``context`` tokens are cut.
 
-    Args:
-        backbone: The model.
-        pairs: Context and continuation, each.
-        context: Tokens at most; more are cut from the left.
-        batch_size: Continuations at once.
+    An empty context is the start of a text.
     """
     groups: dict[str, list[str]] = {}
     for before, continuation in pairs:

@@ -67,11 +67,7 @@ def layout_of(task: Literal["pos", "ner"], *, published: bool) -> TagLayout:
 
 
 def read_sentences(path: Path, *, language: str) -> list[Sentence]:
-    """Return the sentences of a JSONL file with ``tokens`` and ``tags``.
-
-    Args:
-        path: The file; ``-`` is standard input.
-        language: Of rows that name none.
+    """Return the sentences of a JSONL file with ``tokens`` and ``tags``; ``language`` is that of rows that name none.
 
     Raises:
         PolygraftError: The file or a row is not as it should be.

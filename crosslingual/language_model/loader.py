@@ -26,12 +26,9 @@ Piece = tuple[int, int]  # the first token of a piece of a document, and its len
 
 
 def pack_pieces(starts: Array, lengths: Array, room: int) -> list[list[Piece]]:
-    """Return the rows as lists of pieces; every token stands in exactly one.
+    """Return rows of ``room`` tokens as lists of pieces; every token stands in exactly one.
 
-    Args:
-        starts: (documents,) the first token of each.
-        lengths: (documents,) its tokens.
-        room: Tokens in a row.
+    Documents are given by the first token of each and its length, (documents,).
     """
     rows, rests = _cut(starts.tolist(), lengths.tolist(), room)
     packed = _best_fit(rests, room)
@@ -164,12 +161,8 @@ class PackedDocuments:
 class MixedDocuments:
     """Packed rows of several languages, each read as often as a mixture says. Satisfies `Batches`.
 
-    One epoch is the whole plan: a language of 2.5 passes has every row twice, and half of its rows once more.
-
-    Args:
-        languages: The rows of each language, of one context.
-        portions: Of `plan_mixture`, for the same languages.
-        seed: Chooses the rows of the last pass.
+    One epoch is the whole plan: a language of 2.5 passes has every row twice, and half of its rows, which ``seed``
+    chooses, once more. The portions are those of `plan_tokens` for the same languages.
     """
 
     def __init__(self, languages: Mapping[str, PackedDocuments], portions: Mapping[str, Portion], seed: int) -> None:
@@ -215,19 +208,8 @@ def mix_languages(
 ) -> MixedDocuments:
     """Return the rows of a stream of ``budget`` tokens.
 
-    A language without text has no part.
-
-    Args:
-        shards: The text.
-        context: Tokens in a row.
-        budget: Tokens; where all languages are read as often as may be, the stream is shorter.
-        options: By what rule languages share the stream.
-        sizes: Bytes of each language, where the rule counts anything but tokens.
-        weights: Of the rule ``weights``.
-        seed: Chooses what is read once more than the rest.
-
-    Raises:
-        PolygraftError: See `crosslingual.language_model.mixture.plan_tokens`.
+    Where all languages are read as often as may be, the stream is shorter. A language without text has no part. For
+    other arguments and errors see `crosslingual.language_model.mixture.plan_tokens`.
     """
     tokens = count_tokens(shards)
     portions = plan_tokens(tokens, sizes or {}, budget, options, weights=weights)

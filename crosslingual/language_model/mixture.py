@@ -70,10 +70,7 @@ def plan_tokens(
         sizes: Bytes of each language, which `MixtureOptions.count` may ask to share by.
         budget: Tokens of the stream.
         options: The rule, and what it counts.
-        weights: See `plan_mixture`.
-
-    Raises:
-        PolygraftError: See `plan_mixture`.
+        weights: See `plan_mixture`, also for errors.
     """
     if options.count == "tokens":
         return plan_mixture(tokens, budget, options, weights=weights)
@@ -147,15 +144,10 @@ def _names(languages: Mapping[str, float]) -> str:
 
 
 def reading_rates(sizes: Mapping[str, int], temperature: float, limit: int | None = None) -> dict[str, float]:
-    """Return how often each language is to be read, on average over its texts.
+    """Return how often each language is to be read, on average over its texts, which are read whole.
 
-    A language of b bytes has a share of b^(1/T) (Conneau et al., 2020, XLM-R, section 3.1, where 1/T is called alpha),
-    of as many bytes as there are or of ``limit``. The share is exact on average; texts are read whole.
-
-    Args:
-        sizes: Bytes of each language.
-        temperature: T; 1 leaves the shares as they are, a great one makes them equal.
-        limit: Bytes that are to be read in all.
+    A language of b bytes has a share of b^(1/T), T being the ``temperature`` (Conneau et al., 2020, XLM-R, section 3.1,
+    where 1/T is called alpha), of as many bytes as there are or of ``limit``.
 
     Raises:
         PolygraftError: A language has no text.
@@ -169,10 +161,7 @@ def reading_rates(sizes: Mapping[str, int], temperature: float, limit: int | Non
 def reread(texts: Iterable[tuple[str, str]], rates: Mapping[str, float], seed: int) -> Iterator[str]:
     """Yield each text as often as its language's rate says on average: the whole part, and once more by chance.
 
-    Args:
-        texts: Language and text.
-        rates: At least 0, by language.
-        seed: Of the choice, which for a language does not depend on the others.
+    What is chosen of a language does not depend on the others.
     """
     draws = {language: random.Random(f"{seed} {language}") for language in rates}
     for language, text in texts:

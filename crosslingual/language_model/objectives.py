@@ -84,10 +84,7 @@ def _products(module: nn.Module) -> tuple[int, int]:
 class LowRankObjective(nn.Module):
     """Another objective, with low-rank changes in the place of the body's matrices; the embeddings are trained as well.
 
-    Args:
-        base: The objective; what of its model requires gradients is trained in place.
-        backbone: Its model.
-        rank: Of the changes.
+    What requires gradients of the base's model, which is that of the backbone, is trained in place.
     """
 
     def __init__(self, base: LanguageObjective, backbone: Backbone, rank: int) -> None:

@@ -70,10 +70,6 @@ class SparseAttention:
     A hook before the attention of each sparse layer lays the pattern over the mask that is there: the model's own
     code, its saved form and every other use of it stay as they are.
 
-    Args:
-        model: Any causal model of transformers whose layers take an ``attention_mask``.
-        options: Which pattern.
-
     Raises:
         PolygraftError: The layers of the model take no mask.
     """

@@ -34,11 +34,7 @@ class TokenShards:
     def write(cls, corpus: Corpus, tokenizer: Any, folder: Path, *, split: Split = "train") -> "TokenShards":
         """Tokenize a split of a corpus into ``folder``, or go on where an earlier call was stopped.
 
-        Args:
-            corpus: The text.
-            tokenizer: A fast tokenizer of transformers with an end-of-text token.
-            folder: New, or of an earlier call for the same corpus and tokenizer.
-            split: train or heldout.
+        The tokenizer is a fast one of transformers.
 
         Raises:
             PolygraftError: The folder holds something else, or the tokenizer has no end-of-text token.

@@ -76,12 +76,9 @@ class Cut:
 
 
 def measure(tokenizer: Any, texts: Iterable[str], name: str = "text") -> Cut:
-    """Cut texts and count.
+    """Cut texts of one language, which messages call ``name``, and count.
 
-    Args:
-        tokenizer: Any of transformers; only a fast one tells where its tokens begin.
-        texts: Of one language.
-        name: What the texts are called in messages.
+    Only a fast tokenizer tells where its tokens begin.
 
     Raises:
         PolygraftError: There is no word in the texts, or they are no Unicode.

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from backbone.errors import PolygraftError
 from crosslingual.options import BYTES, UNKNOWN, Algorithm
+from crosslingual.tokenization.vocabulary import SPACE
 
-SPACE = "▁"
 _SPELLING = "<0x123456789ABCDEFunk>"  # as tokens, so that a text can spell the name of a byte or of the unknown
 # sentencepiece passes over sentences with these: the tab parts its own records, the block stands for rare letters
 _RESERVED = re.compile("[\n\t\u2585\0]")
@@ -83,9 +83,7 @@ def _sentence(error: str, size: int) -> str:
 def as_fast(model: bytes, algorithm: Algorithm) -> Tokenizer:
     """Return a fast tokenizer that cuts text as a model file of sentencepiece does, but for ties of Unigram.
 
-    Args:
-        model: Trained with bytes and without a space before the text.
-        algorithm: Of the model.
+    The model was trained with bytes and without a space before the text.
     """
     tokenizer = Tokenizer(fast_model(pieces_of_model(model), algorithm, [UNKNOWN], UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never")

@@ -166,11 +166,9 @@ class Dictionary:
 
     @classmethod
     def open(cls, path: str | Path, *, reverse: bool = False) -> "Dictionary":
-        """Read a dictionary file; see `crosslingual.vectors.dictionary.read_pairs`.
+        """Read a dictionary file, see `read_pairs`; its headwords are those of the source language.
 
-        Args:
-            path: The file.
-            reverse: Whether its headwords are of the target language, as CC-CEDICT's are for English to Chinese.
+        With ``reverse`` they are of the target, as CC-CEDICT's are for English to Chinese.
         """
         pairs = read_pairs(path)
         return cls(pairs=tuple((b, a) for a, b in pairs) if reverse else tuple(pairs), name=str(path))

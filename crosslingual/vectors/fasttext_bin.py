@@ -35,8 +35,7 @@ class Ngrams:
     def rows(self, words: Sequence[str]) -> tuple[Array, Array]:
         """Return the n-grams of words as (numbers of the words, buckets), both (n,) int64, in the order of the words.
 
-        Args:
-            words: Any strings; what could not be decoded may stand in them as surrogates (``surrogateescape``).
+        What could not be decoded may stand in the words as surrogates (``surrogateescape``).
         """
         if not self.longest or not self.buckets:
             return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -113,10 +112,7 @@ class FastTextFile:
     offset: int  # bytes before the first row
 
     def read(self, rows: Array) -> Array:
-        """Return rows of the input matrix by positioned reads, (n, width) float32.
-
-        Args:
-            rows: (n,) ascending numbers without repeats.
+        """Return rows of the input matrix, of (n,) ascending numbers without repeats, as (n, width) float32.
 
         Raises:
             PolygraftError: The file cannot be read any more, or has become shorter.

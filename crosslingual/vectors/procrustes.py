@@ -3,7 +3,7 @@
 Shapes: n matches, a width of the source vectors, b width of the target vectors, S and T words.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,9 +101,7 @@ def unit(vectors: Array) -> Array:
 def mutual_neighbours(source: Array, target: Array) -> Matches:
     """Return rows that are each other's nearest under cross-domain local scaling (Conneau et al., 2018, section 2.3).
 
-    Args:
-        source: (S, b) vectors in the common space.
-        target: (T, b) vectors.
+    Of the source (S, b) and the target (T, b), both in the common space.
     """
     x, y = unit(source), unit(target)
     near_x, near_y = _density(x, y), _density(y, x)
@@ -136,7 +134,7 @@ class AlignmentScore:
     precision: float  # share of the held-out words, 0 to 1
     words: int  # held-out source words
     candidates: int  # target words among which the nearest is sought
-    chance: float = field(default=0.0)  # what a random target word would reach
+    chance: float = 0.0  # what a random target word would reach
 
 
 def held_out_precision(

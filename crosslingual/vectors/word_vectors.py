@@ -111,10 +111,7 @@ class WordVectors:
         return mean
 
     def save(self, path: str | Path) -> None:
-        """Write all words with their whole vectors, without n-grams.
-
-        Args:
-            path: ``.vec`` for text, as fastText and word2vec write it; else npz, which keeps the counts.
+        """Write all words with their whole vectors, without n-grams: ``.vec`` as text, or npz, which keeps the counts.
 
         Raises:
             PolygraftError: It cannot be written; what was there is then as it was.

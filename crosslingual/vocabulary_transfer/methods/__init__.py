@@ -10,14 +10,5 @@ from crosslingual.vocabulary_transfer.methods.wechsel import ofa, wechsel
 from crosslingual.vocabulary_transfer.overlap import fvt
 
 __all__ = [
-    "clp",
-    "focus",
-    "from_dictionary",
-    "fvt",
-    "ofa",
-    "omp",
-    "own_vectors",
-    "token_texts",
-    "transtoken",
-    "wechsel",
-]
+    "clp", "focus", "from_dictionary", "fvt", "ofa", "omp", "own_vectors", "token_texts", "transtoken", "wechsel",
+]  # fmt: skip

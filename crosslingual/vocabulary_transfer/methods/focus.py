@@ -122,9 +122,7 @@ def token_texts(tokenizer: Any, texts: Iterable[str]) -> Iterator[str]:
 def own_vectors(tokenizer: Any, vectors: WordVectors) -> Array:
     """Return the vectors of tokens that are words of ``vectors``, (T, a); zeros for those too rare to be.
 
-    Args:
-        tokenizer: The target's.
-        vectors: Trained on what `token_texts` yields.
+    The vectors are trained on what `token_texts` yields with the same tokenizer.
     """
     numbers: dict[str, int] = tokenizer.get_vocab()
     found = np.zeros((max(numbers.values()) + 1, vectors.width), dtype=np.float32)
