@@ -11,11 +11,11 @@ import platform
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from backbone.errors import PolygraftError
 from backbone.io.files import atomic_folder, read_json, write_json
@@ -24,14 +24,17 @@ from backbone.io.settings import config_from_dict
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+T = TypeVar("T")
+
 FORMAT = 1
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "model.safetensors", "README.md", "training.json"
 TABLES = "tables.json"
 INSIDE = "./"  # begins the name of a frozen model that lies in the checkpoint folder itself
-
-
+STARTER = "starter"
 LANGUAGE_MODEL = "language-model"
+
+_OPTIONS = {"language_model": "--backbone (Python: backbone=)", "image_encoder": "--clip (Python: encoder=)"}
 
 # what a hub accepts as a repository name, and no path that begins with ./
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
@@ -92,7 +95,7 @@ class ModelCard:
             "tags": ["polygraft", kind],
         }
         names = sorted({part.name for part in frozen.values()})
-        bases = [name for name in names if _HUB_NAME.fullmatch(name) and name != "starter"]
+        bases = [name for name in names if _HUB_NAME.fullmatch(name) and name != STARTER]
         if bases:
             entries["base_model"] = bases
         # JSON values are YAML values, with every quotation mark in place
@@ -298,20 +301,41 @@ def refuse_pickle(path: Path) -> None:
         raise PolygraftError(f"{path} is a pickle, not a safetensors file, and is not opened: it could run any code")
 
 
-def check_frozen(checkpoint: Checkpoint, role: str, name: str, sha256: str, kin: Sequence[str] = ()) -> None:
-    """Refuse to join a checkpoint with another frozen model than the one it was trained on, or one of its ``kin``.
+def frozen_part(checkpoint: Checkpoint, role: str, given: str | T | None, load: Callable[[str], T]) -> T:
+    """Return the frozen model of ``role``: the one given, or loaded by the name given or kept in the checkpoint.
 
     Raises:
-        PolygraftError: The digest kept for ``role`` is none of these; names both models.
+        PolygraftError: It cannot be loaded, or is neither the model that the part was trained on nor one of its kin.
     """
     part = checkpoint.frozen.get(role)
     if part is None:
         raise PolygraftError(f"this {checkpoint.kind} names no frozen {role}: it was saved by something else")
-    if part.sha256 not in (sha256, *kin):
+    if given is None or isinstance(given, str):
+        name = given or part.name
+        try:
+            given = load(name)
+        except PolygraftError as error:
+            advice = f"if it lies elsewhere, say where with {_OPTIONS[role]}"
+            raise PolygraftError(f"this {checkpoint.kind} needs the {role} {name!r}, but {error} ({advice})") from error
+    model: Any = given
+    if part.sha256 not in (model.digest, *getattr(model, "kin", ())):
         raise PolygraftError(
             f"this {checkpoint.kind} was trained on the {role} {part.name!r} (SHA-256 {part.sha256[:12]}) and does not "
-            f"fit {name!r} ({sha256[:12]}): load the one it was trained on"
+            f"fit {model.name!r} ({model.digest[:12]}): load the one it was trained on"
         )
+    return given
+
+
+def check_width(kind: str, part: str, name: str, found: int, wanted: int) -> None:
+    """Refuse a frozen model of another width than what is grafted onto it was made for."""
+    if found != wanted:
+        raise PolygraftError(f"the {kind} needs {part} of width {wanted}, but {name!r} has {found}")
+
+
+def lasting_name(name: str) -> str:
+    """Return a name that holds from another working directory: files and folders by their full path."""
+    model, colon, file = name.rpartition(":")  # MODEL:FILE of open_clip
+    return f"{model}{colon}{Path(file).resolve()}" if name != STARTER and Path(file).exists() else name
 
 
 def load_strict(module: "nn.Module", tensors: "Mapping[str, Tensor]") -> None:

@@ -126,19 +126,6 @@ class ImageEncoder:
         preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
         return cls(model, preprocess, lambda: _tokenizer(source), name)
 
-    @classmethod
-    def from_parts(
-        cls,
-        model: nn.Module,
-        preprocess: Preprocess,
-        tokenizer: Tokenizer | None = None,
-        *,
-        name: str,
-        device: str = "cpu",
-    ) -> "ImageEncoder":
-        """Wrap an open_clip model built elsewhere. Without a tokenizer it has no text side."""
-        return cls(model.to(pick_device(device)), preprocess, lambda: tokenizer, name)
-
     @property
     def device(self) -> torch.device:
         """Where the model is."""

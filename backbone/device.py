@@ -39,14 +39,12 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def pick_dtype(device: torch.device, dtype: str | torch.dtype = "auto") -> torch.dtype:
+def pick_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
     """Return the dtype in which frozen weights are held on ``device``.
 
     ``auto`` is bfloat16 on GPUs that compute in it and float32 elsewhere: on CPUs without matrix units bfloat16 is
     slower than float32.
     """
-    if isinstance(dtype, torch.dtype):
-        return dtype
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     if dtype not in DTYPES:

@@ -58,7 +58,6 @@ class CachedFeatures:
     """The features of a list of images, read from disk where they are asked for."""
 
     paths: tuple[Path, ...]  # the images that could be read, in the order they were given, repeated ones too
-    positions: tuple[int, ...]  # where each of ``paths`` stood in the list given
     unreadable: dict[Path, str]  # the others, with one sentence each
     encoded: int  # how many images this call had to encode
     digest: str  # SHA-256 over the contents of ``paths`` and the encoder: names the data for a training run
@@ -120,12 +119,10 @@ class FeatureCache:
         with self._locked():
             before = len(self._known)
             keys, unreadable = self._encode_missing(dict.fromkeys(given), batch_size)
-            positions = tuple(position for position, path in enumerate(given) if path in keys)
-            found = tuple(given[position] for position in positions)
+            found = tuple(path for path in given if path in keys)
             content = b"".join(keys[path] for path in found)
             return CachedFeatures(
                 paths=found,
-                positions=positions,
                 unreadable=unreadable,
                 encoded=len(self._known) - before,
                 digest=hashlib.sha256(self.encoder.digest.encode() + content).hexdigest(),

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backbone.errors import UsageError, check_range
+from backbone.errors import UsageError
+from backbone.io.settings import check_range
 
 Init = Literal[
     "auto", "wechsel", "focus", "ofa", "transtoken", "dict", "clp", "omp", "fvt", "mean", "multivariate", "random"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from backbone.checkpoint import (
     INSIDE,
+    STARTER,
     Checkpoint,
     FrozenPart,
     ModelCard,
+    check_width,
+    frozen_part,
+    lasting_name,
     load_checkpoint,
     load_strict,
     save_checkpoint,
@@ -23,7 +27,6 @@ from backbone.checkpoint import (
 )
 from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_name
 from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import LanguageModel
 from backbone.gpt2 import Backbone, Generation
@@ -126,7 +129,10 @@ class Captioner:
         path = starter_path(_SHIPPED[str(folder)]) if str(folder) in _SHIPPED else Path(folder)
         checkpoint = load_checkpoint(path, kind=KIND)
         config = CaptionerConfig.from_dict(checkpoint.config)
-        image_encoder, language_model = frozen_parts(checkpoint, backbone, encoder, device, dtype)
+        load_language_model = partial(Backbone.from_pretrained, device=device, dtype=dtype)
+        language_model = frozen_part(checkpoint, "language_model", backbone, load_language_model)
+        load_encoder = partial(ImageEncoder.from_pretrained, device=device)
+        image_encoder = frozen_part(checkpoint, "image_encoder", encoder, load_encoder)
         mapper = build_mapper(config)
         load_strict(mapper, checkpoint.tensors)
         table = WordTable.from_json(checkpoint.tables.get("words")) if config.knows_users else None

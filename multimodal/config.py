@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.settings import config_from_dict
+from backbone.io.settings import check_range, config_from_dict
 
 if TYPE_CHECKING:
     from backbone.clip import ImageEncoder
@@ -105,10 +105,9 @@ class CaptionerConfig:
         return config_from_dict(cls, {name: value for name, value in saved.items() if name not in _RETIRED})
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            _at_least(name, getattr(self, name), 1)
+        check_range(self, " ".join(_COUNTS), 1)
         for name in (*_SIZES, *_WIDTHS):
-            _at_least(name, getattr(self, name), -1 if name == "width" else 0)
+            check_range(self, name, -1 if name == "width" else 0)
         for name in ("dropout", "user_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, allowed is 0 up to, not including, 1")
@@ -146,8 +145,3 @@ class CaptionerConfig:
         """Return this config with the settings of a preset, but for those that differ from the defaults already."""
         own = {field.name for field in fields(self) if getattr(self, field.name) != field.default}
         return replace(self, **{key: value for key, value in PRESETS[name].items() if key not in own})
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} is {value}, allowed is {least} or more")

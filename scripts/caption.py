@@ -25,6 +25,7 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.generation.config import Decoding
+from backbone.io.settings import check_range
 from scripts._app.cli import Device, Json, emit, progress, remark, run_file
 
 if TYPE_CHECKING:
@@ -85,16 +86,14 @@ class Options:
     def __post_init__(self) -> None:
         if not self.images:
             raise UsageError("no image named: give files, folders, patterns, or - for a list on standard input")
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size is {self.batch_size}, allowed is 1 or more")
+        check_range(self, "batch_size", 1)
         if self.overwrite and not self.write_txt:
             raise UsageError("--overwrite has nothing to overwrite without --write-txt")
         self._check_user()
         check_consensus(self.consensus, self.decoding)
 
     def _check_user(self) -> None:
-        if not 0 <= self.personal <= 2:
-            raise UsageError(f"personal is {self.personal}, allowed is 0 to 2")
+        check_range(self, "personal", 0, 2)
         idle = {"user_name": self.user_name, "others": self.others, "personal": self.personal != 1}
         idle |= {"save_profile": self.save_profile}
         for name, given in idle.items():
@@ -194,7 +193,7 @@ def _writable(paths: Iterator[Path], sidecars: "SidecarWriter", complaints: _Com
 
 def _caption(options: Options, paths: Iterable[Path], total: int | None) -> Iterable["Captioned"]:
     """Load the models and yield captions as they are made."""
-    from backbone.frozen_models import STARTER
+    from backbone.checkpoint import STARTER
     from multimodal.captioner import PERSONAL, Captioner
     from multimodal.pipeline import caption_files
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.io.settings import check_range
 from scripts._app.cli import Json, check_free, remark, run_file, tell
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        for name, least in (("prefix_length", 1), ("clip_length", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
+        check_range(self, "prefix_length", 1)
+        check_range(self, "clip_length", 0)
         if self.clip_length and self.mapper != "transformer":
             raise UsageError(f"clip_length {self.clip_length} does nothing with --mapper {self.mapper}: leave it out")
 

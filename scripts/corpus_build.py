@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import check_range
+from backbone.io.settings import check_range
 from crosslingual.options import BuildOptions
 from scripts._app.cli import Json, emit, remark, run_file
 

@@ -22,6 +22,7 @@ import tyro
 
 from backbone.errors import PolygraftError, UsageError
 from backbone.generation.config import Decoding
+from backbone.io.settings import check_range
 from multimodal.data.normalization import FORMS, Form
 from multimodal.data.posts import SPLITS, LayoutName
 from multimodal.data.splits import Holdout
@@ -90,13 +91,11 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.personal <= 2:
-            raise UsageError(f"personal is {self.personal}, allowed is 0 to 2")
+        check_range(self, "personal", 0, 2)
         if self.identify < 0 or self.identify == 1:
             raise UsageError(f"identify is {self.identify}, allowed is 0, or 2 or more")
-        for name, least in {"limit": 0, "batch_size": 1}.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
+        check_range(self, "limit", 0)
+        check_range(self, "batch_size", 1)
         if self.decoding.num_return > 1:
             raise UsageError(f"num_return is {self.decoding.num_return}, but one caption of each image is measured")
         check_consensus(self.consensus, self.decoding)

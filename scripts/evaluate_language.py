@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import UsageError, check_range
+from backbone.errors import UsageError
+from backbone.io.settings import check_range
 from scripts._app.cli import Device, Json, emit, load_with_context, run_file, tell
 from scripts._app.text_files import held_out_texts, read_documents
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.io.settings import check_range
 from scripts._app.cli import Device, Json, Seed, emit, progress, remark, run_file
 from video.config import check_fps
 from video.data.clips import check_share
@@ -65,9 +66,8 @@ class Options:
     def __post_init__(self) -> None:
         check_fps(self.fps)
         check_share(self.val_share)
-        for name, least in {"timed": 0, "batch_size": 1}.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, allowed is {least} or more")
+        check_range(self, "timed", 0)
+        check_range(self, "batch_size", 1)
 
 
 def main(options: Options) -> int:

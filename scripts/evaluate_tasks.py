@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import UsageError, check_range
+from backbone.errors import UsageError
+from backbone.io.settings import check_range
 from crosslingual.options import TaskName, TaskOptions
 from scripts._app.cli import Device, Json, emit, emit_rows, load_with_context, remark, run_file
 

@@ -16,6 +16,7 @@ import tyro
 
 from backbone.errors import UsageError
 from backbone.generation.config import Decoding
+from backbone.io.settings import check_range
 from scripts._app.cli import Device, Json, emit, remark, run_file
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size is {self.batch_size}, allowed is at least 1")
+        check_range(self, "batch_size", 1)
         if not self.prompts:
             raise UsageError('no text to continue: give one, such as "The cat sat on", or - for standard input')
 

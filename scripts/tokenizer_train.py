@@ -19,8 +19,9 @@ from typing import Any
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError, check_range
+from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, write_json
+from backbone.io.settings import check_range
 from crosslingual.options import TokenizerOptions
 from scripts._app.cli import Json, Seed, check_free, emit_rows, progress, run_file, stage
 

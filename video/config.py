@@ -7,6 +7,7 @@ from typing import Literal
 import tyro
 
 from backbone.errors import UsageError
+from backbone.io.settings import check_range
 
 QUESTIONS = {
     "now": "What is the action in the video?",
@@ -67,21 +68,14 @@ class NarratorConfig:
     """Width of the text vectors; read from the text encoder."""
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            _at_least(name, getattr(self, name), 1)
-        _at_least("rank", self.rank, 1)
-        _at_least("adapter_layers", self.adapter_layers, 0)
-        if not LEAST_TEMPERATURE <= self.temperature <= 1:
-            raise UsageError(f"temperature is {self.temperature}, allowed is {LEAST_TEMPERATURE} to 1")
+        check_range(self, " ".join(_COUNTS), 1)
+        check_range(self, "rank", 1)
+        check_range(self, "adapter_layers", 0)
+        check_range(self, "temperature", LEAST_TEMPERATURE, 1)
         if len(self.novelty) not in (0, 4):
             raise UsageError(f"novelty has {len(self.novelty)} numbers, allowed is 4 or none")
         if self.answer == "generate" and self.body == "none":
             raise UsageError("answer generate needs the language model: body none contradicts it")
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} is {value}, allowed is {least} or more")
 
 
 def check_fps(fps: float) -> None:
@@ -131,8 +125,7 @@ class NarrateOptions:
             value, least = getattr(self, name), "above 0" if name in _POSITIVE else "0 or more"
             if not math.isfinite(value) or value < 0 or (name in _POSITIVE and not value):
                 raise UsageError(f"{name} is {value}, allowed is {least}")
-        if self.top < 1:
-            raise UsageError(f"top is {self.top}, allowed is 1 or more")
+        check_range(self, "top", 1)
         if not self.question.strip():
             raise UsageError("the question is empty: give now, next, before, overall or one in its own words")
 
@@ -174,5 +167,4 @@ class CodingOptions:
     """Require that a postfix begins with a function word, such as with, on or into."""
 
     def __post_init__(self) -> None:
-        for name in ("min_share", "min_base_words"):
-            _at_least(name, getattr(self, name), 1)
+        check_range(self, "min_share min_base_words", 1)

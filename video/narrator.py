@@ -6,6 +6,7 @@ Shapes: B clips, T frames, L tokens of a question, dv width of frames, d of the 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,9 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbone.checkpoint import (
+    STARTER,
     Checkpoint,
     FrozenPart,
     ModelCard,
+    check_width,
+    frozen_part,
+    lasting_name,
     load_checkpoint,
     load_strict,
     save_checkpoint,
@@ -25,7 +30,6 @@ from backbone.checkpoint import (
 )
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.frozen_models import STARTER, check_width, frozen_parts, lasting_name
 from backbone.generation.config import Decoding
 from backbone.generation.kv_cache import LanguageModel
 from backbone.gpt2 import Backbone, Generation
@@ -115,7 +119,10 @@ class Narrator:
         """
         checkpoint = load_checkpoint(starter_path(KIND) if folder == STARTER else Path(folder), kind=KIND)
         config = config_from_dict(NarratorConfig, checkpoint.config)
-        image_encoder, language_model = frozen_parts(checkpoint, backbone, encoder, device, dtype)
+        load_language_model = partial(Backbone.from_pretrained, device=device, dtype=dtype)
+        language_model = frozen_part(checkpoint, "language_model", backbone, load_language_model)
+        load_encoder = partial(ImageEncoder.from_pretrained, device=device)
+        image_encoder = frozen_part(checkpoint, "image_encoder", encoder, load_encoder)
         projection = Projection(config, language_model)
         load_strict(projection, checkpoint.tensors)
         return cls(image_encoder, language_model, projection.eval(), config)

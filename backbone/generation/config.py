@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from backbone.errors import UsageError
+from backbone.io.settings import check_range
 
 Method = Literal["greedy", "sampling", "beam", "contrastive"]
 
@@ -69,10 +70,7 @@ class Decoding:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                allowed = f"at least {low}" if high == inf else f"{low} to {high}"
-                raise UsageError(f"{name} is {value}, allowed is {allowed}")
+            check_range(self, name, low, high)
         if self.min_tokens > self.max_tokens:
             raise UsageError(f"min_tokens {self.min_tokens} exceeds max_tokens {self.max_tokens}")
         self._check_methods()

@@ -1,4 +1,4 @@
-"""Settings read strictly: TOML files, and JSON or TOML into dataclasses with no key too many, too few or wrong."""
+"""Settings read strictly: TOML files, JSON or TOML into dataclasses with no key too many or too few, and bounds."""
 
 import difflib
 import sys
@@ -7,10 +7,11 @@ import types
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from backbone.errors import PolygraftError
+from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import is_file, read_text
 
 T = TypeVar("T")
@@ -30,6 +31,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise PolygraftError(f"{path} is not TOML: {error}") from None
+
+
+def check_range(options: object, names: str, low: float, high: float = inf) -> None:
+    """Refuse fields of an options dataclass, ``names`` with spaces between, that are not from ``low`` to ``high``.
+
+    Raises:
+        UsageError: Names the field, its value and what is allowed.
+    """
+    for name in names.split():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            allowed = f"at least {low}" if high == inf else f"{low} to {high}"
+            raise UsageError(f"{name} is {value}, allowed is {allowed}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

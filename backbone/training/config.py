@@ -4,30 +4,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from backbone.errors import UsageError
+from backbone.io.settings import check_range
 
 # What may change when a run is resumed: its bounds, which the schedule then follows, how the work is laid out, and how
 # it is guarded.
 MAY_CHANGE = frozenset(
     {
         "steps", "epochs", "minutes", "micro_batch", "parallel", "activation_checkpointing", "compile",
-        "save_every", "eval_every", "log_every", "patience", "tensorboard",
+        "save_every", "eval_every", "log_every", "patience",
         "spike_guard", "spike_rewinds", "background_save", "mfu",
     }
 )  # fmt: skip
-
-_COUNTS = (
-    "steps",
-    "epochs",
-    "minutes",
-    "micro_batch",
-    "weight_decay",
-    "clip_norm",
-    "save_every",
-    "eval_every",
-    "patience",
-    "spike_guard",
-    "spike_rewinds",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +79,14 @@ class TrainConfig:
     """Steps between log lines."""
     patience: int = 0
     """Evaluations without a better score before the run stops; 0: never."""
-    tensorboard: bool = False
-    """Also write TensorBoard events (extra `tensorboard`)."""
 
     def __post_init__(self) -> None:
         if not (self.steps or self.epochs or self.minutes):
             raise UsageError("training has no end: give --steps, --epochs or --minutes")
-        for name in _COUNTS:
-            _within(name, getattr(self, name), 0, float("inf"))
-        for name in ("warmup", "decay", "floor", "beta1", "beta2", "ema"):
-            _within(name, getattr(self, name), 0, 1)
-        _within("batch_size", self.batch_size, 1, float("inf"))
-        _within("log_every", self.log_every, 1, float("inf"))
+        counts = "steps epochs minutes micro_batch weight_decay clip_norm save_every eval_every patience"
+        check_range(self, f"{counts} spike_guard spike_rewinds", 0)
+        check_range(self, "warmup decay floor beta1 beta2 ema", 0, 1)
+        check_range(self, "batch_size log_every", 1)
         if not self.lr > 0:
             raise UsageError(f"lr is {self.lr}, allowed is anything above 0")
         if self.schedule == "wsd" and self.warmup + self.decay > 1:
@@ -121,8 +104,3 @@ class TrainConfig:
         if self.epochs:
             bounds.append(max(1, round(self.epochs * samples / self.batch_size)))
         return min(bounds) if bounds else None
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{name} is {value}, allowed is {low} to {high}")

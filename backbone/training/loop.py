@@ -8,7 +8,7 @@ A part may have more to tell or to be given, by attributes of these names:
 
 - ``health()``: figures for the log.
 - ``groups``: names; ``forward`` then returns a third value, (groups, 2), of which the log gets a mean loss each.
-- ``work()``: `backbone.training.mfu.Work` of one unit of weight, for ``--mfu``; None where it is not known.
+- ``work()``: floating-point operations of one unit of weight (a token), for ``--mfu``; None where not known.
 - ``model``: a module that ``evaluate`` calls by itself; under FSDP2 it then gathers its shards by itself.
 - ``begin_step(progress)``: called before each step with the share of the run that is done once it is.
 """
@@ -124,7 +124,7 @@ class _Run:
             keep_big_blocks()  # before the first step takes any
         tell_work = getattr(module, "work", None)
         work = tell_work() if config.mfu and tell_work else None
-        self.gauge = Gauge(work, self.world, first.dtype, repeats=config.activation_checkpointing) if work else None
+        self.gauge = Gauge(work, self.world, first.dtype) if work else None
         self.called = parallelize(module.train(), config, self.world)
         self.learned = Learned(module, config)
         self.order = SampleOrder(len(batches), config.seed, batches.digest)
@@ -165,9 +165,7 @@ class _Run:
             self.saved.check_same_run(newest, self.config.identity(), self.batches.digest)
             self._take_up(newest)
             self.anchor = self.saved.read(newest.anchor) if self.guard and newest.anchor is not None else newest
-        self.reporter = Reporter(
-            self.folder, self.step, self.total, active=self.world.first, tensorboard=self.config.tensorboard
-        )
+        self.reporter = Reporter(self.folder, self.step, self.total, active=self.world.first)
         if self.guard and not newest:
             self.learned.lay_out(0, None, 0)  # so that step 0 can be an anchor
             self.save()

@@ -6,7 +6,6 @@ is what a network could reach if it were nothing else.
 
 import math
 import time
-from dataclasses import dataclass
 
 import torch
 
@@ -16,14 +15,6 @@ from backbone.training.distributed import World
 _SHAPE = (2048, 1024, 1024)
 _SHAPE_GPU = (8192, 8192, 8192)  # smaller ones leave most of a big GPU idle
 _SECONDS = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """Floating-point operations of training on one unit of weight (a token): a multiplication and an addition are 2."""
-
-    needed: float  # that the mathematics asks for: forward, and backward to what is trained
-    repeated: float = 0.0  # of the forward pass of the layers, which activation checkpointing makes a second time
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = _SECONDS) -> float:
@@ -55,23 +46,19 @@ class Gauge:
     """Turns the speed of a training into shares of what its devices could do.
 
     Args:
-        work: The work of one unit of weight.
+        work: The operations that the mathematics of one unit of weight (a token) asks for: forward, and backward to
+            what is trained. A multiplication and an addition are two.
         world: The processes; all measure at the same time, so processes that share a CPU share its peak.
         dtype: The dtype of the weights, where no mixed precision replaces it.
-        repeats: Whether the forward pass of the layers is made a second time.
     """
 
-    def __init__(self, work: Work, world: World, dtype: torch.dtype, *, repeats: bool = False) -> None:
+    def __init__(self, work: float, world: World, dtype: torch.dtype) -> None:
         self.work = work
-        self.repeats = repeats
         with autocast(world.device):
             mixed = torch.is_autocast_enabled(world.device.type)
         world.barrier()
         (self.peak,) = world.sum(measure_peak(world.device, torch.bfloat16 if mixed else dtype))
 
     def shares(self, per_second: float) -> dict[str, float]:
-        """Return ``mfu``, and ``hfu`` where layers are made twice, for a speed in units of weight per second."""
-        shares = {"mfu": per_second * self.work.needed / self.peak}
-        if self.repeats:
-            shares["hfu"] = per_second * (self.work.needed + self.work.repeated) / self.peak
-        return shares
+        """Return ``mfu`` for a speed in units of weight per second."""
+        return {"mfu": per_second * self.work / self.peak}

@@ -90,7 +90,7 @@ def measure_speed(setup: Setup, options: Measurement) -> dict[str, dict[str, flo
     with ExitStack() as stack:
         loops = [stack.enter_context(_process(name, setup, options)) for name in _LOOPS]
         seconds = medians([*loops, peak], options.repeats, "training")
-    work = training_work(setup.model(load_tokenizer(str(setup.tokenizer))), setup.context).needed
+    work = training_work(setup.model(load_tokenizer(str(setup.tokenizer))), setup.context)
     remark(f"peak of matrix products: {max(peaks) / 1e9:.0f} GFLOP a second")
     tokens = options.steps * options.batch * setup.context
     return {

@@ -14,9 +14,7 @@ from torch.func import functional_call
 
 from backbone.gpt2 import Backbone
 from backbone.lora import LowRank
-from backbone.training.distributed import repeated_blocks
 from backbone.training.losses import group_sums
-from backbone.training.mfu import Work
 from crosslingual.language_model.loader import IGNORED, PackedBatch, document_mask
 from crosslingual.language_model.sparse_attention import SparseAttention, mask_argument
 
@@ -49,12 +47,12 @@ class LanguageObjective(nn.Module):
         if self.attention:
             self.attention.begin_step(progress)
 
-    def work(self) -> Work | None:
+    def work(self) -> float | None:
         """Return the operations for one token."""
         return training_work(self.model, self.context) if self.context else None
 
 
-def training_work(model: Any, context: int) -> Work:
+def training_work(model: Any, context: int) -> float:
     """Return the operations for one token: 6 for each weight of a matrix product, and attention.
 
     A look-up in an embedding is no product, the output layer is one, tied or not. A weight that is not trained costs 4:
@@ -66,8 +64,7 @@ def training_work(model: Any, context: int) -> Work:
     # forward: two products, a key and a query each
     attended = 4.0 * int(config.num_hidden_layers) * width * context
     trained, frozen = _products(model)
-    in_blocks = sum(sum(_products(block)) for block in repeated_blocks(model))
-    return Work(needed=6.0 * trained + 4.0 * frozen + 3 * attended, repeated=2.0 * in_blocks + attended)
+    return 6.0 * trained + 4.0 * frozen + 3 * attended
 
 
 def _products(module: nn.Module) -> tuple[int, int]:

@@ -81,8 +81,7 @@ class ProposerOptions:
 
 def vocabulary_folder(name: str) -> Path:
     """Return the folder of a vocabulary; of the one that comes with the package for ``starter``."""
-    from backbone.checkpoint import starter_path
-    from backbone.frozen_models import STARTER
+    from backbone.checkpoint import STARTER, starter_path
 
     return starter_path("vocabulary") if name == STARTER else Path(name)
 

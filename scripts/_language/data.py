@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from backbone.errors import PolygraftError, UsageError, check_range
+from backbone.errors import PolygraftError, UsageError
+from backbone.io.settings import check_range
 from backbone.training.config import TrainConfig
 from crosslingual.options import AttentionOptions, MixtureOptions, Tuning, shape
 from scripts._app.cli import Device, Json, remark, stage

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -27,7 +28,7 @@ from backbone.checkpoint import (
     Checkpoint,
     FrozenPart,
     ModelCard,
-    check_frozen,
+    frozen_part,
     load_checkpoint,
     load_strict,
     load_tensors,
@@ -402,11 +403,13 @@ def test_weights_cut_short_or_altered_never_crash(changes, length):
 
 def test_a_checkpoint_joins_only_the_models_it_was_trained_on(saved):
     checkpoint = load_checkpoint(saved, kind="captioner")
-    check_frozen(checkpoint, "backbone", "a copy under another name", "ab" * 32)
+    copy = SimpleNamespace(name="a copy under another name", digest="ab" * 32)
+    assert frozen_part(checkpoint, "backbone", copy, pytest.fail) is copy
+    medium = SimpleNamespace(name="gpt2-medium", digest="0" * 64)
     with pytest.raises(PolygraftError, match=r"'gpt2' \(SHA-256 abababababab\).*'gpt2-medium' \(0{12}\)"):
-        check_frozen(checkpoint, "backbone", "gpt2-medium", "0" * 64)
+        frozen_part(checkpoint, "backbone", medium, pytest.fail)
     with pytest.raises(PolygraftError, match="names no frozen ear"):
-        check_frozen(checkpoint, "ear", "wav2vec", "0" * 64)
+        frozen_part(checkpoint, "ear", medium, pytest.fail)
 
 
 def test_strict_loading_fills_a_module_that_fits():

@@ -142,7 +142,7 @@ def test_texts_and_images_share_a_space(images):
 
 
 def test_without_a_tokenizer_there_is_no_text_side(images):
-    encoder = ImageEncoder.from_parts(tiny_clip(), tiny_image_encoder()._preprocess, name="silent")
+    encoder = ImageEncoder(tiny_clip(), tiny_image_encoder()._preprocess, lambda: None, "silent")
     assert encoder.encode(images).pooled.shape == (5, WIDTH)
     with pytest.raises(PolygraftError, match="silent .*tokenizer"):
         encoder.encode_text(["a dog"])
@@ -167,7 +167,7 @@ def test_digests_name_the_weights_and_the_preprocessing():
     assert tiny_image_encoder(seed=1).digest != tiny_image_encoder(seed=2).digest
     model = tiny_clip()
     digests = {
-        ImageEncoder.from_parts(model, open_clip.image_transform(size, is_train=False), name="x").digest
+        ImageEncoder(model, open_clip.image_transform(size, is_train=False), lambda: None, "x").digest
         for size in (16, 16, 24)
     }
     assert len(digests) == 2
@@ -181,9 +181,8 @@ def test_the_digest_of_texts_names_the_text_side_and_its_tokenizer():
         encoder.model.visual.proj += 1
         encoder.model.logit_scale += 1
     assert encoder.text_digest == other.text_digest
-    longer = ImageEncoder.from_parts(
-        other.model, other._preprocess, open_clip.SimpleTokenizer(context_length=20), name="longer"
-    )
+    cut = open_clip.SimpleTokenizer(context_length=20)
+    longer = ImageEncoder(other.model, other._preprocess, lambda: cut, "longer")
     assert longer.text_digest != other.text_digest
 
 

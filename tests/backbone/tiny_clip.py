@@ -28,4 +28,4 @@ def tiny_image_encoder(vision: dict[str, object] = VIT, *, seed: int = 0) -> Ima
     """Return an encoder with pooled width 24; by default a vision transformer with 5 grid tokens of width 32."""
     preprocess = open_clip.image_transform(vision["image_size"], is_train=False)
     tokenizer = open_clip.SimpleTokenizer(context_length=TEXT["context_length"])
-    return ImageEncoder.from_parts(tiny_clip(vision, seed=seed), preprocess, tokenizer, name=f"tiny-{seed}")
+    return ImageEncoder(tiny_clip(vision, seed=seed), preprocess, lambda: tokenizer, f"tiny-{seed}")

@@ -338,7 +338,7 @@ def test_who_retrieves_does_not_write_and_who_writes_does_not_retrieve(batch):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"rank": 0}, "rank is 0, allowed is 1 or more"),
+        ({"rank": 0}, "rank is 0, allowed is at least 1"),
         ({"max_frames": 0}, "max_frames is 0"),
         ({"adapter_layers": -1}, "adapter_layers is -1"),
         ({"temperature": 0.001}, "temperature is 0.001, allowed is 0.01 to 1"),

@@ -6,7 +6,7 @@ from backbone.training.distributed import World
 from backbone.training.logger import read_log
 from backbone.training.loop import TrainConfig, fit
 from backbone.training.losses import GroupLosses, group_sums
-from backbone.training.mfu import Gauge, Work, measure_peak
+from backbone.training.mfu import Gauge, measure_peak
 from tests.backbone.training.toy_training import Toy, toy, toy_rows
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -19,10 +19,8 @@ def test_the_peak_of_a_cpu_is_no_less_than_a_product_that_was_timed():
 
 
 def test_shares_are_operations_of_the_peak():
-    gauge = Gauge(Work(needed=6.0, repeated=2.0), ALONE, torch.float32, repeats=True)
+    gauge = Gauge(6.0, ALONE, torch.float32)
     gauge.peak = 800.0
-    assert gauge.shares(100.0) == {"mfu": 0.75, "hfu": 1.0}
-    gauge.repeats = False
     assert gauge.shares(100.0) == {"mfu": 0.75}
 
 
@@ -32,7 +30,7 @@ class Counting(Toy):
     groups = ("even", "odd", "none")
 
     def work(self):
-        return Work(needed=1e6)
+        return 1e6
 
     def forward(self, rows):
         loss, weight = super().forward(rows)

@@ -105,10 +105,10 @@ def test_the_operations_of_a_gpt2_are_those_of_the_formula(model, tokenizer):
     layers, width, vocabulary = 2, 16, len(tokenizer)
     matrices = layers * 12 * width**2
     work = training_work(model, CONTEXT)
-    assert work.needed == 6 * (matrices + vocabulary * width) + 12 * layers * width * CONTEXT
+    assert work == 6 * (matrices + vocabulary * width) + 12 * layers * width * CONTEXT
     assert work.repeated == 2 * matrices + 4 * layers * width * CONTEXT
     model.transformer.requires_grad_(False)  # the head is tied: all is frozen
-    assert training_work(model, CONTEXT).needed == 4 * (matrices + vocabulary * width) + 12 * layers * width * CONTEXT
+    assert training_work(model, CONTEXT) == 4 * (matrices + vocabulary * width) + 12 * layers * width * CONTEXT
 
 
 def kept_by(model, rows):

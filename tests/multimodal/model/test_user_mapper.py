@@ -269,8 +269,8 @@ def test_the_layers_equal_their_formulas():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"mapping_layers": 0}, "mapping_layers is 0, allowed is 1 or more"),
-        ({"fusion_layers": 0}, "fusion_layers is 0, allowed is 1 or more"),
+        ({"mapping_layers": 0}, "mapping_layers is 0, allowed is at least 1"),
+        ({"fusion_layers": 0}, "fusion_layers is 0, allowed is at least 1"),
         ({"heads": 3}, "heads is 3, allowed is a divisor of the mapper's width 8"),
         ({"user_dropout": 1.0}, "user_dropout is 1.0"),
         ({"words": -1}, "words is -1"),
