@@ -27,14 +27,9 @@ def mix(values: Array) -> Array:
 
 
 def slice_hashes(letters: Array, begins: Array, stops: Array) -> Array:
-    """Return a hash of each slice ``letters[begin:stop]``, wherever it stands.
+    """Return a hash of each slice ``letters[begin:stop]``, (slices,), wherever it stands; no letter is 0.
 
     The slice is a polynomial modulo 2^64, which two prefix sums tell (Karp and Rabin, 1987).
-
-    Args:
-        letters: (n,) code points or other numbers, none of them 0.
-        begins: (slices,) places.
-        stops: (slices,) places after the last letter.
     """
     up, down = _powers(1 << len(letters).bit_length())
     with np.errstate(over="ignore"):

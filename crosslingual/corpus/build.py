@@ -1,8 +1,4 @@
-"""Builds a corpus in two passes over the text with a selection between them; a killed build loses no finished unit.
-
-Holds the identity of a build (what makes two builds the same), its working folder, the worker processes, and the final
-step that names the shards and writes the statistics of each language.
-"""
+"""Builds a corpus in two passes over the text with a selection between them; a killed build loses no finished unit."""
 
 import json
 import multiprocessing

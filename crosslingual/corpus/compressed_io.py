@@ -73,13 +73,9 @@ def to_line(item: dict[str, Any]) -> bytes:
 
 
 class LineWriter:
-    """Writes JSON objects as lines packed with zstandard; equal objects become equal bytes.
+    """Writes JSON objects as lines packed with zstandard, within a with-block; equal objects become equal bytes.
 
-    Use as a context manager.
-
-    Args:
-        path: The file to write.
-        keep: Pack well, and not quickly: the file is more than a step of a build.
+    What is to ``keep``, and no mere step of a build, is packed well and not quickly.
     """
 
     def __init__(self, path: Path, *, keep: bool = False) -> None:

@@ -17,10 +17,7 @@ _LONGEST = 20_000  # characters that are looked at: enough for any language
 
 
 class Identifier:
-    """A classifier of languages.
-
-    Args:
-        path: A ``.bin`` or ``.ftz`` file that ``fasttext supervised`` has written, with labels such as ``__label__sw``.
+    """A classifier of languages: what ``fasttext supervised`` has written, with labels such as ``__label__sw``.
 
     Raises:
         PolygraftError: fasttext is not installed, or the file is no such model.

@@ -1,7 +1,6 @@
 """Splits the sources of a build into units of about equal size, and reads the documents of a unit one at a time.
 
-The units do not depend on the number of workers. Too long documents are skipped without being held in memory. The only
-door to pyarrow and `datasets`.
+Units do not depend on the number of workers. The only door to pyarrow and `datasets`.
 """
 
 import json

@@ -1,8 +1,4 @@
-"""Items of tasks and the rows of task files that they are read from, and the few-shot examples before an item.
-
-Rows are JSON objects whose fields are read by name, with one sentence for what is wrong. Examples are sampled anew for
-each item from a seed, and never the item itself.
-"""
+"""Items of tasks, the rows of task files that they are read from, and the few-shot examples before an item."""
 
 import random
 import sys

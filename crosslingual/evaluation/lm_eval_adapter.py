@@ -1,7 +1,7 @@
 """A backbone as a model of lm-evaluation-harness, for its hundreds of tasks (extra ``lm-eval``).
 
-The harness asks for three things: log-likelihoods of continuations, of whole texts, and greedy or sampled text. Each is
-a function here; `harness_model` dresses them as its ``LM``. Requests after one context share its reading.
+It asks for log-likelihoods of continuations and of whole texts, and for text. Requests after one context share its
+reading.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -95,11 +95,9 @@ def _windows(ids: list[int], context: int) -> Iterator[Branches]:
 def continued(backbone: Backbone, prompt: str, settings: Mapping[str, Any], context: int) -> str:
     """Return what the model writes after a prompt, up to the first of the texts that it is to stop at.
 
-    Args:
-        backbone: The model.
-        prompt: Cut from the left where it leaves no room; half of the context is its own.
-        settings: Of the harness: ``until``, ``max_gen_toks``, ``do_sample``, ``temperature``, ``top_k``, ``top_p``.
-        context: Tokens at most, prompt and text together.
+    Prompt and text have ``context`` tokens together at most, half of them for the prompt, which is cut from the left
+    where it leaves no room. Settings are those of the harness: ``until``, ``max_gen_toks``, ``do_sample``,
+    ``temperature``, ``top_k``, ``top_p``.
     """
     until = settings.get("until") or []
     stops = [until] if isinstance(until, str) else list(until)

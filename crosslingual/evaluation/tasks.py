@@ -1,8 +1,7 @@
 """Multiple-choice tasks: from rows of public data sets to items, in mGPT's wording, and a small probe of our own.
 
-The published wording follows the authors' ``mgpt_classification.py`` (Shliazhko et al., 2022, arXiv 2204.07580): every
-candidate is a whole text, scored by all its tokens. The probe needs no data: agreement, word translation and endings of
-verses.
+Published is the wording of the authors' ``mgpt_classification.py`` (Shliazhko et al., 2022, arXiv 2204.07580): every
+candidate is a whole text, scored by all its tokens.
 """
 
 from collections.abc import Callable, Mapping

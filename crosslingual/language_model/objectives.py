@@ -20,12 +20,9 @@ from crosslingual.language_model.sparse_attention import SparseAttention, mask_a
 
 
 class LanguageObjective(nn.Module):
-    """Next-token prediction with any causal model of transformers: what `fit` trains.
+    """Next-token prediction with any causal model of transformers, ``model(ids).logits`` being (B, T, V).
 
-    Args:
-        model: ``model(ids).logits`` of shape (B, T, V).
-        context: Tokens in a row, for the share of the device's speed; 0: it is not reported.
-        attention: Where positions look; dense where none is given.
+    The share of the device's speed is reported where ``context``, the tokens in a row, is told.
     """
 
     def __init__(self, model: nn.Module, *, context: int = 0, attention: SparseAttention | None = None) -> None:

@@ -18,11 +18,7 @@ class PackedTokens:
     """Documents laid end to end, each followed by the end-of-text token, cut into rows of ``context`` tokens.
 
     Satisfies `backbone.training.sampler.Batches`; a row overlaps the next by one token, so that every token is
-    predicted once.
-
-    Args:
-        tokens: (n,) unsigned 16- or 32-bit token ids, usually a memory map.
-        context: Tokens predicted in each row.
+    predicted once. The ids are (n,) of 16 or 32 bits without sign, usually a memory map.
     """
 
     def __init__(self, tokens: "np.ndarray[Any, Any]", context: int) -> None:

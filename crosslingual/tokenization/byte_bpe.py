@@ -117,12 +117,12 @@ def train_bbpe(
     empty: Tokenizer | None = None,
     specials: Sequence[AddedToken] = (),
 ) -> Tokenizer:
-    """Train byte-level BPE.
+    """Train byte-level BPE; it has fewer than ``vocab_size`` tokens where the text has no more.
 
     Args:
-        texts: Any unit; read once.
+        texts: The training text in any unit; it is read once.
         options: How text is cut.
-        vocab_size: Tokens in all; fewer where the text has no more.
+        vocab_size: The tokens in all.
         empty: A byte-level BPE tokenizer without vocabulary, whose own way to cut text stays where the options ask for
             no other.
         specials: The special tokens that have the first ids.

@@ -191,12 +191,8 @@ class Dictionary:
 
         For a pair (x, y) the nine combinations of x, its lower case and its title case with those of y, in this order;
         one counts if both words have vectors of their own. Repeats are kept, as WECHSEL keeps them, so that a pair
-        whose capitalised words are unknown counts four times and one whose spellings are all known nine times.
-
-        Args:
-            source: Vectors of the source language.
-            target: Vectors of the target language.
-            repeats: False: each combination once.
+        whose capitalised words are unknown counts four times and one whose spellings are all known nine times; without
+        ``repeats`` each combination counts once.
 
         Raises:
             PolygraftError: No pair has vectors on both sides.

@@ -30,8 +30,7 @@ class VectorTable:
 def read_table(path: Path) -> VectorTable:
     """Read a file of word vectors, recognised by its name and its first bytes.
 
-    Args:
-        path: ``.npz``, ``.vec``, ``.txt`` or ``.bin`` in word2vec's format, text also gzipped.
+    It is ``.npz``, ``.vec``, ``.txt`` or ``.bin`` in word2vec's format, text also gzipped.
 
     Raises:
         PolygraftError: It cannot be read, is damaged, is a pickle, or holds NaN.

@@ -146,17 +146,9 @@ def held_out_precision(
     share: float = 0.1,
     seed: int = 1234,
 ) -> AlignmentScore | None:
-    """Fit on some source words, translate the others with the nearest target word, and count.
+    """Fit on some source words, translate the others with the nearest target word, and count; else as `align`.
 
-    A source word is held out with all its pairs, so that none of its translations is seen.
-
-    Args:
-        source: (S, a) vectors; row numbers are those of ``matches``.
-        target: (T, b) vectors: the candidates.
-        matches: Which rows mean the same.
-        options: As for `align`.
-        share: Of the source words that is held out.
-        seed: Of the draw.
+    A ``share`` of the source words is held out, each with all its pairs, so that none of its translations is seen.
 
     Returns:
         None where there are fewer than two source words.

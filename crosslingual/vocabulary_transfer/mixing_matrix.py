@@ -1,9 +1,6 @@
 """Mixing: new embedding rows as weighted sums of old ones, with where each row's weights come from.
 
-Computed once from two tokenizers and data on their tokens, and applied to input rows, output rows and the
-output bias of every model that has the source's tokenizer.
-
-Shapes: S source ids, T target ids, d width of a model.
+Made once, it applies to every model that has the source's tokenizer. Shapes: S source ids, T target ids, d width.
 """
 
 from collections import Counter
@@ -100,12 +97,9 @@ class Mixing:
     def apply(self, source: Array, *, seed: int = 1234) -> Array:
         """Return new rows: (rows of the source model, d) -> (T, d), in the same dtype.
 
-        Sums are made in float64. Drawn rows depend on the seed, on their number and on all source rows, padding
-        included, not on which other rows are drawn.
-
-        Args:
-            source: One row for each source id, and more where the model pads its vocabulary.
-            seed: Of the drawn rows.
+        The source has a row for each source id, and more where the model pads its vocabulary. Sums are made in float64.
+        Drawn rows depend on the seed, on their number and on all source rows, padding included, not on which other rows
+        are drawn.
 
         Raises:
             PolygraftError: The model has fewer rows than its tokenizer ids, or a row has no origin.

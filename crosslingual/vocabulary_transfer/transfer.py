@@ -1,9 +1,6 @@
 """transfer(): a language model goes over to another tokenizer, each new embedding row made of old ones.
 
-One mixing for input rows, output rows and output bias: special tokens first, then what the method knows, then what can
-always be said. The report names the origin of every row. The body is shared, not copied.
-
-Shapes: V old rows, T new rows, d width.
+One mixing serves input rows, output rows and output bias. Shapes: V old rows, T new rows, d width.
 """
 
 import resource
@@ -138,13 +135,7 @@ def transfer(
 def make_mixing(
     source: Any, target: Any, evidence: Evidence, options: TransferOptions | None = None
 ) -> tuple[Mixing, TransferReport]:
-    """Return the mixing that a method gives, every row filled, and the report.
-
-    Args:
-        source: The tokenizer of the model.
-        target: The new one.
-        evidence: Vectors, dictionaries or texts of the two languages.
-        options: Method and settings.
+    """Return the mixing from one tokenizer's ids to another's that a method gives, every row filled, and the report.
 
     Raises:
         PolygraftError: The method lacks what it needs, or a tokenizer has no token.

@@ -32,7 +32,11 @@ def check_places(options: Options) -> None:
     Raises:
         PolygraftError: --out, --save-mixing or --report is taken or in no folder, or matplotlib is not installed.
     """
-    _check_out(options.out, overwrite=options.overwrite)
+    if not is_free(options.out):
+        if not (options.out / TRANSFER).is_file():
+            raise PolygraftError(f"{options.out} holds something else than a transferred model: choose another --out")
+        if not options.overwrite:
+            raise PolygraftError(f"{options.out} holds a transferred model already: --overwrite replaces it")
     if options.save_mixing is not None and not is_free(options.save_mixing):
         raise PolygraftError(f"{options.save_mixing} exists already and is not replaced: choose another --save-mixing")
     if options.report is not None:
@@ -41,15 +45,6 @@ def check_places(options: Options) -> None:
         from scripts._app.plots import pyplot
 
         pyplot()
-
-
-def _check_out(out: Path, *, overwrite: bool) -> None:
-    if is_free(out):
-        return
-    if not (out / TRANSFER).is_file():
-        raise PolygraftError(f"{out} holds something else than a transferred model: choose another --out or remove it")
-    if not overwrite:
-        raise PolygraftError(f"{out} holds a transferred model already: --overwrite replaces it")
 
 
 _FORMAT = 1

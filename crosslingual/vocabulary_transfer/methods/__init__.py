@@ -1,7 +1,4 @@
-"""The methods that give a new vocabulary its first embeddings, each as rows of a mixing.
-
-In all of them ``source`` are the tokens of the model, ``target`` those of the new tokenizer.
-"""
+"""The methods that give a new vocabulary its first embeddings, each as rows of a mixing of the model's own."""
 
 from crosslingual.vocabulary_transfer.methods.focus import clp, focus, own_vectors, token_texts
 from crosslingual.vocabulary_transfer.methods.omp import omp

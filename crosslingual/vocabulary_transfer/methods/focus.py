@@ -1,8 +1,6 @@
-"""Rows made of the tokens that both vocabularies have: FOCUS and CLP-Transfer.
+"""Rows made of the tokens that both vocabularies have: FOCUS, with its auxiliary vectors, and CLP-Transfer.
 
 Shapes: S source ids, T target ids, n anchors, a numbers in a vector.
-
-FOCUS's auxiliary vectors (Dobler and de Melo, 2023, section 2.2): text as tokens, and the vectors of these.
 """
 
 from collections.abc import Iterable, Iterator
