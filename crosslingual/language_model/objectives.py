@@ -22,7 +22,7 @@ from crosslingual.language_model.sparse_attention import SparseAttention, mask_a
 class LanguageObjective(nn.Module):
     """Next-token prediction with any causal model of transformers, ``model(ids).logits`` being (B, T, V).
 
-    The share of the device's speed is reported where ``context``, the tokens in a row, is told.
+    The share of the device's speed is reported where ``context``, the tokens in a row, is given.
     """
 
     def __init__(self, model: nn.Module, *, context: int = 0, attention: SparseAttention | None = None) -> None:
