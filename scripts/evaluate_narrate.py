@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
+from backbone.io.files import write_text
 from backbone.io.settings import check_range
 from scripts._app.cli import Device, Json, Seed, emit, progress, remark, run_file
 from video.config import check_fps
@@ -111,7 +112,6 @@ def main(options: Options) -> int:
 
 
 def _clips(options: Options) -> "tuple[str, list[Clip]]":
-    """Return the split and its clips."""
     from video.data.clips import SPLITS, mark_splits, read_clips
 
     found = read_clips(options.clips, report=remark)
@@ -133,15 +133,10 @@ def _write(file: Path, data: "ClipSet", narrations: Sequence[str]) -> None:
         {"id": clip.id, "film": str(clip.video), "question": clip.question, "text": text, "reference": clip.text}
         for clip, text in zip(data.clips, narrations, strict=True)
     ]
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    try:
-        file.write_text(lines, encoding="utf-8")
-    except OSError as error:
-        raise PolygraftError(f"{file} cannot be written ({(error.strerror or str(error)).lower()})") from error
+    write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _print(options: Options, split: str, data: "ClipSet", figures: dict[str, float]) -> None:
-    """Print one object of JSON, or a table."""
     facts: dict[str, Any] = {
         "model": options.model,
         "clips": str(options.clips),

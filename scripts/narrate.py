@@ -115,11 +115,7 @@ def main(options: Options) -> int:
 
 
 def _videos(options: Options) -> tuple[list[Path], bool]:
-    """Return the videos, and whether some of what was named cannot be narrated, which is reported.
-
-    Raises:
-        UsageError: Subtitles of several videos would be printed as one.
-    """
+    """Return the videos, and whether some of what was named cannot be narrated, which is reported."""
     videos, failed = find_videos(options.videos)
     if options.form and not options.write and len(videos) > 1:
         raise UsageError(
@@ -140,7 +136,6 @@ def _videos(options: Options) -> tuple[list[Path], bool]:
 
 
 def _print(options: Options, video: Path, spans: "Sequence[Narrated]") -> None:
-    """Print the narrations of a video, or write them beside it."""
     if options.json:
         emit(json.dumps({"film": str(video), "spans": [_plain(span, options) for span in spans]}, ensure_ascii=False))
     elif options.form:

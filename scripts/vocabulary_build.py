@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from backbone.errors import PolygraftError
+from backbone.io.files import read_data
 from scripts._app.cli import Device, Json, check_free, progress, run_file, tell
 from video.config import CodingOptions
 
@@ -46,7 +46,10 @@ def main(options: Options) -> int:
     check_free(options.out)
     from video.vocabulary.narrations import read_narrations
 
-    data, source = _read(options.file)
+    if str(options.file) == "-":
+        data, source = sys.stdin.buffer.read(), "standard input"
+    else:
+        data, source = read_data(options.file), str(options.file)
     narrations = read_narrations(data, source, progress=lambda rows: progress(rows, label="reading"))
     from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -61,15 +64,6 @@ def main(options: Options) -> int:
     }
     tell(facts, as_json=options.json)
     return 0
-
-
-def _read(path: Path) -> tuple[bytes, str]:
-    if str(path) == "-":
-        return sys.stdin.buffer.read(), "standard input"
-    try:
-        return path.read_bytes(), str(path)
-    except OSError as error:
-        raise PolygraftError(f"{path} cannot be read ({error.strerror}): give a file of narrations") from error
 
 
 def _encoder(options: Options) -> "TextEncoder":

@@ -53,7 +53,8 @@ def _rows(
 ) -> Iterator[dict[str, str]]:
     if what == "pairs":
         return (
-            {"narration": pair.narration, "prefix": pair.prefix, "postfix": pair.postfix} for pair in vocabulary.pairs()
+            {"narration": entry.text, "prefix": entry.prefix or entry.text, "postfix": entry.postfix}
+            for entry in vocabulary.entries("narrations")
         )
     return ({"text": entry.text} for entry in vocabulary.entries(what))
 

@@ -56,11 +56,7 @@ class Options:
         self.sampling()
 
     def sampling(self) -> NarrateOptions:
-        """Return how videos are sampled.
-
-        Raises:
-            UsageError: The numbers are out of bounds.
-        """
+        """Return how videos are sampled, where the numbers are in bounds."""
         return NarrateOptions(every=self.every, window=self.window, fps=self.fps)
 
 

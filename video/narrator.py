@@ -178,21 +178,18 @@ class Narrator:
             raise PolygraftError("a clip has no frame: give its video a longer span or more frames a second")
         kept = [evenly(clip, self.config.max_frames) for clip in frames]
         width = max(map(len, kept))
-        padded = torch.stack([torch.nn.functional.pad(clip, (0, 0, 0, width - len(clip))) for clip in kept])
+        padded = torch.stack([F.pad(clip, (0, 0, 0, width - len(clip))) for clip in kept])
         tokens = self.backbone.encode(questions, max_tokens=self.config.max_question, eos=False)
         return ClipBatch(
-            frames=torch.nn.functional.normalize(padded.float(), dim=-1),
+            frames=F.normalize(padded.float(), dim=-1),
             mask=torch.arange(width) < torch.tensor([len(clip) for clip in kept])[:, None],
             question=tokens.ids,
             asked=tokens.mask,
         )
 
-    def prefix(self, batch: ClipBatch) -> tuple[Tensor, Tensor]:
-        """Return what the language model reads of a batch, (B, S, d) and (B, S) bool."""
-        prompt = self._prompt(batch.to(self.backbone.device))
-        return prompt.embeds, prompt.mask
-
-    def _prompt(self, batch: ClipBatch) -> Prompt:
+    def prompt(self, batch: ClipBatch) -> Prompt:
+        """Return what the language model reads of a batch."""
+        batch = batch.to(self.backbone.device)
         frames = self.projection.adapted(batch.frames, batch.mask)
         end = self.backbone.embed(torch.tensor([self.backbone.eos_id]))[0]
         return self.projection.prompt(frames, batch.mask, self.backbone.embed(batch.question), batch.asked, end)
@@ -212,7 +209,7 @@ class Narrator:
             return self.projection.vector(
                 masked_mean(self.projection.adapted(batch.frames, batch.mask), batch.mask), mean
             )
-        hidden = self._questions.hidden(self.language_model, self._prompt(batch), batch)
+        hidden = self._questions.hidden(self.language_model, self.prompt(batch), batch)
         return self.projection.vector(hidden[:, -1], mean)
 
     # Videos
@@ -299,9 +296,9 @@ class Narrator:
             PolygraftError: The narrator retrieves its answers.
         """
         self._check_answer("generate", "retrieves narrations and writes none")
-        embeds, mask = self.prefix(batch)
+        prompt = self.prompt(batch)
         wanted = decoding or Decoding(max_tokens=self.config.max_tokens)
-        return self.backbone.generate(embeds, wanted, prefix_mask=mask, model=self.language_model)
+        return self.backbone.generate(prompt.embeds, wanted, prefix_mask=prompt.mask, model=self.language_model)
 
     def _check_answer(self, wanted: str, found: str) -> None:
         if self.config.answer != wanted:
@@ -322,8 +319,8 @@ class Narrator:
         """
         batch = batch.to(self.backbone.device)
         if self.config.answer == "generate":
-            prefix, mask = self.prefix(batch.clips)
-            states = self.backbone.predicting(prefix, batch.ids, prefix_mask=mask, model=self.language_model)
+            prompt, model = self.prompt(batch.clips), self.language_model
+            states = self.backbone.predicting(prompt.embeds, batch.ids, prefix_mask=prompt.mask, model=model)
             logits = self.backbone.head(states[batch.mask])
             return F.cross_entropy(logits, batch.ids[batch.mask], reduction="sum"), batch.mask.sum()
         queries, scale = self.query(batch.clips), self.projection.scale

@@ -32,11 +32,7 @@ class NarratorSource:
     """Cache folder of video features."""
 
     def load(self, folder: Path, device: str) -> "tuple[Narrator, NarrationVocabulary]":
-        """Load the narrator, and the vocabulary in a folder, which must be of its text encoder.
-
-        Raises:
-            PolygraftError: Either is missing or damaged, or they do not fit.
-        """
+        """Load the narrator, and the vocabulary in a folder, which must be of its text encoder."""
         from video.narrator import Narrator
         from video.vocabulary.vocabulary import NarrationVocabulary
 
@@ -64,11 +60,7 @@ class ProposerOptions:
     accept: UpdateOptions = field(default_factory=UpdateOptions)
 
     def check(self) -> None:
-        """Refuse any number of proposers but one.
-
-        Raises:
-            UsageError: None or several are given.
-        """
+        """Refuse any number of proposers but one."""
         given = [bool(self.proposer), bool(self.proposer_command), self.proposer_vocabulary is not None]
         if sum(given) > 1:
             raise UsageError("more than one of --proposer, -command and -vocabulary is given: choose one")
@@ -128,11 +120,7 @@ def _length(video: Path) -> float | None:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse to change a vocabulary that comes with the package.
-
-    Raises:
-        PolygraftError: It is one.
-    """
+    """Refuse to change a vocabulary that comes with the package."""
     from backbone.checkpoint import starter_root
 
     if folder.resolve().is_relative_to(starter_root().resolve()):
@@ -140,12 +128,7 @@ def check_own(folder: Path) -> None:
 
 
 def load_proposer(options: ProposerOptions, narrator: "Narrator", device: str) -> "Proposer":
-    """Return the proposer that the options name.
-
-    Raises:
-        PolygraftError: A model or vocabulary is missing or damaged, or the vocabulary has no vectors or those of
-            another text encoder than the narrator's.
-    """
+    """Return the proposer that the options name; a vocabulary must be of the narrator's text encoder."""
     from video.update.proposers import Library, ModelProposer, ShellCommand
 
     if options.proposer_command:
@@ -169,11 +152,7 @@ def extend(
     proposer: "Proposer",
     options: ProposerOptions,
 ) -> "Growth":
-    """Add the accepted proposals for a video's novel segments to the folder of a vocabulary.
-
-    Raises:
-        PolygraftError: See `video.update.update.grow`.
-    """
+    """Add the accepted proposals for a video's novel segments to the folder of a vocabulary."""
     from video.update.update import grow
 
     # a vocabulary proposes by the query vector alone, so that no frame need be read again

@@ -185,7 +185,7 @@ def test_a_byte_order_mark_is_passed_over(polygraft, tmp_path):
 
 def test_missing_files_taken_folders_and_wrong_flags(polygraft, file, built):
     missing = polygraft("vocabulary", "build", "nowhere.txt", "--out", built.with_name("new"))
-    assert missing.code == 1 and "nowhere.txt cannot be read (No such file or directory)" in missing.err[0]
+    assert missing.code == 1 and "nowhere.txt cannot be read: no such file" in missing.err[0]
     taken = polygraft("vocabulary", "build", file, "--out", built)
     assert taken.code == 1 and "exists already and is not replaced" in taken.err[0]
     assert polygraft("vocabulary", "build", file, "--out", built.with_name("n"), "--min-share", "0").code == 2

@@ -89,7 +89,7 @@ def test_the_order_of_frames_matters_to_the_language_model_and_not_to_the_mean(f
 
 def test_the_mean_token_is_that_of_the_real_frames(batch):
     narrator = tiny_narrator(order="frames-first")
-    embeds, mask = narrator.prefix(batch)
+    embeds, mask, _ = narrator.prompt(batch)
     visual = narrator.projection.calibration(narrator.projection.frames(batch.frames[0, :2]))
     torch.testing.assert_close(embeds[0, -1], visual.mean(dim=0))
     assert mask[:, -2:].all()
@@ -100,7 +100,7 @@ def test_the_mean_token_is_that_of_the_real_frames(batch):
 
 def test_as_published_frames_come_first_then_the_question_then_the_end(batch):
     narrator = tiny_narrator(retrieval="eos", visual_tokens=2, order="frames-first")
-    embeds, mask = narrator.prefix(batch)
+    embeds, mask, _ = narrator.prompt(batch)
     assert embeds.shape[1] == 2 * batch.frames.shape[1] + batch.question.shape[1] + 1
     asked = narrator.backbone.embed(batch.question)
     assert torch.equal(embeds[:, 12:-1], asked)
@@ -110,7 +110,7 @@ def test_as_published_frames_come_first_then_the_question_then_the_end(batch):
 def test_the_question_comes_first_with_its_end_where_another_token_retrieves(batch):
     for kind, before in (("mean", 1), ("learned", 1), ("eos", 0)):
         narrator = tiny_narrator(retrieval=kind)
-        embeds, mask = narrator.prefix(batch)
+        embeds, mask, _ = narrator.prompt(batch)
         asked, frames = batch.question.shape[1], batch.frames.shape[1]
         assert embeds.shape[1] == asked + frames + 2 - (kind == "eos")
         assert torch.equal(embeds[:, :asked], narrator.backbone.embed(batch.question))
@@ -214,7 +214,7 @@ def narrations(narrator: Narrator, batch: ClipBatch, texts: list[str]) -> Narrat
 def test_the_generative_baseline_has_the_loss_of_the_language_model(batch):
     narrator = tiny_narrator(answer="generate", body="frozen")
     target = narrations(narrator, batch, [TEXTS[3], TEXTS[20], TEXTS[0]])
-    prefix, mask = narrator.prefix(batch)
+    prefix, mask, _ = narrator.prompt(batch)
     expected = narrator.backbone.loss(prefix, target.ids, target.mask, prefix_mask=mask)
     torch.testing.assert_close(narrator.loss(target, torch.zeros(0, 0)), expected)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.io.files import is_file, read_objects
+from backbone.io.files import is_file, read_data, read_objects
 from video.config import QUESTIONS
 from video.vocabulary.narrations import check_text, clean
 
@@ -117,7 +117,7 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
     """
     report = report or (lambda _: None)
     clips, places, ignored, empty, repeats = list[Clip](), dict[str, str](), set[str](), 0, 0
-    for place, record in read_objects(_read_data(file), str(file), _SHAPE):
+    for place, record in read_objects(read_data(file), str(file), _SHAPE):
         ignored |= record.keys() - set(_KEYS)
         clip = _clip(record, place, file.parent)
         if not clip.text:
@@ -141,16 +141,7 @@ def read_clips(file: Path, *, report: Report | None = None) -> list[Clip]:
     return clips
 
 
-def _read_data(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise PolygraftError(f"{file} cannot be read ({reason}): give a JSONL file of clips; {_SHAPE}") from None
-
-
 def _clip(record: dict[str, Any], place: str, folder: Path) -> Clip:
-    """Return the clip that a line describes."""
     video, text = _text(record, "film", place), clean(_text(record, "text", place))
     if not video or record.get("text") is None:
         raise PolygraftError(f"{place} has no {'text' if video else 'film'}: {_SHAPE}")
@@ -280,7 +271,6 @@ def _name(clip: Clip) -> str:
 
 
 def _rank(group: Sequence[Clip], seed: int) -> bytes:
-    """Return a number drawn for a video."""
     names = sorted({f"{clip.video.name}\0{clip.text}" for clip in group})
     # surrogates stand for bytes of file names that are not UTF-8
     return hashlib.sha256("\0".join([str(seed), *names]).encode("utf-8", "surrogatepass")).digest()

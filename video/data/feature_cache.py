@@ -1,14 +1,10 @@
 """On-disk cache of image features for the frames of videos at regular times: one safetensors file per video.
 
 All spans of a video share one grid of times, 0, 1 / fps, 2 / fps and so on (VLog samples 2 a second, section 4.1), so
-that overlapping spans share their frames. A video's file is named by the SHA-256 of its contents and holds
-
-- ``ticks``: (N,) int64, the times of its frames in microseconds, ascending;
-- ``features``: (N, dv) float16, of the frame that is shown at each time;
-- ``beyond``: int64 ticks at which nothing is shown, so that the video's end need not be found again.
-
-It is replaced as a whole now and then and when its video is done, so that a killed process loses little
-and leaves no half a file.
+that overlapping spans share their frames. A video's file is named by the SHA-256 of its contents and holds ``ticks``,
+(N,) int64, the times of its frames in microseconds, ascending; ``features``, (N, dv) float16; and ``beyond``, int64
+ticks at which nothing is shown, so that the video's end need not be found again. It is replaced as a whole now and
+then, so that a killed process loses little and leaves no half a file.
 """
 
 import fcntl
@@ -209,7 +205,6 @@ class VideoCache:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn what the system refuses into one sentence."""
         try:
             yield
         except OSError as error:

@@ -79,10 +79,6 @@ class Request:
         """Return how many frames of this size come at once: fewer where they would fill the memory."""
         return max(1, min(self.chunk, _CHUNK_BYTES // (4 * size[0] * size[1])))
 
-    def empty(self) -> PolygraftError:
-        """Return what is to be raised where nothing can be decoded."""
-        return PolygraftError(f"{self.name} has no frame that can be decoded: it is empty or damaged, fetch it again")
-
     def explain(self, missed: float, ending: Ending, *, any_seen: bool) -> None:
         """Report why nothing is shown at ``missed``, unless reading to the end was all that was asked.
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from PIL import Image
 
+from backbone.errors import PolygraftError
 from video.frames.animated_images import image_duration, read_image
 from video.frames.files import Frame, Reader, Report, Request, check_video, open_still
 from video.frames.seek import OpenedVideo, Walk
@@ -119,7 +120,9 @@ def _read_with_av(request: Request) -> Iterator[Frame]:
     with closing(OpenedVideo(request)) as video:
         walk = Walk(video, request.times)
         if walk.empty:
-            raise request.empty()
+            raise PolygraftError(
+                f"{request.name} has no frame that can be decoded: it is empty or damaged, fetch it again"
+            )
         frame: Frame | None = None
         missed: list[float] = []
         for asked, shown in walk.frames():
@@ -204,10 +207,10 @@ def _prove_countable(video: OpenedVideo, pixels: int) -> tuple[list[float], Endi
     Raises:
         _DecordCannotError: This is not sure.
     """
-    codec = video.codec
+    codec, first = video.codec, next(video.decoded(), None)
     known = video.format in _DECORD_CONTAINERS and codec.name in _DECORD_CODECS and codec.pix_fmt in _DECORD_PIXELS
     # decord shows images as they are stored, neither upright nor in true proportions
-    if not known or video.squareness != 1 or video.turn_of(video.first()) is not None:
+    if not known or first is None or video.squareness != 1 or video.turn_of(first.frame) is not None:
         raise _DecordCannotError(f"is not sure to show {codec.name} with {codec.pix_fmt} in {video.format} alike")
     video.restart()
     packets = list(video.packets())

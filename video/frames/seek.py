@@ -192,13 +192,6 @@ class OpenedVideo:
             self.codec.skip_frame = "DEFAULT" if is_seen else "NONREF"
             yield packet
 
-    def first(self) -> VideoFrame:
-        """Return the first frame of a video just opened."""
-        for first in self.decoded():
-            frame: VideoFrame = first.frame
-            return frame
-        raise self._request.empty()
-
     @property
     def squareness(self) -> float:
         """How much wider than high a pixel is."""

@@ -40,20 +40,16 @@ class AskedTimes:
             if number is not None and not math.isfinite(number):
                 raise UsageError(f"{name} is {number}: give a number of seconds")
         if self.at is not None:
-            self._check_listed(self.at)
+            if self.every is not None or self.start or self.stop is not None:
+                raise UsageError("`at` lists the times: give it alone, or give every, start and stop instead")
+            if bad := [time for time in self.at if not (math.isfinite(time) and time >= 0)]:
+                raise UsageError(f"`at` holds {bad[0]}: give times in seconds, 0 or later")
         if self.every is not None and self.every < 1e-3:
             raise UsageError(f"every is {self.every}: give the seconds between two frames, 0.001 or more")
         if self.start < 0:
             raise UsageError(f"start is {self.start}: videos begin at 0")
         if self.stop is not None and self.stop <= self.start:
             raise UsageError(f"stop is {self.stop} and start {self.start}: give a later stop")
-
-    def _check_listed(self, at: Sequence[float]) -> None:
-        if self.every is not None or self.start or self.stop is not None:
-            raise UsageError("`at` lists the times: give it alone, or give every, start and stop instead")
-        bad = next((t for t in at if not (math.isfinite(t) and t >= 0)), None)
-        if bad is not None:
-            raise UsageError(f"`at` holds {bad}: give times in seconds, 0 or later")
 
     @classmethod
     def of(

@@ -1,16 +1,14 @@
 """Narration of a video: spans of time with a narration each, without flicker and without repeats.
 
-VLog narrates clip by clip (Section 4.3: a video is cut into seconds, and each is narrated alone). Here all moments of a
-video are narrated jointly: the best path through their candidates (Viterbi), which changes freely at cuts and at a cost
-elsewhere, gives spans, and each span is narrated by all of its frames. Spans are written as SubRip (.srt) and WebVTT
-(.vtt) subtitles.
+VLog narrates seconds alone (Section 4.3). Here all moments are narrated jointly: the best path through their candidates
+(Viterbi), which changes freely at cuts and at a cost elsewhere, gives spans, narrated by all of their frames.
 
 Shapes: T moments in the order of time, C candidates.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,8 +36,7 @@ class Narrated:
     narrations: tuple[Retrieved, ...]  # as many as were asked for, the best first
 
 
-@dataclass(frozen=True, kw_only=True)
-class CandidateRun:
+class CandidateRun(NamedTuple):
     """Consecutive moments with the same candidate."""
 
     moments: range
@@ -64,19 +61,17 @@ def narrate_encoded(
         PolygraftError: The vocabulary has no vectors, holds nothing, or is damaged.
     """
     candidates = _Candidates(encoded, vocabulary)
-    runs: list[CandidateRun] = []
-    found: list[list[Retrieved]] = []
+    found: list[tuple[CandidateRun, list[Retrieved]]] = []
     for run in candidates.runs():
         narrations = candidates.narrations(run)
-        if runs and found[-1][0].text == narrations[0].text and candidates.follows(run.moments.start):
-            run = CandidateRun(moments=range(runs.pop().moments.start, run.moments.stop), candidate=run.candidate)
-            found[-1:] = []
+        if found and found[-1][1][0].text == narrations[0].text and candidates.follows(run.moments.start):
+            before, _ = found.pop()
+            run = CandidateRun(range(before.moments.start, run.moments.stop), run.candidate)
             narrations = candidates.narrations(run)
-        runs.append(run)
-        found.append(narrations)
+        found.append((run, narrations))
     novel = encoded.novel(vocabulary, novelty).float()
     spans = []
-    for run, narrations in zip(runs, found, strict=True):
+    for run, narrations in found:
         best = narrations[0]
         probability = (scale * (best.score - candidates.scores(run))).exp().sum().reciprocal()
         spans.append(
@@ -124,16 +119,13 @@ class _Candidates:
             runs_of(steady_path(self._blocks(), costs), self.follows),
             length=lambda some: moments[some.stop - 1].stop - moments[some.start].start,
             least=min(options.min_span, self._encoded.end),
-            score=self._scores_of,
+            score=lambda some, at: (self._queries[some.start : some.stop] @ self._vectors[at]).numpy(),
             follows=self.follows,
         )
 
     def _blocks(self) -> Iterator[Scores]:
         for start in range(0, len(self._queries), _BLOCK):
             yield (self._queries[start : start + _BLOCK] @ self._vectors.T + self._added).numpy()
-
-    def _scores_of(self, moments: range, candidate: int) -> Scores:
-        return (self._queries[moments.start : moments.stop] @ self._vectors[candidate]).numpy()
 
     def scores(self, run: CandidateRun) -> torch.Tensor:
         """Return the score of each candidate by the mean direction of a run's moments, (C,)."""
@@ -184,9 +176,9 @@ def runs_of(path: Sequence[int], follows: Callable[[int], bool]) -> list[Candida
     found: list[CandidateRun] = []
     for at, candidate in enumerate(path):
         if found and found[-1].candidate == candidate and follows(at):
-            found[-1] = CandidateRun(moments=range(found[-1].moments.start, at + 1), candidate=candidate)
+            found[-1] = CandidateRun(range(found[-1].moments.start, at + 1), candidate)
         else:
-            found.append(CandidateRun(moments=range(at, at + 1), candidate=candidate))
+            found.append(CandidateRun(range(at, at + 1), candidate))
     return found
 
 
@@ -234,13 +226,12 @@ def _divided(
     cut = moments.stop if left else moments.start
     if left and right:
         if left[0].candidate == right[0].candidate:
-            joined = range(left[0].moments.start, right[0].moments.stop)
-            return [CandidateRun(moments=joined, candidate=left[0].candidate)]
+            return [CandidateRun(range(left[0].moments.start, right[0].moments.stop), left[0].candidate)]
         gain = np.cumsum(score(moments, left[0].candidate) - score(moments, right[0].candidate))
         cut = moments.start + int(np.concatenate([[0.0], gain]).argmax())
     return [
-        *(CandidateRun(moments=range(run.moments.start, cut), candidate=run.candidate) for run in left),
-        *(CandidateRun(moments=range(cut, run.moments.stop), candidate=run.candidate) for run in right),
+        *(CandidateRun(range(run.moments.start, cut), run.candidate) for run in left),
+        *(CandidateRun(range(cut, run.moments.stop), run.candidate) for run in right),
     ]
 
 

@@ -63,7 +63,6 @@ class NarrationBatches:
         self.digest = digest.hexdigest()
 
     def __len__(self) -> int:
-        """Return the number of clips."""
         return len(self._data)
 
     def vectors(self) -> Tensor:
@@ -142,7 +141,6 @@ class NarrationValidation:
         return figures | {"score": figures["recall_1"] - _TIE * loss if self._retrieves else -figures["loss"]}
 
     def _measure(self) -> dict[str, float]:
-        """Return the figures but for ``score``."""
         return self._retrieved() if self._retrieves else {"loss": self._written()}
 
     def _retrieved(self) -> dict[str, float]:
@@ -155,7 +153,6 @@ class NarrationValidation:
         return {"loss": loss, "recall_1": recall(found, 1), "recall_5": recall(found, 5)}
 
     def _written(self) -> float:
-        """Return the mean loss of a token over all clips."""
         total, tokens = 0.0, 0.0
         for rows in self._chunks():
             loss, weight = self._narrator.loss(self._batches.collate(rows), self._vectors)

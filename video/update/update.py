@@ -5,7 +5,7 @@ its segment clearly better than all existing narrations.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -222,7 +222,7 @@ def _grown(
 
 def _replaced(vocabulary: NarrationVocabulary, update: Update) -> NarrationVocabulary:
     others = [other for other in vocabulary.updates if other.header.id != update.header.id]
-    return vocabulary.with_updates(sorted([*others, update], key=lambda one: one.header.id))
+    return replace(vocabulary, updates=tuple(sorted([*others, update], key=lambda one: one.header.id)))
 
 
 def _stamp(clock: Clock) -> str:

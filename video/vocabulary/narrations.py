@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from backbone.errors import PolygraftError
@@ -25,19 +26,12 @@ class Narration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """A distinct scenario label with all its videos. VLog keeps one scene for each video instead (Section 3.2)."""
-
-    text: str
-    videos: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Narrations:
     """What a file of narrations holds. It does not depend on the order of the lines."""
 
     narrations: tuple[Narration, ...]  # in alphabetical order
-    scenes: tuple[Scene, ...]  # in alphabetical order
+    scenes: dict[str, tuple[str, ...]]
+    """Distinct scenario labels with their videos, in alphabetical order. VLog keeps one scene a video (Section 3.2)."""
     repeats: int = 0  # lines left out since their video has the same elsewhere
     empty: int = 0  # lines of nothing but tags and punctuation
 
@@ -78,47 +72,38 @@ def read_narrations(data: bytes, source: str, *, progress: Progress = iter) -> N
 
 def collect(rows: Iterable[NarrationRow]) -> Narrations:
     """Clean rows and count them by their text."""
-    entries: dict[str, _Entry] = {}
-    scenes: dict[str, set[str]] = {}
+    counts = Counter[str]()
+    videos, scenarios, scenes = (defaultdict[str, set[str]](set) for _ in range(3))
     repeats = empty = 0
     for row in rows:
         label = clean(row.scenario)
         if label:
-            scenes.setdefault(label, set()).update({row.video} - {""})
+            scenes[label] |= {row.video} - {""}
         text = clean(row.text)
         if not text:
             empty += 1
             continue
-        entry = entries.setdefault(text, _Entry())
         if label:
-            entry.scenarios.add(label)
-        if row.video and row.video in entry.videos:
+            scenarios[text].add(label)
+        if row.video in videos[text]:
             repeats += 1
             continue
-        entry.count += 1
-        if row.video:
-            entry.videos.add(row.video)
+        counts[text] += 1
+        videos[text] |= {row.video} - {""}
     return Narrations(
-        narrations=tuple(entries[text].narration(text) for text in sorted(entries)),
-        scenes=tuple(Scene(text=label, videos=tuple(sorted(scenes[label]))) for label in sorted(scenes)),
+        narrations=tuple(
+            Narration(
+                text=text,
+                count=counts[text],
+                videos=tuple(sorted(videos[text])),
+                scenarios=tuple(sorted(scenarios[text])),
+            )
+            for text in sorted(counts)
+        ),
+        scenes={label: tuple(sorted(scenes[label])) for label in sorted(scenes)},
         repeats=repeats,
         empty=empty,
     )
-
-
-@dataclass(slots=True)
-class _Entry:
-    count: int = 0
-    videos: set[str] = field(default_factory=set)
-    scenarios: set[str] = field(default_factory=set)
-
-    def narration(self, text: str) -> Narration:
-        return Narration(
-            text=text,
-            count=self.count,
-            videos=tuple(sorted(self.videos)),
-            scenarios=tuple(sorted(self.scenarios)),
-        )
 
 
 # Cleaning

@@ -1,12 +1,9 @@
 """A vocabulary on the disk: ``vectors.safetensors``, ``narrations.jsonl`` and ``config.json``.
 
 Row i of the vectors belongs to line i. Vectors are mapped and lines parsed when asked for, so that a vocabulary of any
-size opens at once. A small one is checked as a whole when it is opened, a large one piece by piece as it is used.
-
-Updates on the disk: ``updates/0001`` and so on beside the vocabulary that they grow, each a small vocabulary folder.
-
-What was built is never rewritten. An update is replaced in one step each time it grows, so a killed run leaves it as
-it was a segment ago; rolled back, it keeps its place and its record and loses its narrations.
+size opens at once. What was built is never rewritten. Updates lie beside it, in ``updates/0001`` and so on, each a
+small vocabulary folder that is replaced in one step each time it grows: a killed run leaves it as it was a segment ago.
+Rolled back, it keeps its place and its record and loses its narrations.
 """
 
 import json
@@ -29,10 +26,9 @@ KIND = "narration vocabulary"
 
 CONFIG, VECTORS, LINES, UPDATES = "config.json", "vectors.safetensors", "narrations.jsonl", "updates"
 
-# Up to so many bytes a file is checked as a whole: some tenths of a second
+# Up to so many bytes a file is checked as a whole when it is opened: some tenths of a second.
 _SMALL_VECTORS = 1 << 26
 _FEW_LINES = 1 << 20
-_CHUNK = 4096  # rows
 _DTYPES = {"F16": np.float16, "F32": np.float32, "I64": np.int64, "I32": np.int32}
 T = TypeVar("T")
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -177,7 +173,9 @@ def _with_vectors(path: Path, lines: EntryFile, width: int, scenes: int) -> Tabl
     if not whole or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < scenes):
         raise PolygraftError(f"{path} is damaged: it puts narrations into scenes that there are not; build it again")
     if arrays["vectors"].nbytes <= _SMALL_VECTORS:
-        _check_finite(path, arrays["vectors"])
+        bad = np.flatnonzero(~np.isfinite(arrays["vectors"]).all(axis=1)) + 1
+        if len(bad):
+            raise PolygraftError(f"{path}: row {bad[0]} of the matrix holds NaN or infinity: build the vectors again")
     return Table(counts=lines.counts, entries=lines, **arrays)
 
 
@@ -205,14 +203,6 @@ def _map_arrays(path: Path) -> dict[str, Array]:
             mapped = np.memmap(path, dtype, "c", start, shape) if 0 not in shape else np.zeros(shape, dtype)
             arrays[name] = mapped
     return arrays
-
-
-def _check_finite(path: Path, vectors: Array) -> None:
-    for start in range(0, len(vectors), _CHUNK):
-        bad = np.flatnonzero(~np.isfinite(vectors[start : start + _CHUNK].astype(np.float32).sum(axis=1)))
-        if len(bad):
-            row = start + int(bad[0]) + 1
-            raise PolygraftError(f"{path}: row {row} of the matrix holds NaN or infinity: build the vectors again")
 
 
 UPDATE_KIND = "vocabulary update"

@@ -7,7 +7,7 @@ Shapes: Q queries, d the width of vectors, k results a query.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +20,7 @@ from backbone.io.files import atomic_folder
 from video.config import CodingOptions
 from video.vocabulary.entries import Entry
 from video.vocabulary.narrations import Narrations
-from video.vocabulary.pair_encoding import Coding, Pair, encode
+from video.vocabulary.pair_encoding import Coding, encode
 from video.vocabulary.storage import (
     FORMAT,
     KIND,
@@ -36,7 +36,6 @@ from video.vocabulary.storage import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from video.vocabulary.vectors import Bonus, Hits, Progress, ScenePrior, TextEncoder
@@ -60,8 +59,6 @@ class Retrieved:
 
     text: str
     score: float  # cosine with the query, plus what the scene adds
-    prefix: str
-    postfix: str
     row: int  # its row among the narrations
 
 
@@ -105,7 +102,7 @@ class NarrationVocabulary:
         coding = encode((narration.text for narration in narrations.narrations), options)
         entries = _entries(narrations, coding)
         vectors = encoder.half([entry.text for entry in entries], progress=progress).numpy() if encoder else None
-        table = Table.of(entries, vectors, [scene.text for scene in narrations.scenes])
+        table = Table.of(entries, vectors, list(narrations.scenes))
         return cls(table, coding=options, text_encoder=encoder.part if encoder else None)
 
     @classmethod
@@ -164,14 +161,6 @@ class NarrationVocabulary:
             raise PolygraftError(f"the vocabulary {folder} could not be saved: {error.strerror}") from error
         return folder
 
-    def with_updates(self, updates: Sequence[Update]) -> "NarrationVocabulary":
-        """Return the same base with other updates."""
-        return replace(self, updates=tuple(updates))
-
-    def to(self, device: "torch.device | str") -> "NarrationVocabulary":
-        """Return the same on another device."""
-        return replace(self, device=str(device))
-
     # What there is
 
     @cached_property
@@ -222,11 +211,6 @@ class NarrationVocabulary:
     def entries(self, level: Level) -> Iterator[Entry]:
         """Yield a level row by row."""
         return (table.entries[row] for table, rows in self._levels[level] for row in rows)
-
-    def pairs(self) -> Iterator[Pair]:
-        """Yield the code of every narration."""
-        for entry in self.entries("narrations"):
-            yield Pair(entry.text, entry.prefix or entry.text, entry.postfix)
 
     def vectors(self, rows: Sequence[int]) -> "Tensor":
         """Return the vectors of some narrations, (len(rows), d) float16 on the CPU."""
@@ -337,10 +321,7 @@ class NarrationVocabulary:
 
     def retrieved(self, score: float, row: int) -> Retrieved:
         """Return a row of the narrations as something that was found."""
-        entry = self.entry(row)
-        return Retrieved(
-            text=entry.text, score=score, prefix=entry.prefix or entry.text, postfix=entry.postfix, row=row
-        )
+        return Retrieved(text=self.entry(row).text, score=score, row=row)
 
     def _check_queries(self, queries: "Tensor") -> None:
         if not self.width:
@@ -362,5 +343,5 @@ def _entries(narrations: Narrations, coding: Coding) -> list[Entry]:
             Entry(kind="pair", prefix=pair.prefix, **source) if pair.postfix else Entry(kind="prefix", **source)
         )
     postfixes = [Entry(text=text, kind="postfix", count=count) for text, count in coding.postfixes.items()]
-    scenes = [Entry(text=scene.text, kind="scene", videos=scene.videos) for scene in narrations.scenes]
+    scenes = [Entry(text=label, kind="scene", videos=videos) for label, videos in narrations.scenes.items()]
     return [*narrated, *postfixes, *scenes]

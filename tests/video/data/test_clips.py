@@ -127,7 +127,7 @@ def test_a_broken_line_is_named(read, line, told):
 
 def test_a_file_that_is_no_file_is_one_sentence(tmp_path):
     for path, told in ((tmp_path / "none.jsonl", "no such file or directory"), (tmp_path, "is a directory")):
-        with pytest.raises(PolygraftError, match=f"cannot be read .{told}.: give a JSONL file"):
+        with pytest.raises(PolygraftError, match=f"cannot be read: {told}"):
             read_clips(path)
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(PolygraftError, match="holds no clip"):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone.errors import PolygraftError
-from video.vocabulary.narrations import MAX_CHARACTERS, Narration, NarrationRow, Scene, clean, collect, read_narrations
+from video.vocabulary.narrations import MAX_CHARACTERS, Narration, NarrationRow, clean, collect, read_narrations
 
 
 def lines(*records: object) -> bytes:
@@ -49,7 +49,7 @@ def test_cleaning_again_changes_nothing_and_leaves_single_blanks(text):
 def test_lines_of_text_count_each():
     found = read_narrations(b"\xef\xbb\xbfopen door\r\nOpen door.\r\n\r\n#C C\nclose door", "a.txt")
     assert found.narrations == (Narration(text="close door"), Narration(text="open door", count=2))
-    assert (found.repeats, found.empty, found.scenes) == (0, 1, ())
+    assert (found.repeats, found.empty, found.scenes) == (0, 1, {})
 
 
 def test_repeats_within_a_video_are_one_and_the_sources_are_kept():
@@ -66,7 +66,7 @@ def test_repeats_within_a_video_are_one_and_the_sources_are_kept():
         Narration(text="close door", scenarios=("cleaning",)),
         Narration(text="open door", count=2, videos=("7", "b"), scenarios=("cooking",)),
     )
-    assert found.scenes == (Scene(text="cleaning"), Scene(text="cooking", videos=("b",)))
+    assert found.scenes == {"cleaning": (), "cooking": ("b",)}
     assert found.repeats == 1
 
 

@@ -11,7 +11,6 @@ import video.vocabulary.storage
 from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import KITCHEN, WIDTH, WORKSHOP, embed, toy_encoder, toy_narrations, toy_vocabulary
 from video.vocabulary.narrations import NarrationRow, collect
-from video.vocabulary.pair_encoding import Pair
 from video.vocabulary.vectors import ScenePrior, TextEncoder
 from video.vocabulary.vocabulary import NarrationVocabulary, VocabularyCounts
 
@@ -33,7 +32,8 @@ def test_the_levels_are_scenes_prefixes_and_postfixes():
     assert [entry.videos for entry in vocabulary.entries("scenes")] == [("k0", "k1"), ("w",)]
     assert [entry.text for entry in vocabulary.entries("postfixes")] == ["on the board", "with a knife", "with a saw"]
     assert sorted(entry.text for entry in vocabulary.entries("narrations")) == TEXTS
-    assert Pair("cut a plank with a saw", "cut a plank", "with a saw") in list(vocabulary.pairs())
+    pairs = [(entry.text, entry.prefix, entry.postfix) for entry in vocabulary.entries("narrations")]
+    assert ("cut a plank with a saw", "cut a plank", "with a saw") in pairs
 
 
 def test_a_narration_of_two_scenes_keeps_both_and_its_videos():
@@ -150,7 +150,7 @@ def test_a_folder_holds_all_there_is(folder):
     for level in ("narrations", "postfixes", "scenes"):
         assert [*loaded.entries(level)] == [*vocabulary.entries(level)]
     queries = embed(["cut a plank on a board", "open"])
-    for found in (vocabulary, loaded, loaded.to("cpu")):
+    for found in (vocabulary, loaded):
         hits = found.search(queries, 4, scene_queries=embed(["wood"]))
         assert torch.equal(hits.scores, vocabulary.search(queries, 4, scene_queries=embed(["wood"])).scores)
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "narrations.jsonl", "vectors.safetensors"]
