@@ -73,6 +73,9 @@ class ImageEncoder:
         name: What `from_pretrained` was given.
         device: Where the model is.
         dtype: The precision of its weights. Features are float32 always.
+
+    Raises:
+        PolygraftError: A text is asked about, and the model has no text side, or its tokenizer cannot be fetched.
     """
 
     def __init__(self, model: nn.Module, preprocess: Preprocess, make_tokenizer: MakeTokenizer, name: str) -> None:
@@ -149,11 +152,7 @@ class ImageEncoder:
 
     @cached_property
     def text_digest(self) -> str:
-        """SHA-256 over the text side, as `digest` is over the other: equal digests give equal vectors of texts.
-
-        Raises:
-            PolygraftError: The model has no text side.
-        """
+        """SHA-256 over the text side, as `digest` is over the other: equal digests give equal vectors of texts."""
         tokens = self.tokenize([_SENTENCE])  # another tokenizer cuts it otherwise, or to another length
         return hashlib.sha256(f"{tokens.tolist()} {self._text_weights}".encode()).hexdigest()
 
@@ -219,11 +218,7 @@ class ImageEncoder:
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
-        """Return texts as (N, dv) float32, L2-normalised: the dot product with pooled features is their similarity.
-
-        Raises:
-            PolygraftError: The model has no text side, or its tokenizer cannot be fetched.
-        """
+        """Return texts as (N, dv) float32, L2-normalised: the dot product with pooled features is their similarity."""
         chunks = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
         rows = [self.model.encode_text(self.tokenize(chunk).to(self.device)).float() for chunk in chunks]
         return F.normalize(torch.cat(rows), dim=-1) if rows else torch.zeros(0, self.width, device=self.device)

@@ -92,13 +92,12 @@ class Backbone(LanguageModel):
         """
         place = pick_device(device)
         precision = pick_dtype(place, dtype)
-        stored = read_stored(str(name))
-        model, tokenizer = stored.model, stored.tokenizer
+        model, tokenizer, kin = read_stored(str(name))
         # only rounding to half precision loses what the digest is made of, so it is then taken before
         digest = digest_of(model, tokenizer) if precision.itemsize == 2 and precision != model.dtype else None
         for parameter in model.parameters():
             parameter.data = parameter.data.to(precision)  # not model.to(): rotary tables stay in float32
-        return cls(model.to(place), tokenizer, name=str(name), digest=digest, kin=stored.kin)
+        return cls(model.to(place), tokenizer, name=str(name), digest=digest, kin=kin)
 
     @classmethod
     def from_parts(cls, model: Any, tokenizer: Any, *, name: str, device: str = "cpu") -> "Backbone":

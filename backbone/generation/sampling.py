@@ -104,16 +104,7 @@ class Contrastive(Chooser):
 
 
 def search(model: LanguageModel, prefix: Tensor, mask: Tensor | None, decoding: Decoding) -> list[list[Found]]:
-    """Find texts that continue prefixes.
-
-    Args:
-        model: The language model.
-        prefix: The embeddings (B, k, d) to continue.
-        mask: A bool mask (B, k), False at padding, which may be anywhere; None: no padding.
-        decoding: The options.
-
-    Returns:
-        For each prefix ``decoding.num_return`` sequences: the best beam first; samples in the order of their numbers.
+    """Find sequences that continue prefixes, see `backbone.gpt2.Backbone.generate`.
 
     Raises:
         PolygraftError: A prefix has no position at all.

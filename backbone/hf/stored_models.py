@@ -114,17 +114,10 @@ class VocabularyHeader:
     base_sha256: str  # digest of that model, see `digest_of`
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredModel:
-    """A model on the CPU in the dtype of its files."""
+def read_stored(name: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """Load a model on the CPU in the dtype of its files, its tokenizer, and the digests of its kin.
 
-    model: Any
-    tokenizer: Any
-    kin: tuple[str, ...]  # digests of models with the same body and another vocabulary
-
-
-def read_stored(name: str) -> StoredModel:
-    """Load a language model with its kin.
+    Kin are models with the same body and another vocabulary.
 
     Args:
         name: A starter such as starter or starter-fr, a hub name, or the folder of a model or vocabulary.
@@ -137,30 +130,30 @@ def read_stored(name: str) -> StoredModel:
     if (folder / HEADER).is_file():
         return _on_body(folder)
     model, tokenizer = load_model(place)
-    return StoredModel(model=model, tokenizer=tokenizer, kin=read_kin(folder, lambda: body_digest_of(model)))
+    return model, tokenizer, read_kin(folder, lambda: body_digest_of(model))
 
 
-def _on_body(folder: Path) -> StoredModel:
+def _on_body(folder: Path) -> tuple[Any, Any, tuple[str, ...]]:
     header = config_from_dict(VocabularyHeader, read_json(folder / HEADER))
     if header.format != _FORMAT:
         raise PolygraftError(f"{folder} has format {header.format}, but this version reads {_FORMAT}: install another")
     rows = load_tensors(folder / ROWS)
     try:
-        base = read_stored(header.base)
+        base, base_tokenizer, kin = read_stored(header.base)
     except PolygraftError as error:
         raise PolygraftError(f"the vocabulary {folder} stands on another model's body, but {error}") from error
-    digest = digest_of(base.model, base.tokenizer)
+    digest = digest_of(base, base_tokenizer)
     if digest != header.base_sha256:  # it would load, and write nonsense
         raise PolygraftError(
             f"the vocabulary {folder} needs the body of {header.base!r} (SHA-256 {header.base_sha256[:12]}), but found "
             f"is another model of that name ({digest[:12]})"
         )
     tokenizer = load_tokenizer(str(folder))
-    head, width = rows.get("output"), base.model.get_input_embeddings().weight.shape[1]
-    if "input" not in rows or (head is None) != is_tied(base.model) or rows["input"].shape[1] != width:
+    head, width = rows.get("output"), base.get_input_embeddings().weight.shape[1]
+    if "input" not in rows or (head is None) != is_tied(base) or rows["input"].shape[1] != width:
         raise PolygraftError(f"{folder / ROWS} does not fit the body of {header.base!r}: transfer anew")
-    model = replace_vocabulary(base.model, tokenizer, rows["input"], head, bias=rows.get("bias"), source=base.tokenizer)
-    return StoredModel(model=model, tokenizer=tokenizer, kin=(digest, *base.kin))
+    model = replace_vocabulary(base, tokenizer, rows["input"], head, bias=rows.get("bias"), source=base_tokenizer)
+    return model, tokenizer, (digest, *kin)
 
 
 def save_vocabulary(folder: Path, backbone: Any, base: Any) -> None:

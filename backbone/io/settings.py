@@ -34,16 +34,19 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def check_range(options: object, names: str, low: float, high: float = inf) -> None:
-    """Refuse fields of an options dataclass, ``names`` with spaces between, that are not from ``low`` to ``high``.
+    """Refuse options that are empty or hold a number outside ``low`` to ``high``; ``names`` has spaces between.
 
     Raises:
         UsageError: Names the field, its value and what is allowed.
     """
     for name in names.split():
         value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            allowed = f"at least {low}" if high == inf else f"{low} to {high}"
-            raise UsageError(f"{name} is {value}, allowed is {allowed}")
+        if value == ():
+            raise UsageError(f"{name} is empty: give at least one")
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, int | float) and not low <= one <= high:
+                allowed = f"at least {low}" if high == inf else f"{low} to {high}"
+                raise UsageError(f"{name} is {one}, allowed is {allowed}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -34,7 +34,7 @@ class Reporter:
         if active and folder:
             self._log = _open_log(folder / "log.jsonl", start)
 
-    def report(self, step: int, values: dict[str, float]) -> None:
+    def report(self, step: int, values: Mapping[str, float | str]) -> None:
         """Write one line about ``step``."""
         if self._log:
             self._log.write(json.dumps({"step": step, **values}) + "\n")
@@ -54,8 +54,7 @@ class Reporter:
             name = Path(self._log.name)
             self._log.close()
             self._log = _open_log(name, step)
-            self._log.write(json.dumps({"step": step, "rewound_from": left, "why": why}) + "\n")
-            self._log.flush()
+            self.report(step, {"rewound_from": left, "why": why})
 
     def close(self) -> None:
         """End the bar and close the file."""

@@ -67,6 +67,10 @@ class SavedStates:
         folder: The folder of the steps; None: the tensors of the last one are kept in memory.
         world: The processes.
         background: Whether a thread writes.
+
+    Raises:
+        PolygraftError: A saved step is damaged, or of another version or run; one cannot be written (no space, no
+            permission), and the older one stays.
     """
 
     def __init__(self, folder: Path | None, world: World, *, background: bool = False) -> None:
@@ -82,16 +86,12 @@ class SavedStates:
             self._group = group
 
     def latest(self) -> RunState | None:
-        """Return the newest saved state; None if there is none.
-
-        Raises:
-            PolygraftError: It was made by another version, or its ``state.json`` is damaged.
-        """
+        """Return the newest saved state; None if there is none."""
         steps = sorted(self.folder.glob(f"{_STEP}*")) if self.folder and self.folder.is_dir() else []
         return self.read(int(steps[-1].name.removeprefix(_STEP))) if steps else None
 
     def read(self, step: int) -> RunState:
-        """Return the state of a saved step; errors as in `latest`."""
+        """Return the state of a saved step."""
         path = self.path(step)
         try:
             state = RunState(**json.loads((path / "state.json").read_text(encoding="utf-8")))
@@ -113,11 +113,7 @@ class SavedStates:
 
     @torch.no_grad()
     def fill(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Fill ``tensors`` in place from a saved step, whatever number of processes wrote it.
-
-        Raises:
-            PolygraftError: It cannot be read.
-        """
+        """Fill ``tensors`` in place from a saved step, whatever number of processes wrote it."""
         self.wait()
         if self.folder is None:
             for name, tensor in tensors.items():
@@ -139,9 +135,6 @@ class SavedStates:
         Args:
             tensors: The tensors by name; sharded ones are written by the processes that have them.
             state: Where the run stands.
-
-        Raises:
-            PolygraftError: The folder cannot be written (no space, no permission); the older state stays.
         """
         self.wait()
         if self.folder is None:

@@ -15,10 +15,13 @@ from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_head
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import atomic_folder, read_json, write_json
 from backbone.training.config import TrainConfig
+from scripts._app.cli import tell
 
 if TYPE_CHECKING:
+    from backbone.checkpoint import ModelCard
     from backbone.clip import ImageEncoder
     from backbone.gpt2 import Backbone
+    from backbone.training.loop import FitResult
 
 RUN = "run.json"
 TRANSFER = "transfer.json"  # record of a transfer, beside the model's own files
@@ -102,6 +105,14 @@ def finish(folder: Path, save: Callable[[Path], object]) -> None:
     """Replace the run in ``folder`` by the checkpoint that ``save`` writes into an empty folder."""
     with atomic_folder(folder, replace=True) as partial:
         save(partial)
+
+
+def keep(options: Any, part: Any, result: "FitResult", card: "ModelCard") -> None:
+    """Replace the run in ``options.out`` by the checkpoint of a trained part, and print the figures."""
+    figures = {"steps": result.steps, "seconds": round(result.seconds, 1)} | result.metrics
+    record = {"options": asdict(options), "figures": figures}
+    finish(options.out, lambda folder: part.save_pretrained(folder, card=card, record=record))
+    tell({"out": str(options.out), **figures}, as_json=options.json, digits=4)
 
 
 def frozen_models(clip: str, backbone: str, device: str, seed: int) -> "tuple[ImageEncoder, Backbone]":

@@ -37,8 +37,8 @@ def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
     began = time.perf_counter()
     stage("reading the model")
     # in the dtype of its files, so that the body stays what it is to the last bit
-    stored = read_stored(options.model)
-    source = Backbone(stored.model, stored.tokenizer, name=options.model, kin=stored.kin)
+    whole, own_tokenizer, kin = read_stored(options.model)
+    source = Backbone(whole, own_tokenizer, name=options.model, kin=kin)
     tokenizer = _new_tokenizer(options, source.tokenizer, source.context)
     if options.mixing is None:
         evidence = completed(evidence, options, tokenizer, scratch)
@@ -157,9 +157,9 @@ def _min_count(options: Options, usual: int) -> int:
 def _donor_rows(name: str, tokenizer: Any) -> Array:
     """Return the donor's input embedding for each new token, (T, a) float32; zeros where the donor lacks it."""
     stage("reading the donor")
-    donor = read_stored(name)
-    rows = donor.model.get_input_embeddings().weight.detach().float().numpy()
-    numbers = donor.tokenizer.get_vocab()
+    donor, donor_tokenizer, _ = read_stored(name)
+    rows = donor.get_input_embeddings().weight.detach().float().numpy()
+    numbers = donor_tokenizer.get_vocab()
     pieces = Vocabulary.of(tokenizer).pieces
     found = np.zeros((len(pieces), rows.shape[1]), dtype=np.float32)
     here = [number for number, piece in enumerate(pieces) if piece in numbers]

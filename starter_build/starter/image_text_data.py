@@ -1,7 +1,6 @@
 """What the image-text model learns from: image features, the tower's classes, texts and a teacher's vectors."""
 
 import hashlib
-import importlib.util
 import random
 import re
 import shutil
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.image_towers import TOWERS, tower_tensors
+from backbone.image_towers import packaged_tensors
 from backbone.io.files import atomic_file, atomic_folder, write_json
 from backbone.io.images import open_image
 from scripts._app.cli import progress
@@ -147,14 +146,10 @@ def classifier_weights(name: str) -> Tensor:
     Raises:
         PolygraftError: the package is not installed, or its file is another one or has no classifier.
     """
-    tower_tensors(name, {})  # looks at the file before it is read
-    tower = TOWERS[name]
-    spec = importlib.util.find_spec(tower.module)
-    assert spec is not None and spec.origin is not None
-    tensors = torch.load(Path(spec.origin).parent / tower.file, map_location="cpu", weights_only=True)
+    tensors = packaged_tensors(name)
     if _WEIGHTS not in tensors:
         raise PolygraftError(f"the image tower {name} has no classifier {_WEIGHTS}")
-    weights: Tensor = tensors[_WEIGHTS].float()
+    weights = tensors[_WEIGHTS].float()
     return weights - weights.mean(0)
 
 

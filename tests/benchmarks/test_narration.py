@@ -107,15 +107,13 @@ def test_a_gap_has_no_right_name_of_the_videos_it_misses(experiment: NarrationEx
     assert 0 < int(there.missing.sum()) < len(videos.videos)
 
 
-def test_the_whole_benchmark_runs_and_writes_its_tables(polygraft, data: Path, work: Path, tmp_path: Path):
-    out = tmp_path / "tables.jsonl"
+def test_the_whole_benchmark_runs_and_prints_its_tables(polygraft, data: Path, work: Path):
     called = polygraft(
         "benchmark", "narration", "--clip", "starter", "--seeds", 0, 1, "--steps", 2, "--batch-size", 4,
-        "--entries", 40, "--device", "cpu", "--data", data, "--work", work, "--out", out, "--json",
+        "--entries", 40, "--device", "cpu", "--data", data, "--work", work, "--json",
     )  # fmt: skip
     assert called.code == 0
     tables = [json.loads(line) for line in called.out]
-    assert [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] == tables
     titles = [table["table"] for table in tables]
     assert any("large (40 entries)" in title for title in titles) and any("asked about" in title for title in titles)
     assert tables[0]["rows"][OURS]["any_1"][1] is not None and tables[0]["rows"][MEAN]["any_1"][1] is None
