@@ -128,7 +128,6 @@ class Translations:
     source: Array  # (L,) int64 source words; pairs with none are left out
     target: Array  # (L,) int64 target words
     counts: Array  # (L,) float64 expected number of times
-    log_probabilities: Array  # (L,) float64 natural logarithm of p(target word | source word)
     tension: float  # as fitted
 
 
@@ -164,13 +163,11 @@ def align_words(
         counts, place = corpus.expect(probabilities, tension, null)
         if fit_tension and tension and 0 < iteration < iterations - 1:
             tension = corpus.fit_tension(tension, place)
-    logs = np.log(np.maximum(probabilities, np.finfo(float).tiny))
     words = corpus.owners > 0
     return Translations(
         source=corpus.owners[words] - 1,
         target=corpus.pairs[words] % corpus.size,
         counts=counts[words],
-        log_probabilities=logs[words],
         tension=tension,
     )
 

@@ -59,8 +59,6 @@ class TransferOptions:
     """How the two spaces are made one."""
     clean_dictionary: bool = False
     """Drop the dictionary's phrases and duplicates, and count each pair once, not once for each spelling."""
-    boundary: bool = False
-    """Make a token that begins a word of such tokens alone, and any other of the others, in wechsel."""
     norms: bool = False
     """Stretch each mixed row to the mean length of the rows it is made of, which a mean is shorter than."""
     least_count: float | None = None

@@ -133,12 +133,7 @@ class Methods:
             ours = replace(ours, vectors=alignment.target(ours.vectors))
         _check_widths(theirs, ours, "give a dictionary to align them")
         options = self.options
-        return [
-            wechsel(
-                theirs, ours,
-                neighbors=options.neighbors, temperature=options.temperature, boundary=options.boundary,
-            )
-        ]  # fmt: skip
+        return [wechsel(theirs, ours, neighbors=options.neighbors, temperature=options.temperature)]
 
     def _ofa(self) -> list[Mixing]:
         both = self._both("plain")

@@ -22,7 +22,7 @@ def prior(i, j, n, m, tension, null):
 
 
 def textbook(source, target, iterations, alpha, tension, null=0.08):
-    """EM as one reads it, without a fitted tension: ({(source, target): count}, {(source, target): probability})."""
+    """EM as one reads it, without a fitted tension: {(source, target): count}."""
     table = defaultdict(lambda: 1.0)
     for iteration in range(iterations):
         counts = defaultdict(float)
@@ -34,7 +34,7 @@ def textbook(source, target, iterations, alpha, tension, null=0.08):
                 for (other, _), score in scores.items():
                     counts[other, word] += score / sum(scores.values())
         if iteration == iterations - 1:
-            return counts, dict(table)
+            return counts
         totals = defaultdict(float)
         for (other, _), count in counts.items():
             totals[other] += count + alpha
@@ -56,15 +56,13 @@ CORPUS = st.lists(
 
 
 @given(CORPUS, st.sampled_from([0.0, 0.01]), st.sampled_from([0.0, 4.0]), st.integers(1, 4))
-def test_counts_and_probabilities_are_those_of_the_textbook(corpus, alpha, tension, iterations):
+def test_counts_are_those_of_the_textbook(corpus, alpha, tension, iterations):
     source, target = zip(*corpus, strict=True)
     found = align_words(source, target, iterations=iterations, alpha=alpha, tension=tension, fit_tension=False)
-    counts, table = textbook(source, target, iterations, alpha, tension)
+    counts = textbook(source, target, iterations, alpha, tension)
     pairs = list(zip(found.source.tolist(), found.target.tolist(), strict=True))
     assert set(pairs) == {pair for pair in counts if pair[0] != NONE} and len(set(pairs)) == len(pairs)
     assert found.counts == pytest.approx([counts[pair] for pair in pairs], abs=1e-9)
-    expected = np.log([table.get(pair, 1.0) for pair in pairs])
-    assert np.maximum(found.log_probabilities, -300) == pytest.approx(np.maximum(expected, -300), abs=1e-6)
 
 
 def planted(sentences, words, seed=0, noise=1.0):
@@ -85,7 +83,6 @@ def test_a_planted_lexicon_is_found():
     assert [best[x][1] for x in range(200)] == lexicon.tolist()
     truth = lexicon[found.source] == found.target
     assert found.counts[truth].sum() > 0.9 * sum(map(len, target))
-    assert found.log_probabilities[truth].min() > found.log_probabilities[~truth].max()
 
 
 def test_the_tension_follows_the_order_of_the_words():

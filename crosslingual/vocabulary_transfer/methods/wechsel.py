@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 
-from crosslingual.arrays import Array
 from crosslingual.tokenization.vocabulary import Vocabulary
 from crosslingual.vocabulary_transfer.knn import nearest, softmax
 from crosslingual.vocabulary_transfer.mixing_matrix import Mixing, join
@@ -21,7 +20,6 @@ def wechsel(
     *,
     neighbors: int = 10,
     temperature: float = 0.1,
-    boundary: bool = False,
     origin: Literal["wechsel", "ofa"] = "wechsel",
 ) -> Mixing:
     """Return WECHSEL's rows (Minixhofer et al., 2022, equations 3 and 4): a softmax over the most similar tokens.
@@ -34,31 +32,19 @@ def wechsel(
         target: Vectors of the target's tokens.
         neighbors: Source tokens in each row; with fewer tokens, all.
         temperature: Of the softmax, above 0.
-        boundary: Whether a token that begins a word is made of such tokens alone, and any other of the others.
         origin: What the rows are called.
     """
-    found = target.vectors.any(axis=1)
-    there = np.array([reason != "hole" for reason in source.reasons])
-    flags = (True, False) if boundary else (None,)
-    parts = [
-        (np.flatnonzero(found & _flagged(target.starts, flag)), there & _flagged(source.starts, flag)) for flag in flags
-    ]
+    rows = np.flatnonzero(target.vectors.any(axis=1))
+    allowed = np.array([reason != "hole" for reason in source.reasons])
     shape = (len(target.vectors), len(source.vectors))
-    mixings = [Mixing.of(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), shape, origin)]
-    for rows, allowed in parts:
-        if not len(rows) or not allowed.any():
-            continue
-        near = nearest(
-            target.vectors[rows], source.vectors, neighbors,
-            target_starts=target.starts[rows], source_starts=source.starts, allowed=allowed,
-        )  # fmt: skip
-        weights = softmax(near.similarities, temperature)
-        mixings.append(Mixing.of(np.repeat(rows, near.ids.shape[1]), near.ids.ravel(), weights.ravel(), shape, origin))
-    return join(mixings)
-
-
-def _flagged(starts: Array, flag: bool | None) -> Array:
-    return np.ones_like(starts) if flag is None else starts == flag
+    if not len(rows) or not allowed.any():
+        return Mixing.of(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), shape, origin)
+    near = nearest(
+        target.vectors[rows], source.vectors, neighbors,
+        target_starts=target.starts[rows], source_starts=source.starts, allowed=allowed,
+    )  # fmt: skip
+    weights = softmax(near.similarities, temperature)
+    return Mixing.of(np.repeat(rows, near.ids.shape[1]), near.ids.ravel(), weights.ravel(), shape, origin)
 
 
 def ofa(

@@ -46,19 +46,6 @@ def test_senseless_settings_are_one_sentence(settings):
         TransferOptions(**settings)
 
 
-def test_tokens_that_begin_words_are_made_of_such_tokens_alone():
-    starts = np.array([True, False, True])
-    source = TokenVectors(vectors=SOURCE.vectors, starts=starts, reasons=("", "", ""))
-    target = TokenVectors(
-        vectors=np.array([[1, 0.1], [1, 0.1], [0, 0]], np.float32), starts=starts, reasons=("", "", "whitespace")
-    )
-    mixing = wechsel(source, target, boundary=True)
-    assert [source for source, _ in mixing.neighbours(0)] == [0, 2]
-    assert mixing.neighbours(1) == [(1, 1.0)] and not mixing.known[2]
-    no_starts = TokenVectors(vectors=SOURCE.vectors, starts=np.zeros(3, bool), reasons=("", "", ""))
-    assert wechsel(no_starts, target, boundary=True).known.tolist() == [False, True, False]
-
-
 def test_ofa_copies_what_is_alike_and_mixes_the_rest():
     source, target = Vocabulary.of(byte_bpe(ENGLISH, 420)), Vocabulary.of(byte_bpe(GERMAN, 400))
     vectors = word_vectors({word: [len(word), 1.0] for line in ENGLISH + GERMAN for word in line.split()})
