@@ -4,7 +4,6 @@ Each batch is written once, whole, to a NumPy file of its own (a shard) and neve
 batch at work. A row of a shard is a key, such as the SHA-256 of an image file, and its features in half precision.
 """
 
-import fcntl
 import hashlib
 import io
 import os
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from backbone.clip import Features, ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.io.files import atomic_file, sync
+from backbone.io.files import atomic_file, cache_lock, cache_writes, sync
 from backbone.io.images import open_image, read_image_file
 from backbone.training.logger import watched
 
@@ -99,7 +98,7 @@ class FeatureCache:
         self._shards: list[Array] = []  # mapped from the disk
         self._count = 0
         self._open_shards: set[Path] = set()
-        with self._writing():
+        with cache_writes(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def features(self, paths: Sequence[Path | str], *, batch_size: int = 32) -> CachedFeatures:
@@ -174,7 +173,6 @@ class FeatureCache:
         return key, None if key in self._known else self.encoder.prepare(open_image(data, name=f"image {path}"))
 
     def _encode(self, waiting: dict[bytes, Tensor]) -> None:
-        """Encode the images that wait and write them as a shard."""
         features = self.encoder.encode_pixels(torch.stack(list(waiting.values())), grid=self.grid)
         shard = np.zeros(len(waiting), self._dtype)
         shard["key"] = np.frombuffer(b"".join(waiting), "V32")
@@ -187,7 +185,7 @@ class FeatureCache:
         content = io.BytesIO()  # np.save does not see that a disk is full when it closes a file
         np.save(content, shard)
         path = self.folder / f"{hashlib.sha256(b''.join(waiting)).hexdigest()[:32]}.npy"
-        with self._writing():
+        with cache_writes(self.folder):
             with atomic_file(path) as partial:
                 partial.write_bytes(content.getvalue())
                 sync(partial)
@@ -199,11 +197,8 @@ class FeatureCache:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Let one process at a time use the cache, and open the shards that others have written meanwhile."""
-        with self._writing():
-            lock = (self.folder / "lock").open("w")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._writing():
+        with cache_lock(self.folder):
+            with cache_writes(self.folder):
                 for path in sorted(set(self.folder.glob("*.npy")) - self._open_shards):
                     self._open(path)
             yield
@@ -226,13 +221,3 @@ class FeatureCache:
         self._known |= {key: self._count + at for at, key in enumerate(shard["key"].tolist())}
         self._count += len(shard)
         self._shards.append(shard)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise PolygraftError(
-                f"the feature cache {self.folder} cannot be written ({reason}); what it held before is kept"
-            ) from error

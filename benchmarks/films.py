@@ -89,7 +89,6 @@ def _bunny(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabul
 
 
 def _composed(options: Options, narrator: "Narrator", vocabulary: "NarrationVocabulary") -> None:
-    """Print the same, and what is said meanwhile, of videos composed of parts."""
     from benchmarks.video.long_videos import agreement
 
     videos = _videos(options)
@@ -142,7 +141,6 @@ def _cuts(narrated: "Sequence[Narrated]") -> list[float]:
 
 
 def _right(narrated: "Sequence[Narrated]", parts: "Sequence[Part]") -> float:
-    """Return the share of the time at which the right narration is given."""
     both = sum(
         max(0.0, min(span.stop, part.stop) - max(span.start, part.start))
         for span in narrated

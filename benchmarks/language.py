@@ -85,7 +85,6 @@ def main(options: Options) -> int:
 
 
 def _print(part: Part, outcomes: "Sequence[RunOutcome]", options: Options) -> None:
-    """Print a line for each way: bits per byte on average and of some languages, bytes of a token."""
     shown = _SHOWN.get(part, ("en", "ru", "ar", "hi", "bn", "zh"))
     rows = {}
     for name in dict.fromkeys(outcome.name for outcome in outcomes):

@@ -70,7 +70,6 @@ def main(options: Options) -> int:
 
 
 def _table(experiment: "CaptioningExperiment", options: Options) -> None:
-    """Print baselines and systems under the main conditions, and how many times ours is each of them."""
     from benchmarks.captioning.conditions import CONDITIONS, baseline_captions, pasts
     from benchmarks.captioning.figures import CaptionRun
 
@@ -87,7 +86,6 @@ def _table(experiment: "CaptioningExperiment", options: Options) -> None:
 
 
 def _controls(experiment: "CaptioningExperiment", options: Options) -> None:
-    """Print ours with wrong users and images, and what tells users apart."""
     from benchmarks.captioning.conditions import CONTROLS, MAIN
 
     rows = {condition.name: experiment.runs(OURS, options.seeds, condition) for condition in (MAIN, *CONTROLS)}
@@ -157,7 +155,6 @@ def _grid(experiment: "CaptioningExperiment", options: Options) -> None:
 def _print_runs(
     options: Options, title: str, rows: "Mapping[str, Sequence[CaptionRun]]", ours: "Sequence[CaptionRun]"
 ) -> None:
-    """Print the figures of each row over its seeds, and how many times ours is all rows but itself."""
     from benchmarks.captioning.figures import compared
 
     table = {

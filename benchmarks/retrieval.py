@@ -94,7 +94,6 @@ def main(options: Options) -> int:
 
 
 def _rows(options: Options, model: Model, folder: Path) -> list[RetrievalRow]:
-    """Lay out the measurements of one language model: frames that are encoded already, then videos."""
     import torch
 
     from benchmarks.video.speed import read_clips, retrieve, write, write_videos

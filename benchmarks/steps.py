@@ -83,7 +83,6 @@ Table = dict[str, dict[str, "Interval"]]  # intervals by system and task
 
 
 def _figures(rows: Mapping[str, "Sequence[Answers]"], found: "Sequence[Procedure]") -> tuple[Table, Table]:
-    """Return the accuracy of every system in every task that it answers, and how much higher ours is."""
     from benchmarks.video.step_models import OURS, difference, interval
 
     accuracy = {name: {task: interval(runs, task, found) for task in runs[0]} for name, runs in rows.items()}

@@ -66,7 +66,6 @@ def main(options: Options) -> int:
 
 
 def _rows(options: Options) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Return what is measured by name, with the captions that a run makes: text of two models, then with images."""
     import torch
 
     from backbone.generation.config import Decoding

@@ -80,7 +80,6 @@ def main(options: Options) -> int:
 
 
 def _print(runs: "Sequence[LearningCurve]", options: Options) -> None:
-    """Print one language: each method's bits per byte along the way, and the training it saved."""
     scratch = [run.bits[-1] for run in runs if run.method == SCRATCH]
     goal = statistics.fmean(scratch) if scratch else None
     last = runs[0].steps[-1]

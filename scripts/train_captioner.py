@@ -126,7 +126,6 @@ def _digest(posts: "list[Post]") -> str:
 
 
 def _posts(options: Options, report: "Report") -> "tuple[list[Post], list[Post]]":
-    """Return the posts to learn from and those held out; posts for tests are in neither."""
     from multimodal.data.posts import load_posts
 
     holdout = replace(options.holdout, val_share=0.0) if options.validation else options.holdout

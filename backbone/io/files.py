@@ -78,6 +78,27 @@ def atomic_file(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def cache_writes(folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses while a cache is written into one sentence about its folder."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        found = f"the feature cache {folder} cannot be written ({reason}); what it held before is kept"
+        raise PolygraftError(found) from error
+
+
+@contextlib.contextmanager
+def cache_lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time use the cache in a folder; others wait."""
+    with cache_writes(folder):
+        lock = (folder / "lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file of UTF-8 text that is either whole or as it was.
 

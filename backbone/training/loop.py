@@ -178,7 +178,6 @@ class _Run:
 
     @property
     def _regular(self) -> bool:
-        """Whether this step is one that ``save_every`` saves."""
         return self.step == 0 or (self.config.save_every > 0 and self.step % self.config.save_every == 0)
 
     def save(self) -> None:
@@ -221,7 +220,6 @@ class _Run:
             self.reporter.rewind(anchor, left + 1, str(spike))
 
     def close(self) -> None:
-        """End threads and files."""
         self.saved.close()
         if self.reporter:
             self.reporter.close()
@@ -229,7 +227,6 @@ class _Run:
     # The loop
 
     def loop(self, pool: ThreadPoolExecutor, stopped: threading.Event) -> None:
-        """Make steps until the run is finished or ``stopped`` is set."""
         last_saved = self.step
         upcoming = None if self.finished else pool.submit(self._collate, self.step)
         while upcoming and not self.finished:
@@ -273,7 +270,6 @@ class _Run:
         return stop > 0
 
     def _report(self, loss: float, speed: float, figures: dict[str, float]) -> None:
-        """Move the bar by one step; write a line into the log when one is due."""
         assert self.reporter
         shares = self.gauge.shares(speed) if self.gauge else {}
         self.reporter.advance({"loss": loss, "units/s": speed, **shares})

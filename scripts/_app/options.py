@@ -79,7 +79,6 @@ def _options_of_field(cls: type, field: Field[Any], hint: Any) -> Iterator[Optio
         return
 
     def marked(name: str) -> Any:
-        """Return what tyro's annotations say, if anything."""
         return next((found for mark in marks if (found := getattr(mark, name, None))), None)
 
     yield Option(
@@ -225,7 +224,6 @@ def _find(options: Sequence[Option], key: str, file: str, *, is_switch: bool) ->
 
 
 def _words(option: Option, value: Any, file: str) -> list[str]:
-    """Return the words of a command line that set an option to a value of TOML."""
     try:
         if value == []:
             raise PolygraftError("an option takes at least one value")

@@ -92,7 +92,6 @@ def read_documents(paths: Sequence[Path]) -> list[str]:
 
 
 def _row(line: str, place: str, shape: str, **defaults: str) -> dict[str, str]:
-    """Return the ``text`` of a row, and the fields of ``defaults``."""
     row = {**defaults, **parse_object(line, place, shape)}
     for name in ("text", *defaults):
         if not isinstance(row.get(name), str):

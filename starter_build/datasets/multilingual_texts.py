@@ -90,7 +90,6 @@ def build_material(
 def _write_language(
     code: str, documents: Iterable[Document], folder: Path, for_test: Callable[[Document], bool], test_bytes: int
 ) -> list[str]:
-    """Write a file for each source and licence; return their entries in the list of sources."""
     remark(f"writing the text of {code}")
     licences: dict[str, str] = {}
     kept = []

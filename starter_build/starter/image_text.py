@@ -237,7 +237,6 @@ def _fit_text(encoder: ImageEncoder, material: ImageTextMaterial, work: Path, *,
 
 
 def _scores(encoder: ImageEncoder, heads: list[TrainedHead], material: ImageTextMaterial) -> dict[str, Any]:
-    """Score the test images: the shipped text tower, the teacher in its place, and the ridge to the teacher."""
     test = material.splits["test"]
     texts = {"shipped": encoder.encode_text(test.texts), "teacher": F.normalize(test.vectors, dim=-1)}
     table: dict[str, Any] = {name: [] for name in texts}

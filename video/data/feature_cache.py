@@ -7,7 +7,6 @@ ticks at which nothing is shown, so that the video's end need not be found again
 then, so that a killed process loses little and leaves no half a file.
 """
 
-import fcntl
 import hashlib
 import math
 import sys
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from backbone.checkpoint import load_tensors
 from backbone.clip import ImageEncoder
 from backbone.errors import PolygraftError
-from backbone.io.files import atomic_file
+from backbone.io.files import atomic_file, cache_lock, cache_writes
 from video.config import check_fps
 from video.data.clips import Span
 from video.frames.files import Frame, check_video
@@ -81,7 +80,7 @@ class VideoCache:
     def __init__(self, folder: Path | str, encoder: ImageEncoder) -> None:
         self.encoder = encoder
         self.folder = Path(folder) / f"videos-{encoder.digest[:16]}"
-        with self._writing():
+        with cache_writes(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         self._opened = lru_cache(_OPEN_FILES)(self.load)
 
@@ -170,7 +169,7 @@ class VideoCache:
             raise PolygraftError(f"the image encoder {self.encoder.name} gives numbers beyond half precision")
         tensors = {"ticks": torch.tensor(ticks, dtype=torch.int64), "features": rows}
         data = save(tensors | {"beyond": torch.tensor(sorted(beyond), dtype=torch.int64)})
-        with self._writing(), atomic_file(self.file(video)) as partial:
+        with cache_writes(self.folder), atomic_file(self.file(video)) as partial:
             partial.write_bytes(data)
         self._opened.cache_clear()
 
@@ -195,23 +194,10 @@ class VideoCache:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with self._writing():
-            file = (self.folder / "lock").open("w")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with cache_lock(self.folder):
             for leftover in self.folder.glob(".*"):  # of processes that were killed while writing
                 leftover.unlink(missing_ok=True)
             yield
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise PolygraftError(
-                f"the feature cache {self.folder} cannot be written ({reason}); what it held before is kept"
-            ) from error
 
 
 class _UnreadableError(Exception):
