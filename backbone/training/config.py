@@ -11,7 +11,7 @@ from backbone.io.settings import check_range
 MAY_CHANGE = frozenset(
     {
         "steps", "epochs", "minutes", "micro_batch", "parallel", "activation_checkpointing", "compile",
-        "save_every", "eval_every", "log_every", "patience",
+        "save_every", "eval_every", "log_every", "patience", "tensorboard",
         "spike_guard", "spike_rewinds", "background_save", "mfu",
     }
 )  # fmt: skip
@@ -79,6 +79,8 @@ class TrainConfig:
     """Steps between log lines."""
     patience: int = 0
     """Evaluations without a better score before the run stops; 0: never."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
 
     def __post_init__(self) -> None:
         if not (self.steps or self.epochs or self.minutes):

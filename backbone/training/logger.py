@@ -1,4 +1,4 @@
-"""Logging of a training run: a progress bar, and one JSON line per report in ``log.jsonl``."""
+"""Logging of a training run: a progress bar, one JSON line per report in ``log.jsonl``, TensorBoard."""
 
 import json
 import sys
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
+
+from backbone.errors import PolygraftError
 
 T = TypeVar("T")
 
@@ -24,21 +26,28 @@ class Reporter:
         start: The step a resumed run continues from; later lines of an earlier part are dropped.
         total: The number of steps that the bar counts to; None where only the clock bounds the run.
         active: Whether this process reports.
+        tensorboard: Whether TensorBoard events are written, too, under ``folder``.
     """
 
-    def __init__(self, folder: Path | None, start: int, total: int | None, *, active: bool) -> None:
+    def __init__(self, folder: Path | None, start: int, total: int | None, *, active: bool, tensorboard: bool) -> None:
         self._log: TextIO | None = None
+        self._events: Any = None
         self._bar = tqdm(
             total=total, initial=start, unit="step", dynamic_ncols=True, disable=not (active and sys.stderr.isatty())
         )
         if active and folder:
             self._log = _open_log(folder / "log.jsonl", start)
+            if tensorboard:
+                self._events = _event_writer(folder / "tensorboard")
 
     def report(self, step: int, values: Mapping[str, float | str]) -> None:
         """Write one line about ``step``."""
         if self._log:
             self._log.write(json.dumps({"step": step, **values}) + "\n")
             self._log.flush()
+        if self._events:
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
 
     def advance(self, shown: dict[str, float]) -> None:
         """Move the bar by one step; ``shown`` stands behind it."""
@@ -57,10 +66,11 @@ class Reporter:
             self.report(step, {"rewound_from": left, "why": why})
 
     def close(self) -> None:
-        """End the bar and close the file."""
+        """End the bar and close the files."""
         self._bar.close()
-        if self._log:
-            self._log.close()
+        for target in (self._log, self._events):
+            if target:
+                target.close()
 
 
 def _open_log(path: Path, start: int) -> TextIO:
@@ -80,3 +90,11 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return lines
+
+
+def _event_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise PolygraftError('TensorBoard is not installed: pip install "polygraft[tensorboard]"') from None
+    return SummaryWriter(str(folder))

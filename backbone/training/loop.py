@@ -165,7 +165,9 @@ class _Run:
             self.saved.check_same_run(newest, self.config.identity(), self.batches.digest)
             self._take_up(newest)
             self.anchor = self.saved.read(newest.anchor) if self.guard and newest.anchor is not None else newest
-        self.reporter = Reporter(self.folder, self.step, self.total, active=self.world.first)
+        self.reporter = Reporter(
+            self.folder, self.step, self.total, active=self.world.first, tensorboard=self.config.tensorboard
+        )
         if self.guard and not newest:
             self.learned.lay_out(0, None, 0)  # so that step 0 can be an anchor
             self.save()

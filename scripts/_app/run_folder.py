@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RUN = "run.json"
 TRANSFER = "transfer.json"  # record of a transfer, beside the model's own files
-_RUN_PARTS = {RUN, "log.jsonl", "resume", "embeddings-first", "tokens.npy", "tokens"}
+_RUN_PARTS = {RUN, "log.jsonl", "resume", "tensorboard", "embeddings-first", "tokens.npy", "tokens"}
 _CHECKPOINT_PARTS = {CARD, CONFIG, RECORD, TABLES, WEIGHTS}
 _MODEL_ENDINGS = {".json", ".txt", ".safetensors", ".md", ".model", ".jinja"}
 

@@ -1,4 +1,6 @@
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -148,6 +150,31 @@ def test_the_log_has_one_line_a_step_and_none_twice_after_a_resumption(tmp_path)
         log.write(json.dumps({"step": 5, "loss": 0}) + "\n" + '{"step": 6, "lo')
     train(tmp_path, steps=8, schedule="constant", warmup=0)
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == list(range(1, 9))
+
+
+def test_tensorboard_gets_every_figure_of_the_log(tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            assert folder == str(tmp_path / "tensorboard")
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def close(self):
+            written.append("closed")
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter))
+    train(tmp_path, steps=2, log_every=1, tensorboard=True)
+    lines = read_log(tmp_path / "log.jsonl")
+    assert written == [*((k, v, line["step"]) for line in lines for k, v in line.items() if k != "step"), "closed"]
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(PolygraftError, match=r"polygraft\[tensorboard\]"):
+        train(tmp_path, steps=1, tensorboard=True)
 
 
 def test_a_module_reports_its_health(tmp_path):
