@@ -30,11 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 from backbone.checkpoint import RECORD, ModelCard, made_with, write_card
 from backbone.io.files import write_json
-from crosslingual.options import shape
 from scripts._app.cli import remark, run_file, tell
 from scripts._app.run_folder import TRANSFER, begin, finish, is_finished
 from scripts._language.data import Options as Options
-from scripts._language.data import measure_with, open_data
+from scripts._language.data import measure_with, new_model, open_data
 
 if TYPE_CHECKING:
     from backbone.gpt2 import Backbone
@@ -85,22 +84,18 @@ def _settings(options: Options, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes it the same run."""
     names = {name: getattr(options, name) for name in ("start", "tokenizer", "size", "context")}
     attention = asdict(options.attention) if options.attention.attention != "dense" else {}
-    return {**names, **data, **asdict(options.tuning), **attention, **options.training.bounded().identity()}
+    return {**names, **data, **asdict(options.tuning), **attention, **options.training.bounded(passes=1.0).identity()}
 
 
 def _untrained(options: Options) -> "Backbone":
     from backbone.device import seed_everything
     from backbone.gpt2 import Backbone
-    from backbone.hf.loading import load_tokenizer
-    from crosslingual.tokenization.train import blank_gpt2
 
     if options.start:
         return Backbone.from_pretrained(options.start, device=options.device, dtype="float32")
-    layers, width, heads = shape(options.size)
-    tokenizer = load_tokenizer(options.tokenizer)
+    tokenizer, build = new_model(options)
     seed_everything(options.training.seed)
-    model = blank_gpt2(tokenizer, context=options.context, width=width, layers=layers, heads=heads)
-    return Backbone.from_parts(model, tokenizer, name=options.out.name, device=options.device)
+    return Backbone.from_parts(build(), tokenizer, name=options.out.name, device=options.device)
 
 
 def _keep(

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from backbone.checkpoint import CARD, CONFIG, RECORD, TABLES, WEIGHTS, read_header
 from backbone.errors import PolygraftError, UsageError
@@ -34,16 +34,14 @@ _MODEL_ENDINGS = {".json", ".txt", ".safetensors", ".md", ".model", ".jinja"}
 class Training(TrainConfig):
     """How the part is trained."""
 
-    PASSES: ClassVar[float] = 30.0  # bound where none is given
-
     def __post_init__(self) -> None:
         self.bounded()
 
-    def bounded(self) -> TrainConfig:
-        """Return the settings with the bound that holds where none was given."""
+    def bounded(self, passes: float = 30.0) -> TrainConfig:
+        """Return the settings, bounded by so many passes where no bound was given."""
         settings = asdict(self)
         if not (self.steps or self.epochs or self.minutes):
-            settings["epochs"] = self.PASSES
+            settings["epochs"] = passes
         return TrainConfig(**settings)
 
 

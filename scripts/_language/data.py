@@ -4,8 +4,9 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 
 Measure = Callable[[Any], dict[str, float]]
 _HELD_BYTES = 100_000  # of each language of a corpus: enough to choose weights by, and measured in seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguageTraining(Training):
-    """How the model is trained."""
-
-    PASSES: ClassVar[float] = 1.0
-    """Bound where none is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +58,8 @@ class Options:
     """For --mixture weights: languages, each followed by its weight."""
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     tuning: Tuning = field(default_factory=Tuning)
-    training: LanguageTraining = field(
-        default_factory=lambda: LanguageTraining(batch_size=32, micro_batch=8, lr=1e-3, eval_every=200, save_every=100)
+    training: Training = field(
+        default_factory=lambda: Training(batch_size=32, micro_batch=8, lr=1e-3, eval_every=200, save_every=100)
     )
     dry_run: bool = False
     """Print the data, the number of steps and the memory that the training would need, and stop."""
@@ -114,7 +107,7 @@ class Options:
     def bounded(self, context: int) -> TrainConfig:
         """Return how to train, with the bound that holds: the least of those given, or one pass."""
         steps = (self.training.steps, math.ceil(self.tokens / (self.training.batch_size * context)))
-        return replace(self.training, steps=min(filter(None, steps), default=0)).bounded()
+        return replace(self.training, steps=min(filter(None, steps), default=0)).bounded(passes=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +210,16 @@ class CorpusTexts:
             shards, context, budget, self.options.mixture, sizes=sizes, weights=self.options.weights, seed=config.seed
         )
         return rows, within_plan(config, len(rows) * context, budget, context)
+
+
+def new_model(options: Options) -> tuple[Any, Callable[[], Any]]:
+    """Return the tokenizer of a model from scratch, and what makes the model."""
+    from backbone.hf.loading import load_tokenizer
+    from crosslingual.tokenization.train import blank_gpt2
+
+    tokenizer = load_tokenizer(options.tokenizer)
+    layers, width, heads = shape(options.size)
+    return tokenizer, partial(blank_gpt2, tokenizer, context=options.context, width=width, layers=layers, heads=heads)
 
 
 def open_data(options: Options) -> Texts | CorpusTexts:

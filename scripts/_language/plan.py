@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from backbone.training.config import TrainConfig
 from crosslingual.language_model.mixture import plan_tokens
-from crosslingual.options import MixtureOptions, shape
+from crosslingual.options import MixtureOptions
 from scripts._app.cli import emit
-from scripts._language.data import CorpusTexts, Options, Texts, budget_of, within_plan
+from scripts._language.data import CorpusTexts, Options, Texts, budget_of, new_model, within_plan
 
 
 def plan_training(options: Options, data: Texts | CorpusTexts) -> int:
@@ -41,9 +41,7 @@ def _shown(value: Any) -> str:
 def _model(options: Options) -> tuple[Any, Callable[[], Any], int]:
     """Return the tokenizer, what makes the model where tensors have no content, and the tokens of a row."""
     from backbone.gpt2 import Backbone
-    from backbone.hf.loading import load_tokenizer
     from crosslingual.language_model.train import choose
-    from crosslingual.tokenization.train import blank_gpt2
 
     if options.start:
         backbone = Backbone.from_pretrained(options.start, device="cpu", dtype="float32")
@@ -55,13 +53,7 @@ def _model(options: Options) -> tuple[Any, Callable[[], Any], int]:
             return model
 
         return backbone.tokenizer, again, min(options.context, backbone.context)
-    tokenizer = load_tokenizer(options.tokenizer)
-    layers, width, heads = shape(options.size)
-
-    def build() -> Any:
-        return blank_gpt2(tokenizer, context=options.context, width=width, layers=layers, heads=heads)
-
-    return tokenizer, build, options.context
+    return *new_model(options), options.context
 
 
 def _estimate(tokenizer: Any, texts: Sequence[str], size: int) -> int:
