@@ -36,9 +36,9 @@ class Reporter:
             total=total, initial=start, unit="step", dynamic_ncols=True, disable=not (active and sys.stderr.isatty())
         )
         if active and folder:
-            self._log = _open_log(folder / "log.jsonl", start)
-            if tensorboard:
+            if tensorboard:  # first: it may be missing, and nothing is open then
                 self._events = _event_writer(folder / "tensorboard")
+            self._log = _open_log(folder / "log.jsonl", start)
 
     def report(self, step: int, values: Mapping[str, float | str]) -> None:
         """Write one line about ``step``."""
