@@ -139,9 +139,7 @@ def load_proposer(options: ProposerOptions, narrator: "Narrator", device: str) -
         vocabulary = NarrationVocabulary.from_pretrained(options.proposer_vocabulary, device=device)
         vocabulary.check_encoder(narrator.text_encoder.part)
         return Library(vocabulary)
-    from backbone.vlm import Describer
-
-    return ModelProposer(describer=Describer.from_pretrained(options.proposer, device=device))
+    return ModelProposer(options.proposer, device=device)
 
 
 def extend(

@@ -13,14 +13,19 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
+import torch
+from PIL import Image
+
+from backbone.device import pick_device
 from backbone.errors import PolygraftError, UsageError
-from backbone.vlm import Describer
+from backbone.hf.loading import load_describer
 from video.timeline.query import Segment
 from video.vocabulary.narrations import clean
 from video.vocabulary.vocabulary import NarrationVocabulary
 
+_MAX_TOKENS = 64  # of a model's answer
 MAX_WORDS = 30  # longest proposal: a narration, not an essay
 _LIST_MARK = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):])\s*")
 _QUOTES = "\"'`“”‘’«»"
@@ -182,24 +187,48 @@ QUESTION = (
 """VLog asks one model for the activity and another for its actions (Appendix A.3); here one model sees and lists."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class ModelProposer:
-    """Asks a model about the image of a segment."""
+    """Asks a frozen model of transformers about the image of a segment; the answer is the same every time.
 
-    describer: Describer
-    question: str = QUESTION
+    Args:
+        name: The model, as `backbone.hf.loading.load_describer` takes it.
+        device: The device, as `backbone.device.pick_device` names it.
+
+    Raises:
+        PolygraftError: There is no such model, it is damaged, or it cannot take the image or the question.
+    """
+
+    def __init__(self, name: str | Path, *, device: str = "auto") -> None:
+        model, self._processor, self._tokenizer = load_describer(str(name))
+        self._model = model.to(pick_device(device)).requires_grad_(False).eval()
+        self.name = f"model {name}"
 
     @property
-    def name(self) -> str:
-        """The model."""
-        return f"model {self.describer.name}"
+    def chats(self) -> bool:
+        """Whether it is a chat model, which hears the question; a captioner has one answer to an image."""
+        return bool(getattr(self._processor, "chat_template", None))
 
     def propose(self, segment: Segment) -> list[str]:
-        """Return the lines of the answer.
-
-        Raises:
-            PolygraftError: The segment has no image, or the model fails.
-        """
+        """Return the lines of the answer; without an image there is none, which is an error."""
         if segment.image is None:
             raise PolygraftError(f"{self.name} needs an image of {segment.video} at {segment.start:g} s, but has none")
-        return self.describer.describe(segment.image.convert("RGB"), self.question).splitlines()
+        return self.describe(segment.image.convert("RGB")).splitlines()
+
+    @torch.inference_mode()
+    def describe(self, image: Image.Image, question: str = QUESTION) -> str:
+        """Return what the model says of an image in RGB."""
+        try:
+            inputs = self._asked(image, question).to(self._model.device)
+            ids = self._model.generate(**inputs, max_new_tokens=_MAX_TOKENS, do_sample=False)
+        except (ValueError, TypeError, RuntimeError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise PolygraftError(f"the {self.name} cannot describe an image: {reason}") from error
+        answer = ids[0, inputs["input_ids"].shape[1] :] if self.chats else ids[0]
+        return str(self._tokenizer.decode(answer, skip_special_tokens=True)).strip()
+
+    def _asked(self, image: Image.Image, question: str) -> Any:
+        if not self.chats:
+            return self._processor(images=image, return_tensors="pt")
+        content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
+        settings = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
+        return self._processor.apply_chat_template([{"role": "user", "content": content}], **settings)

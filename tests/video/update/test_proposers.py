@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from backbone.errors import PolygraftError, UsageError
-from backbone.vlm import Describer
 from tests.backbone.tiny_describer import write_captioner
 from tests.video.toy import embed, toy_encoder
 from video.timeline.query import Segment
@@ -118,9 +117,9 @@ def test_a_command_out_of_range_is_refused(wrong):
 
 
 def test_a_model_is_asked_about_the_image(tmp_path):
-    proposer = ModelProposer(describer=Describer.from_pretrained(write_captioner(tmp_path / "model"), device="cpu"))
+    proposer = ModelProposer(write_captioner(tmp_path / "model"), device="cpu")
     answer = proposer.propose(segment(image=Image.new("L", (20, 20), 90)))
-    assert answer == proposer.describer.describe(Image.new("RGB", (20, 20), (90, 90, 90))).splitlines()
+    assert answer == proposer.describe(Image.new("RGB", (20, 20), (90, 90, 90))).splitlines()
     assert proposer.name == f"model {tmp_path / 'model'}"
     with pytest.raises(PolygraftError, match=r"film\.mp4 at 1\.5 s"):
         proposer.propose(segment())
