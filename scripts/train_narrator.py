@@ -84,12 +84,15 @@ def main(options: Options) -> int:
         return 0
     from backbone.device import pick_device
     from backbone.training.distributed import join_world
+    from video.narrator import Narrator
     from video.training.train import describe, train_narrator
 
     world = join_world(pick_device(options.device))
     report = remark if world.first else lambda _: None
     training, held = _clips(options, report)
-    narrator = _untrained(options)
+    narrator = Narrator.build(
+        *frozen_models(options.clip, options.backbone, options.device, options.train.seed), options.model
+    )
     data, validation = _encoded(options, narrator, training, held, report)
     if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
         report(f"going on with the run in {options.out}")
@@ -131,13 +134,6 @@ def _clips(options: Options, report: "Report") -> "tuple[list[Clip], list[Clip]]
     if options.validation:
         held = read_clips(options.validation, report=report)
     return (with_causal(training), with_causal(held)) if options.causal else (training, held)
-
-
-def _untrained(options: Options) -> "Narrator":
-    from video.narrator import Narrator
-
-    models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
-    return Narrator.build(*models, options.model)
 
 
 def _encoded(

@@ -9,7 +9,6 @@ postfix, with an embedding from the text encoder for search.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,8 +52,12 @@ def main(options: Options) -> int:
     narrations = read_narrations(data, source, progress=lambda rows: progress(rows, label="reading"))
     from video.vocabulary.vocabulary import NarrationVocabulary
 
-    encoder = None if options.no_vectors else _encoder(options)
-    vocabulary = NarrationVocabulary.build(narrations, options.coding, encoder=encoder, progress=_progress)
+    vocabulary = NarrationVocabulary.build(
+        narrations,
+        options.coding,
+        encoder=None if options.no_vectors else _encoder(options),
+        progress=lambda batches: progress(batches, total=len(batches), label="encoding"),
+    )
     vocabulary.save_pretrained(options.out)
     facts = {
         "out": str(options.out),
@@ -71,10 +74,6 @@ def _encoder(options: Options) -> "TextEncoder":
     from video.vocabulary.vectors import TextEncoder
 
     return TextEncoder.of(ImageEncoder.from_pretrained(options.clip, device=options.device))
-
-
-def _progress(batches: Sequence[int]) -> Iterable[int]:
-    return progress(batches, total=len(batches), label="encoding")
 
 
 if __name__ == "__main__":

@@ -109,6 +109,7 @@ class VideoCache:
             PolygraftError: The cache cannot be written (no space, no permission).
         """
         check_fps(fps)
+        report, progress = report or (lambda _: None), progress or (lambda _: None)
         by_video: dict[Path, list[Span]] = {}
         for span in spans:
             by_video.setdefault(span.video, []).append(span)
@@ -213,11 +214,11 @@ class _VideoFrames:
         video: Path,
         digest: str,
         fps: float,
-        report: Callable[[str], None] | None,
-        progress: Callable[[float], None] | None,
+        report: Callable[[str], None],
+        progress: Callable[[float], None],
     ) -> None:
         self._cache, self._video, self._digest, self._fps = cache, video, digest, fps
-        self._report, self._progress = report or _ignore, progress or _ignore
+        self._report, self._progress = report, progress
         self._features: dict[int, Tensor] = {}
         self._beyond: set[int] = set()
         if cache.file(digest).exists():
@@ -317,10 +318,6 @@ class _VideoFrames:
         # more of a longer video, so that what is written in all stays within a few times its features
         if len(self._features) - self._saved[0] >= max(_SAVED_FRAMES, self._saved[0] // 8):
             self.save()
-
-
-def _ignore(_: object) -> None:
-    pass
 
 
 def _tick(time: float) -> int:

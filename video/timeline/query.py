@@ -73,11 +73,6 @@ class EncodedVideo:
     options: NarrateOptions
     features: SpanFeatures
 
-    @property
-    def times(self) -> tuple[float, ...]:
-        """Of all frames that were sampled, in seconds."""
-        return self.features.times[0]
-
     def novel(self, vocabulary: NarrationVocabulary, novelty: Novelty) -> Tensor:
         """Return which moments are novel to the vocabulary, (T,) bool; none where it is too small."""
         if vocabulary.size("narrations") < NEIGHBOURS:
@@ -103,7 +98,7 @@ class EncodedVideo:
         return [replace(segment, image=self._middle_frame(segment)) for segment in found] if images else found
 
     def _middle_frame(self, segment: Segment) -> Image.Image:
-        middle = (segment.start + min(segment.stop, self.times[-1])) / 2
+        middle = (segment.start + min(segment.stop, self.features.times[0][-1])) / 2
         return next(read_frames(self.video, at=[middle], reader="pyav"))[0].image
 
 

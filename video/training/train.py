@@ -1,7 +1,7 @@
 """Training of a narrator: batches and objective, validation, calibration of novelty, metrics and model card."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from video.vocabulary.vectors import Hits, search
 LEAST = 8  # held-out clips below which no novelty detector is calibrated
 _TIE = 1e-4  # where recall is equal (nothing for anybody at first), the loss decides which weights are kept
 _MOST_LOSS = 100.0
+_AT_ONCE = 64  # clips that are measured together
 _BODIES = {
     "frozen": "a frozen language model",
     "low-rank": "a frozen language model with changes of a low rank",
@@ -64,6 +65,11 @@ class NarrationBatches:
 
     def __len__(self) -> int:
         return len(self._data)
+
+    def parts(self) -> Iterator[NarrationBatch]:
+        """Yield all clips in their order, some at a time."""
+        for start in range(0, len(self), _AT_ONCE):
+            yield self.collate(range(start, min(start + _AT_ONCE, len(self))))
 
     def vectors(self) -> Tensor:
         """Return the vectors of ``texts``, (N, D) float16 on the CPU; none where narrations are written."""
@@ -122,29 +128,24 @@ class NarrationValidation:
     Args:
         narrator: Whose projection is trained.
         data: Held-out clips.
-        batch_size: Clips at a time.
     """
 
-    def __init__(self, narrator: Narrator, data: ClipSet, *, batch_size: int = 64) -> None:
+    def __init__(self, narrator: Narrator, data: ClipSet) -> None:
         self._copy = MeasuredCopy(narrator.projection, narrator.backbone.device)
         self._narrator = Narrator(narrator.encoder, narrator.backbone, self._copy.part, narrator.config)
         self._batches = NarrationBatches(data, narrator)
         self._vectors = self._batches.vectors()
-        self._batch_size = batch_size
         self._retrieves = narrator.config.answer == "retrieve"
         self._figures = ("loss", "recall_1", "recall_5") if self._retrieves else ("loss",)
 
     def __call__(self) -> dict[str, float]:
         """Return the figures of the weights as they are; every process must call."""
-        figures = self._copy.measure(self._measure, self._figures)
+        figures = self._copy.measure(self._retrieved if self._retrieves else self._written, self._figures)
         loss = min(figures["loss"], _MOST_LOSS)
         return figures | {"score": figures["recall_1"] - _TIE * loss if self._retrieves else -figures["loss"]}
 
-    def _measure(self) -> dict[str, float]:
-        return self._retrieved() if self._retrieves else {"loss": self._written()}
-
     def _retrieved(self) -> dict[str, float]:
-        batches = [self._batches.collate(rows) for rows in self._chunks()]
+        batches = list(self._batches.parts())
         queries = torch.cat([self._narrator.query(batch.clips) for batch in batches]).cpu()
         rows = torch.cat([batch.rows for batch in batches])
         logits = queries @ self._vectors.float().T * self._narrator.projection.scale.cpu()
@@ -152,36 +153,27 @@ class NarrationValidation:
         loss = float(F.cross_entropy(logits, rows))
         return {"loss": loss, "recall_1": recall(found, 1), "recall_5": recall(found, 5)}
 
-    def _written(self) -> float:
+    def _written(self) -> dict[str, float]:
         total, tokens = 0.0, 0.0
-        for rows in self._chunks():
-            loss, weight = self._narrator.loss(self._batches.collate(rows), self._vectors)
+        for batch in self._batches.parts():
+            loss, weight = self._narrator.loss(batch, self._vectors)
             total, tokens = total + float(loss), tokens + float(weight)
-        return total / max(1.0, tokens)
-
-    def _chunks(self) -> list[range]:
-        count = len(self._batches)
-        return [range(at, min(at + self._batch_size, count)) for at in range(0, count, self._batch_size)]
+        return {"loss": total / max(1.0, tokens)}
 
 
-def draw_line(narrator: Narrator, held: ClipSet, texts: tuple[str, ...], *, batch_size: int = 64) -> CalibratedMargin:
+def draw_line(narrator: Narrator, held: ClipSet, texts: tuple[str, ...]) -> CalibratedMargin:
     """Calibrate the novelty detector: each held-out clip is searched with its narrations there, and without them.
 
     Args:
         narrator: Trained; it retrieves.
         held: Clips that it has not learned from.
         texts: What else the vocabulary holds; those of the clips are added.
-        batch_size: Clips at a time.
 
     Raises:
         PolygraftError: There are no clips, or not enough texts.
     """
-    queries = []
     with torch.no_grad():
-        for start in range(0, len(held), batch_size):
-            rows = range(start, min(start + batch_size, len(held)))
-            asked = [held.clips[row].asked for row in rows]
-            queries.append(narrator.query(narrator.batch([held.frames(row) for row in rows], asked)).cpu())
+        queries = [narrator.query(batch.clips).cpu() for batch in NarrationBatches(held, narrator).parts()]
     vocabulary = tuple(dict.fromkeys([*texts, *held.texts]))
     own = torch.tensor([vocabulary.index(text) for text in held.texts])
     hits = search(narrator.text_encoder.half(vocabulary), torch.cat(queries), NEIGHBOURS + 1)

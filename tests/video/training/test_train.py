@@ -172,10 +172,11 @@ def test_a_digest_names_what_is_learned(data):
 # Validation
 
 
-def test_the_validation_loss_is_the_entropy_among_the_distinct_texts(held):
+def test_the_validation_loss_is_the_entropy_among_the_distinct_texts(held, monkeypatch):
+    monkeypatch.setattr("video.training.train._AT_ONCE", 2)
     data = held.take([0, 1, 2, 0, 35])
     narrator = moved(tiny_narrator())
-    found = NarrationValidation(narrator, data, batch_size=2)()
+    found = NarrationValidation(narrator, data)()
     batches = NarrationBatches(data, narrator)
     assert batches.texts == (TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[35])
     queries = narrator.query(batches.collate(range(5)).clips).detach()
