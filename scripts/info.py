@@ -114,7 +114,7 @@ def _vocabulary(folder: Path) -> Facts:
     made_by = vocabulary.text_encoder
     return {
         "kind": "narration vocabulary",
-        **asdict(vocabulary.counts),
+        **vocabulary.counts,
         "coding": asdict(vocabulary.coding),
         "text_encoder": f"{made_by.name} (SHA-256 {made_by.sha256[:12]})" if made_by else "none",
         "width": vocabulary.width,

@@ -9,7 +9,7 @@ postfix, with an embedding from the text encoder for search.
 """
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ def main(options: Options) -> int:
     vocabulary.save_pretrained(options.out)
     facts = {
         "out": str(options.out),
-        **asdict(vocabulary.counts),
+        **vocabulary.counts,
         "repeats": narrations.repeats,
         "empty": narrations.empty,
     }

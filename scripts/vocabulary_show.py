@@ -60,7 +60,6 @@ def _rows(
 
 
 def _print(vocabulary: "NarrationVocabulary", *, as_json: bool) -> None:
-    counts = asdict(vocabulary.counts)
     made: dict[str, Any] = {
         **asdict(vocabulary.coding),
         "text_encoder": vocabulary.text_encoder.name if vocabulary.text_encoder else None,
@@ -78,9 +77,9 @@ def _print(vocabulary: "NarrationVocabulary", *, as_json: bool) -> None:
         for update in vocabulary.updates
     ]
     if as_json:
-        emit(json.dumps({**counts, **made, "updates": updates}, ensure_ascii=False))
+        emit(json.dumps({**vocabulary.counts, **made, "updates": updates}, ensure_ascii=False))
         return
-    for name, value in {**counts, **made}.items():
+    for name, value in {**vocabulary.counts, **made}.items():
         emit(f"{name}\t{_plain(value)}")
     for update in updates:
         emit("update\t" + "\t".join(map(_plain, update.values())))
@@ -93,7 +92,7 @@ def _plain(value: Any) -> str:
 
 
 def _most_frequent(vocabulary: "NarrationVocabulary") -> Iterable[str]:
-    entries = progress(vocabulary.entries("narrations"), total=vocabulary.counts.narrations, label="reading")
+    entries = progress(vocabulary.entries("narrations"), total=vocabulary.size("narrations"), label="reading")
     most = heapq.nsmallest(_SAMPLES, ((-entry.count, entry.text) for entry in entries))
     return (text for _, text in most)
 

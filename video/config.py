@@ -151,8 +151,7 @@ class UpdateOptions:
             raise UsageError(f"duplicate is {self.duplicate}, allowed is a cosine above 0 and up to 1")
         if not 0 <= self.gain < 2:
             raise UsageError(f"gain is {self.gain}, allowed is a difference of cosines from 0 to below 2")
-        if self.per_film < 1:
-            raise UsageError(f"per_film is {self.per_film}, allowed is 1 or more")
+        check_range(self, "per_film", 1)
 
 
 @dataclass(frozen=True, kw_only=True)

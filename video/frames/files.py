@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from backbone.errors import PolygraftError, UsageError
 from backbone.io.files import FileKind
 from backbone.io.images import FORMATS, MAX_PIXELS
+from backbone.io.settings import check_range
 from video.frames.times import AskedTimes, Ending
 
 Report = Callable[[str], None]
@@ -55,14 +56,9 @@ class Request:
     report: Report = lambda _: None
 
     def __post_init__(self) -> None:
-        if self.longest_side is not None and self.longest_side < 1:
-            raise UsageError(
-                f"longest_side is {self.longest_side}: give pixels, 1 or more, or None for the video's own"
-            )
+        check_range(self, "longest_side chunk", 1)
         if self.reader not in ("auto", "decord", "pyav"):
             raise UsageError(f"reader is {self.reader!r}, allowed are 'auto', 'decord' and 'pyav'")
-        if self.chunk < 1:
-            raise UsageError(f"chunk is {self.chunk}: give how many frames come at once, 1 or more")
 
     @property
     def name(self) -> str:

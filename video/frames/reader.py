@@ -198,15 +198,7 @@ def _images(opened: Any, numbers: Sequence[int]) -> dict[int, Image.Image]:
 
 
 def _prove_countable(video: OpenedVideo, pixels: int) -> tuple[list[float], Ending]:
-    """Return when each frame begins and when the last one is over, if decord counts and shows them as PyAV does.
-
-    Args:
-        video: Just opened; it is read to its end.
-        pixels: Of a frame as it is given.
-
-    Raises:
-        _DecordCannotError: This is not sure.
-    """
+    """Return when each frame begins and when the last one is over, if decord counts and shows them as PyAV does."""
     codec, first = video.codec, next(video.decoded(), None)
     known = video.format in _DECORD_CONTAINERS and codec.name in _DECORD_CODECS and codec.pix_fmt in _DECORD_PIXELS
     # decord shows images as they are stored, neither upright nor in true proportions
@@ -229,11 +221,8 @@ def _prove_countable(video: OpenedVideo, pixels: int) -> tuple[list[float], Endi
 
 
 def _count_safely(packets: Iterable[Any]) -> list[int] | None:
-    """Return the timestamps of all frames in order, if each key frame parts those before it from those after it.
-
-    Only then can frames be counted from any key frame on. None: some frames are shown before the key frame that they
-    need, are not to be shown, or have no time of their own.
-    """
+    # Frames can be counted from any key frame on if it parts those before it from those after it. Else some are shown
+    # before the key frame that they need, are not to be shown, or have no time of their own.
     stamps: list[int] = []
     latest_key = highest = -inf
     for packet in packets:

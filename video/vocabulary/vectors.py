@@ -18,6 +18,7 @@ from torch import Tensor
 from backbone.checkpoint import FrozenPart
 from backbone.device import pick_device
 from backbone.errors import PolygraftError, UsageError
+from backbone.io.settings import check_range
 from backbone.topk import Exact, top_k
 from video.vocabulary.storage import Table
 
@@ -183,8 +184,7 @@ class ScenePrior:
     """Leave out the narrations of all but this many likeliest scenes, as VLog does (10 in its demo); 0: none."""
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.keep < 0:
-            raise UsageError(f"scene weight is {self.weight} and keep is {self.keep}, allowed is 0 or more")
+        check_range(self, "weight keep", 0)
         if not self.temperature > 0:
             raise UsageError(f"scene temperature is {self.temperature}, allowed is more than 0")
 

@@ -40,17 +40,7 @@ if TYPE_CHECKING:
 
     from video.vocabulary.vectors import Bonus, Hits, Progress, ScenePrior, TextEncoder
 
-Level = Literal["narrations", "prefixes", "postfixes", "scenes"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VocabularyCounts:
-    """How much there is on each level, with what updates added."""
-
-    narrations: int  # distinct ones; prefixes are among them
-    prefixes: int
-    postfixes: int
-    scenes: int
+Level = Literal["narrations", "prefixes", "postfixes", "scenes"]  # prefixes are narrations, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +173,9 @@ class NarrationVocabulary:
         return levels
 
     @property
-    def counts(self) -> VocabularyCounts:
-        """How much there is."""
-        return VocabularyCounts(**{level: self.size(level) for level in self._levels})
+    def counts(self) -> dict[Level, int]:
+        """How many rows each level has, with what updates added."""
+        return {level: self.size(level) for level in self._levels}
 
     def size(self, level: Level) -> int:
         """Return how many rows a level has."""

@@ -149,7 +149,7 @@ def test_an_update_is_found_afterwards_with_its_origin(folder):
             score=pytest.approx(score),
             beaten=pytest.approx(best_before),
         )
-        assert (vocabulary.counts.narrations, vocabulary.counts.prefixes, vocabulary.counts.scenes) == (11, 8, 2)
+        assert [*vocabulary.counts.values()] == [11, 8, 3, 2]
 
 
 def test_what_was_built_is_not_touched(folder):
@@ -171,7 +171,7 @@ def test_two_updates_share_a_scene_and_either_can_be_taken_back(folder):
         update(folder, [segment(said, video=video, scene="Gardening")], Script(said))
     rollback(folder, "0001")
     vocabulary = NarrationVocabulary.from_pretrained(folder)
-    assert (vocabulary.counts.scenes, texts(folder)) == (3, BEFORE | {"water the lawn"})
+    assert (vocabulary.size("scenes"), texts(folder)) == (3, BEFORE | {"water the lawn"})
     assert vocabulary.entry(10).scenarios == ("gardening",)
 
 

@@ -12,7 +12,7 @@ from backbone.errors import PolygraftError, UsageError
 from tests.video.toy import KITCHEN, WIDTH, WORKSHOP, embed, toy_encoder, toy_narrations, toy_vocabulary
 from video.vocabulary.narrations import NarrationRow, collect
 from video.vocabulary.vectors import ScenePrior, TextEncoder
-from video.vocabulary.vocabulary import NarrationVocabulary, VocabularyCounts
+from video.vocabulary.vocabulary import NarrationVocabulary
 
 TEXTS = sorted({*KITCHEN, *WORKSHOP, "sit down"})
 
@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 def test_the_levels_are_scenes_prefixes_and_postfixes():
     vocabulary = toy_vocabulary()
-    assert vocabulary.counts == VocabularyCounts(narrations=10, prefixes=7, postfixes=3, scenes=2)
+    assert vocabulary.counts == {"narrations": 10, "prefixes": 7, "postfixes": 3, "scenes": 2}
     assert [entry.text for entry in vocabulary.entries("scenes")] == ["cooking", "working with wood"]
     assert [entry.videos for entry in vocabulary.entries("scenes")] == [("k0", "k1"), ("w",)]
     assert [entry.text for entry in vocabulary.entries("postfixes")] == ["on the board", "with a knife", "with a saw"]
@@ -180,7 +180,7 @@ def test_a_folder_with_contents_is_not_replaced(folder):
 def test_without_vectors_it_can_be_looked_at_and_not_searched(tmp_path):
     NarrationVocabulary.build(toy_narrations()).save_pretrained(tmp_path / "v")
     loaded = NarrationVocabulary.from_pretrained(tmp_path / "v")
-    assert (loaded.counts.narrations, loaded.width, loaded.text_encoder) == (10, 0, None)
+    assert (loaded.size("narrations"), loaded.width, loaded.text_encoder) == (10, 0, None)
     assert not (tmp_path / "v" / "vectors.safetensors").exists()
     for ask in (lambda: loaded.search(torch.zeros(1, 4)), lambda: loaded.check_encoder(toy_encoder().part)):
         with pytest.raises(PolygraftError, match="build it without --no-vectors"):
