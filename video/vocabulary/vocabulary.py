@@ -173,7 +173,7 @@ class NarrationVocabulary:
         return levels
 
     @property
-    def counts(self) -> dict[Level, int]:
+    def counts(self) -> dict[str, int]:
         """How many rows each level has, with what updates added."""
         return {level: self.size(level) for level in self._levels}
 
