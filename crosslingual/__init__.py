@@ -1,7 +1,4 @@
-"""GPT-2 in another language, or in sixty.
-
-Names are imported on first use, so that reading an options dataclass does not import torch.
-"""
+"""GPT-2 in another language, or in sixty. Names are imported on first use, so that options do not import torch."""
 
 from typing import TYPE_CHECKING
 

@@ -182,18 +182,16 @@ def _normalised(counts: Array, owners: Array, alpha: float) -> Array:
     return shares
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shape:
-    """Sentences of n and m words."""
+# sentences of n and m words: (B, m, n + 1) int32 numbers of the pairs, of which the first source word is none; and
+# (m, n) minus the distance of relative places, equation 1 of the paper
+_Shape = tuple[Array, Array]
 
-    cells: Array  # (B, m, n + 1) int32 numbers of the pairs; the first source word is none
-    nearness: Array  # (m, n) minus the distance of relative places, equation 1 of the paper
 
-    def prior(self, tension: float) -> Array:
-        """Return p(source place | target place) but for none, (m, n)."""
-        weights = np.exp(tension * self.nearness)
-        prior: Array = weights / weights.sum(axis=1, keepdims=True)
-        return prior
+def _prior(nearness: Array, tension: float) -> Array:
+    """Return p(source place | target place) but for none, (m, n)."""
+    weights = np.exp(tension * nearness)
+    prior: Array = weights / weights.sum(axis=1, keepdims=True)
+    return prior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,33 +210,30 @@ class _Corpus:
         size = int(y.max(initial=0)) + 1
         groups = [(_table(x, n, rows) + 1, _table(y, m, rows)) for rows in _by_shape(kept, n, m)]
         pairs = _distinct(_meetings(a, b, size) for a, b in groups)
-        shapes = [
-            _Shape(cells=_positions(pairs, _meetings(a, b, size)), nearness=_nearness(a.shape[1], b.shape[1]))
-            for a, b in groups
-        ]
+        shapes = [(_positions(pairs, _meetings(a, b, size)), _nearness(a.shape[1], b.shape[1])) for a, b in groups]
         return cls(shapes=shapes, pairs=pairs, owners=pairs // size, size=size)
 
     def expect(self, probabilities: Array, tension: float, null: float) -> tuple[Array, float]:
         """Return the expected count of each pair, (L,), and the mean nearness of a target word to its source word."""
         counts = np.zeros(len(probabilities))
         near, words = 0.0, 0
-        for shape in self.shapes:
-            cells = shape.cells.astype(np.int64)
+        for numbers, nearness in self.shapes:
+            cells = numbers.astype(np.int64)
             shares = probabilities[cells]
             shares[..., 0] *= null
-            shares[..., 1:] *= (1 - null) * shape.prior(tension)
+            shares[..., 1:] *= (1 - null) * _prior(nearness, tension)
             shares /= np.maximum(shares.sum(axis=2, keepdims=True), np.finfo(float).tiny)
             np.add.at(counts, cells.ravel(), shares.ravel())
-            near += float(np.vdot(shares[..., 1:].sum(axis=0), shape.nearness))
+            near += float(np.vdot(shares[..., 1:].sum(axis=0), nearness))
             words += cells.shape[0] * cells.shape[1]
         return counts, near / max(1, words)
 
     def fit_tension(self, tension: float, observed: float) -> float:
         """Return the tension under which the expected nearness comes closer to the observed (section 3.1)."""
-        words = max(1, sum(shape.cells.shape[0] * shape.cells.shape[1] for shape in self.shapes))
+        words = max(1, sum(cells.shape[0] * cells.shape[1] for cells, _ in self.shapes))
         for _ in range(_STEPS):
             expected = sum(
-                len(shape.cells) * float(np.vdot(shape.prior(tension), shape.nearness)) for shape in self.shapes
+                len(cells) * float(np.vdot(_prior(nearness, tension), nearness)) for cells, nearness in self.shapes
             )
             tension = float(np.clip(tension + _RATE * (observed - expected / words), _LEAST, _MOST))
         return tension

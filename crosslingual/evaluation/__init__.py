@@ -1,7 +1,6 @@
 """Tasks without training: a language model chooses among candidates, or tags words, after no or a few examples.
 
-The protocol is mGPT's (Shliazhko et al., 2022, section on evaluation), with its slips or without. Names are imported
-on first use, so that reading an options dataclass is quick.
+The protocol is mGPT's (Shliazhko et al., 2022, section on evaluation). Names are imported on first use.
 """
 
 from typing import TYPE_CHECKING

@@ -67,20 +67,12 @@ def layout_of(task: Literal["pos", "ner"], *, published: bool) -> TagLayout:
 
 
 def read_sentences(path: Path, *, language: str) -> list[Sentence]:
-    """Return the sentences of a JSONL file with ``tokens`` and ``tags``; ``language`` is that of rows that name none.
-
-    Raises:
-        PolygraftError: The file or a row is not as it should be.
-    """
+    """Return the sentences of a JSONL file with ``tokens`` and ``tags``; arguments and errors as of `read_rows`."""
     return read_rows(path, _SHAPE, language, _sentence)
 
 
 def tag_set(task: Literal["pos", "ner"], sentences: Sequence[Sentence]) -> tuple[str, ...]:
-    """Return the tags to choose from, in order: for parts of speech the universal ones, if the sentences have no other.
-
-    Raises:
-        PolygraftError: There is only one tag.
-    """
+    """Return the tags to choose from, two or more, in order: the universal parts of speech for pos, if they suffice."""
     found = {tag for sentence in sentences for tag in sentence.tags}
     if task == "pos" and found <= set(UNIVERSAL):
         return UNIVERSAL

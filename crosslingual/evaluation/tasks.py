@@ -25,16 +25,9 @@ _STOPS = ".。।۔"
 
 
 def read_items(task: str, path: Path, *, language: str, published: bool) -> list[Item]:
-    """Return the items of a file.
+    """Return the items of a file, in the published wording or the corrected one; errors as of `read_rows`.
 
-    Args:
-        task: A name of `TASKS`.
-        path: JSONL; ``-`` is standard input.
-        language: Of rows that name none.
-        published: The wording of mGPT's evaluation, not the corrected one.
-
-    Raises:
-        PolygraftError: The file or a row is not as it should be, or there is no wording in a row's language.
+    ``task`` is a name of `TASKS`; rows that name no language are in ``language``; ``-`` is standard input.
     """
     shape, render = TASKS[task]
     return read_rows(path, shape, language, lambda row: render(row, published))

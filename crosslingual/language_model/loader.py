@@ -1,8 +1,7 @@
 """Loader of rows packed with documents of one or several languages; a batch depends only on its row numbers.
 
-No token is lost, and few documents are cut (Ding et al., 2024). A document that is longer than a row is cut into whole
-rows and a rest. The pieces, longest first, each go to the row with the least room that they fit into. Of the rows that
-are left with room, the emptiest are cut up to fill the others, so that all but the last are full.
+No token is lost, and few documents are cut (Ding et al., 2024). What is left of documents longer than a row, longest
+first, goes to the row with the least room that it fits into; the emptiest rows are cut up to fill the others.
 """
 
 import hashlib

@@ -1,9 +1,8 @@
 """Sparse attention for training: who may look where, as masks that are laid over a model of transformers.
 
-The fixed pattern is that of ruGPT-3 XL, whose trainer mGPT took over (DeepSpeed's ``fixed`` sparsity: blocks of 16,
-windows of 8 blocks, one summary block a window, another for each head; from Child et al., 2019, "Generating Long
-Sequences with Sparse Transformers", section 4.2), in every other layer. It changes what is learned, not the time: a
-mask costs what dense attention costs, and at 2048 tokens and less a kernel that skips blocks would gain little.
+The fixed pattern is that of ruGPT-3 XL, whose trainer mGPT took over (DeepSpeed's ``fixed`` sparsity; Child et al.,
+2019, "Generating Long Sequences with Sparse Transformers", section 4.2), in every other layer. It changes what is
+learned, not the time: a mask costs what dense attention costs.
 """
 
 import inspect

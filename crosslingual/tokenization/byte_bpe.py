@@ -95,11 +95,7 @@ class TrainingText:
 
 
 def check_unicode(text: str, name: str) -> None:
-    """Refuse half a surrogate pair, which Python strings can hold and no tokenizer can read.
-
-    Raises:
-        PolygraftError: There is one, named by ``name`` and its place.
-    """
+    """Refuse half a surrogate pair, which Python strings can hold and no tokenizer can read; ``name`` is the text's."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

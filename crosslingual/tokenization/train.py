@@ -1,8 +1,7 @@
 """Tokenizers for language models, trained from nothing or like another one, and an untrained model for one.
 
-Like another one is the recipe of WECHSEL (Minixhofer et al., 2022): the source's tokenizer trained anew on the target's
-text, as transformers' ``train_new_from_iterator`` does it, but that special tokens at the end of the source's
-vocabulary (GPT-2's end of text, RoBERTa's mask) stay at the end.
+Like another one is the recipe of WECHSEL (Minixhofer et al., 2022), as transformers' ``train_new_from_iterator`` does
+it, but special tokens at the end of the source's vocabulary (GPT-2's end of text) stay at the end.
 """
 
 import json

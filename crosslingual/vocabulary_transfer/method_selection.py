@@ -34,11 +34,7 @@ class Methods:
     reasons: tuple[Reason, ...] = ()
 
     def chosen(self) -> list[Mixing]:
-        """Return the rows that the options ask for; none for inits that are drawn.
-
-        Raises:
-            PolygraftError: A method lacks what it needs.
-        """
+        """Return the rows that the options ask for; none for inits that are drawn."""
         init = self.options.init
         if init == "auto":
             return self._every()

@@ -135,10 +135,9 @@ def transfer(
 def make_mixing(
     source: Any, target: Any, evidence: Evidence, options: TransferOptions | None = None
 ) -> tuple[Mixing, TransferReport]:
-    """Return the mixing from one tokenizer's ids to another's that a method gives, every row filled, and the report.
+    """Return the mixing between two tokenizers' ids that a method gives, every row filled, and the report.
 
-    Raises:
-        PolygraftError: The method lacks what it needs, or a tokenizer has no token.
+    Errors are those of `transfer`.
     """
     options = options or TransferOptions()
     began = time.perf_counter()

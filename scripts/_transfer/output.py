@@ -27,11 +27,7 @@ from scripts._transfer.options import Options
 
 
 def check_places(options: Options) -> None:
-    """Refuse places that are taken, and a report that could not be drawn.
-
-    Raises:
-        PolygraftError: --out, --save-mixing or --report is taken or in no folder, or matplotlib is not installed.
-    """
+    """Refuse an --out, --save-mixing or --report that is taken or in no folder, and a report without matplotlib."""
     if not is_free(options.out):
         if not (options.out / TRANSFER).is_file():
             raise PolygraftError(f"{options.out} holds something else than a transferred model: choose another --out")
@@ -62,11 +58,7 @@ class Transferred:
 
 
 def keep(transferred: Transferred, options: Options, page: str | None) -> None:
-    """Write the model's folder, and then the page and the mixing where they are asked for.
-
-    Raises:
-        PolygraftError: One cannot be written; of the model's folder there is then nothing, or the older one as it was.
-    """
+    """Write the model's folder, all of it or as it was, and then the page and the mixing where they are asked for."""
     stage("writing")
     try:
         with atomic_folder(options.out, replace=options.overwrite) as partial:

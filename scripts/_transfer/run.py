@@ -29,11 +29,7 @@ from scripts._transfer.output import Transferred
 
 
 def make(options: Options, evidence: Evidence, scratch: Path) -> Transferred:
-    """Return the model in its new language.
-
-    Raises:
-        PolygraftError: A model or tokenizer cannot be loaded or trained, or the method lacks what it needs.
-    """
+    """Return the model in its new language; errors as of `crosslingual.vocabulary_transfer.transfer.transfer`."""
     began = time.perf_counter()
     stage("reading the model")
     # in the dtype of its files, so that the body stays what it is to the last bit
@@ -86,11 +82,7 @@ _BUCKETS = 2_000_000  # fastText's own number of rows for n-grams
 
 
 def read_evidence(options: Options) -> Evidence:
-    """Open the vectors, the dictionary and the parallel text.
-
-    Raises:
-        PolygraftError: A file is missing or damaged.
-    """
+    """Open the vectors, the dictionary and the parallel text."""
     size_of(options.text)
     source = WordVectors.open(options.source_vectors) if options.source_vectors else None
     target = WordVectors.open(options.target_vectors) if options.target_vectors else None
