@@ -181,10 +181,8 @@ class ImageEncoder:
         """Encode images in RGB, as `backbone.io.images.open_image` gives them."""
         chunks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
         parts = [self.encode_pixels(torch.stack([self.prepare(i) for i in chunk]), grid=grid) for chunk in chunks]
-        if not parts:
-            empty = torch.zeros(0, *self.grid_shape, device=self.device) if grid else None
-            none = torch.zeros(0, self.width, device=self.device)
-            return Features(pooled=none, norm=none.norm(dim=-1), grid=empty)
+        if not parts:  # no rows, of the right widths
+            return self.encode([_white_image()], grid=grid).take(slice(0))
         grids = [part.grid for part in parts if part.grid is not None]
         norms = [part.norm for part in parts if part.norm is not None]
         return Features(
