@@ -58,6 +58,7 @@ class NarratorEvaluator:
     ) -> None:
         self._narrator, self._data, self._batch_size, self._progress = narrator, data, batch_size, progress
         self._retrieves = narrator.config.answer == "retrieve"
+        self._answer = self._find if self._retrieves else self._write
         self._truths = truths(data)
         self._texts = list(dict.fromkeys(data.texts))
         self._vectors = torch.zeros(0, 0)
@@ -79,12 +80,11 @@ class NarratorEvaluator:
         asked = [clip.asked for clip in self._data.clips]
         starts = range(0, len(frames), self._batch_size)
         batches = [slice(start, start + self._batch_size) for start in starts]
-        answer = self._find if self._retrieves else self._write
-        answer(frames[batches[0]], asked[batches[0]])  # the first call of all sets things up
+        self._answer(frames[batches[0]], asked[batches[0]])  # the first call of all sets things up
         narrations, queries, hits, seconds = [], [], [], 0.0
         for rows in self._progress([range(len(frames))[batch] for batch in batches], "answering"):
             began = time.perf_counter()
-            texts, found = answer(frames[rows.start : rows.stop], asked[rows.start : rows.stop])
+            texts, found = self._answer(frames[rows.start : rows.stop], asked[rows.start : rows.stop])
             seconds += time.perf_counter() - began
             narrations += texts
             if found is not None:
@@ -94,10 +94,6 @@ class NarratorEvaluator:
         if self._retrieves:
             figures = self._recalls(torch.cat(queries), hits) | figures
         return narrations, figures
-
-    def answers(self, frames: Sequence[Tensor], questions: Sequence[str]) -> list[str]:
-        """Return a narration for each clip of frames (T, dv)."""
-        return (self._find if self._retrieves else self._write)(frames, questions)[0]
 
     @torch.no_grad()
     def _find(self, frames: Sequence[Tensor], questions: Sequence[str]) -> tuple[list[str], tuple[Tensor, Hits]]:
@@ -138,7 +134,7 @@ class NarratorEvaluator:
             chunks = read_frames(self._data.clips[index].video, at=self._data.features.times[index], reader="pyav")
             images = [frame.image for chunk in chunks for frame in chunk]
             frames = self._narrator.encoder.encode(images).pooled.cpu()
-            self.answers([frames], [self._data.clips[index].asked])
+            self._answer([frames], [self._data.clips[index].asked])
         return (time.perf_counter() - began) / len(chosen)
 
 
