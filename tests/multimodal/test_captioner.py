@@ -14,8 +14,7 @@ from backbone.training.loop import TrainConfig, fit
 from multimodal.batches import CaptionBatches
 from multimodal.captioner import Captioner
 from multimodal.config import CaptionerConfig
-from multimodal.training.objective import CaptionObjective
-from multimodal.training.train import train_captioner
+from multimodal.training.train import CaptionObjective, train_captioner
 from tests.backbone.tiny import predicted_logits, tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.multimodal.tiny_captioner import paint, tiny_captioner, tiny_config, tiny_set, write_captioner, write_starter

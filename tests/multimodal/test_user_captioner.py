@@ -17,8 +17,7 @@ from multimodal.data.posts import Post
 from multimodal.profile.profile import NOBODY, Context, PastCaption, Profile
 from multimodal.profile.tensors import UserTensors, word_vectors
 from multimodal.profile.text_features import WordTable
-from multimodal.training.objective import CaptionObjective
-from multimodal.training.train import describe, train_captioner
+from multimodal.training.train import CaptionObjective, describe, train_captioner
 from multimodal.training.validation import CaptionValidation
 from multimodal.users.contexts import ContextBuilder, pasts
 from multimodal.users.neighbors import Community

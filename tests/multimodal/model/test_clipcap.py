@@ -16,7 +16,7 @@ from multimodal.batches import CaptionBatch
 from multimodal.captioner import Captioner
 from multimodal.model.clipcap import Expected, load_state_dict, read_clipcap, tuned_backbone
 from multimodal.model.mapper import build_mapper
-from multimodal.training.objective import CaptionObjective
+from multimodal.training.train import CaptionObjective
 from tests.backbone.tiny import predicted_logits, tiny_backbone, tiny_model, tiny_tokenizer
 from tests.backbone.tiny_clip import WIDTH, tiny_clip, tiny_image_encoder
 from tests.multimodal.model.official_clipcap import ClipCaptionModel, old_state_dict
