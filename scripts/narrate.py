@@ -1,4 +1,4 @@
-"""polygraft narrate film.mp4
+"""polygraft narrate video.mp4
 
 Narrate videos: one line per span with the video, start, stop and a narration of the vocabulary.
 
@@ -8,7 +8,7 @@ takes seconds. Each moment is narrated from the frames around it; next is answer
 from the frames after it. Neighbouring spans with the same narration are joined, and cuts are moved to where the video
 changes most.
 
---srt and --vtt print subtitles of one video; with --write they are saved beside each video, as film.srt or film.vtt.
+--srt and --vtt print subtitles of one video; with --write they are saved beside each video, as video.srt or video.vtt.
 With --update the vocabulary is extended first: segments without a good narration are described by --proposer, and
 sentences that match better than all existing ones are added, see vocabulary update. A video that cannot be read is
 reported on standard error and the others are narrated; the exit code is then 1.

@@ -1,4 +1,4 @@
-"""polygraft vocabulary update kitchen film.mp4
+"""polygraft vocabulary update kitchen video.mp4
 
 Extend a narration vocabulary from videos; every update can be rolled back.
 

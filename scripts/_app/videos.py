@@ -166,7 +166,7 @@ def extend(
     )
     added = [decision.text for decision in growth.decisions if decision.outcome == "admitted"]
     remark(
-        f"{encoded.video}: {len(segments)} stretches without words, {len(growth.decisions)} proposals, "
+        f"{encoded.video}: segments without a narration: {len(segments)}, proposals: {len(growth.decisions)}, "
         f"{len(added)} added" + (f": {'; '.join(added[:5])}" if added else "")
     )
     return growth

@@ -156,7 +156,7 @@ def test_an_update_adds_what_comes_closer_and_is_taken_back(polygraft, model, vo
     assert 1 <= len(admitted) <= 3
     assert all(row["score"] > row["beaten"] for row in admitted)
     assert shown()["narrations"] == len(DOES) + len(admitted)
-    assert "1 stretches without words" in called.err[0]
+    assert "segments without a narration: 1" in called.err[0]
     assert polygraft("vocabulary", "rollback", vocabulary).code == 0
     assert shown()["narrations"] == len(DOES)
 
