@@ -78,7 +78,7 @@ def train_language(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "most"), [(caption, 22), (caption_user, 34), (narrate, 31), (transfer, 27), (train_language, 26)]
+    ("command", "most"), [(caption, 22), (caption_user, 34), (narrate, 31), (transfer, 28), (train_language, 26)]
 )
 def test_a_command_passes_through_few_files(tmp_path, command, most):
     finish(start(walk, command(tmp_path), tmp_path / "entered"))

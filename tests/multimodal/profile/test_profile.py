@@ -41,7 +41,6 @@ def caption_set(posts=POSTS, pooled=POOLED):
     """Return the posts with features of ours in place of an encoder's."""
     features = CachedFeatures(
         paths=tuple(post.image for post in posts),
-        positions=tuple(range(len(posts))),
         unreadable={},
         encoded=0,
         digest="",
