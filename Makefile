@@ -30,7 +30,7 @@ check: $(STAMP) ## Lint, format and types
 	$(BIN)/mypy
 
 # one thread a worker: two workers with a thread pool each would fight for the same cores
-test: check ## Checks, then all tests (6 minutes on two cores)
+test: check ## Checks, then all tests (3 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 demo: $(STAMP) ## Caption the example images, narrate the example videos, transfer the language model to Swahili (fetches 80 MB)
