@@ -160,13 +160,13 @@ def random_gpt2(starter: "Backbone", **sizes: int) -> "Backbone":
     from torch import nn
 
     from backbone.gpt2 import Backbone
-    from crosslingual.tokenization.train import blank_gpt2
+    from crosslingual.tokenization.train import untrained_gpt2
 
     own = starter.model.config
     sizes = sizes or {
         "context": own.n_positions, "width": own.n_embd, "layers": own.n_layer, "heads": own.n_head,
         "vocab_size": starter.vocabulary_size,
     }  # fmt: skip
-    model = blank_gpt2(starter.tokenizer, **sizes)
+    model = untrained_gpt2(starter.tokenizer, **sizes)
     nn.Module.to(model, starter.dtype)  # in place; transformers' own has no types
     return Backbone.from_parts(model, starter.tokenizer, name="random", device=str(starter.device))

@@ -39,7 +39,7 @@ class Captioned:
 class UserSettings:
     """Whose style captions are in, and which of several are given."""
 
-    profile: Profile | None = None  # None: nobody's
+    profile: Profile | None = None  # None: no user
     personal: float = 1.0  # how much so, see `Captioner.generate`
     neighbours: Neighbours | None = None  # who shares past captions to that user; None: nobody
     consensus: bool = False  # give one of the captions or of the past ones, by MBR; else all captions are given

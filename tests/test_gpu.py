@@ -12,7 +12,7 @@ from backbone.training.loop import TrainConfig, fit
 from crosslingual.language_model.bits_per_byte import score_text
 from crosslingual.language_model.packed_tokens import PackedTokens, pack
 from crosslingual.language_model.train import Tuning, train_language_model
-from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
+from crosslingual.tokenization.train import train_byte_bpe, untrained_gpt2
 from multimodal.batches import gather
 from multimodal.captioner import Captioner
 from multimodal.data.posts import Post
@@ -130,7 +130,7 @@ def test_a_captioner_of_users_learns_its_posts(tmp_path):
 def test_a_language_model_learns_on_the_gpu(tmp_path, part):
     tokenizer = train_byte_bpe(LINES * 3, 300, context=32)
     torch.manual_seed(0)
-    model = blank_gpt2(tokenizer, context=32, width=16, layers=2, heads=2).to("cuda")
+    model = untrained_gpt2(tokenizer, context=32, width=16, layers=2, heads=2).to("cuda")
     rows = PackedTokens(pack(LINES * 6, tokenizer, tmp_path / "tokens.npy"), 16)
     before = score_text(model, tokenizer, LINES, context=32).bits_per_byte
     train_language_model(model, tokenizer, rows, TrainConfig(steps=12, batch_size=4, lr=2e-2), Tuning(train=part))

@@ -263,7 +263,7 @@ def read_text(file: Path) -> str:
 
 
 def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the object of each line that is not blank, with its place ("captions.jsonl, line 3") for messages.
+    """Yield the object of each line that is not empty, with its place ("captions.jsonl, line 3") for messages.
 
     Args:
         data: The whole file; a byte order mark is passed over.
@@ -278,7 +278,7 @@ def read_objects(data: bytes, source: str, shape: str) -> Iterator[tuple[str, di
 
 
 def read_lines(data: bytes, source: str) -> Iterator[tuple[str, str]]:
-    r"""Yield each line that is not blank, with its place, cut at ``\n`` alone: JSON strings may hold other line ends.
+    r"""Yield each line that is not empty, with its place, cut at ``\n`` alone: JSON strings may hold other line ends.
 
     Raises:
         PolygraftError: A line is not UTF-8.

@@ -92,13 +92,13 @@ def _run(command: Sequence[object]) -> tuple[float, float]:
 
 
 def _models(work: Path, data: Path) -> tuple[Path, Path]:
-    from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
+    from crosslingual.tokenization.train import train_byte_bpe, untrained_gpt2
 
     model, tokenizer = work / "model", work / "tokenizer"
     if not (tokenizer / "tokenizer.json").exists():
         remark("making the model and the tokenizers")
         english = train_byte_bpe((document.text for document in english_documents(data)), _TOKENS, context=1024)
-        blank_gpt2(english, context=1024, width=768, layers=12, heads=12).save_pretrained(model)
+        untrained_gpt2(english, context=1024, width=768, layers=12, heads=12).save_pretrained(model)
         english.save_pretrained(model)
         texts = (document.text for document in language_documents(data, "fr"))
         train_byte_bpe(texts, _TOKENS, context=1024).save_pretrained(tokenizer)

@@ -47,10 +47,10 @@ class Setup:
     def model(self, tokenizer: Any) -> Any:
         """Return an untrained model."""
         from crosslingual.options import shape
-        from crosslingual.tokenization.train import blank_gpt2
+        from crosslingual.tokenization.train import untrained_gpt2
 
         layers, width, heads = shape(self.size)
-        return blank_gpt2(tokenizer, context=self.context, width=width, layers=layers, heads=heads)
+        return untrained_gpt2(tokenizer, context=self.context, width=width, layers=layers, heads=heads)
 
     def open(self) -> "tuple[Any, Any, PackedTokens]":
         """Return an untrained model, its tokenizer and rows of text."""

@@ -65,7 +65,7 @@ class Source:
     split: str = "train"  # split of the data set
     format: Literal["", "txt", "jsonl", "parquet"] = ""  # guessed by the ending where it is empty
     documents: Literal["file", "line", "paragraph"] = "file"
-    """What is a document of a txt file; paragraphs stand between blank lines."""
+    """What is a document of a txt file; paragraphs stand between empty lines."""
     text: str = "text"  # field of the text in JSON lines, parquet and data sets
 
     def __post_init__(self) -> None:

@@ -84,7 +84,7 @@ class Measures:
     words: Words
     kinds: Array  # (texts, kinds) characters of each kind
     counts: Array  # words
-    characters: Array  # characters that are not blank
+    characters: Array  # characters without whitespace
     letterless: Array  # words without a letter
 
 

@@ -96,7 +96,7 @@ def _wrapped(tokenizer: Tokenizer, context: int, settings: dict[str, Any]) -> Pr
     )
 
 
-def blank_gpt2(
+def untrained_gpt2(
     tokenizer: PreTrainedTokenizerFast, *, context: int, width: int, layers: int, heads: int, vocab_size: int = 0
 ) -> GPT2LMHeadModel:
     """Return an untrained GPT-2 for ``tokenizer``: no dropout, special ids as the tokenizer has them.

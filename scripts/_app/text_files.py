@@ -21,7 +21,7 @@ _LANGUAGE_SHAPE = 'a line is an object like {"text": "...", "language": "sw"}, w
 
 
 def read_texts(paths: Sequence[Path], *, label: str = "reading") -> Iterator[str]:
-    """Yield the lines of UTF-8 files that are not blank, with a bar on a terminal.
+    """Yield the lines of UTF-8 files that are not empty, with a bar on a terminal.
 
     Raises:
         PolygraftError: A file cannot be read, is not UTF-8, holds NUL or a line of over ten megabytes; or there is no
@@ -41,7 +41,7 @@ def _read(paths: Sequence[Path], label: str) -> Iterator[tuple[str, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the lines that are not blank, each with its place for messages."""
+    """Yield the lines that are not empty, each with its place for messages."""
     source = "standard input" if str(path) == "-" else str(path)
     # standard input is not ours to close
     with nullcontext(sys.stdin.buffer) if str(path) == "-" else open_unpacked(path) as stream:

@@ -215,11 +215,13 @@ class CorpusTexts:
 def new_model(options: Options) -> tuple[Any, Callable[[], Any]]:
     """Return the tokenizer of a model from scratch, and what makes the model."""
     from backbone.hf.loading import load_tokenizer
-    from crosslingual.tokenization.train import blank_gpt2
+    from crosslingual.tokenization.train import untrained_gpt2
 
     tokenizer = load_tokenizer(options.tokenizer)
     layers, width, heads = shape(options.size)
-    return tokenizer, partial(blank_gpt2, tokenizer, context=options.context, width=width, layers=layers, heads=heads)
+    return tokenizer, partial(
+        untrained_gpt2, tokenizer, context=options.context, width=width, layers=layers, heads=heads
+    )
 
 
 def open_data(options: Options) -> Texts | CorpusTexts:

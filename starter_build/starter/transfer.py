@@ -75,11 +75,11 @@ def begin(name: str, material: "TransferMaterial", seed: int) -> Begun:
 def _blank(english: "Backbone", material: "TransferMaterial", seed: int) -> "Backbone":
     from backbone.device import seed_everything
     from backbone.gpt2 import Backbone
-    from crosslingual.tokenization.train import blank_gpt2
+    from crosslingual.tokenization.train import untrained_gpt2
 
     seed_everything(seed)
     config = english.model.config
-    model = blank_gpt2(
+    model = untrained_gpt2(
         material.tokenizer, context=config.n_positions, width=config.n_embd, layers=config.n_layer, heads=config.n_head
     )
     return Backbone(model, material.tokenizer, name=SCRATCH)

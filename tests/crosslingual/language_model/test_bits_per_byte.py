@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from backbone.errors import PolygraftError
 from crosslingual.language_model.bits_per_byte import TextScore, score_text
-from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
+from crosslingual.tokenization.train import train_byte_bpe, untrained_gpt2
 
 TEXTS = ["The owl and the cat went to sea.", "The cat sat on the mat, and the owl sat on the cat.", "漢字 👍!"]
 
@@ -20,7 +20,7 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def model(tokenizer):
     torch.manual_seed(0)
-    return blank_gpt2(tokenizer, context=64, width=16, layers=1, heads=2).eval()
+    return untrained_gpt2(tokenizer, context=64, width=16, layers=1, heads=2).eval()
 
 
 def slow_nats(model, tokenizer, text, context, stride):

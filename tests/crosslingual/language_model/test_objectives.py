@@ -11,7 +11,7 @@ from crosslingual.language_model.objectives import DocumentObjective, training_w
 from crosslingual.language_model.token_shards import TokenShards
 from crosslingual.language_model.train import choose, train_language_model
 from crosslingual.options import AttentionOptions, MixtureOptions, Tuning
-from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
+from crosslingual.tokenization.train import train_byte_bpe, untrained_gpt2
 from tests.crosslingual.tiny_corpus import build, prose, source, write_jsonl
 
 CONTEXT = 24
@@ -35,7 +35,7 @@ def shards(tokenizer, tmp_path_factory):
 @pytest.fixture
 def model(tokenizer):
     torch.manual_seed(0)
-    return blank_gpt2(tokenizer, context=CONTEXT, width=16, layers=2, heads=2)
+    return untrained_gpt2(tokenizer, context=CONTEXT, width=16, layers=2, heads=2)
 
 
 def mixed(shards, budget=4000.0, **options):
@@ -132,7 +132,7 @@ def kept_by(model, rows):
 
 def test_what_is_planned_is_what_is_kept(model, tokenizer):
     def again():
-        return blank_gpt2(tokenizer, context=CONTEXT, width=16, layers=2, heads=2)
+        return untrained_gpt2(tokenizer, context=CONTEXT, width=16, layers=2, heads=2)
 
     sizes = measure_sizes(again, 3, CONTEXT, mixed=False, checkpointing=False)
     assert sizes.parameters == sum(parameter.numel() for parameter in model.parameters())
@@ -144,7 +144,7 @@ def test_what_is_planned_is_what_is_kept(model, tokenizer):
 
 def test_what_is_not_trained_has_no_gradient_and_no_state(tokenizer):
     def embeddings():
-        model = blank_gpt2(tokenizer, context=CONTEXT, width=16, layers=2, heads=2)
+        model = untrained_gpt2(tokenizer, context=CONTEXT, width=16, layers=2, heads=2)
         choose(model, "embeddings")
         return model
 
@@ -157,7 +157,7 @@ def test_what_is_not_trained_has_no_gradient_and_no_state(tokenizer):
 
 def test_shards_hold_a_part_and_copies_all():
     def large():
-        return blank_gpt2(Vocabulary(), context=512, width=2048, layers=3, heads=16)
+        return untrained_gpt2(Vocabulary(), context=512, width=2048, layers=3, heads=16)
 
     sizes = measure_sizes(large, 1, 512, mixed=True, checkpointing=True)
     layer = 12 * 2048**2 + 13 * 2048

@@ -10,7 +10,7 @@ from backbone.training.loop import TrainConfig, fit
 from crosslingual.language_model.bits_per_byte import score_text
 from crosslingual.language_model.objectives import LanguageObjective
 from crosslingual.language_model.packed_tokens import PackedTokens, pack
-from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
+from crosslingual.tokenization.train import train_byte_bpe, untrained_gpt2
 
 TEXTS = ["The owl and the cat went to sea.", "The cat sat on the mat, and the owl sat on the cat.", "Ünïcode, 漢字 👍!"]
 
@@ -23,7 +23,7 @@ def tokenizer():
 @pytest.fixture
 def model(tokenizer):
     torch.manual_seed(0)
-    return blank_gpt2(tokenizer, context=32, width=16, layers=1, heads=2)
+    return untrained_gpt2(tokenizer, context=32, width=16, layers=1, heads=2)
 
 
 def test_the_end_of_text_token_is_last_and_id_zero_is_ordinary(tokenizer):

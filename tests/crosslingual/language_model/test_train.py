@@ -9,7 +9,7 @@ from backbone.training.config import TrainConfig
 from crosslingual.language_model.bits_per_byte import score_text
 from crosslingual.language_model.packed_tokens import PackedTokens, pack
 from crosslingual.language_model.train import Tuning, train_language_model
-from crosslingual.tokenization.train import blank_gpt2, train_byte_bpe
+from crosslingual.tokenization.train import train_byte_bpe, untrained_gpt2
 
 TEXTS = ["The owl and the cat went to sea.", "The cat sat on the mat, and the owl sat on the cat."]
 CONFIG = TrainConfig(steps=12, batch_size=4, lr=2e-2)
@@ -23,7 +23,7 @@ def tokenizer():
 @pytest.fixture
 def model(tokenizer):
     torch.manual_seed(0)
-    return blank_gpt2(tokenizer, context=32, width=16, layers=2, heads=2)
+    return untrained_gpt2(tokenizer, context=32, width=16, layers=2, heads=2)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_what_is_measured_while_training_is_the_model_that_is_kept(model, tokeni
 def test_a_run_goes_on_where_it_was_stopped(tokenizer, rows, tmp_path, part):
     def trained(folder, steps):
         torch.manual_seed(0)
-        model = blank_gpt2(tokenizer, context=32, width=16, layers=2, heads=2)
+        model = untrained_gpt2(tokenizer, context=32, width=16, layers=2, heads=2)
         config = TrainConfig(steps=steps, batch_size=4, lr=1e-2, schedule="constant", warmup=0, save_every=2)
         train_language_model(model, tokenizer, rows, config, Tuning(train=part), folder=folder)
         return model.state_dict()
