@@ -2,11 +2,13 @@
 
 Train a captioner on images with texts: a mapper from a frozen image encoder into a frozen language model.
 
-Posts are a JSONL file with lines of {"image": "a.jpg", "text": "...", "user": "..."} (images relative to the file),
-or a folder of images with a .txt file beside each. A validation set is held out before anything else is done: it
-selects the weights that are kept (best CIDEr-D, or lower loss where that is equal) and stops a training whose captions
-collapse into one. Without --steps, --epochs or --minutes the training makes at most 30 passes. An interrupted run is
-resumed when the same command is given again; under torchrun it uses all processes.
+Posts are a JSONL file with lines of {"image": "a.jpg", "text": "...", "user": "..."} (images relative to the file), a
+folder of images with a .txt file beside each, or a public data set: --layout flickr reads Flickr8k and Flickr30k
+(Kaggle's captions.txt, Flickr8k.token.txt, Karpathy's dataset_flickr8k.json), coco reads captions_*.json; their own
+splits are taken where the files hold them. A validation set is held out before anything else is done: it selects the
+weights that are kept (best CIDEr-D, or lower loss where that is equal) and stops a training whose captions collapse
+into one. Without --steps, --epochs or --minutes the training makes at most 30 passes. An interrupted run is resumed
+when the same command is given again; under torchrun it uses all processes.
 
 Where the posts are by two users or more, the captioner is user-aware: it learns to write as each of them does, from
 their past posts (--preset default; without users --preset clipcap; paper is the published design). A preset sets those

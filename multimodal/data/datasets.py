@@ -14,7 +14,7 @@ from backbone.io.files import read_text
 from backbone.io.images import SUFFIXES
 from multimodal.data.normalization import natural, paper_yfcc
 
-_SHOWN = 40  # characters of a wrong value that are shown
+SHOWN = 40  # characters of a wrong value that are shown
 
 Report = Callable[[str], None]
 
@@ -46,19 +46,20 @@ class Layout:
 # JSON with places
 
 
-def _load(file: Path) -> Any:
+def load_json(file: Path) -> Any:
+    """Return what a file of JSON holds; raises MalformedError if it is none."""
     try:
         return json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"{file} is not JSON ({error})") from None
 
 
-def _entries(value: Any, kind: type, place: str, noun: str) -> Iterator[tuple[Any, Any, str]]:
+def json_entries(value: Any, kind: type, place: str, noun: str) -> Iterator[tuple[Any, Any, str]]:
     """Yield keys, values and their places of an object, or numbers, values and places of a list."""
     _check(value, kind, place)
     pairs: Iterable[tuple[Any, Any]] = value.items() if kind is dict else enumerate(value, start=1)
     for key, found in pairs:
-        yield key, found, f"{place}, {noun} {key[:_SHOWN]!r}" if kind is dict else f"{place}, {noun} {key}"
+        yield key, found, f"{place}, {noun} {key[:SHOWN]!r}" if kind is dict else f"{place}, {noun} {key}"
 
 
 def _check(value: Any, kind: type, place: str) -> None:
@@ -67,18 +68,19 @@ def _check(value: Any, kind: type, place: str) -> None:
         raise MalformedError(f"{place} is a {type(value).__name__}, not {wanted}")
 
 
-def _get(record: Any, key: str, place: str) -> Any:
+def json_value(record: Any, key: str, place: str) -> Any:
+    """Return a value of an object; raises MalformedError if it is none or has no such key."""
     _check(record, dict, place)
     if key not in record:
         raise MalformedError(f"{place} has no {key!r}, but {', '.join(list(record)[:3]) or 'nothing'}")
     return record[key]
 
 
-def _text(record: Any, key: str, place: str) -> str:
-    # null stands for an empty text
-    value = _get(record, key, place)
+def json_text(record: Any, key: str, place: str) -> str:
+    """Return a text of an object, of which null stands for an empty one; raises MalformedError as `json_value` does."""
+    value = json_value(record, key, place)
     if not isinstance(value, str | None):
-        raise MalformedError(f"{place} has {str(value)[:_SHOWN]!r} for {key!r}, which must be a text")
+        raise MalformedError(f"{place} has {str(value)[:SHOWN]!r} for {key!r}, which must be a text")
     return value or ""
 
 
@@ -120,11 +122,11 @@ def _read_instapic(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
         images = _by_stem(folder)
         split = file.stem.removeprefix("insta-caption-")
         mark = {"split": split} if split in ("train", "test1", "test2") else {}
-        for user, posts, whose in _entries(_load(file), dict, str(file), "user"):
-            for number, post, place in _entries(posts, dict, whose, "post"):
+        for user, posts, whose in json_entries(load_json(file), dict, str(file), "user"):
+            for number, post, place in json_entries(posts, dict, whose, "post"):
                 name = f"{user}_@_{number}"
                 # an image that is missing would be a .jpg
-                record = {"image": images.get(name, f"{name}.jpg"), "text": _text(post, "caption", place)}
+                record = {"image": images.get(name, f"{name}.jpg"), "text": json_text(post, "caption", place)}
                 yield DatasetRow(place, folder, record | {"user": user, "id": name} | mark)
 
 
@@ -145,25 +147,29 @@ def _read_yfcc(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
         folder = _images_of(file)
         images = _by_stem(folder)
-        for user, posts, whose in _entries(_load(file), dict, str(file), "user"):
+        for user, posts, whose in json_entries(load_json(file), dict, str(file), "user"):
             mark = {}
             if file.stem == "yfcc-caption-train":
                 seen.add(user)
                 mark["split"] = "train"
             elif file.stem == "yfcc-caption-test":
                 mark["split"] = "test2" if user in seen else "test1"
-            for _number, post, place in _entries(posts, list, whose, "post"):
+            for _number, post, place in json_entries(posts, list, whose, "post"):
                 record = _yfcc_record(user, post, place)
                 record["image"] = images.get(record["id"], f"{record['id']}.jpg")
                 yield DatasetRow(place, folder, record | mark)
 
 
 def _yfcc_record(user: str, post: Any, place: str) -> dict[str, str]:
-    parts = _text(post, "page url", place).split("/")
+    parts = json_text(post, "page url", place).split("/")
     if len(parts) < 2 or not parts[-2]:
         raise MalformedError(f"{place} has no post id as second last part of its 'page url'")
-    description = _text(post, "description", place) if post.get("description") else ""
-    return {"text": yfcc_caption(_text(post, "title", place), description), "user": user, "id": f"{user}_{parts[-2]}"}
+    description = json_text(post, "description", place) if post.get("description") else ""
+    return {
+        "text": yfcc_caption(json_text(post, "title", place), description),
+        "user": user,
+        "id": f"{user}_{parts[-2]}",
+    }
 
 
 def yfcc_caption(title: str, description: str) -> str:
@@ -209,17 +215,17 @@ def _is_redcaps(file: Path) -> bool:
 
 def _read_redcaps(files: Sequence[Path], _: Report) -> Iterator[DatasetRow]:
     for file in files:
-        posts = _get(_load(file), "annotations", str(file))
-        for _number, post, place in _entries(posts, list, f"{file}, annotations", "number"):
+        posts = json_value(load_json(file), "annotations", str(file))
+        for _number, post, place in json_entries(posts, list, f"{file}, annotations", "number"):
             yield DatasetRow(place, _images_of(file), _redcaps_record(post, place))
 
 
 def _redcaps_record(post: Any, place: str) -> dict[str, Any]:
     # the caption as the author wrote it, where that is kept
-    name, subreddit = _text(post, "image_id", place), _text(post, "subreddit", place)
-    text = _text(post, "raw_caption" if post.get("raw_caption") else "caption", place)
+    name, subreddit = json_text(post, "image_id", place), json_text(post, "subreddit", place)
+    text = json_text(post, "raw_caption" if post.get("raw_caption") else "caption", place)
     image = f"{subreddit}/{name}.jpg" if name and subreddit else ""
-    author, seconds = _get(post, "author", place), post.get("created_utc")
+    author, seconds = json_value(post, "author", place), post.get("created_utc")
     return {"image": image, "text": text, "user": author, "time": _time(seconds, place), "id": name}
 
 
@@ -230,7 +236,7 @@ def _time(seconds: Any, place: str) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
-        shown = str(seconds)[:_SHOWN]
+        shown = str(seconds)[:SHOWN]
         raise PolygraftError(f"{place} has {shown!r} for 'created_utc': give seconds since 1970") from None
 
 

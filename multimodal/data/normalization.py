@@ -21,6 +21,16 @@ def natural(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+_SPACED_MARK = re.compile(r"\s+([.,!?;:]+)(?=\s|$)|\s+('(?:s|re|ve|ll|d|m)|n't)\b")
+_SPACED_QUOTES = re.compile(r'"\s*([^"]*?)\s*"')
+
+
+def untokenized(text: str) -> str:
+    """Return a text without the spaces that Penn Treebank tokenizers put before marks: ``runs .`` becomes ``runs.``."""
+    joined = _SPACED_MARK.sub(lambda mark: mark[1] or mark[2], natural(text))
+    return _SPACED_QUOTES.sub(r'"\1"', joined)
+
+
 # Instagram
 
 _HANDLE = re.compile(r"@[a-z0-9._]+")

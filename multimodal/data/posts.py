@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from backbone.errors import PolygraftError
 from backbone.io.files import is_file, read_data, read_objects, read_text
 from backbone.io.images import list_images
+from multimodal.data.caption_datasets import COCO, FLICKR
 from multimodal.data.datasets import INSTAPIC, REDCAPS, YFCC, DatasetRow, Layout, MalformedError
 from multimodal.data.datasets import Report as Report
 
@@ -69,7 +70,7 @@ MAX_TEXT = 2000
 SPLITS = ("train", "validation", "test1", "test2")
 """What a post may be for: learning, choosing weights, a test on unseen users, and one on unseen posts of seen users."""
 
-LayoutName = Literal["auto", "instapic", "yfcc", "redcaps", "folder", "jsonl"]
+LayoutName = Literal["auto", "instapic", "yfcc", "flickr", "coco", "redcaps", "folder", "jsonl"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,8 @@ def load_posts(source: Path, layout: LayoutName = "auto", *, report: Report | No
 
     Lines of a JSONL file are objects with ``image`` (relative to the file's folder) and ``text``, and optionally
     ``user``, ``time``, ``id`` and ``split``. In a folder, ``photo.txt`` (or ``photo.jpg.txt``) is the text of
-    ``photo.jpg``. Of a data set, the source is one of its annotation files or the folder that holds them.
+    ``photo.jpg``. Of a data set (InstaPIC, YFCC, RedCaps, Flickr8k, Flickr30k, COCO), the source is one of its
+    annotation files or the folder that holds them.
 
     Every post has an id of its own then. One that has none gets the path of its image with a digest of text and
     user; the second of those that share an id gets ``~2`` after it, and so on.
@@ -156,9 +158,10 @@ _JSONL = Layout(
     read=_read_jsonl,
 )
 
-# tried in this order: to what is named least comes last
+# tried in this order: to what is named least comes last, and COCO's files begin as those of RedCaps do
 _LAYOUTS: Mapping[str, Layout] = {
-    "instapic": INSTAPIC, "yfcc": YFCC, "redcaps": REDCAPS, "folder": _FOLDER, "jsonl": _JSONL
+    "instapic": INSTAPIC, "yfcc": YFCC, "flickr": FLICKR, "coco": COCO, "redcaps": REDCAPS, "folder": _FOLDER,
+    "jsonl": _JSONL,
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from multimodal.captioner import Captioner
 from multimodal.training import train as training
 from multimodal.users.neighbors import Community
 from scripts._app.run_folder import is_finished
-from tests.multimodal.tiny_captioner import paint, write_posts
+from tests.multimodal.tiny_captioner import TEXTS, paint, write_posts
 from tests.scripts.tiny_users import write_lines, write_users_posts
 
 TINY = ("--prefix-length", 3, "--max-tokens", 16, "--batch-size", 8, "--lr", 1e-2, "--device", "cpu")
@@ -75,6 +75,22 @@ def test_a_training_leaves_a_checkpoint_that_captions(train, polygraft, tmp_path
     assert entries == {"config.json", "model.safetensors", "README.md", "training.json"}
     captioned = polygraft("caption", posts.parent / "00.png", "--model", tmp_path / "out", "--device", "cpu")
     assert [captioned.code, len(captioned.out)] == [0, 1]
+
+
+def test_a_captioner_is_trained_and_measured_on_flickr_with_its_own_splits(polygraft, train, cache, tmp_path):
+    source, splits = tmp_path / "flickr", ("train",) * 9 + ("val",) * 3 + ("test",) * 4
+    (source / "Images").mkdir(parents=True)
+    images = []
+    for number, split in enumerate(splits):
+        paint(number).save(source / "Images" / f"{number}.png")
+        said = [{"raw": f"{TEXTS[number]} ."}, {"raw": f"One {TEXTS[number]} , seen ."}]
+        images.append({"filename": f"{number}.png", "split": split, "sentences": said})
+    (source / "dataset_flickr8k.json").write_text(json.dumps({"images": images}), encoding="utf-8")
+    assert train("--layout", "flickr", source=source).code == 0
+    assert "18 captions of 9 images" in (tmp_path / "out" / "README.md").read_text()
+    asked = ("--split", "test1", "--layout", "flickr", "--cache", cache, "--device", "cpu", "--json")
+    measured = polygraft("evaluate", "caption", tmp_path / "out", source, *asked)
+    assert [measured.code, json.loads(measured.out[0])["samples"]] == [0, 4], "all captions of an image are its truths"
 
 
 def test_the_record_and_the_card_tell_how_it_was_made(train, tmp_path):
@@ -366,7 +382,7 @@ def test_an_interrupted_run_with_users_goes_on_to_the_same_weights(train_users, 
         (("--preset", "clipcap", "--context", "history"), "context history does nothing"),
         (("--preset", "best"), "best"),
         (("--test-posts", 1), "test_posts is 1.0"),
-        (("--layout", "flickr"), "flickr"),
+        (("--layout", "pinterest"), "pinterest"),
     ],
 )
 def test_wrong_usage_about_users_leaves_with_two(train_users, posts, flags, told):

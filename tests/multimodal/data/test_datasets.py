@@ -173,8 +173,8 @@ def test_a_folder_in_another_layout_is_refused(tmp_path, layout):
 
 
 def test_a_layout_that_there_is_not_is_refused_with_those_there_are(tmp_path):
-    with pytest.raises(PolygraftError, match="'coco' .*instapic"):
-        load_posts(tmp_path, "coco")
+    with pytest.raises(PolygraftError, match="'pinterest' .*instapic"):
+        load_posts(tmp_path, "pinterest")
 
 
 def test_a_file_is_no_folder(tmp_path):
@@ -197,3 +197,137 @@ def test_any_json_is_read_or_refused_in_one_sentence(tmp_path_factory, content, 
     file = write(tmp_path_factory.mktemp("any"), name, content)
     with pytest.raises(PolygraftError):
         load_posts(file, {INSTAPIC: "instapic", YFCC: "yfcc", REDCAPS: "redcaps"}[name])
+
+
+# Captions of nobody in particular: Flickr8k in three forms, Flickr30k, COCO
+
+SPLIT_OF = {"a.jpg": "train", "b.jpg": "validation", "c.jpg": "test1"}
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Return a function that puts three photographs into a folder, and the root."""
+
+    def put(folder):
+        for name in SPLIT_OF:
+            image(tmp_path / folder, name)
+        return tmp_path
+
+    return put
+
+
+def summary(posts):
+    return [(post.image.name, post.text, post.split) for post in posts]
+
+
+KAGGLE = (
+    b'image,caption\na.jpg,A dog runs .\na.jpg,"A dog , wet , runs ."\nb.jpg,"A ""red"" boat"\nc.jpg,A cat \'s tail\n'
+)
+READ = [("a.jpg", "A dog runs."), ("a.jpg", "A dog, wet, runs."), ("b.jpg", 'A "red" boat'), ("c.jpg", "A cat's tail")]
+
+
+def test_flickr_as_a_table_has_no_splits(photographs):
+    root = photographs("Images")
+    file = write(root, "captions.txt", KAGGLE)
+    expected = [(name, text, "") for name, text in READ]
+    assert (
+        summary(load_posts(root))
+        == summary(load_posts(root, "flickr"))
+        == summary(load_posts(file, "flickr"))
+        == expected
+    )
+
+
+def test_flickr_30k_is_a_table_with_bars(photographs):
+    root = photographs("flickr30k_images")
+    rows = (
+        b"image_name| comment_number| comment\na.jpg| 0| Two dogs , one wet .\nb.jpg| 4   A boat .\nc.jpg| 1| A | cat\n"
+    )
+    write(root, "results.csv", rows)
+    assert [post.text for post in load_posts(root)] == ["Two dogs, one wet.", "A boat.", "A | cat"]
+
+
+def test_flickr_as_published_takes_its_lists_of_splits(photographs):
+    root = photographs("Flicker8k_Dataset")
+    image(root / "Flicker8k_Dataset", "d.jpg")
+    lines = [f"{name}#{number}\t{text}" for number, (name, text) in enumerate([*READ, ("d.jpg", "In no list .")])]
+    write(root, "Flickr8k_text/Flickr8k.token.txt", "\n".join(lines).encode())
+    write(root, "Flickr8k_text/Flickr8k.lemma.token.txt", b"a.jpg#0\ta dog run .")
+    for name, list_ in zip(SPLIT_OF, ("train", "dev", "test"), strict=True):
+        write(root, f"Flickr8k_text/Flickr_8k.{list_}Images.txt", f"{name}\r\n".encode())
+    remarks = []
+    posts = load_posts(root, report=remarks.append)
+    assert summary(posts) == [(name, text, SPLIT_OF[name]) for name, text in READ]
+    assert [remark[:17] for remark in remarks] == ["1 images left out"]
+
+
+def karpathy(**more):
+    images = [
+        {
+            "filename": name,
+            "split": split,
+            "sentences": [{"raw": text, "tokens": []} for at, text in READ if at == name],
+        }
+        for name, split in zip(SPLIT_OF, ("restval", "val", "test"), strict=True)
+    ]
+    return {"images": [entry | more for entry in images], "dataset": "any"}
+
+
+@pytest.mark.parametrize(
+    ("file", "folder", "more"),
+    [
+        ("dataset_flickr8k.json", "Flicker8k_Dataset", {}),
+        ("annotations/dataset_flickr8k.json", "", {}),
+        ("dataset_coco.json", "images/val2014", {"filepath": "val2014"}),
+        ("annotations/dataset_coco.json", "val2014", {"filepath": "val2014"}),
+    ],
+)
+def test_karpathys_splits_are_taken(photographs, file, folder, more):
+    root = photographs(folder)
+    write(root, file, karpathy(**more))
+    assert summary(load_posts(root)) == [(name, text, SPLIT_OF[name]) for name, text in READ]
+    assert len(load_posts(root / file, "coco" if more else "flickr")) == len(READ)
+
+
+@pytest.mark.parametrize(("below", "names"), [("", "dict"), ("images/", "dict"), ("images/", "flat")])
+def test_coco_is_read_with_the_parts_that_are_there(photographs, below, names):
+    folder = {"dict": f"{below}{{}}2017", "flat": "images"}[names]
+    for part in ("train", "val"):
+        root = photographs(folder.format(part))
+        images = [{"id": 7, "file_name": "b.jpg"}, {"id": 9, "file_name": "a.jpg"}]
+        entries = [{"image_id": 9, "id": 1, "caption": f"A {part} .\n"}, {"image_id": 7, "id": 2, "caption": "Two"}]
+        content = {"info": {}, "images": images, "licenses": [], "annotations": entries}
+        write(root, f"annotations/captions_{part}2017.json", content)
+        write(root, f"annotations/instances_{part}2017.json", {"info": {}, "annotations": [{"bbox": []}]})
+    found = load_posts(root)
+    said = {("a.jpg", f"A {part}.", split) for part, split in (("train", "train"), ("val", "validation"))}
+    assert said < set(summary(found)), "COCO is not taken for RedCaps, and each file has its own split and folder"
+    assert len(load_posts(root / "annotations/captions_val2017.json", "coco")) == 2
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "content", "place"),
+    [
+        ("flickr", "x.token.txt", b"a.jpg#0\tA dog\na.jpg#1 A dog", "line 2 has no tab"),
+        ("flickr", "captions.txt", b"image,caption\na.jpg", "line 2 has no caption"),
+        ("flickr", "captions.txt", b"image,caption\na.jpg," + b"x" * 200_000, "line 2 is no row"),
+        ("flickr", "captions.txt", b"image,caption\na.jpg,caf\xe9", "line 2 is not UTF-8"),
+        ("flickr", "dataset_flickr8k.json", {"images": [{"filename": "a.jpg"}]}, "number 1 has no 'sentences'"),
+        ("flickr", "dataset_flickr8k.json", {"images": [7]}, "number 1 is a int"),
+        ("flickr", "dataset_flickr8k.json", karpathy(split="dev"), "'dev' for 'split'"),
+        ("coco", "captions_a.json", {"images": [], "annotations": [{"image_id": 4, "caption": "x"}]}, "of image 4"),
+        ("coco", "captions_a.json", {"images": [], "annotations": [{"image_id": [], "caption": "x"}]}, "image_id"),
+        ("coco", "captions_a.json", b"[" * 100_000, "is not JSON"),
+    ],
+)
+def test_a_damaged_file_of_captions_is_named_with_the_place(tmp_path, layout, name, content, place):
+    image(tmp_path, "a.jpg")
+    file = write(tmp_path, name, content)
+    with pytest.raises(PolygraftError, match=place):
+        load_posts(file, layout)
+
+
+def test_a_captions_txt_that_is_a_side_car_is_no_table(tmp_path):
+    image(tmp_path, "captions.jpg")
+    write(tmp_path, "captions.txt", b"A page of captions")
+    assert [post.text for post in load_posts(tmp_path)] == ["A page of captions"]
