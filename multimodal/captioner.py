@@ -94,10 +94,12 @@ class Captioner:
             PolygraftError: prefix and caption are too long for the language model, or a width does not fit.
         """
         config = config.with_widths(encoder, backbone)
-        needed = config.prefix_length + config.max_tokens
+        prompt = len(_prompt_ids(config, backbone))
+        needed = config.prefix_length + prompt + config.max_tokens
         if needed > backbone.context:
+            parts = f"prefix_length {config.prefix_length}" + f", the {prompt} tokens of prompt" * bool(prompt)
             raise PolygraftError(
-                f"prefix_length {config.prefix_length} and max_tokens {config.max_tokens} need {needed} positions, "
+                f"{parts} and max_tokens {config.max_tokens} need {needed} positions, "
                 f"but the language model {backbone.name!r} has {backbone.context}"
             )
         mapper = build_mapper(config, embedding_norm=backbone.embedding_norm)
@@ -254,15 +256,23 @@ class Captioner:
     def prefix_of(self, image: ImageInput, user: UserBatch | None = None) -> Prefix:
         """Map features, and what is shown of users, to what the language model reads."""
         device = self.backbone.device
-        pooled = image.pooled.to(device, torch.float32)
-        if not self.config.knows_users:
-            return Prefix(embeds=self.mapper(pooled))
         grid = None if image.grid is None else image.grid.to(device, torch.float32)
-        user = (nobody(len(pooled), self.backbone) if user is None else user).to(device)
-        made: Prefix = self.mapper(
-            ImageInput(pooled=pooled, grid=grid), embedded(user, self.backbone, self._word_vectors)
-        )
-        return made
+        image = ImageInput(pooled=image.pooled.to(device, torch.float32), grid=grid)
+        if not self.config.knows_users:
+            return self._prompted(Prefix(embeds=self.mapper(image if self.config.has_queries else image.pooled)))
+        user = (nobody(len(image.pooled), self.backbone) if user is None else user).to(device)
+        return self._prompted(self.mapper(image, embedded(user, self.backbone, self._word_vectors)))
+
+    def _prompted(self, prefix: Prefix) -> Prefix:
+        """Put the embeddings of the prompt after the prefix vectors."""
+        if not self.config.prompt:
+            return prefix
+        prompt = self.backbone.embed(self._prompt).to(prefix.embeds.dtype).expand(len(prefix.embeds), -1, -1)
+        return replace(prefix, embeds=torch.cat([prefix.embeds, prompt], dim=1))
+
+    @cached_property
+    def _prompt(self) -> Tensor:
+        return _prompt_ids(self.config, self.backbone)
 
     @cached_property
     def _word_vectors(self) -> Tensor:
@@ -390,3 +400,9 @@ class Captioner:
                 features = self.encoder.encode(opened, grid=self.config.features == "grid")
             some = users if users is None or isinstance(users, Profile) else users[rows]
             yield rows, self.image(features), self.users(some, features)
+
+
+def _prompt_ids(config: CaptionerConfig, backbone: Backbone) -> Tensor:
+    if not config.prompt:
+        return torch.empty(0, dtype=torch.int64)
+    return backbone.encode([config.prompt], max_tokens=backbone.context, eos=False).ids[0]

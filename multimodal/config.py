@@ -25,6 +25,8 @@ _RETIRED = {
     "user_encoder": "embedding", "prompt_posts": 0, "deep": 0, "text_layers": 0, "text_heads": 0, "negatives": None,
     "negative_weight": None, "prefix": "queries",
 }  # fmt: skip
+# options of later checkpoints, at the values that say what earlier ones do
+_ADDED = {"prompt": ""}
 
 Preset = Literal["clipcap", "default", "paper"]
 
@@ -43,12 +45,16 @@ PRESETS: dict[Preset, dict[str, Any]] = {
 class CaptionerConfig:
     """The trained part of a captioner: a network that turns image features into a prefix for the language model."""
 
-    mapper: Literal["mlp", "transformer", "user"] = "mlp"
-    """ClipCap's mapping network: mlp, or transformer (8 layers attending to the image); user: the user-aware one."""
+    mapper: Literal["mlp", "transformer", "query", "user"] = "mlp"
+    """ClipCap's mapping network: mlp, or transformer (8 layers attending to the image); query: learned queries that
+    read pooled or grid features; user: these and a user."""
     prefix_length: int = 10
-    """Prefix vectors that the language model reads before the caption; the user mapper's queries."""
+    """Prefix vectors that the language model reads before the caption; the queries of the query and user mappers."""
+    prompt: str = ""
+    """Text that the language model reads between prefix and caption, such as the line break after which it was taught
+    to write a caption."""
     clip_length: int = 10
-    """Slots that the transformer and the user mapper unfold the image into."""
+    """Slots that all mappers but mlp unfold the pooled features into."""
     layers: int = 8
     """Layers of the transformer mapper."""
     heads: int = 8
@@ -58,15 +64,15 @@ class CaptionerConfig:
     max_tokens: int = 40
     """Tokens of a training caption, the end-of-text token included; longer ones are truncated."""
     width: int = 0
-    """Width of the user mapper; 0: the language model's, 512 at most; -1: the language model's."""
+    """Width of the query and user mappers; 0: the language model's, 512 at most; -1: the language model's."""
     features: Literal["pooled", "grid"] = "pooled"
-    """Image features of the user mapper: pooled, or pooled and grid."""
+    """Image features of the query and user mappers: pooled, or pooled and grid."""
     mapping_layers: int = 2
-    """Layers in which the user mapper's queries attend to the image."""
+    """Layers in which queries attend to the image."""
     fusion_layers: int = 2
     """Layers of the fusion transformer, in which they attend to the user."""
     dropout: float = 0.1
-    """Dropout in the user mapper."""
+    """Dropout in the query and user mappers."""
     words: int = 60
     """Characteristic words of the user, by TF-IDF."""
     past_posts: int = 3
@@ -92,7 +98,7 @@ class CaptionerConfig:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> "CaptionerConfig":
-        """Return the config of a checkpoint, also of one from before options were retired.
+        """Return the config of a checkpoint, also of one from before options were retired or added.
 
         Raises:
             PolygraftError: It uses a retired option, or see `backbone.io.settings.config_from_dict`.
@@ -102,7 +108,8 @@ class CaptionerConfig:
                 raise PolygraftError(
                     f"the captioner was trained with {name} {saved[name]!r}, which is gone: train it anew"
                 )
-        return config_from_dict(cls, {name: value for name, value in saved.items() if name not in _RETIRED})
+        kept = {name: value for name, value in saved.items() if name not in _RETIRED}
+        return config_from_dict(cls, _ADDED | kept)
 
     def __post_init__(self) -> None:
         check_range(self, " ".join(_COUNTS), 1)
@@ -111,16 +118,21 @@ class CaptionerConfig:
         for name in ("dropout", "user_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, allowed is 0 up to, not including, 1")
-        width = self.mapper_width if self.mapper == "user" else self.text_width
+        width = self.mapper_width if self.has_queries else self.text_width
         if self.mapper != "mlp" and width % self.heads:
             raise UsageError(f"heads is {self.heads}, allowed is a divisor of the mapper's width {width}")
 
     @property
     def mapper_width(self) -> int:
-        """Width of the user mapper, once that of the language model is known."""
+        """Width of the query and user mappers, once that of the language model is known."""
         if self.width > 0:
             return self.width
         return self.text_width if self.width else min(self.text_width, _LARGEST_BOTTLENECK)
+
+    @property
+    def has_queries(self) -> bool:
+        """Whether learned queries read the image, which may be its grid features."""
+        return self.mapper in ("query", "user")
 
     @property
     def knows_users(self) -> bool:
@@ -137,7 +149,7 @@ class CaptionerConfig:
         return replace(
             self,
             image_width=encoder.width,
-            grid_width=encoder.grid_shape[1] if self.features == "grid" and self.knows_users else 0,
+            grid_width=encoder.grid_shape[1] if self.features == "grid" and self.has_queries else 0,
             text_width=backbone.width,
         )
 

@@ -147,7 +147,7 @@ def _decided(options: Options, training: "list[Post]", report: "Report") -> Opti
     preset = options.preset
     if preset is None:
         users = len({post.user for post in training} - {""})
-        asked: dict[str, Preset] = {"user": "default", "transformer": "clipcap"}
+        asked: dict[str, Preset] = {"user": "default", "transformer": "clipcap", "query": "clipcap"}
         preset = asked.get(options.model.mapper, "default" if users > 1 else "clipcap")
         report(f"preset {preset}: the posts are by {users} named users" + _OTHER[preset])
     model = options.model.preset(preset)

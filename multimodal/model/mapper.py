@@ -1,7 +1,8 @@
 """The mappers that know no user: image features become prefix embeddings of the frozen language model.
 
-Both networks are ClipCap's (Mokady et al., 2021, "ClipCap: CLIP Prefix for Image Captioning", section 3.2). Their
-parameters carry the names of the published weights below ``clip_project.``.
+Two networks are ClipCap's (Mokady et al., 2021, "ClipCap: CLIP Prefix for Image Captioning", section 3.2). Their
+parameters carry the names of the published weights below ``clip_project.``. The third is the image's part of the
+user-aware mapper.
 """
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from backbone.gpt2 import Calibration
 from multimodal.config import CaptionerConfig
-from multimodal.model.user_mapper import Attention, UserMapper
+from multimodal.model.user_mapper import Attention, ImageInput, QueryMapping, UserMapper
 
 _MLP_RATIO = 2  # the published networks have no other
 
@@ -104,6 +105,27 @@ class _FeedForward(nn.Module):
         return fed
 
 
+class QueryMapper(nn.Module):
+    """Learned queries read pooled or grid features: an image to a prefix (B, k, d).
+
+    Args:
+        config: The widths, queries and layers.
+        norm: The starting length of the prefix vectors; None: uncalibrated.
+    """
+
+    def __init__(self, config: CaptionerConfig, *, norm: float | None = None) -> None:
+        super().__init__()
+        width = config.mapper_width
+        self.mapping = QueryMapping(config, width)
+        self.out = nn.Linear(width, config.text_width) if width != config.text_width else nn.Identity()
+        self.calibration = _calibration(config.text_width, norm)
+
+    def forward(self, image: ImageInput) -> Tensor:
+        """Map features of B images to the prefix (B, k, d)."""
+        prefix: Tensor = self.calibration(self.out(self.mapping(image)))
+        return prefix
+
+
 def build_mapper(config: CaptionerConfig, *, embedding_norm: float = 1.0) -> nn.Module:
     """Return the mapper that ``config`` describes, with fresh weights.
 
@@ -116,6 +138,8 @@ def build_mapper(config: CaptionerConfig, *, embedding_norm: float = 1.0) -> nn.
         return MLPMapper(config.image_width, config.text_width, prefix_length=config.prefix_length, norm=norm)
     if config.mapper == "transformer":
         return TransformerMapper(config, norm=norm)
+    if config.mapper == "query":
+        return QueryMapper(config, norm=norm)
     return UserMapper(config, norm=norm)
 
 

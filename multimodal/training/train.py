@@ -22,6 +22,7 @@ from multimodal.training.validation import CaptionValidation
 _SOURCES = {
     "mlp": "an MLP, ClipCap, Mokady et al. 2021",
     "transformer": "a transformer, ClipCap, Mokady et al. 2021",
+    "query": "learned queries, the image's part of the design of Wang et al. 2023",
     "user": "user-aware, the design of Wang et al. 2023",
 }
 

@@ -1,6 +1,7 @@
 """The captioner: its loss, frozen parts that stay frozen, folders that come back as they were, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from tests.backbone.tiny import predicted_logits, tiny_backbone
 from tests.backbone.tiny_clip import tiny_image_encoder
 from tests.multimodal.tiny_captioner import paint, tiny_captioner, tiny_config, tiny_set, write_captioner, write_starter
 
-KINDS = ("mlp", "transformer")
+KINDS = ("mlp", "transformer", "query")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,37 @@ def test_the_loss_equals_one_written_out_token_by_token(data, kind):
     loss, weight = captioner.loss(batch)
     assert loss.item() == pytest.approx(total, rel=1e-4)
     assert weight == batch.mask.sum()
+
+
+def test_a_prompt_is_read_between_prefix_and_caption(data, images, tmp_path):
+    plain, prompted = tiny_captioner(), tiny_captioner(prompt="red cat\n")
+    prompted.mapper.load_state_dict(plain.mapper.state_dict())
+    batch = CaptionBatches(data, plain.backbone, 16).collate([3, 0])
+    ids = plain.backbone.encode(["red cat\n"], max_tokens=16, eos=False).ids
+    prefix = plain.prefix(batch.pooled).embeds
+    expected = torch.cat([prefix, plain.backbone.embed(ids).expand(2, -1, -1)], dim=1)
+    assert torch.equal(prompted.prefix(batch.pooled).embeds, expected)
+    total, _ = plain.backbone.loss(expected, batch.ids, batch.mask)
+    torch.testing.assert_close(prompted.loss(batch)[0], total)
+    frozen = {"backbone": plain.backbone, "encoder": plain.encoder}
+    loaded = Captioner.from_pretrained(prompted.save_pretrained(tmp_path / "folder"), **frozen)
+    assert loaded.caption(images) == prompted.caption(images)
+    with pytest.raises(PolygraftError, match="tokens of prompt .* 64"):
+        tiny_captioner(prompt="red cat\n" * 30)
+
+
+def test_queries_that_read_the_grid_tell_images_apart_by_it(tmp_path, images):
+    captioner = tiny_captioner(mapper="query", features="grid", width=8)
+    features = captioner.encoder.encode(images, grid=True)
+    one = captioner.prefix(features).embeds
+    other = captioner.prefix(replace(features, grid=features.grid.flip(0))).embeds
+    assert one.shape == (5, 3, captioner.backbone.width)
+    assert (one - other).abs().amax(dim=(1, 2))[[0, 1, 3, 4]].min() > 1e-4 > (one - other)[2].abs().max()
+    with pytest.raises(PolygraftError, match="grid features"):
+        captioner.prefix(features.pooled)
+    frozen = {"backbone": captioner.backbone, "encoder": captioner.encoder}
+    loaded = Captioner.from_pretrained(captioner.save_pretrained(tmp_path / "folder"), **frozen)
+    assert loaded.caption(images) == captioner.caption(features)
 
 
 def test_padding_changes_no_loss(captioner, data):

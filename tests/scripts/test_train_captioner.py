@@ -93,6 +93,15 @@ def test_a_captioner_is_trained_and_measured_on_flickr_with_its_own_splits(polyg
     assert [measured.code, json.loads(measured.out[0])["samples"]] == [0, 4], "all captions of an image are its truths"
 
 
+def test_a_query_mapper_reads_the_grid_after_a_prompt(polygraft, train, posts, tmp_path):
+    queries = ("--mapper", "query", "--features", "grid", "--clip-length", 2, "--heads", 2, "--prompt", "\n")
+    assert train(*queries).code == 0
+    config = Captioner.from_pretrained(tmp_path / "out", device="cpu").config
+    assert (config.mapper, config.features, config.prompt) == ("query", "grid", "\n")
+    captioned = polygraft("caption", posts.parent / "00.png", "--model", tmp_path / "out", "--device", "cpu")
+    assert [captioned.code, len(captioned.out)] == [0, 1]
+
+
 def test_the_record_and_the_card_tell_how_it_was_made(train, tmp_path):
     figures = json.loads(train("--json").out[0])
     record = json.loads((tmp_path / "out" / "training.json").read_text())
