@@ -28,6 +28,8 @@ _RETIRED = {
 # options of later checkpoints, at the values that say what earlier ones do
 _ADDED = {"prompt": ""}
 
+Objective = Literal["likelihood", "cider"]
+
 Preset = Literal["clipcap", "default", "paper"]
 
 PRESETS: dict[Preset, dict[str, Any]] = {

@@ -20,12 +20,12 @@ if there are any.
 import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from backbone.errors import PolygraftError, UsageError
-from multimodal.config import CaptionerConfig, Preset
+from multimodal.config import CaptionerConfig, Objective, Preset
 from multimodal.data.posts import LayoutName
 from multimodal.data.splits import Holdout
 from multimodal.profile.profile import ContextMode
@@ -44,8 +44,9 @@ _OTHER = {"default": " (--preset clipcap: a captioner that knows none)", "clipca
 
 
 SHOWN = (
-    "out", "layout", "validation", "test_users", "test_posts", "preset", "backbone", "clip", "lend", "mapper",
-    "prefix_length", "steps", "epochs", "minutes", "batch_size", "lr", "seed", "overwrite", "device", "json",
+    "out", "layout", "validation", "test_users", "test_posts", "preset", "backbone", "clip", "from", "objective",
+    "lend", "mapper", "prefix_length", "steps", "epochs", "minutes", "batch_size", "lr", "seed", "overwrite", "device",
+    "json",
 )  # fmt: skip
 """Options of the help page; --config and the command line take all."""
 
@@ -74,6 +75,11 @@ class Options:
     """Language model: starter, a folder, or a name on a hub such as gpt2."""
     clip: str = "starter"
     """Image encoder: starter, a folder, or MODEL:TAG of open_clip."""
+    start: Annotated[str, tyro.conf.arg(name="from")] = ""
+    """Captioner to train on, with its mapper's options and frozen models: a folder, or starter."""
+    objective: Objective = "likelihood"
+    """What is maximised: the likelihood of the captions; or cider, the CIDEr-D of sampled captions (self-critical
+    training), for the last steps of a captioner that is given by --from."""
     model: CaptionerConfig = field(default_factory=CaptionerConfig)
     train: Training = field(default_factory=lambda: Training(eval_every=200, patience=5))
     cache: Path = Path("~/.cache/polygraft/features")
@@ -86,20 +92,26 @@ class Options:
 
 def main(options: Options) -> int:
     """Train, or go on training; the folder holds the checkpoint then."""
+    _check_from(options)
     if is_finished(options.out) and not options.overwrite:
         remark(f"{options.out} is finished: caption with --model {options.out}, or train again with --overwrite")
         return 0
     # torch is imported from here on, so that a finished training is answered at once
-    from backbone.device import pick_device
+    from backbone.device import pick_device, seed_everything
     from backbone.training.distributed import join_world
     from multimodal.captioner import Captioner
 
     world = join_world(pick_device(options.device))
     report = remark if world.first else lambda _: None
     training, held = _posts(options, report)
-    options = _decided(options, training, report)
-    models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
-    captioner = Captioner.build(*models, options.model)
+    if options.start:
+        captioner = Captioner.from_pretrained(options.start, device=options.device)
+        options = replace(options, model=captioner.config)
+        seed_everything(options.train.seed)
+    else:
+        options = _decided(options, training, report)
+        models = frozen_models(options.clip, options.backbone, options.device, options.train.seed)
+        captioner = Captioner.build(*models, options.model)
     # one process writes the folder, and the others wait until it is there
     if world.first and begin(options.out, _settings(options, training, held), overwrite=options.overwrite):
         report(f"going on with the run in {options.out}")
@@ -113,12 +125,21 @@ def main(options: Options) -> int:
     return 0
 
 
+def _check_from(options: Options) -> None:
+    if options.objective == "cider" and not options.start:
+        raise UsageError("objective cider needs --from: a captioner whose sampled captions are worth a reward")
+    own: dict[str, Any] = {"backbone": "starter", "clip": "starter", "preset": None, "model": CaptionerConfig()}
+    if options.start and (given := [name for name, value in own.items() if getattr(options, name) != value]):
+        raise UsageError(f"{given[0]} cannot be changed with --from, whose captioner has its own: leave it out")
+
+
 def _settings(options: Options, training: "list[Post]", held: "list[Post]") -> dict[str, Any]:
     """Return what makes it the same run: other data, frozen models or options of learning make another."""
     model = {f"model.{name}": value for name, value in asdict(options.model).items()}
     train = {f"train.{name}": value for name, value in options.train.bounded().identity().items()}
     data = {"data": _digest(training), "held-out data": _digest(held)}
-    known = {"preset": options.preset, "context": options.context, "lend": options.lend}
+    known: dict[str, Any] = {"preset": options.preset, "context": options.context, "lend": options.lend}
+    known |= {"from": options.start, "objective": options.objective}
     return {"backbone": options.backbone, "clip": options.clip, **known, **model, **train, **data}
 
 
@@ -183,6 +204,7 @@ def _train(
         folder=options.out,
         users=shown,
         validation_users=shown_validation,
+        objective=options.objective,
     )
 
 

@@ -72,12 +72,15 @@ class CiderD:
 
     def each(self, hypotheses: Sequence[str]) -> list[float]:
         """The value of every image, in 0..10; their mean is the value of the set."""
-        found = []
-        for text, truths in zip(hypotheses, self._references, strict=True):
-            guess = self._vector(count_ngrams(text))
-            similarity = sum(self._similarity(guess, self._vector(truth)) for truth in truths)
-            found.append(10.0 * similarity / len(truths))
-        return found
+        if len(hypotheses) != len(self._references):
+            raise ValueError(f"{len(hypotheses)} captions of {len(self._references)} images")
+        return [value for image, text in enumerate(hypotheses) for value in self.values(image, [text])]
+
+    def values(self, image: int, texts: Sequence[str]) -> list[float]:
+        """The value of each of several captions of one image, in 0..10."""
+        truths = [self._vector(truth) for truth in self._references[image]]
+        guesses = [self._vector(count_ngrams(text)) for text in texts]
+        return [10.0 * sum(self._similarity(guess, truth) for truth in truths) / len(truths) for guess in guesses]
 
     def pairwise(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The value of each text (row) against each text as the only reference (column), in 0..10, shape (N, N).

@@ -11,12 +11,15 @@ from backbone.checkpoint import ModelCard, load_strict
 from backbone.errors import PolygraftError
 from backbone.training.config import TrainConfig
 from backbone.training.loop import FitResult, fit
+from backbone.training.sampler import Batches
 from multimodal.batches import CaptionBatch, CaptionBatches, CaptionSet
 from multimodal.captioner import Captioner
+from multimodal.config import Objective
 from multimodal.model.mapper import build_mapper
 from multimodal.model.user_mapper import ImageInput
 from multimodal.profile.profile import Context
 from multimodal.profile.tensors import UserBatch, UserTensors
+from multimodal.training.reward import ImageBatches, RewardObjective
 from multimodal.training.validation import CaptionValidation
 
 _SOURCES = {
@@ -88,6 +91,7 @@ def train_captioner(
     folder: Path | None = None,
     users: Sequence[Context] | None = None,
     validation_users: Sequence[Context] | None = None,
+    objective: Objective = "likelihood",
 ) -> TrainedCaptioner:
     """Train the mapper of ``captioner``.
 
@@ -99,6 +103,8 @@ def train_captioner(
         folder: Keeps the log and the state to resume from; calling again with it continues.
         users: What is shown of the author of each caption of ``data``, where the mapper knows users.
         validation_users: Likewise of ``validation``.
+        objective: ``likelihood`` of the captions, a sample of ``batch_size`` being a caption; or ``cider``, the
+            CIDEr-D of sampled captions, a sample being an image, see `multimodal.training.reward`.
 
     Raises:
         CollapseError: the captioner says the same about nearly all validation images.
@@ -106,8 +112,13 @@ def train_captioner(
     """
     evaluate = CaptionValidation(captioner, validation, users=validation_users) if validation else None
     shown = UserTensors(users, captioner.backbone, captioner.config.past_tokens) if users is not None else None
-    batches = CaptionBatches(data, captioner.backbone, captioner.config.max_tokens, shown)
-    result = fit(CaptionObjective(captioner), batches, config, folder=folder, evaluate=evaluate)
+    if objective == "cider":
+        module: nn.Module = RewardObjective(captioner, data)
+        batches: Batches = ImageBatches(data)
+    else:
+        module = CaptionObjective(captioner)
+        batches = CaptionBatches(data, captioner.backbone, captioner.config.max_tokens, shown)
+    result = fit(module, batches, config, folder=folder, evaluate=evaluate)
     # a fresh mapper: under FSDP2 the one that was trained stays in shards, while the result is whole on every process
     mapper = build_mapper(captioner.config)
     load_strict(mapper, {name.removeprefix("mapper."): tensor for name, tensor in result.tensors.items()})

@@ -102,6 +102,22 @@ def test_a_query_mapper_reads_the_grid_after_a_prompt(polygraft, train, posts, t
     assert [captioned.code, len(captioned.out)] == [0, 1]
 
 
+def test_a_captioner_is_trained_on_towards_cider(train, polygraft, posts, cache, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train("--mapper", "transformer", "--layers", 1, "--heads", 2, steps=40, out=first)
+    always = ("--from", first, "--out", second, "--cache", cache, "--batch-size", 8, "--lr", 1e-3, "--device", "cpu")
+    asked = ("train", "captioner", posts, *always, "--steps", 4)
+    assert polygraft(*asked, "--objective", "cider").code == 0
+    one, other = (Captioner.from_pretrained(folder, device="cpu") for folder in (first, second))
+    assert one.config == other.config
+    assert any((a != b).any() for a, b in zip(one.mapper.parameters(), other.mapper.parameters(), strict=True))
+    assert json.loads((second / "training.json").read_text())["options"]["start"] == str(first)
+    for flags, told in (("--mapper", "query"), "model"), (("--backbone", "gpt2"), "backbone"):
+        refused = polygraft(*asked, "--overwrite", *flags)
+        assert [refused.code, f"{told} cannot be changed with --from" in refused.err[0]] == [2, True]
+    assert train("--objective", "cider").code == 2
+
+
 def test_the_record_and_the_card_tell_how_it_was_made(train, tmp_path):
     figures = json.loads(train("--json").out[0])
     record = json.loads((tmp_path / "out" / "training.json").read_text())
