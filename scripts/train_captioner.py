@@ -45,8 +45,7 @@ _OTHER = {"default": " (--preset clipcap: a captioner that knows none)", "clipca
 
 SHOWN = (
     "out", "layout", "validation", "test_users", "test_posts", "preset", "backbone", "clip", "from", "objective",
-    "lend", "mapper", "prefix_length", "steps", "epochs", "minutes", "batch_size", "lr", "seed", "overwrite", "device",
-    "json",
+    "mapper", "steps", "epochs", "minutes", "batch_size", "lr", "seed", "overwrite", "device", "json",
 )  # fmt: skip
 """Options of the help page; --config and the command line take all."""
 
