@@ -148,9 +148,12 @@ class Backbone(LanguageModel):
             # a special token's name in a text is plain text; long texts are cut below and are no reason to warn
             options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
             rows = self.tokenizer(list(texts), **options)["input_ids"]
-        rows = [[*row, self.eos_id][:max_tokens] if eos else row[:max_tokens] for row in rows]
+        return self.pad([[*row, self.eos_id][:max_tokens] if eos else row[:max_tokens] for row in rows])
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> Tokens:
+        """Return rows of token ids on the CPU, padded to the longest."""
         width = max(map(len, rows), default=0)
-        ids = torch.tensor([row + [self.pad_id] * (width - len(row)) for row in rows], dtype=torch.int64)
+        ids = torch.tensor([[*row, *[self.pad_id] * (width - len(row))] for row in rows], dtype=torch.int64)
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         return Tokens(ids=ids.view(len(rows), width), mask=torch.arange(width) < lengths[:, None])
 

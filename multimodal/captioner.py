@@ -94,7 +94,9 @@ class Captioner:
             PolygraftError: prefix and caption are too long for the language model, or a width does not fit.
         """
         config = config.with_widths(encoder, backbone)
-        prompt = len(_prompt_ids(config, backbone))
+        mapper = build_mapper(config, embedding_norm=backbone.embedding_norm)
+        captioner = cls(encoder, backbone, mapper.eval(), config, table)
+        prompt = captioner._prompt.shape[1]
         needed = config.prefix_length + prompt + config.max_tokens
         if needed > backbone.context:
             parts = f"prefix_length {config.prefix_length}" + f", the {prompt} tokens of prompt" * bool(prompt)
@@ -102,8 +104,7 @@ class Captioner:
                 f"{parts} and max_tokens {config.max_tokens} need {needed} positions, "
                 f"but the language model {backbone.name!r} has {backbone.context}"
             )
-        mapper = build_mapper(config, embedding_norm=backbone.embedding_norm)
-        return cls(encoder, backbone, mapper.eval(), config, table)
+        return captioner
 
     @classmethod
     def from_pretrained(
@@ -272,7 +273,7 @@ class Captioner:
 
     @cached_property
     def _prompt(self) -> Tensor:
-        return _prompt_ids(self.config, self.backbone)
+        return self.backbone.encode([self.config.prompt], max_tokens=self.backbone.context, eos=False).ids
 
     @cached_property
     def _word_vectors(self) -> Tensor:
@@ -400,9 +401,3 @@ class Captioner:
                 features = self.encoder.encode(opened, grid=self.config.features == "grid")
             some = users if users is None or isinstance(users, Profile) else users[rows]
             yield rows, self.image(features), self.users(some, features)
-
-
-def _prompt_ids(config: CaptionerConfig, backbone: Backbone) -> Tensor:
-    if not config.prompt:
-        return torch.empty(0, dtype=torch.int64)
-    return backbone.encode([config.prompt], max_tokens=backbone.context, eos=False).ids[0]

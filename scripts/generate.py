@@ -76,15 +76,10 @@ def _read(prompts: Sequence[str]) -> Iterator[str]:
 
 def _continue(backbone: "Backbone", batch: Sequence[tuple[str, list[int]]], options: Options) -> None:
     """Print the continuations of prompts and their token ids, which differ in length: they are padded and masked."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
     if not batch:
         return
-    rows = [torch.tensor(ids) for _, ids in batch]
-    padded = pad_sequence(rows, batch_first=True, padding_value=backbone.pad_id)
-    mask = pad_sequence([torch.ones_like(row, dtype=torch.bool) for row in rows], batch_first=True)
-    found = backbone.generate(backbone.embed(padded), options.decoding, prefix_mask=mask)
+    padded = backbone.pad([ids for _, ids in batch])
+    found = backbone.generate(backbone.embed(padded.ids), options.decoding, prefix_mask=padded.mask)
     for (prompt, ids), generations in zip(batch, found, strict=True):
         for generation in generations:
             text = backbone.decode([*ids, *generation.ids])

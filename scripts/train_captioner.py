@@ -137,9 +137,9 @@ def _settings(options: Options, training: "list[Post]", held: "list[Post]") -> d
     model = {f"model.{name}": value for name, value in asdict(options.model).items()}
     train = {f"train.{name}": value for name, value in options.train.bounded().identity().items()}
     data = {"data": _digest(training), "held-out data": _digest(held)}
-    known: dict[str, Any] = {"preset": options.preset, "context": options.context, "lend": options.lend}
-    known |= {"from": options.start, "objective": options.objective}
-    return {"backbone": options.backbone, "clip": options.clip, **known, **model, **train, **data}
+    begun = {"backbone": options.backbone, "clip": options.clip, "from": options.start, "objective": options.objective}
+    known = {"preset": options.preset, "context": options.context, "lend": options.lend}
+    return {**begun, **known, **model, **train, **data}
 
 
 def _digest(posts: "list[Post]") -> str:

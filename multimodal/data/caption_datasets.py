@@ -17,6 +17,7 @@ from multimodal.data.datasets import (
     Layout,
     MalformedError,
     Report,
+    first_files,
     json_entries,
     json_text,
     json_value,
@@ -38,13 +39,15 @@ _HEADERS = {"image", "image_name"}, {"caption", "comment"}  # of the first and l
 def _flickr_files(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source] if _is_table(source) or _is_tokens(source) or source.match("dataset_*.json") else []
-    for folder in (source, source / "Flickr8k_text", source / "annotations"):
-        if found := sorted(folder.glob("dataset_flickr*.json")):
-            return found
-        files = sorted(folder.iterdir()) if folder.is_dir() else []
-        if found := [file for file in files if _is_table(file)] or [file for file in files if _is_tokens(file)]:
-            return found[:1]
-    return []
+    return first_files(_flickr_files_in, source, source / "Flickr8k_text", source / "annotations")
+
+
+def _flickr_files_in(folder: Path) -> list[Path]:
+    if found := sorted(folder.glob("dataset_flickr*.json")):
+        return found
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    # one file has all captions: of several the others are other forms of them
+    return (list(filter(_is_table, files)) or list(filter(_is_tokens, files)))[:1]
 
 
 def _is_table(file: Path) -> bool:
@@ -73,11 +76,10 @@ def _header(file: Path) -> str | None:
 def _coco_files(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source] if source.match("captions_*.json") or source.match("dataset_coco.json") else []
-    for folder in (source, source / "annotations"):
-        found = sorted(folder.glob("dataset_coco.json")) or sorted(folder.glob("captions_*.json"))
-        if found:
-            return found
-    return []
+    return first_files(
+        lambda folder: sorted(folder.glob("dataset_coco.json")) or sorted(folder.glob("captions_*.json")),
+        source, source / "annotations",
+    )  # fmt: skip
 
 
 def _read_captions(files: Sequence[Path], tell: Report) -> Iterator[DatasetRow]:
@@ -132,7 +134,8 @@ def _flickr_rows(file: Path, tell: Report) -> Iterator[DatasetRow]:
     }
     splits = {name: split for split, names in lists.items() for name in names}
     found, without = [], set()
-    for place, name, text in _table_rows(file) if _header(file) else _token_rows(file):
+    separator = _header(file)
+    for place, name, text in _table_rows(file, separator) if separator else _token_rows(file):
         if splits and name not in splits:
             without.add(name)
         else:
@@ -147,9 +150,8 @@ def _names(file: Path) -> set[str]:
     return {line.strip() for _, line in read_lines(read_data(file), str(file))}
 
 
-def _table_rows(file: Path) -> Iterator[tuple[str, str, str]]:
+def _table_rows(file: Path, separator: str) -> Iterator[tuple[str, str, str]]:
     """Yield place, image and caption of each row of a table."""
-    separator = _header(file)
     for place, line in read_lines(read_data(file), str(file)):
         # Flickr30k's has bars between, with quotes that are none, and one row without its second bar
         try:
@@ -179,7 +181,8 @@ def _in_folder(file: Path, rows: Sequence[DatasetRow], part: str = "") -> Iterat
         part: The name of the folder in which COCO keeps the images of this file, such as ``val2014``.
     """
     parents = file.absolute().parent, file.absolute().parent.parent
-    folders = [parent / name / own for own in {part: 0, "": 0} for parent in parents for name in _IMAGE_FOLDERS]
+    parts = (part, "") if part else ("",)
+    folders = [parent / name / own for own in parts for parent in parents for name in _IMAGE_FOLDERS]
     probed = list(dict.fromkeys(row.record["image"] for row in rows))[:_PROBED]
     folder = next((folder for folder in folders if any(is_file(folder / name) for name in probed)), folders[0])
     for row in rows:

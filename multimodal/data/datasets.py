@@ -101,14 +101,20 @@ def _by_stem(folder: Path) -> dict[str, str]:
     return {path.stem: path.name for path in reversed([*images])} | {name: name for name in names}
 
 
+def first_files(find: Callable[[Path], list[Path]], *folders: Path) -> list[Path]:
+    """Return what is found in the first of several folders that holds any; nothing if none does."""
+    return next((files for folder in folders if (files := find(folder))), [])
+
+
 def _finder(*names: str) -> Callable[[Path], list[Path]]:
     # the source itself, files in it, or files in its folder ``json``
 
     def find(source: Path) -> list[Path]:
         if not source.is_dir():
             return [source] if source.name in names else []
-        found = ([folder / name for name in names if (folder / name).is_file()] for folder in (source, source / "json"))
-        return next((files for files in found if files), [])
+        return first_files(
+            lambda folder: [folder / name for name in names if (folder / name).is_file()], source, source / "json"
+        )
 
     return find
 
@@ -198,9 +204,10 @@ def _find_redcaps(source: Path) -> list[Path]:
     # the source itself, files in its folder ``annotations``, or files in it
     if not source.is_dir():
         return [source] if _is_redcaps(source) else []
-    folders = (source / "annotations", source)
-    found = ([file for file in sorted(folder.glob("*.json")) if _is_redcaps(file)] for folder in folders)
-    return next((files for files in found if files), [])
+    return first_files(
+        lambda folder: [file for file in sorted(folder.glob("*.json")) if _is_redcaps(file)],
+        source / "annotations", source,
+    )  # fmt: skip
 
 
 def _is_redcaps(file: Path) -> bool:

@@ -86,7 +86,10 @@ class RewardObjective(nn.Module):
         decoding = replace(self._decoding, seed=int(torch.randint(2**31, ())))
         drawn = backbone.generate(prefix.embeds.detach(), decoding)
         advantage = self._advantages(batch.images, drawn).to(backbone.device)
-        ids, mask = self._padded([one for row in drawn for one in row])
+        # a sample that is not full was ended, which is a token of it, too
+        samples = [[*one.ids, backbone.eos_id][: self._decoding.max_tokens] for row in drawn for one in row]
+        padded = backbone.pad(samples)
+        ids, mask = padded.ids.to(backbone.device), padded.mask.to(backbone.device)
         repeated = replace(prefix, embeds=prefix.embeds.repeat_interleave(_SAMPLES, dim=0))
         tokens = self._captioner.token_scores(repeated, ids, mask)
         rows = mask.nonzero()[:, 0]
@@ -101,16 +104,6 @@ class RewardObjective(nn.Module):
         self._reward = float(rewards.mean())
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (_SAMPLES - 1)
         return (rewards - others).flatten()
-
-    def _padded(self, drawn: Sequence[Generation]) -> tuple[Tensor, Tensor]:
-        """Return the tokens of samples, the end of text included where it was drawn, and their mask, (R, T)."""
-        backbone, most = self._captioner.backbone, self._decoding.max_tokens
-        rows = [[*one.ids, backbone.eos_id][:most] for one in drawn]
-        lengths = torch.tensor([len(row) for row in rows])
-        width = int(lengths.max())
-        ids = torch.tensor([row + [backbone.eos_id] * (width - len(row)) for row in rows])
-        mask = torch.arange(width) < lengths[:, None]
-        return ids.to(backbone.device), mask.to(backbone.device)
 
     def health(self) -> dict[str, float]:
         """Return the mean CIDEr-D of the last samples, which rises in a training that goes well."""
